@@ -1,0 +1,33 @@
+# x2ctpa_module(<name> SOURCES ... USES <lower modules> [PRIVATE <libraries>])
+# One static library per module. Every module reuses core's precompiled header (torch, fmt, std).
+
+add_library(x2ctpa_flags INTERFACE)
+target_include_directories(x2ctpa_flags INTERFACE "${PROJECT_SOURCE_DIR}/include")
+target_compile_options(x2ctpa_flags INTERFACE -Wall -Wextra -Wno-unused-parameter -Wno-missing-field-initializers
+  -Winvalid-pch $<$<CONFIG:Release>:-O3>)
+target_link_libraries(x2ctpa_flags INTERFACE LibTorch::LibTorch OpenMP::OpenMP_CXX fmt::fmt)
+if(X2CTPA_SANITIZE)
+  target_compile_options(x2ctpa_flags INTERFACE -fsanitize=address,undefined -fno-omit-frame-pointer)
+  target_link_options(x2ctpa_flags INTERFACE -fsanitize=address,undefined)
+endif()
+
+function(x2ctpa_use_precompiled_header target)
+  if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+    target_compile_options(${target} PRIVATE -fpch-preprocess)
+  endif()
+  target_precompile_headers(${target} REUSE_FROM x2ctpa_core)
+endfunction()
+
+function(x2ctpa_module name)
+  cmake_parse_arguments(ARG "" "" "SOURCES;USES;PRIVATE" ${ARGN})
+  add_library(x2ctpa_${name} STATIC ${ARG_SOURCES})
+  add_library(x2ctpa::${name} ALIAS x2ctpa_${name})
+  target_link_libraries(x2ctpa_${name} PUBLIC x2ctpa_flags)
+  foreach(used IN LISTS ARG_USES)
+    target_link_libraries(x2ctpa_${name} PUBLIC x2ctpa_${used})
+  endforeach()
+  target_link_libraries(x2ctpa_${name} PRIVATE ${ARG_PRIVATE})
+  if(NOT name STREQUAL "core")
+    x2ctpa_use_precompiled_header(x2ctpa_${name})
+  endif()
+endfunction()

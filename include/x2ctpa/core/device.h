@@ -1,0 +1,41 @@
+// The device, thread count and precision that a command runs with.
+#pragma once
+
+#include <c10/core/Device.h>
+#include <c10/core/ScalarType.h>
+
+#include <cstdint>
+#include <string>
+
+#include "x2ctpa/core/options.h"
+
+namespace x2ctpa {
+
+struct RuntimeOptions {
+  std::string device = "auto";
+  int64_t threads = 0;
+  int64_t seed = 0;
+  bool deterministic = false;
+  std::string precision = "fp32";
+
+  void describe(OptionList& options);
+};
+
+/// The device named by `options.device`: "cpu", "cuda", "cuda:1"; "auto" takes CUDA when there is
+/// one. Throws Error when the device does not exist.
+c10::Device select_device(const RuntimeOptions& options);
+
+/// Sets and logs LibTorch's threads (0: every core that this process may use, whatever
+/// OMP_NUM_THREADS says) and deterministic algorithms.
+void configure_runtime(const RuntimeOptions& options);
+
+/// The number of cores that this process may run on.
+int64_t available_cores();
+
+/// kFloat for "fp32", kBFloat16 for "bf16".
+c10::ScalarType compute_type(const RuntimeOptions& options);
+
+/// Highest resident memory of this process so far, in bytes.
+int64_t peak_memory_bytes();
+
+}  // namespace x2ctpa

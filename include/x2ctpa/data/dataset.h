@@ -1,0 +1,93 @@
+// The dataset folder that `preprocess` writes and every training command reads.
+//
+//   dataset.json   what the set is: DatasetInfo and its hash
+//   index.csv      id,patient_id,split,pe,ct,cxr      (paths relative to the folder)
+//   ct/<id>.nii    int16 HU on the dataset grid, in its true place
+//   cxr/<id>.png   16-bit square X-ray
+//   rejected.csv   source,reason_code,reason
+#pragma once
+
+#include <torch/types.h>
+
+#include <array>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "x2ctpa/core/options.h"
+#include "x2ctpa/imaging/volume.h"
+
+namespace x2ctpa {
+
+/// The window that maps HU linearly to the models' [-1, 1], clipped at both ends.
+struct IntensityWindow {
+  double min_hu = -200;
+  double max_hu = 500;
+
+  torch::Tensor to_unit(const torch::Tensor& hu) const;  ///< HU -> [-1, 1]
+  torch::Tensor to_hu(const torch::Tensor& unit) const;  ///< [-1, 1] -> HU
+  bool operator==(const IntensityWindow&) const = default;
+};
+
+/// The cone-beam geometry that relates a dataset's X-rays to its volumes. An X-ray of unknown
+/// geometry (a real film) is taken to fill the detector.
+struct ProjectionGeometry {
+  double source_to_detector_mm = 1800;
+  double source_to_centre_mm = 1600;  ///< source to the centre of the volume
+  double detector_mm = 430;           ///< side of the square detector
+
+  bool operator==(const ProjectionGeometry&) const = default;
+};
+
+/// What models must know about the data; a copy travels in every model folder.
+struct DatasetInfo {
+  std::array<int64_t, 3> grid_dhw{0, 0, 0};
+  Vec3 typical_spacing_mm{1, 1, 1};  ///< x, y, z: median over the training cases
+  IntensityWindow window;
+  int64_t cxr_size = 0;              ///< side of the square X-rays in pixels
+  double cxr_mean = 0.5;             ///< over the training X-rays, in [0, 1]
+  double cxr_std = 0.25;
+  ProjectionGeometry geometry;
+  std::string hash;                  ///< SHA-256 over index.csv and the fields above
+
+  void describe(OptionList& options);  ///< the fields as YAML in a model folder
+};
+
+struct Case {
+  std::string id, patient_id;
+  std::string split;      ///< "train", "val" or "test"
+  std::optional<int> pe;  ///< 0, 1, or unknown
+  std::string ct, cxr;    ///< relative to the dataset folder; either may be empty
+};
+
+/// An opened dataset folder.
+class Dataset {
+ public:
+  /// Throws Error when the folder, dataset.json or index.csv is missing or does not fit its hash.
+  static Dataset open(const std::filesystem::path& folder);
+
+  const std::filesystem::path& folder() const { return folder_; }
+  const DatasetInfo& info() const { return info_; }
+  const std::vector<Case>& cases() const { return cases_; }
+  /// The cases of one split in index order; "all" for every case.
+  std::vector<Case> split(const std::string& name) const;
+
+  /// (1, D, H, W) float32 in [-1, 1]. Throws Error naming the case when its file is missing,
+  /// unreadable or of another grid.
+  torch::Tensor load_ct(const Case& c) const;
+  /// The volume in HU with its geometry.
+  Volume load_volume(const Case& c) const;
+  /// (1, S, S) float32 in [0, 1].
+  torch::Tensor load_cxr(const Case& c) const;
+
+ private:
+  std::filesystem::path folder_;
+  DatasetInfo info_;
+  std::vector<Case> cases_;
+};
+
+/// Writes dataset.json and index.csv (atomically, dataset.json last) and sets info.hash.
+void write_dataset(const std::filesystem::path& folder, DatasetInfo& info, const std::vector<Case>& cases);
+
+}  // namespace x2ctpa

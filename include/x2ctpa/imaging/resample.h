@@ -1,0 +1,33 @@
+// Resampling volumes onto other grids.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <string>
+
+#include "x2ctpa/imaging/volume.h"
+
+namespace x2ctpa {
+
+/// A regular grid in patient space; the same conventions as Volume.
+struct Grid {
+  std::array<int64_t, 3> size_dhw{0, 0, 0};
+  Vec3 origin_mm{0, 0, 0};
+  Vec3 spacing_mm{1, 1, 1};
+  Mat3 direction{{{1, 0, 0}, {0, 1, 0}, {0, 0, 1}}};
+};
+
+/// The grid of `volume` itself.
+Grid grid_of(const Volume& volume);
+
+/// An axis-aligned (LPS) grid of `size_dhw` voxels whose outer faces span `extent_mm` (x, y, z)
+/// around `centre_mm`.
+Grid centred_grid(const std::array<int64_t, 3>& size_dhw, const Vec3& centre_mm, const Vec3& extent_mm);
+
+/// `volume` sampled at the voxel centres of `grid`; `outside_hu` beyond the source.
+/// "linear": trilinear after averaging over the target voxel where the target is coarser
+/// (anti-aliased); "cubic": separable cubic B-spline interpolation (as scipy.ndimage order 3).
+Volume resample(const Volume& volume, const Grid& grid, const std::string& interpolation = "linear",
+                double outside_hu = -1024);
+
+}  // namespace x2ctpa
