@@ -1,0 +1,50 @@
+// One subcommand of the program.
+#pragma once
+
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "x2ctpa/commands/experiment.h"
+#include "x2ctpa/core/error.h"
+
+namespace CLI {
+class App;
+}
+
+namespace x2ctpa {
+
+/// What every command gets: the resolved experiment and the run folder.
+struct CommandContext {
+  Experiment experiment;
+  std::filesystem::path run;  ///< --run; paths not given on the command line lie below it
+  std::string command_line;   ///< for provenance
+  OptionList options;         ///< over `experiment`, with the source of each value
+};
+
+class Command {
+ public:
+  virtual ~Command() = default;
+  virtual std::string name() const = 0;
+  virtual std::string help() const = 0;  ///< one line, an imperative
+  /// Sections of the experiment whose options are flags of this command; "runtime" always is.
+  virtual std::vector<std::string> sections() const = 0;
+  /// Flags of its own, bound to members (--input, --cxr, ...).
+  virtual void add_flags(CLI::App& app) {}
+  virtual ExitCode run(CommandContext& context) = 0;
+};
+
+std::unique_ptr<Command> make_phantom_command();
+std::unique_ptr<Command> make_preprocess_command();
+std::unique_ptr<Command> make_train_vae_command();
+std::unique_ptr<Command> make_train_diffusion_command();
+std::unique_ptr<Command> make_sample_command();
+std::unique_ptr<Command> make_classify_command();
+std::unique_ptr<Command> make_evaluate_command();
+std::unique_ptr<Command> make_info_command();
+
+/// Parses the command line, runs the command and returns the exit code; every error is printed.
+int run_program(int argc, char** argv);
+
+}  // namespace x2ctpa

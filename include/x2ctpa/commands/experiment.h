@@ -1,0 +1,15 @@
+// The whole experiment: one struct per section of an experiment file.
+#pragma once
+
+#include "x2ctpa/core/device.h"
+#include "x2ctpa/core/options.h"
+
+namespace x2ctpa {
+
+struct Experiment {
+  RuntimeOptions runtime;
+
+  void describe(OptionList& options);
+};
+
+}  // namespace x2ctpa
