@@ -1,11 +1,19 @@
 # x2ctpa_module(<name> SOURCES ... USES <lower modules> [PRIVATE <libraries>])
 # One static library per module. Every module reuses core's precompiled header (torch, fmt, std).
 
+# The wheel's include folder carries another fmt than the one that spdlog was built with: a folder
+# that holds the distribution's fmt alone goes before it.
+get_target_property(_fmt_include fmt::fmt INTERFACE_INCLUDE_DIRECTORIES)
+list(GET _fmt_include 0 _fmt_include)
+file(MAKE_DIRECTORY "${PROJECT_BINARY_DIR}/fmt_first")
+file(CREATE_LINK "${_fmt_include}/fmt" "${PROJECT_BINARY_DIR}/fmt_first/fmt" SYMBOLIC)
+
 add_library(x2ctpa_flags INTERFACE)
+target_include_directories(x2ctpa_flags INTERFACE "${PROJECT_BINARY_DIR}/fmt_first")
 target_include_directories(x2ctpa_flags INTERFACE "${PROJECT_SOURCE_DIR}/include")
 target_compile_options(x2ctpa_flags INTERFACE -Wall -Wextra -Wno-unused-parameter -Wno-missing-field-initializers
   -Winvalid-pch $<$<CONFIG:Release>:-O3>)
-target_link_libraries(x2ctpa_flags INTERFACE LibTorch::LibTorch OpenMP::OpenMP_CXX fmt::fmt)
+target_link_libraries(x2ctpa_flags INTERFACE LibTorch::LibTorch OpenMP::OpenMP_CXX fmt::fmt spdlog::spdlog)
 if(X2CTPA_SANITIZE)
   target_compile_options(x2ctpa_flags INTERFACE -fsanitize=address,undefined -fno-omit-frame-pointer)
   target_link_options(x2ctpa_flags INTERFACE -fsanitize=address,undefined)
@@ -15,6 +23,9 @@ function(x2ctpa_use_precompiled_header target)
   if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
     target_compile_options(${target} PRIVATE -fpch-preprocess)
   endif()
+  # Programs would be compiled with -fPIE, and the header was made with -fPIC.
+  set_target_properties(${target} PROPERTIES POSITION_INDEPENDENT_CODE OFF)
+  target_compile_options(${target} PRIVATE -fPIC)
   target_precompile_headers(${target} REUSE_FROM x2ctpa_core)
 endfunction()
 

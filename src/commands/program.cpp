@@ -1,0 +1,127 @@
+#include <CLI/CLI.hpp>
+
+#include <iostream>
+
+#include "x2ctpa/commands/command.h"
+#include "x2ctpa/core/files.h"
+#include "x2ctpa/core/interrupt.h"
+#include "x2ctpa/core/log.h"
+
+namespace x2ctpa {
+namespace {
+
+namespace fs = std::filesystem;
+
+struct CommonFlags {
+  std::vector<std::string> configs;
+  std::string run = "runs/default";
+  bool quiet = false, verbose = false;
+};
+
+std::vector<std::unique_ptr<Command>> all_commands() {
+  std::vector<std::unique_ptr<Command>> commands;
+  return commands;
+}
+
+/// One command's parser, the flags it has seen and the context it fills.
+struct BoundCommand {
+  std::unique_ptr<Command> command;
+  CLI::App* app = nullptr;
+  CommonFlags flags;
+  std::map<std::string, std::string> option_flags;  ///< dotted key -> text given
+};
+
+bool takes_section(const Command& command, const std::string& key) {
+  const std::string section = key.substr(0, key.find('.'));
+  const auto sections = command.sections();
+  return section == "runtime" || std::find(sections.begin(), sections.end(), section) != sections.end();
+}
+
+void bind(BoundCommand& bound, CLI::App& program, const OptionList& options) {
+  bound.app = program.add_subcommand(bound.command->name(), bound.command->help());
+  CLI::App& app = *bound.app;
+  app.add_option("--config", bound.flags.configs, "Experiment file (YAML); later files win.")->type_name("FILE")->expected(1)->take_all();
+  app.add_option("--run", bound.flags.run, "Run folder that holds everything.")->type_name("DIR")->capture_default_str();
+  app.add_flag("-q,--quiet", bound.flags.quiet, "Warnings and errors only.");
+  app.add_flag("-v,--verbose", bound.flags.verbose, "More detail.");
+  bound.command->add_flags(app);
+  for (const auto& option : options.all()) {
+    if (!takes_section(*bound.command, option.key)) continue;
+    const std::string text = option_text(option.value);
+    app.add_option_function<std::string>(
+           "--" + option.key, [&bound, key = option.key](const std::string& value) { bound.option_flags[key] = value; },
+           fmt::format("{} [{}]", option.help, text))
+        ->type_name("(" + option_type_text(option) + ")")
+        ->group("Options of the experiment: " + option.key.substr(0, option.key.find('.')));
+  }
+}
+
+void report_usage(const CLI::App& app, const CLI::ParseError& error, const OptionList& options) {
+  std::string message = error.what();
+  const std::vector<std::string> extras = app.remaining(true);
+  if (dynamic_cast<const CLI::ExtrasError*>(&error) != nullptr && !extras.empty()) {
+    std::vector<std::string> known = {"config", "run", "quiet", "verbose", "help"};
+    for (const auto& option : options.all()) known.push_back(option.key);
+    std::string word = extras.front();
+    word = word.substr(std::min(word.find_first_not_of('-'), word.size()));
+    word = word.substr(0, word.find('='));
+    const std::string near = nearest_name(word, known);
+    message = fmt::format("\"{}\" is not known here{}", extras.front(), near.empty() ? "" : fmt::format("; did you mean --{}?", near));
+  }
+  log_error("{}\nSee x2ctpa{} --help.", message, app.get_subcommands().empty() ? "" : " " + app.get_subcommands().front()->get_name());
+}
+
+std::string joined(int argc, char** argv) {
+  std::string line;
+  for (int i = 0; i < argc; ++i) line += (i ? " " : "") + std::string(argv[i]);
+  return line;
+}
+
+int run_command(BoundCommand& bound, const std::string& command_line) {
+  CommandContext context;
+  context.run = bound.flags.run;
+  context.command_line = command_line;
+  context.experiment.describe(context.options);
+  for (const auto& file : bound.flags.configs) context.options.load_yaml(file);
+  for (const auto& [key, text] : bound.option_flags) context.options.set(key, text, "--" + key);
+  install_interrupt_handlers();
+  configure_runtime(context.experiment.runtime);
+  return static_cast<int>(bound.command->run(context));
+}
+
+}  // namespace
+
+int run_program(int argc, char** argv) {
+  CLI::App program("x2ctpa: 3D CT pulmonary angiography volumes from chest X-rays.\n"
+                   "Research use only, not for diagnosis.");
+  program.set_version_flag("--version", std::string("x2ctpa ") + X2CTPA_VERSION);
+  program.require_subcommand(1);
+  Experiment defaults;
+  OptionList options;
+  defaults.describe(options);
+  std::vector<BoundCommand> bound;
+  for (auto& command : all_commands()) bound.push_back({std::move(command)});
+  for (auto& b : bound) bind(b, program, options);
+  try {
+    program.parse(argc, argv);
+  } catch (const CLI::ParseError& e) {
+    if (e.get_exit_code() == 0) return program.exit(e);
+    report_usage(program, e, options);
+    return static_cast<int>(ExitCode::usage);
+  }
+  for (auto& b : bound) {
+    if (!b.app->parsed()) continue;
+    if (b.flags.quiet) set_verbosity(Verbosity::quiet);
+    if (b.flags.verbose) set_verbosity(Verbosity::verbose);
+    try {
+      return run_command(b, joined(argc, argv));
+    } catch (const std::exception& e) {
+      const Error error = translate_exception(e, b.command->name());
+      log_error("{}", error.what());
+      return static_cast<int>(error.code());
+    }
+  }
+  return static_cast<int>(ExitCode::usage);
+}
+
+}  // namespace x2ctpa

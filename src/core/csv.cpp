@@ -1,0 +1,127 @@
+#include "x2ctpa/core/csv.h"
+
+#include "x2ctpa/core/error.h"
+#include "x2ctpa/core/files.h"
+#include "x2ctpa/core/options.h"
+
+namespace x2ctpa {
+namespace {
+
+std::string quoted(const std::string& field) {
+  if (field.find_first_of(",\"\r\n") == std::string::npos) return field;
+  std::string out = "\"";
+  for (const char c : field) {
+    if (c == '"') out += '"';
+    out += c;
+  }
+  return out + '"';
+}
+
+/// The records of RFC 4180 text with the line each begins on.
+std::vector<std::pair<int64_t, std::vector<std::string>>> parse_records(const std::string& text, const std::string& name) {
+  std::vector<std::pair<int64_t, std::vector<std::string>>> records;
+  std::vector<std::string> fields;
+  std::string field;
+  bool in_quotes = false, any = false;
+  int64_t line = 1, record_line = 1;
+  const auto end_record = [&] {
+    if (any || !field.empty() || !fields.empty()) {
+      fields.push_back(std::move(field));
+      records.emplace_back(record_line, std::move(fields));
+    }
+    field.clear();
+    fields.clear();
+    any = false;
+  };
+  size_t i = text.rfind("\xef\xbb\xbf", 0) == 0 ? 3 : 0;  // a byte order mark, as spreadsheets write
+  for (; i < text.size(); ++i) {
+    const char c = text[i];
+    if (c == '\n') ++line;
+    if (in_quotes) {
+      if (c != '"') field += c;
+      else if (i + 1 < text.size() && text[i + 1] == '"') field += text[++i];
+      else in_quotes = false;
+    } else if (c == '"' && field.empty()) {
+      in_quotes = any = true;
+    } else if (c == ',') {
+      fields.push_back(std::move(field));
+      field.clear();
+      any = true;
+    } else if (c == '\n') {
+      end_record();
+      record_line = line;
+    } else if (c != '\r') {
+      field += c;
+    }
+  }
+  if (in_quotes) throw Error(fmt::format("{}: line {}: a quoted field is never closed", name, record_line));
+  end_record();
+  return records;
+}
+
+}  // namespace
+
+CsvTable::CsvTable(std::vector<std::string> columns) : columns_(std::move(columns)) {}
+
+CsvTable CsvTable::read(const std::filesystem::path& file) { return parse(read_file(file), file.string()); }
+
+CsvTable CsvTable::parse(const std::string& text, const std::string& name) {
+  auto records = parse_records(text, name);
+  if (records.empty()) throw Error(fmt::format("{}: expected a header row of column names, found an empty file", name));
+  CsvTable table(std::move(records.front().second));
+  table.name_ = name;
+  for (size_t r = 1; r < records.size(); ++r) {
+    auto& [line, fields] = records[r];
+    if (fields.size() != table.columns_.size()) {
+      throw Error(fmt::format("{}: line {}: expected {} fields as in the header, found {}", name, line,
+                              table.columns_.size(), fields.size()));
+    }
+    table.rows_.push_back(std::move(fields));
+  }
+  return table;
+}
+
+bool CsvTable::has_column(const std::string& column) const {
+  return std::find(columns_.begin(), columns_.end(), column) != columns_.end();
+}
+
+const std::string& CsvTable::at(size_t row, const std::string& column) const {
+  const auto found = std::find(columns_.begin(), columns_.end(), column);
+  if (found == columns_.end()) {
+    throw Error(fmt::format("{}: no column \"{}\"; it has {}", name_, column, fmt::join(columns_, ", ")));
+  }
+  return rows_.at(row)[size_t(found - columns_.begin())];
+}
+
+std::string CsvTable::get(size_t row, const std::string& column, const std::string& fallback) const {
+  return has_column(column) ? at(row, column) : fallback;
+}
+
+void CsvTable::add(std::vector<std::string> row) {
+  if (row.size() != columns_.size()) throw std::logic_error("CsvTable::add: wrong number of fields");
+  rows_.push_back(std::move(row));
+}
+
+std::string CsvTable::text() const {
+  std::string out;
+  const auto line = [&out](const std::vector<std::string>& fields) {
+    for (size_t i = 0; i < fields.size(); ++i) out += (i ? "," : "") + quoted(fields[i]);
+    out += '\n';
+  };
+  line(columns_);
+  for (const auto& row : rows_) line(row);
+  return out;
+}
+
+void CsvTable::write(const std::filesystem::path& file) const { write_file(file, text()); }
+
+void CsvTable::require_columns(const std::vector<std::string>& required) const {
+  for (const auto& column : required) {
+    if (has_column(column)) continue;
+    const std::string near = nearest_name(column, columns_);
+    throw Error(fmt::format("{}: the column \"{}\" is missing{}; found {}", name_, column,
+                            near.empty() ? "" : fmt::format(" (is it \"{}\"?)", near), fmt::join(columns_, ", ")));
+  }
+}
+
+}  // namespace x2ctpa

@@ -1,0 +1,3 @@
+#include "x2ctpa/commands/command.h"
+
+int main(int argc, char** argv) { return x2ctpa::run_program(argc, argv); }

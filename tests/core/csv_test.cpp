@@ -1,0 +1,47 @@
+#include "x2ctpa/core/csv.h"
+
+#include <gtest/gtest.h>
+
+#include "x2ctpa/core/error.h"
+
+namespace x2ctpa {
+namespace {
+
+TEST(Csv, QuotedFieldsSurviveARoundTrip) {
+  CsvTable table({"id", "note"});
+  table.add({"a", "comma, \"quote\"\nline"});
+  table.add({"b", ""});
+  const auto back = CsvTable::parse(table.text(), "t.csv");
+  ASSERT_EQ(back.size(), 2u);
+  EXPECT_EQ(back.at(0, "note"), "comma, \"quote\"\nline");
+  EXPECT_EQ(back.at(1, "note"), "");
+}
+
+TEST(Csv, WindowsLineEndsAndAByteOrderMarkAreAccepted) {
+  const auto t = CsvTable::parse("\xef\xbb\xbfid,pe\r\nx,1\r\n\r\n", "t.csv");
+  ASSERT_EQ(t.size(), 1u);
+  EXPECT_EQ(t.at(0, "id"), "x");
+  EXPECT_EQ(t.at(0, "pe"), "1");
+}
+
+TEST(Csv, ARowOfAnotherLengthIsRefusedWithItsLine) {
+  try {
+    CsvTable::parse("a,b\n1,2\n3\n", "t.csv");
+    FAIL();
+  } catch (const Error& e) {
+    EXPECT_NE(std::string(e.what()).find("line 3"), std::string::npos) << e.what();
+  }
+}
+
+TEST(Csv, AMissingColumnNamesTheNearestOne) {
+  const auto t = CsvTable::parse("patient,pe\n", "t.csv");
+  try {
+    t.require_columns({"patients"});
+    FAIL();
+  } catch (const Error& e) {
+    EXPECT_NE(std::string(e.what()).find("is it \"patient\""), std::string::npos) << e.what();
+  }
+}
+
+}  // namespace
+}  // namespace x2ctpa
