@@ -76,6 +76,25 @@ bool has_dicom_magic(const fs::path& file) {
   return in.gcount() == sizeof head && std::memcmp(head + 128, "DICM", 4) == 0;
 }
 
+bool pixels_cut_off(const fs::path& file) {
+  std::ifstream stream(file, std::ios::binary);
+  gdcm::Reader reader;
+  reader.SetStream(stream);
+  const gdcm::Tag pixels(0x7fe0, 0x0010);
+  if (!reader.ReadUpToTag(pixels, {pixels})) return true;
+  const auto& syntax = reader.GetFile().GetHeader().GetDataSetTransferSyntax();
+  if (syntax.IsEncapsulated() || syntax == gdcm::TransferSyntax::DeflatedExplicitVRLittleEndian) return false;
+  const auto& data = reader.GetFile().GetDataSet();
+  double bytes = dicom_word(data, 0x0028, 0x0100).value_or(16) / 8.0;
+  for (const uint16_t element : {0x0010, 0x0011}) bytes *= dicom_word(data, 0x0028, element).value_or(0);
+  bytes *= dicom_word(data, 0x0028, 0x0002).value_or(1);
+  const auto frames = dicom_numbers(data, 0x0028, 0x0008);
+  bytes *= frames.empty() ? 1 : std::max(1.0, frames[0]);
+  // The reader stops where the pixels begin, or at the end of a file without any.
+  if (stream.eof()) return true;
+  return static_cast<double>(fs::file_size(file)) - static_cast<double>(stream.tellg()) < bytes;
+}
+
 void read_dicom_image(const fs::path& file, gdcm::ImageReader& reader) {
   silence_imaging_libraries();
   bool read = false;
@@ -88,6 +107,9 @@ void read_dicom_image(const fs::path& file, gdcm::ImageReader& reader) {
     throw Error(fmt::format("{}: broken DICOM file: it cannot be parsed. Copy it again from its source.",
                             file.string()));
   }
+  if (read && pixels_cut_off(file))
+    throw Error(fmt::format("{}: truncated: the file ends before the last of its pixels. Copy it again from its "
+                            "source.", file.string()));
   if (read) return;
   const auto& data = reader.GetFile().GetDataSet();
   if (data.IsEmpty())
