@@ -81,6 +81,7 @@ FileKind parse_slice_header(const fs::path& file, SliceHeader& header) {
   const bool magic = has_dicom_magic(file);
   if (!magic && !may_lack_magic(file)) return FileKind::not_dicom;
   const FileKind failed = magic || !file.extension().empty() ? FileKind::broken : FileKind::not_dicom;
+  if (!has_sound_meta_information(file)) return failed;
   try {
     std::ifstream stream(file, std::ios::binary);
     gdcm::Reader reader;
