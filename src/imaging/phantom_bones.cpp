@@ -8,7 +8,7 @@ namespace {
 
 // Cortical bone 500 to 900 HU, spongy bone of a vertebra 100 to 250 HU (Schreiber et al., J Bone
 // Joint Surg 93 (2011) 1057), cartilage of ribs about 100 HU.
-constexpr double cortical_hu = 620, spongy_hu = 210, rib_hu = 480, cartilage_hu = 110;
+constexpr double cortical_hu = 500, spongy_hu = 170, rib_hu = 480, cartilage_hu = 110;
 constexpr float vertebra_mm = 23;
 
 float spine_y(const Thorax& thorax, float z) {
@@ -32,11 +32,11 @@ void add_spine(Shapes& shapes, const Thorax& thorax) {
     const float behind = 14 * size;
     for (const float side : {-1.0f, 1.0f}) {
       const Point root = c + Point{side * 10, behind, 2};
-      shapes.push_back(capsule(root, c + Point{side * 13, behind + 11, 1}, 4, 4, 420, 420));
+      shapes.push_back(capsule(root, c + Point{side * 13, behind + 11, 1}, 4, 4, 320, 320));
       shapes.push_back(capsule(c + Point{side * 13, behind + 9, 1},
-                               c + Point{side * 30, behind + 15, 4}, 4, 3.4, 400, 400));
+                               c + Point{side * 30, behind + 15, 4}, 4, 3.4, 320, 320));
       shapes.push_back(capsule(c + Point{side * 13, behind + 11, 1},
-                               c + Point{0, behind + 21, -4}, 3.5, 3.5, 420, 420));
+                               c + Point{0, behind + 21, -4}, 3.5, 3.5, 320, 320));
     }
     shapes.push_back(capsule(c + Point{0, behind + 20, -4}, c + Point{0, behind + 32, -16}, 3.6, 3,
                              400, 400));

@@ -87,7 +87,7 @@ void add_heart(Shapes& shapes, const Thorax& thorax) {
   part({0, 0, 0}, {1.0f, 0.68f, 0.70f}, enhanced_muscle_hu, muscle_hu);
   shapes.push_back(ellipsoid(heart + Point{-0.10f, 0.42f, 0.34f} * size,
                              Point{0.50f, 0.32f, 0.34f} * size, p.vein_hu, blood_hu));
-  shapes.push_back(ellipsoid(atrium, Point{0.31f, 0.37f, 0.44f} * size, 0.92 * p.svc_hu, blood_hu));
+  shapes.push_back(ellipsoid(atrium, Point{0.31f, 0.37f, 0.44f} * size, 1.08 * p.pa_hu, blood_hu));
   part({0.30f, 0.08f, -0.14f}, {0.50f, 0.33f, 0.34f}, p.aorta_hu, blood_hu);
   part({-0.06f, -0.34f, -0.14f}, {0.58f, 0.24f, 0.38f}, p.pa_hu, blood_hu);
   add_aorta(shapes, thorax, heart, size);

@@ -40,8 +40,8 @@ constexpr std::pair<double, double> body_width[] = {{-160, 0.97}, {-90, 0.99}, {
 constexpr std::pair<double, double> body_depth[] = {{-120, 1.0}, {-60, 0.98}, {-15, 0.86},
     {15, 0.72}, {45, 0.60}, {110, 0.58}};
 // Half-width of the mediastinum in mm against the same.
-constexpr std::pair<double, double> middle_width[] = {{-200, 24}, {-120, 26}, {-90, 30}, {-60, 26},
-    {-20, 20}, {0, 17}, {30, 22}};
+constexpr std::pair<double, double> middle_width[] = {{-200, 19}, {-120, 19}, {-90, 19}, {-60, 17},
+    {-20, 15}, {0, 15}, {30, 22}};
 
 float smooth_max(float a, float b, float k) {
   const float h = std::max(k - std::fabs(a - b), 0.0f) / k;
@@ -213,7 +213,7 @@ Point Thorax::lung_point(Side side, float across, float depth, float height) con
     p.z = floor + height * (top - floor);
     const Level& l = level(p.z);
     p.y = l.y + depth * 0.86f * l.depth;
-    const float from = l.middle_width + 12;
+    const float from = l.middle_width + 20;
     float to = (l.width[side] - 7) * std::sqrt(std::max(0.05f, 1 - 0.78f * depth * depth));
     const float near_top = std::max(0.0f, (p.z - top + 60) / 60);
     to = std::min(to, to + near_top * near_top * (70 - to));

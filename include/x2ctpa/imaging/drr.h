@@ -55,6 +55,6 @@ std::array<double, 2> project_point(const Vec3& point_mm, const Vec3& centre_mm,
 /// Line integrals as a displayed radiograph in [0, 1], bone bright: linear between the `low` and
 /// `high` quantile of the pixels behind the patient, then raised to `exponent`.
 torch::Tensor film_picture(const torch::Tensor& line_integral, double low = 0.02,
-                           double high = 0.99, double exponent = 1.0);
+                           double high = 0.997, double exponent = 1.0);
 
 }  // namespace x2ctpa
