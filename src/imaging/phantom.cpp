@@ -40,8 +40,8 @@ Volume cxr_grid(const PhantomOptions& o, const Patient& p) {
   const double fine = o.cxr_voxel_mm, deep = 2 * o.cxr_voxel_mm;
   const auto count = [](double mm, double voxel) { return static_cast<int64_t>(mm / voxel) + 1; };
   // The lungs' middle, and with it the film's, lies below the frame's origin.
-  const Vec3 centre{p.offset_mm[0], p.offset_mm[1], p.offset_mm[2] - 15};
-  return empty_volume(centre, {count(420, fine), count(290, deep), count(400, fine)},
+  const Vec3 centre{p.offset_mm[0], p.offset_mm[1], p.offset_mm[2] - 18};
+  return empty_volume(centre, {count(445, fine), count(290, deep), count(400, fine)},
                       {fine, deep, fine}, {{{1, 0, 0}, {0, 1, 0}, {0, 0, 1}}});
 }
 

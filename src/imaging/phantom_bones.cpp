@@ -8,7 +8,7 @@ namespace {
 
 // Cortical bone 500 to 900 HU, spongy bone of a vertebra 100 to 250 HU (Schreiber et al., J Bone
 // Joint Surg 93 (2011) 1057), cartilage of ribs about 100 HU.
-constexpr double cortical_hu = 500, spongy_hu = 170, rib_hu = 480, cartilage_hu = 110;
+constexpr double cortical_hu = 450, spongy_hu = 140, rib_hu = 480, cartilage_hu = 110;
 constexpr float vertebra_mm = 23;
 
 float spine_y(const Thorax& thorax, float z) {

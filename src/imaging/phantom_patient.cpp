@@ -73,10 +73,10 @@ void draw_disease(Patient& p, const PhantomOptions& options, Dice& dice) {
     const double half = 0.5 * (with_pe - without) * options.sign_strength;
     return dice.chance(pe ? middle + half : middle - half);
   };
-  p.truth.enlarged_pa = sign(0.50, 0.15);
-  p.truth.oligemia = sign(0.40, 0.06);
-  p.truth.wedge = sign(0.35, 0.06);
-  p.truth.effusion = sign(0.45, 0.18);
+  p.truth.enlarged_pa = sign(0.48, 0.16);
+  p.truth.oligemia = sign(0.35, 0.07);
+  p.truth.wedge = sign(0.30, 0.07);
+  p.truth.effusion = sign(0.42, 0.18);
   p.truth.cardiomegaly = dice.chance(0.2);
   p.truth.opacity = dice.chance(pe ? 0.10 : 0.16);
 
