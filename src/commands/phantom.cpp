@@ -89,6 +89,7 @@ class PhantomCommand : public Command {
     fs::remove_all(beside);
     CxrTags tags;
     tags.patient_id = id;
+    tags.sex = patient.truth.female ? "F" : "M";
     tags.uid_seed = stream_seed(seed, "phantom/uid/" + id);
     write_ct_series(patient.ct, beside / "ct", tags);
     // From a stream of its own, so that the share does not change the patients.

@@ -1,6 +1,6 @@
 #include "x2ctpa/imaging/dicom_write.h"
 
-#include <gdcmAttribute.h>
+#include <fmt/format.h>
 #include <gdcmWriter.h>
 
 #include <algorithm>
@@ -45,9 +45,10 @@ class DicomFile {
     bytes(group, element, vr, value.data(), value.size());
   }
 
-  void number(uint16_t group, uint16_t element, uint16_t value) {
+  void number(uint16_t group, uint16_t element, uint16_t value,
+              gdcm::VR::VRType vr = gdcm::VR::US) {
     const char raw[2] = {static_cast<char>(value & 0xFF), static_cast<char>(value >> 8)};
-    bytes(group, element, gdcm::VR::US, raw, 2);
+    bytes(group, element, vr, raw, 2);
   }
 
   /// Pixels of 16 bits, little endian as every machine that LibTorch runs on.
@@ -208,8 +209,9 @@ void write_cxr(const torch::Tensor& picture, const fs::path& path, const CxrTags
   }
   file.text(0x0028, 0x0301, VR::CS, "NO");
   file.text(0x0028, 0x1040, VR::CS, "LIN");
-  file.number(0x0028, 0x1041, 1);
-  file.text(0x0028, 0x1050, VR::DS, "2047.5");
+  // -1: higher values mean less X-ray intensity, as bone bright does; inverted values, +1.
+  file.number(0x0028, 0x1041, static_cast<uint16_t>(tags.mono1 ? 1 : -1), VR::SS);
+  file.text(0x0028, 0x1050, VR::DS, "2048");
   file.text(0x0028, 0x1051, VR::DS, "4096");
   file.text(0x0028, 0x1052, VR::DS, "0");
   file.text(0x0028, 0x1053, VR::DS, "1");

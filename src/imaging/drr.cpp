@@ -2,6 +2,8 @@
 
 #include <ATen/Parallel.h>
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cmath>
 

@@ -1,5 +1,7 @@
 #include "phantom_patient.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cmath>
 #include <numbers>
@@ -40,6 +42,7 @@ void draw_chest(Patient& p, Dice& dice) {
   // One factor of stature and one of habitus tie together what bodies vary in together.
   const double stature = dice.normal(), habitus = dice.normal();
   p.female = dice.chance(0.5);
+  p.truth.female = p.female;
   const double sex = p.female ? -1 : 1;
   const double width = 127 + 3 * sex + 6 * stature + 2.5 * habitus + dice.normal(0, 3);
   const double asymmetry = dice.normal(0, 0.025);

@@ -1,6 +1,5 @@
 #include "x2ctpa/imaging/dicom_write.h"
 
-#include <gdcmAttribute.h>
 #include <gdcmReader.h>
 #include <gtest/gtest.h>
 #include <torch/torch.h>

@@ -20,8 +20,8 @@ struct DicomTags {
   uint64_t uid_seed = 0;
 };
 
-/// Writes `volume` as one CT series into `folder` (made when missing): int16, rescale intercept
-/// -1024, HU rounded and clipped to [-1024, 3071]. File names are shuffled: only the headers give
+/// Writes `volume` as one CT series into `folder` (made when missing): 12 bits in 16, rescale
+/// intercept -1024, HU rounded and clipped to [-1024, 3071]. File names are shuffled: only the headers give
 /// the slice order, as in clinical exports. Instance numbers run from head to feet.
 /// Throws Error naming the file when the disk refuses.
 void write_ct_series(const Volume& volume, const std::filesystem::path& folder,

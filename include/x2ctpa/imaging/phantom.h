@@ -46,6 +46,7 @@ struct PhantomOptions {
 /// What is true of a patient.
 struct PhantomTruth {
   bool pe = false;
+  bool female = false;
   bool enlarged_pa = false, oligemia = false, wedge = false, effusion = false;  ///< X-ray signs
   bool cardiomegaly = false, opacity = false;                                   ///< bystanders
   double main_pa_hu = 0, aorta_hu = 0;  ///< contrast in HU
