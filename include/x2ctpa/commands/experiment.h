@@ -3,11 +3,13 @@
 
 #include "x2ctpa/core/device.h"
 #include "x2ctpa/core/options.h"
+#include "x2ctpa/imaging/phantom.h"
 
 namespace x2ctpa {
 
 struct Experiment {
   RuntimeOptions runtime;
+  PhantomOptions phantom;
 
   void describe(OptionList& options);
 };
