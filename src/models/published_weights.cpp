@@ -84,7 +84,10 @@ TensorMap unet3d_from_published(const TensorMap& published) {
   TensorMap own;
   for (const auto& [name, tensor] : published) {
     if (wrapped && !starts_with(name, "denoise_fn.")) continue;
-    if (name.find("rotary_emb") != std::string::npos) continue;
+    if (name.find("rotary_emb.freqs") != std::string::npos) {  // one tensor under many names
+      own["rotary_frequencies"] = tensor;
+      continue;
+    }
     const auto to = rename_start(without_prefix(name, "denoise_fn."), renames);
     const bool flat = name.find(".gamma") != std::string::npos;
     const bool pointwise = to.find("attention.to_") != std::string::npos && tensor.dim() == 4;

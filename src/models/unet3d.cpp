@@ -51,6 +51,7 @@ Unet3dImpl::Unet3dImpl(Unet3dOptions options) : options_(std::move(options)) {
   if (options_.cond_dim > 0) {
     null_cond_ = register_parameter("null_cond", torch::randn({1, options_.cond_dim}));
   }
+  rotary_frequencies_ = register_buffer("rotary_frequencies", rotary_frequencies());
   position_bias_ = register_module("position_bias", std::make_shared<PositionBiasImpl>(heads));
   init_conv_ = register_module("init_conv", std::make_shared<PlanarConvImpl>(
                                                 options_.in_channels, dim, options_.init_kernel));
@@ -122,6 +123,16 @@ void Unet3dImpl::make_levels() {
   }
 }
 
+void Unet3dImpl::to(torch::Device device, torch::Dtype type, bool non_blocking) {
+  const auto kept = rotary_frequencies_.detach().clone();
+  Module::to(device, type, non_blocking);
+  rotary_frequencies_.set_data(kept.to(device));
+}
+
+void Unet3dImpl::to(torch::Dtype type, bool non_blocking) {
+  to(rotary_frequencies_.device(), type, non_blocking);
+}
+
 int64_t Unet3dImpl::size_factor() const { return int64_t{1} << (options_.dim_mults.size() - 1); }
 
 void Unet3dImpl::check_inputs(const at::Tensor& x, const at::Tensor& t, const at::Tensor& cond,
@@ -150,7 +161,7 @@ Condition Unet3dImpl::condition_of(const at::Tensor& x, const at::Tensor& t,
     embedding = at::cat({embedding, own}, 1);
   }
   return {at::silu(embedding), position_bias_->forward(x.size(2)),
-          rotary_table(x.size(2), x.device())};
+          rotary_table(x.size(2), rotary_frequencies_)};
 }
 
 at::Tensor Unet3dImpl::run_level(const Level& level, at::Tensor x,

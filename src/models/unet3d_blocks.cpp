@@ -254,11 +254,14 @@ at::Tensor PositionBiasImpl::forward(int64_t depth) {
   return weight_.index_select(0, buckets_).view({depth, depth, -1}).permute({2, 0, 1});
 }
 
-at::Tensor rotary_table(int64_t depth, at::Device device) {
+at::Tensor rotary_frequencies() {
   const auto exponents = torch::arange(0, head_dim, 2, torch::kFloat) / head_dim;
-  const auto angles =
-      torch::arange(depth, torch::kFloat).unsqueeze(1) * torch::pow(10000.0, exponents).reciprocal();
-  return torch::stack({angles.cos(), angles.sin()}, -1).to(device);
+  return torch::pow(10000.0, exponents).reciprocal();
+}
+
+at::Tensor rotary_table(int64_t depth, const at::Tensor& frequencies) {
+  const auto angles = torch::arange(depth, frequencies.options()).unsqueeze(1) * frequencies;
+  return torch::stack({angles.cos(), angles.sin()}, -1);
 }
 
 at::Tensor sinusoidal_embedding(const at::Tensor& t, int64_t dim) {

@@ -109,8 +109,11 @@ class PositionBiasImpl : public torch::nn::Module {
   at::Tensor buckets_; // (D * D) of the last depth
 };
 
-/// Cosine and sine of the rotary angles, (depth, head_dim / 2, 2), float32 on `device`.
-at::Tensor rotary_table(int64_t depth, at::Device device);
+/// 10000^(-2 i / head_dim), (head_dim / 2) float32.
+at::Tensor rotary_frequencies();
+
+/// Cosine and sine of the rotary angles, (depth, head_dim / 2, 2), float32.
+at::Tensor rotary_table(int64_t depth, const at::Tensor& frequencies);
 
 /// Sinusoidal embedding of t (B), (B, dim) float32.
 at::Tensor sinusoidal_embedding(const at::Tensor& t, int64_t dim);

@@ -6,8 +6,7 @@
 
 namespace x2ctpa {
 
-/// Unet3D, with or without the prefix "denoise_fn."; the schedule's tensors and the rotary
-/// frequencies are left out.
+/// Unet3D, with or without the prefix "denoise_fn."; the schedule's tensors are left out.
 TensorMap unet3d_from_published(const TensorMap& published);
 
 /// VQGAN; the discriminators and the perceptual network are left out. The codebook counts as

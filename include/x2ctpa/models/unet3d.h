@@ -59,6 +59,11 @@ class Unet3dImpl : public torch::nn::Module {
   /// H and W of the latent must be multiples of this: 2 to the power of the levels less one.
   int64_t size_factor() const;
 
+  /// As Module's; the rotary frequencies stay float32, since bfloat16 would turn far slices wrongly.
+  void to(torch::Device device, torch::Dtype type, bool non_blocking = false) override;
+  void to(torch::Dtype type, bool non_blocking = false) override;
+  using torch::nn::Module::to;
+
   const Unet3dOptions& options() const { return options_; }
 
  private:
@@ -79,7 +84,7 @@ class Unet3dImpl : public torch::nn::Module {
                     const at::Tensor& drop) const;
 
   Unet3dOptions options_;
-  at::Tensor null_cond_;
+  at::Tensor null_cond_, rotary_frequencies_;
   std::shared_ptr<unet3d::PositionBiasImpl> position_bias_;
   torch::nn::Linear time1_{nullptr}, time2_{nullptr};
   std::shared_ptr<unet3d::PlanarConvImpl> init_conv_, final_conv_;
