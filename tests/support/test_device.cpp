@@ -57,8 +57,11 @@ class TestGuard final : public c10::impl::DeviceGuardImplInterface {
   void synchronizeStream(const c10::Stream&) const override {}
 
  private:
-  static c10::Stream stream() { return {c10::Stream::DEFAULT, device}; }
+  static c10::Stream stream() { return c10::Stream(c10::Stream::DEFAULT, device); }
 };
+
+// Before the first backward of the process: the autograd engine counts devices once.
+const c10::impl::DeviceGuardImplRegistrar registrar(c10::DeviceType::PrivateUse1, new TestGuard);
 
 struct TestHooks final : at::PrivateUse1HooksInterface {
   bool isBuilt() const override { return true; }
@@ -114,8 +117,8 @@ Tensor copy_from(const Tensor& from, const Tensor& to, bool) {
   return to;
 }
 
-const Tensor& resize(const Tensor& tensor, at::IntArrayRef size, std::optional<at::MemoryFormat>) {
-  if (tensor.sizes() == size) return tensor;
+const Tensor& resize_tensor(const Tensor& tensor, at::IntArrayRef size, std::optional<at::MemoryFormat>) {
+  if (tensor.sizes() == size) return tensor;  // replaces the memory: views keep the old one
   auto fresh = empty(size, tensor.scalar_type(), {}, {}, {}, {});
   auto* impl = tensor.unsafeGetTensorImpl();
   impl->set_storage_keep_dtype(fresh.storage());
@@ -125,9 +128,12 @@ const Tensor& resize(const Tensor& tensor, at::IntArrayRef size, std::optional<a
 }
 
 Tensor copy_from_and_resize(const Tensor& from, const Tensor& to) {
-  resize(to, from.sizes(), {});
+  resize_tensor(to, from.sizes(), std::nullopt);
   return copy_from(from, to, false);
 }
+
+/// Module::to() asks this before it moves a parameter in place.
+bool may_move(const Tensor&, const Tensor&) { return true; }
 
 at::Scalar local_scalar(const Tensor& tensor) { return on_cpu(tensor).item(); }
 
@@ -158,6 +164,21 @@ std::tuple<Tensor, Tensor, Tensor> convolution_backward(
   return {on_test_device(x), on_test_device(w), on_test_device(b)};
 }
 
+// Its own kernel because the schema does not say that the running statistics change.
+std::tuple<Tensor, Tensor, Tensor> batch_norm(const Tensor& input,
+                                              const std::optional<Tensor>& weight,
+                                              const std::optional<Tensor>& bias,
+                                              const std::optional<Tensor>& mean,
+                                              const std::optional<Tensor>& variance, bool training,
+                                              double momentum, double epsilon) {
+  refuse_mixed("batch_norm", {input, weight.value_or(Tensor()), bias.value_or(Tensor()),
+                              mean.value_or(Tensor()), variance.value_or(Tensor())});
+  auto [y, m, v] =
+      at::native_batch_norm(on_cpu(input), on_cpu(weight), on_cpu(bias), on_cpu(mean),
+                            on_cpu(variance), training, momentum, epsilon);
+  return {on_test_device(y), on_test_device(m), on_test_device(v)};
+}
+
 /// Every other operator: on the CPU, unless its tensors lie on two devices.
 void fallback(const c10::OperatorHandle& op, torch::jit::Stack* stack) {
   const std::string& name = op.schema().name();
@@ -186,12 +207,16 @@ TORCH_LIBRARY_IMPL(aten, PrivateUse1, library) {
   library.impl("_reshape_alias", &at::native::_reshape_alias);
   library.impl("view_as_complex", &at::native::view_as_complex);
   library.impl("view_as_real", &at::native::view_as_real);
-  library.impl("resize_", &resize);
+  library.impl("resize_", &resize_tensor);
   library.impl("_copy_from", &copy_from);
   library.impl("_copy_from_and_resize", &copy_from_and_resize);
+  library.impl("_has_compatible_shallow_copy_type", &may_move);
   library.impl("_local_scalar_dense", &local_scalar);
   library.impl("convolution_overrideable", &convolution);
   library.impl("convolution_backward_overrideable", &convolution_backward);
+  library.impl("native_batch_norm", &batch_norm);
+  // Without this LibTorch takes a composite kernel that has no channels-last form.
+  library.impl("native_group_norm", torch::CppFunction::makeFromBoxedFunction<&fallback>());
 }
 
 }  // namespace
@@ -199,7 +224,6 @@ TORCH_LIBRARY_IMPL(aten, PrivateUse1, library) {
 c10::Device test_device() {
   static const bool registered = [] {
     static TestHooks hooks;
-    static c10::impl::DeviceGuardImplRegistrar guard(device.type(), new TestGuard);
     c10::SetAllocator(c10::DeviceType::PrivateUse1, &allocator());
     at::RegisterPrivateUse1HooksInterface(&hooks);
     c10::register_privateuse1_backend("testdevice");
