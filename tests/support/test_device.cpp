@@ -81,8 +81,11 @@ struct TestHooks final : at::PrivateUse1HooksInterface {
 /// The same memory as a CPU tensor.
 Tensor on_cpu(const Tensor& tensor) {
   if (!tensor.defined() || tensor.is_cpu()) return tensor;
-  return at::from_blob(const_cast<void*>(tensor.const_data_ptr()), tensor.sizes(),
-                       tensor.strides(), tensor.options().device(at::kCPU).requires_grad(false));
+  auto alias = at::from_blob(const_cast<void*>(tensor.const_data_ptr()), tensor.sizes(),
+                             tensor.strides(),
+                             tensor.options().device(at::kCPU).requires_grad(false));
+  if (tensor.is_conj()) alias = alias.conj();
+  return tensor.is_neg() ? alias._neg_view() : alias;
 }
 
 std::optional<Tensor> on_cpu(const std::optional<Tensor>& tensor) {
@@ -217,6 +220,14 @@ TORCH_LIBRARY_IMPL(aten, PrivateUse1, library) {
   library.impl("native_batch_norm", &batch_norm);
   // Without this LibTorch takes a composite kernel that has no channels-last form.
   library.impl("native_group_norm", torch::CppFunction::makeFromBoxedFunction<&fallback>());
+}
+
+// Copies see the lazy conjugation and negation themselves; LibTorch's resolving of them copies.
+TORCH_LIBRARY_IMPL(aten, Conjugate, library) {
+  library.impl("_copy_from", torch::CppFunction::makeFallthrough());
+}
+TORCH_LIBRARY_IMPL(aten, Negative, library) {
+  library.impl("_copy_from", torch::CppFunction::makeFallthrough());
 }
 
 }  // namespace
