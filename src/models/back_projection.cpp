@@ -25,9 +25,10 @@ void check_geometry(const BackProjectionGeometry& g, const std::array<int64_t, 3
   }
   const double last_y_mm = 0.5 * static_cast<double>(grid_dhw[1] - 1) * s[1];
   if (last_y_mm >= g.source_to_centre_mm) {
-    throw Error(fmt::format("back-projection: the volume reaches {} mm behind its centre, "
-                            "up to the X-ray source at {} mm",
-                            last_y_mm, g.source_to_centre_mm));
+    throw Error(
+        fmt::format("back-projection: the volume reaches {} mm behind its centre, "
+                    "up to the X-ray source at {} mm",
+                    last_y_mm, g.source_to_centre_mm));
   }
 }
 
@@ -59,9 +60,10 @@ torch::Tensor BackProjection::operator()(const torch::Tensor& features) const {
   const int64_t batch = features.size(0), channels = features.size(1);
   // Half-precision coordinates would miss pixels: sample in float32.
   coordinates_ = coordinates_.to(features.device());
-  const auto volume = at::grid_sampler_2d(
-      features.to(torch::kFloat), coordinates_.expand({batch, -1, -1, -1}), /*interpolation_mode=*/0,
-      /*padding_mode=*/0, /*align_corners=*/false);
+  const auto volume =
+      at::grid_sampler_2d(features.to(torch::kFloat), coordinates_.expand({batch, -1, -1, -1}),
+                          /*interpolation_mode=*/0,
+                          /*padding_mode=*/0, /*align_corners=*/false);
   return volume.view({batch, channels, grid_dhw_[0], grid_dhw_[1], grid_dhw_[2]})
       .to(features.scalar_type());
 }

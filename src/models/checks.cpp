@@ -20,8 +20,8 @@ std::string shape_text(at::IntArrayRef shape) {
 void require_shape(const at::Tensor& tensor, const std::vector<int64_t>& expected,
                    const std::string& what) {
   if (!tensor.defined()) {
-    throw Error(fmt::format("{}: expected a tensor of shape {}, found none", what,
-                            shape_text(expected)));
+    throw Error(
+        fmt::format("{}: expected a tensor of shape {}, found none", what, shape_text(expected)));
   }
   bool fits = tensor.dim() == static_cast<int64_t>(expected.size());
   for (size_t i = 0; fits && i < expected.size(); ++i) {
@@ -35,7 +35,8 @@ void require_shape(const at::Tensor& tensor, const std::vector<int64_t>& expecte
 
 void require_multiple(int64_t value, int64_t factor, const std::string& what) {
   if (value <= 0 || value % factor != 0) {
-    throw Error(fmt::format("{}: expected a positive multiple of {}, found {}", what, factor, value));
+    throw Error(
+        fmt::format("{}: expected a positive multiple of {}, found {}", what, factor, value));
   }
 }
 

@@ -18,7 +18,8 @@ void DenseNet3dOptions::describe(OptionList& list) {
   list.add("planar", &planar, "classify pictures: every kernel has a depth of 1");
   list.add("growth", &growth, "channels that each layer adds", {.min = 1});
   list.add("init_features", &init_features, "channels of the first convolution", {.min = 1});
-  list.add("bottleneck", &bottleneck, "channels between a layer's two convolutions as a multiple of growth", {.min = 1});
+  list.add("bottleneck", &bottleneck,
+           "channels between a layer's two convolutions as a multiple of growth", {.min = 1});
   list.add("drop_rate", &drop_rate, "dropout after each layer", {.min = 0, .max = 1});
   list.add("classes", &classes, "number of logits", {.min = 1});
 }
@@ -35,7 +36,8 @@ std::vector<int64_t> blocks_of(const DenseNet3dOptions& o) {
                                                           {264, {6, 12, 64, 48}}};
   const auto found = published.find(o.depth);
   if (found == published.end()) {
-    throw Error(fmt::format("DenseNet: expected a depth of 121, 169, 201 or 264, found {}", o.depth));
+    throw Error(
+        fmt::format("DenseNet: expected a depth of 121, 169, 201 or 264, found {}", o.depth));
   }
   return found->second;
 }
@@ -44,8 +46,8 @@ torch::nn::Conv3d conv(int64_t in, int64_t out, int64_t kernel, bool planar,
                        const Sizes& stride = {1, 1, 1}) {
   const Sizes kernels{planar ? 1 : kernel, kernel, kernel};
   const Sizes padding{planar ? 0 : kernel / 2, kernel / 2, kernel / 2};
-  torch::nn::Conv3d layer(torch::nn::Conv3dOptions(in, out, kernels)
-                              .stride(stride).padding(padding).bias(false));
+  torch::nn::Conv3d layer(
+      torch::nn::Conv3dOptions(in, out, kernels).stride(stride).padding(padding).bias(false));
   torch::nn::init::kaiming_normal_(layer->weight, 0.0, torch::kFanOut);
   return layer;
 }
@@ -110,9 +112,11 @@ DenseNet3dImpl::DenseNet3dImpl(DenseNet3dOptions options) : options_(std::move(o
   features_->push_back("conv0", conv(options_.channels, width, 7, planar, {1, 2, 2}));
   features_->push_back("norm0", torch::nn::BatchNorm3d(width));
   features_->push_back("relu0", torch::nn::ReLU());
-  const Sizes kernel{planar ? 1 : 3, 3, 3}, stride{planar ? 1 : 2, 2, 2}, padding{planar ? 0 : 1, 1, 1};
-  features_->push_back("pool0", torch::nn::MaxPool3d(
-      torch::nn::MaxPool3dOptions(kernel).stride(stride).padding(padding)));
+  const Sizes kernel{planar ? 1 : 3, 3, 3}, stride{planar ? 1 : 2, 2, 2},
+      padding{planar ? 0 : 1, 1, 1};
+  features_->push_back(
+      "pool0",
+      torch::nn::MaxPool3d(torch::nn::MaxPool3dOptions(kernel).stride(stride).padding(padding)));
   for (size_t i = 0; i < blocks.size(); ++i) {
     DenseBlock block;
     for (int64_t j = 0; j < blocks[i]; ++j) {

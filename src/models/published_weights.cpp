@@ -33,7 +33,8 @@ int64_t count_levels(const TensorMap& published) {
   int64_t levels = 0;
   for (const auto& [name, tensor] : published) {
     const std::string own = without_prefix(name, "denoise_fn.");
-    if (starts_with(own, "downs.")) levels = std::max<int64_t>(levels, std::stoll(own.substr(6)) + 1);
+    if (starts_with(own, "downs."))
+      levels = std::max<int64_t>(levels, std::stoll(own.substr(6)) + 1);
   }
   return levels;
 }
@@ -53,19 +54,21 @@ Renames unet3d_renames(int64_t levels) {
                   {"final_conv.1.", "final_conv."}};
   const auto add_level = [&](const std::string& from, const std::string& to,
                              const std::string& resample) {
-    renames.insert(renames.end(), {{from + "0.mlp.1.", to + "block1.mlp."},
-                                   {from + "1.mlp.1.", to + "block2.mlp."},
-                                   {from + "0.", to + "block1."},
-                                   {from + "1.", to + "block2."},
-                                   {from + "2.fn.norm.gamma", to + "spatial_attention.norm.weight"},
-                                   {from + "2.fn.fn.", to + "spatial_attention."},
-                                   {from + "3.fn.norm.gamma", to + "temporal_attention.norm.weight"},
-                                   {from + "3.fn.fn.fn.", to + "temporal_attention."},
-                                   {from + "4.", resample}});
+    renames.insert(renames.end(),
+                   {{from + "0.mlp.1.", to + "block1.mlp."},
+                    {from + "1.mlp.1.", to + "block2.mlp."},
+                    {from + "0.", to + "block1."},
+                    {from + "1.", to + "block2."},
+                    {from + "2.fn.norm.gamma", to + "spatial_attention.norm.weight"},
+                    {from + "2.fn.fn.", to + "spatial_attention."},
+                    {from + "3.fn.norm.gamma", to + "temporal_attention.norm.weight"},
+                    {from + "3.fn.fn.fn.", to + "temporal_attention."},
+                    {from + "4.", resample}});
   };
   for (int64_t i = 0; i < levels; ++i) {
     const int64_t up = levels - 1 - i;  // published decoders count from the coarsest
-    add_level(fmt::format("downs.{}.", i), fmt::format("down{}.", i), fmt::format("downsample{}.", i));
+    add_level(fmt::format("downs.{}.", i), fmt::format("down{}.", i),
+              fmt::format("downsample{}.", i));
     add_level(fmt::format("ups.{}.", i), fmt::format("up{}.", up), fmt::format("upsample{}.", up));
   }
   for (const std::string block : {"mid_block1.", "mid_block2."}) {

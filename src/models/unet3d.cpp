@@ -14,16 +14,24 @@ namespace x2ctpa {
 using namespace unet3d;
 
 void Unet3dOptions::describe(OptionList& list) {
-  list.add("in_channels", &in_channels, "channels of the input: those of the latent and of what is joined to it", {.min = 1});
+  list.add("in_channels", &in_channels,
+           "channels of the input: those of the latent and of what is joined to it", {.min = 1});
   list.add("out_channels", &out_channels, "channels of the prediction", {.min = 1});
   list.add("dim", &dim, "channels of the first level; even", {.min = 4});
-  list.add("dim_mults", &dim_mults, "channels of each level as multiples of dim; each level but the last halves H and W", {.min = 1});
+  list.add("dim_mults", &dim_mults,
+           "channels of each level as multiples of dim; each level but the last halves H and W",
+           {.min = 1});
   list.add("cond_dim", &cond_dim, "width of the condition; 0: unconditional", {.min = 0});
-  list.add("attention_heads", &attention_heads, "heads of 32 channels in every attention", {.min = 1});
+  list.add("attention_heads", &attention_heads, "heads of 32 channels in every attention",
+           {.min = 1});
   list.add("norm_groups", &norm_groups, "groups of GroupNorm", {.min = 1});
   list.add("init_kernel", &init_kernel, "side of the first convolution's kernel; odd", {.min = 1});
-  list.add("without_spatial_attention", &without_spatial_attention, "levels (0: the finest) that leave out linear attention within slices", {.min = 0});
-  list.add("without_temporal_attention", &without_temporal_attention, "levels (0: the finest, with the one after the first convolution) that leave out attention along D", {.min = 0});
+  list.add("without_spatial_attention", &without_spatial_attention,
+           "levels (0: the finest) that leave out linear attention within slices", {.min = 0});
+  list.add("without_temporal_attention", &without_temporal_attention,
+           "levels (0: the finest, with the one after the first convolution) that leave out "
+           "attention along D",
+           {.min = 0});
 }
 
 namespace {
@@ -150,8 +158,8 @@ void Unet3dImpl::check_inputs(const at::Tensor& x, const at::Tensor& t, const at
   }
 }
 
-Condition Unet3dImpl::condition_of(const at::Tensor& x, const at::Tensor& t,
-                                   const at::Tensor& cond, const at::Tensor& drop) {
+Condition Unet3dImpl::condition_of(const at::Tensor& x, const at::Tensor& t, const at::Tensor& cond,
+                                   const at::Tensor& drop) {
   const auto type = time1_->weight.scalar_type();
   auto embedding = sinusoidal_embedding(t, options_.dim).to(type);
   embedding = time2_->forward(at::gelu(time1_->forward(embedding)));

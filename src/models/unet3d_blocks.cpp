@@ -49,9 +49,9 @@ at::Tensor attend(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
     std::vector<at::Tensor> parts;
     for (int64_t start = 0; start < q.size(0); start += most) {
       const int64_t count = std::min(most, q.size(0) - start);
-      parts.push_back(at::scaled_dot_product_attention(
-          q.narrow(0, start, count), k.narrow(0, start, count), v.narrow(0, start, count), mask,
-          0.0, false, scale));
+      parts.push_back(
+          at::scaled_dot_product_attention(q.narrow(0, start, count), k.narrow(0, start, count),
+                                           v.narrow(0, start, count), mask, 0.0, false, scale));
     }
     return at::cat(parts);
   }
@@ -66,7 +66,8 @@ at::Tensor rotate(const at::Tensor& qk, const at::Tensor& rotation) {
   const auto pairs = qk.unflatten(-1, {head_dim / 2, 2});
   if (qk.scalar_type() != torch::kFloat) {
     return at::view_as_real(at::view_as_complex(pairs.to(torch::kFloat).contiguous()) * turn)
-        .flatten(-2).to(qk.scalar_type());
+        .flatten(-2)
+        .to(qk.scalar_type());
   }
   if (in_place()) {
     at::view_as_complex(pairs).mul_(turn);
@@ -81,8 +82,8 @@ PlanarConvImpl::PlanarConvImpl(int64_t in, int64_t out, int64_t kernel, Kind kin
     : kind_(kind), kernel_(kernel) {
   const bool up = kind == Kind::up;
   const int64_t fan_in = (up ? out : in) * kernel * kernel;
-  weight_ = register_parameter(
-      "weight", initial({up ? in : out, up ? out : in, 1, kernel, kernel}, fan_in));
+  weight_ = register_parameter("weight",
+                               initial({up ? in : out, up ? out : in, 1, kernel, kernel}, fan_in));
   bias_ = register_parameter("bias", initial({out}, fan_in));
 }
 
@@ -92,9 +93,15 @@ at::Tensor PlanarConvImpl::forward(const at::Tensor& x) const {
   const auto weight = weight_.squeeze(2);
   at::Tensor y;
   switch (kind_) {
-    case Kind::same: y = at::conv2d(pictures, weight, bias_, 1, kernel_ / 2); break;
-    case Kind::down: y = at::conv2d(pictures, weight, bias_, 2, 1); break;
-    case Kind::up: y = at::conv_transpose2d(pictures, weight, bias_, 2, 1); break;
+    case Kind::same:
+      y = at::conv2d(pictures, weight, bias_, 1, kernel_ / 2);
+      break;
+    case Kind::down:
+      y = at::conv2d(pictures, weight, bias_, 2, 1);
+      break;
+    case Kind::up:
+      y = at::conv_transpose2d(pictures, weight, bias_, 2, 1);
+      break;
   }
   y = y.permute({0, 2, 3, 1}).contiguous();
   return y.view({x.size(0), x.size(1), y.size(1), y.size(2), y.size(3)});
@@ -135,7 +142,8 @@ ResnetBlockImpl::ResnetBlockImpl(int64_t in, int64_t out, int64_t embedding_dim,
   if (embedding_dim > 0) mlp_ = register_module("mlp", linear(embedding_dim, 2 * out, true));
   block1_ = register_module("block1", std::make_shared<BlockImpl>(in, out, groups));
   block2_ = register_module("block2", std::make_shared<BlockImpl>(out, out, groups));
-  if (in != out) res_conv_ = register_module("res_conv", std::make_shared<PlanarConvImpl>(in, out, 1));
+  if (in != out)
+    res_conv_ = register_module("res_conv", std::make_shared<PlanarConvImpl>(in, out, 1));
 }
 
 at::Tensor ResnetBlockImpl::forward(const at::Tensor& x, const at::Tensor& embedding) const {
@@ -173,7 +181,8 @@ at::Tensor SpatialAttentionImpl::linear_attention(const at::Tensor& x) {
   const int64_t channels = x.size(4), hidden = heads_ * head_dim;
   const auto tokens = norm_->forward(x).view({slices, pixels, channels});
   const auto weights = to_qkv_->weight.chunk(3);
-  const auto q = at::linear(tokens, weights[0]).view({slices, pixels, heads_, head_dim}).softmax(-1);
+  const auto q =
+      at::linear(tokens, weights[0]).view({slices, pixels, heads_, head_dim}).softmax(-1);
   const auto k = at::linear(tokens, weights[1]).softmax(1);
   const auto v = at::linear(tokens, weights[2]);
   // The context of each head, and to_out folded into it: one product per slice is left.
@@ -209,8 +218,8 @@ TemporalAttentionImpl::TemporalAttentionImpl(int64_t channels, int64_t heads) : 
 
 at::Tensor TemporalAttentionImpl::forward(const at::Tensor& x, const Condition& condition) {
   const int64_t batch = x.size(0), depth = x.size(1), pixels = x.size(2) * x.size(3);
-  const auto qkv = to_qkv_->forward(norm_->forward(x))
-                       .view({batch, depth, pixels, 3, heads_, head_dim});
+  const auto qkv =
+      to_qkv_->forward(norm_->forward(x)).view({batch, depth, pixels, 3, heads_, head_dim});
   const auto qk = rotate(qkv.narrow(3, 0, 2), condition.rotation);
   // (B, D, N, heads, d) -> (B, N, heads, D, d)
   const auto q = qk.select(3, 0).permute({0, 2, 3, 1, 4});
@@ -244,7 +253,8 @@ at::Tensor PositionBiasImpl::forward(int64_t depth) {
         if (distance >= exact) {
           const float ratio = std::log(static_cast<float>(distance) / exact) /
                               static_cast<float>(std::log(furthest / exact));
-          bucket = std::min<int64_t>(exact + static_cast<int64_t>(ratio * (side - exact)), side - 1);
+          bucket =
+              std::min<int64_t>(exact + static_cast<int64_t>(ratio * (side - exact)), side - 1);
         }
         buckets.push_back(bucket + (j > i ? side : 0));
       }

@@ -1,9 +1,9 @@
 // The parts of Unet3d. Every feature tensor here is (B, D, H, W, C), contiguous.
 #pragma once
 
+#include <torch/nn/module.h>
 #include <torch/nn/modules/linear.h>
 #include <torch/nn/modules/normalization.h>
-#include <torch/nn/module.h>
 
 #include <array>
 
@@ -105,8 +105,8 @@ class PositionBiasImpl : public torch::nn::Module {
   at::Tensor forward(int64_t depth);  ///< (heads, D, D)
 
  private:
-  at::Tensor weight_;  // (buckets, heads)
-  at::Tensor buckets_; // (D * D) of the last depth
+  at::Tensor weight_;   // (buckets, heads)
+  at::Tensor buckets_;  // (D * D) of the last depth
 };
 
 /// 10000^(-2 i / head_dim), (head_dim / 2) float32.

@@ -12,15 +12,21 @@ namespace x2ctpa {
 
 void Vqgan3dOptions::describe(OptionList& list) {
   list.add("channels", &channels, "channels of the volume", {.min = 1});
-  list.add("hidden_channels", &hidden_channels, "channels before the first downsampling; each doubles them", {.min = 1});
+  list.add("hidden_channels", &hidden_channels,
+           "channels before the first downsampling; each doubles them", {.min = 1});
   list.add("embedding_dim", &embedding_dim, "channels of the latent", {.min = 1});
   list.add("codes", &codes, "size of the codebook", {.min = 1});
-  list.add("downsample", &downsample, "downsampling along D, H, W; powers of two", {.min = 1, .count = 3});
-  list.add("groups", &groups, "groups of GroupNorm; fewer where they do not divide the channels", {.min = 1});
+  list.add("downsample", &downsample, "downsampling along D, H, W; powers of two",
+           {.min = 1, .count = 3});
+  list.add("groups", &groups, "groups of GroupNorm; fewer where they do not divide the channels",
+           {.min = 1});
   list.add("commitment_weight", &commitment_weight, "weight of the commitment loss", {.min = 0});
-  list.add("ema_decay", &ema_decay, "decay of the codebook's moving averages", {.min = 0, .max = 1});
-  list.add("random_restart", &random_restart, "draw codes that are hardly used anew from the batch");
-  list.add("restart_threshold", &restart_threshold, "average use below which a code is drawn anew", {.min = 0});
+  list.add("ema_decay", &ema_decay, "decay of the codebook's moving averages",
+           {.min = 0, .max = 1});
+  list.add("random_restart", &random_restart,
+           "draw codes that are hardly used anew from the batch");
+  list.add("restart_threshold", &restart_threshold, "average use below which a code is drawn anew",
+           {.min = 0});
 }
 
 namespace vqgan3d {
@@ -73,8 +79,10 @@ class SamePadUpImpl : public torch::nn::Module {
  public:
   SamePadUpImpl(int64_t in, int64_t out, const Sizes& stride)
       : padding_(same_padding(Sizes(3, kernel), stride)) {
-    conv_ = register_module("convt", torch::nn::ConvTranspose3d(
-        torch::nn::ConvTranspose3dOptions(in, out, kernel).stride(stride).padding(kernel - 1)));
+    conv_ = register_module(
+        "convt",
+        torch::nn::ConvTranspose3d(
+            torch::nn::ConvTranspose3dOptions(in, out, kernel).stride(stride).padding(kernel - 1)));
   }
   at::Tensor forward(const at::Tensor& x) { return conv_->forward(replicate(x, padding_)); }
 
@@ -218,28 +226,30 @@ void check_options(const Vqgan3dOptions& o) {
     largest = std::max(largest, factor);
   }
   if (!fits || largest == 1) {
-    throw Error(fmt::format("VQ-GAN: expected three powers of two, one of them above 1, as "
-                            "downsample, found {}", shape_text(o.downsample)));
+    throw Error(
+        fmt::format("VQ-GAN: expected three powers of two, one of them above 1, as "
+                    "downsample, found {}",
+                    shape_text(o.downsample)));
   }
 }
 
 CodebookOptions codebook_options(const Vqgan3dOptions& o) {
-  return {o.codes, o.embedding_dim, o.commitment_weight, o.ema_decay, o.random_restart,
-          o.restart_threshold};
+  return {o.codes,     o.embedding_dim,  o.commitment_weight,
+          o.ema_decay, o.random_restart, o.restart_threshold};
 }
 
 }  // namespace
 
 Vqgan3dImpl::Vqgan3dImpl(Vqgan3dOptions options) : options_(std::move(options)) {
   check_options(options_);
-  const int64_t inner =
-      options_.hidden_channels << vqgan3d::level_strides(options_.downsample).size();
+  const int64_t inner = options_.hidden_channels
+                        << vqgan3d::level_strides(options_.downsample).size();
   encoder_ = register_module("encoder", std::make_shared<vqgan3d::EncoderImpl>(options_));
   decoder_ = register_module("decoder", std::make_shared<vqgan3d::DecoderImpl>(options_));
-  pre_vq_ = register_module("pre_vq_conv", std::make_shared<vqgan3d::SamePadConvImpl>(
-                                               inner, options_.embedding_dim, 1));
-  post_vq_ = register_module("post_vq_conv", std::make_shared<vqgan3d::SamePadConvImpl>(
-                                                 options_.embedding_dim, inner, 1));
+  pre_vq_ = register_module(
+      "pre_vq_conv", std::make_shared<vqgan3d::SamePadConvImpl>(inner, options_.embedding_dim, 1));
+  post_vq_ = register_module(
+      "post_vq_conv", std::make_shared<vqgan3d::SamePadConvImpl>(options_.embedding_dim, inner, 1));
   codebook_ = register_module("codebook", Codebook(codebook_options(options_)));
 }
 

@@ -19,7 +19,8 @@ using testing::test_device;
 /// One training step of `model` on the CPU and, from the same weights, on the test device; both
 /// must lead to the same parameters. `loss` computes the loss from tensors on a given device.
 template <class Model, class Options>
-void expect_same_step(const Options& options, const std::function<at::Tensor(Model&, at::Device)>& loss) {
+void expect_same_step(const Options& options,
+                      const std::function<at::Tensor(Model&, at::Device)>& loss) {
   Model on_cpu(options), on_device(options);
   load_tensors(*on_device, named_tensors(*on_cpu), "copy");
   on_device->to(test_device());
@@ -44,7 +45,8 @@ void expect_same_step(const Options& options, const std::function<at::Tensor(Mod
 TEST(Device, refuses_to_mix_tensors_of_two_devices) {
   const auto there = torch::ones({2, 3}, test_device());
   EXPECT_THROW(there + torch::ones({2, 3}), c10::Error);
-  EXPECT_THROW(at::conv2d(torch::ones({1, 1, 4, 4}, test_device()), torch::ones({1, 1, 3, 3})), c10::Error);
+  EXPECT_THROW(at::conv2d(torch::ones({1, 1, 4, 4}, test_device()), torch::ones({1, 1, 3, 3})),
+               c10::Error);
   EXPECT_NO_THROW(there * torch::tensor(2.0));
   EXPECT_EQ((there + 1).sum().item<double>(), 12);
 }
@@ -59,7 +61,11 @@ TEST(Device, trains_the_denoiser) {
   o.attention_heads = 2;
   const auto x = torch::randn({2, 3, 3, 4, 4}), cond = torch::randn({2, 4});
   expect_same_step<Unet3d>(o, [&](Unet3d& model, at::Device d) {
-    return model->forward(x.to(d), torch::tensor({3, 700}).to(d), cond.to(d), torch::tensor({true, false}).to(d)).square().mean();
+    return model
+        ->forward(x.to(d), torch::tensor({3, 700}).to(d), cond.to(d),
+                  torch::tensor({true, false}).to(d))
+        .square()
+        .mean();
   });
 }
 
@@ -70,11 +76,13 @@ TEST(Device, samples_from_the_denoiser_with_guidance) {
   o.cond_dim = 4;
   o.attention_heads = 2;
   Unet3d model(o);
-  const auto x = torch::randn({1, 4, 3, 4, 4}), t = torch::full({1}, 5), cond = torch::randn({1, 4});
+  const auto x = torch::randn({1, 4, 3, 4, 4}), t = torch::full({1}, 5),
+             cond = torch::randn({1, 4});
   torch::NoGradGuard no_grad;
   const auto expected = model->forward_with_guidance(x, t, cond, 2);
   model->to(test_device());
-  const auto found = model->forward_with_guidance(x.to(test_device()), t.to(test_device()), cond.to(test_device()), 2);
+  const auto found = model->forward_with_guidance(x.to(test_device()), t.to(test_device()),
+                                                  cond.to(test_device()), 2);
   EXPECT_LT(relative_error(found, expected), 1e-4);
   EXPECT_THROW(model->forward(x, t, cond), c10::Error);
 }
@@ -111,9 +119,8 @@ TEST(Device, trains_the_classifier) {
   o.init_features = 4;
   o.drop_rate = 0;
   const auto x = torch::randn({2, 1, 8, 16, 16});
-  expect_same_step<DenseNet3d>(o, [&](DenseNet3d& model, at::Device d) {
-    return model->forward(x.to(d)).square().mean();
-  });
+  expect_same_step<DenseNet3d>(
+      o, [&](DenseNet3d& model, at::Device d) { return model->forward(x.to(d)).square().mean(); });
 }
 
 }  // namespace

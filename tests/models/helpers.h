@@ -71,7 +71,7 @@ class TemporaryFolder {
 }  // namespace x2ctpa::testing
 
 /// Skips the test when a reference case has no plain weights beside the repository.
-#define X2CTPA_REFERENCE_OR_SKIP(file, name)                                          \
-  const auto file = x2ctpa::testing::reference_weights(name);                         \
-  if (file.empty()) GTEST_SKIP() << "no " << name << "_weights.safetensors in "       \
-                                 << x2ctpa::testing::reference_folder()
+#define X2CTPA_REFERENCE_OR_SKIP(file, name)                  \
+  const auto file = x2ctpa::testing::reference_weights(name); \
+  if (file.empty())                                           \
+  GTEST_SKIP() << "no " << name << "_weights.safetensors in " << x2ctpa::testing::reference_folder()

@@ -52,15 +52,18 @@ TEST(ModelFolder, names_an_unexpected_tensor) {
 }
 
 TEST(ModelFolder, names_a_tensor_of_another_shape) {
-  expect_refusal([](TensorMap& t) { t["codebook.N"] = torch::zeros(5); }, "codebook.N: expected shape (4), found (5)");
+  expect_refusal([](TensorMap& t) { t["codebook.N"] = torch::zeros(5); },
+                 "codebook.N: expected shape (4), found (5)");
 }
 
 TEST(ModelFolder, names_a_tensor_of_another_type) {
-  expect_refusal([](TensorMap& t) { t["codebook.N"] = torch::zeros(4, torch::kDouble); }, "codebook.N: expected type Float");
+  expect_refusal([](TensorMap& t) { t["codebook.N"] = torch::zeros(4, torch::kDouble); },
+                 "codebook.N: expected type Float");
 }
 
 TEST(ModelFolder, names_a_tensor_that_is_not_finite) {
-  expect_refusal([](TensorMap& t) { t["codebook.N"][1] = std::nan(""); }, "codebook.N holds values that are not finite");
+  expect_refusal([](TensorMap& t) { t["codebook.N"][1] = std::nan(""); },
+                 "codebook.N holds values that are not finite");
 }
 
 }  // namespace

@@ -47,7 +47,8 @@ TEST(Unet3d, gives_each_sample_the_same_alone_as_in_a_batch) {
   torch::NoGradGuard no_grad;
   const auto both = model->forward(in.x, in.t, in.cond);
   for (int64_t i = 0; i < 2; ++i) {
-    const auto alone = model->forward(in.x.narrow(0, i, 1), in.t.narrow(0, i, 1), in.cond.narrow(0, i, 1));
+    const auto alone =
+        model->forward(in.x.narrow(0, i, 1), in.t.narrow(0, i, 1), in.cond.narrow(0, i, 1));
     EXPECT_LT(relative_error(alone, both.narrow(0, i, 1)), 1e-4);
   }
 }
@@ -79,7 +80,9 @@ TEST(Unet3d, guides_by_the_difference_of_own_and_null_prediction) {
   torch::NoGradGuard no_grad;
   const auto own = model->forward(in.x, in.t, in.cond);
   const auto null = model->forward(in.x, in.t, in.cond, torch::ones({2}, torch::kBool));
-  EXPECT_LT(relative_error(model->forward_with_guidance(in.x, in.t, in.cond, 3), null + 3 * (own - null)), 1e-4);
+  EXPECT_LT(
+      relative_error(model->forward_with_guidance(in.x, in.t, in.cond, 3), null + 3 * (own - null)),
+      1e-4);
   EXPECT_TRUE(model->forward_with_guidance(in.x, in.t, in.cond, 1).equal(own));
 }
 
@@ -132,7 +135,8 @@ TEST(Unet3d, takes_real_timesteps_as_integer_ones) {
   Unet3d model(small());
   const Inputs in;
   torch::NoGradGuard no_grad;
-  EXPECT_TRUE(model->forward(in.x, in.t, in.cond).equal(model->forward(in.x, in.t.to(torch::kFloat), in.cond)));
+  EXPECT_TRUE(model->forward(in.x, in.t, in.cond)
+                  .equal(model->forward(in.x, in.t.to(torch::kFloat), in.cond)));
 }
 
 TEST(Unet3d, is_near_itself_in_bfloat16) {
@@ -149,8 +153,16 @@ TEST(Unet3d, is_near_itself_in_bfloat16) {
 TEST(Unet3d, refuses_sizes_that_do_not_halve_and_wrong_channels) {
   Unet3d model(small());
   const Inputs in;
-  expect_error([&] { model->forward(torch::zeros({2, 5, 3, 5, 6}), in.t, in.cond); }, "multiple of 2, found 5");
-  expect_error([&] { model->forward(torch::zeros({2, 4, 3, 4, 6}), in.t, in.cond); }, "found (2, 4, 3, 4, 6)");
+  expect_error(
+      [&] {
+        model->forward(torch::zeros({2, 5, 3, 5, 6}), in.t, in.cond);
+      },
+      "multiple of 2, found 5");
+  expect_error(
+      [&] {
+        model->forward(torch::zeros({2, 4, 3, 4, 6}), in.t, in.cond);
+      },
+      "found (2, 4, 3, 4, 6)");
   expect_error([&] { model->forward(in.x, in.t, torch::zeros({2, 7})); }, "found (2, 7)");
 }
 
@@ -171,7 +183,9 @@ TEST(Unet3d, computes_what_the_published_code_computes) {
   EXPECT_NEAR(std::sqrt(squares), v.at("grad_norm").item<double>(), 1e-3);
   torch::NoGradGuard no_grad;
   EXPECT_LT(relative_error(model->forward(x, t, cond), v.at("eps")), 1e-4);
-  EXPECT_LT(relative_error(model->forward(x, t, cond, torch::ones({2}, torch::kBool)), v.at("eps_null")), 1e-4);
+  EXPECT_LT(
+      relative_error(model->forward(x, t, cond, torch::ones({2}, torch::kBool)), v.at("eps_null")),
+      1e-4);
   EXPECT_LT(relative_error(model->forward_with_guidance(x, t, cond, 3), v.at("eps_scale3")), 1e-4);
 }
 

@@ -102,7 +102,8 @@ void compare_with_published(const std::string& name, Vqgan3dOptions options,
   model->train();
   model->forward(vectors.at("x"));
   const auto tensors = named_tensors(*model);
-  EXPECT_LT(relative_error(tensors.at("codebook.embeddings"), vectors.at("codebook_after_update")), 1e-4);
+  EXPECT_LT(relative_error(tensors.at("codebook.embeddings"), vectors.at("codebook_after_update")),
+            1e-4);
   EXPECT_LT(relative_error(tensors.at("codebook.N"), vectors.at("N_after_update")), 1e-4);
 }
 

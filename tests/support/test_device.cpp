@@ -81,9 +81,9 @@ struct TestHooks final : at::PrivateUse1HooksInterface {
 /// The same memory as a CPU tensor.
 Tensor on_cpu(const Tensor& tensor) {
   if (!tensor.defined() || tensor.is_cpu()) return tensor;
-  auto alias = at::from_blob(const_cast<void*>(tensor.const_data_ptr()), tensor.sizes(),
-                             tensor.strides(),
-                             tensor.options().device(at::kCPU).requires_grad(false));
+  auto alias =
+      at::from_blob(const_cast<void*>(tensor.const_data_ptr()), tensor.sizes(), tensor.strides(),
+                    tensor.options().device(at::kCPU).requires_grad(false));
   if (tensor.is_conj()) alias = alias.conj();
   return tensor.is_neg() ? alias._neg_view() : alias;
 }
@@ -120,7 +120,8 @@ Tensor copy_from(const Tensor& from, const Tensor& to, bool) {
   return to;
 }
 
-const Tensor& resize_tensor(const Tensor& tensor, at::IntArrayRef size, std::optional<at::MemoryFormat>) {
+const Tensor& resize_tensor(const Tensor& tensor, at::IntArrayRef size,
+                            std::optional<at::MemoryFormat>) {
   if (tensor.sizes() == size) return tensor;  // replaces the memory: views keep the old one
   auto fresh = empty(size, tensor.scalar_type(), {}, {}, {}, {});
   auto* impl = tensor.unsafeGetTensorImpl();
@@ -176,9 +177,8 @@ std::tuple<Tensor, Tensor, Tensor> batch_norm(const Tensor& input,
                                               double momentum, double epsilon) {
   refuse_mixed("batch_norm", {input, weight.value_or(Tensor()), bias.value_or(Tensor()),
                               mean.value_or(Tensor()), variance.value_or(Tensor())});
-  auto [y, m, v] =
-      at::native_batch_norm(on_cpu(input), on_cpu(weight), on_cpu(bias), on_cpu(mean),
-                            on_cpu(variance), training, momentum, epsilon);
+  auto [y, m, v] = at::native_batch_norm(on_cpu(input), on_cpu(weight), on_cpu(bias), on_cpu(mean),
+                                         on_cpu(variance), training, momentum, epsilon);
   return {on_test_device(y), on_test_device(m), on_test_device(v)};
 }
 

@@ -53,13 +53,14 @@ class Unet3dImpl : public torch::nn::Module {
 
   /// Classifier-free guidance (arXiv 2207.12598): null + scale (own - null), both predictions in
   /// one batch; a scale of 1 costs one prediction.
-  at::Tensor forward_with_guidance(const at::Tensor& x, const at::Tensor& t,
-                                   const at::Tensor& cond, double scale);
+  at::Tensor forward_with_guidance(const at::Tensor& x, const at::Tensor& t, const at::Tensor& cond,
+                                   double scale);
 
   /// H and W of the latent must be multiples of this: 2 to the power of the levels less one.
   int64_t size_factor() const;
 
-  /// As Module's; the rotary frequencies stay float32, since bfloat16 would turn far slices wrongly.
+  /// As Module's; the rotary frequencies stay float32, since bfloat16 would turn far slices
+  /// wrongly.
   void to(torch::Device device, torch::Dtype type, bool non_blocking = false) override;
   void to(torch::Dtype type, bool non_blocking = false) override;
   using torch::nn::Module::to;
@@ -69,9 +70,9 @@ class Unet3dImpl : public torch::nn::Module {
  private:
   struct Level {
     std::shared_ptr<unet3d::ResnetBlockImpl> block1, block2;
-    std::shared_ptr<unet3d::SpatialAttentionImpl> spatial_attention;   // may be null
-    std::shared_ptr<unet3d::TemporalAttentionImpl> temporal_attention; // may be null
-    std::shared_ptr<unet3d::PlanarConvImpl> resample;                  // null at the last level
+    std::shared_ptr<unet3d::SpatialAttentionImpl> spatial_attention;    // may be null
+    std::shared_ptr<unet3d::TemporalAttentionImpl> temporal_attention;  // may be null
+    std::shared_ptr<unet3d::PlanarConvImpl> resample;                   // null at the last level
   };
 
   Level make_level(const std::string& name, int64_t in, int64_t out, int64_t index);
