@@ -1,0 +1,45 @@
+// Spreads features of a chest X-ray over a volume along the X-ray beam (cone-beam geometry), so
+// that every voxel sees the picture at the place where its shadow falls.
+//
+// Axes, relative to the centre of the volume, in mm: x along W, patient right to left; y along H,
+// anterior to posterior; z along D, inferior to superior. The beam runs from posterior to anterior:
+// the source lies at y = +source_to_centre_mm, the detector before the chest. Picture columns go
+// from patient right to left, rows from superior to inferior.
+#pragma once
+
+#include <torch/types.h>
+
+#include <array>
+
+namespace x2ctpa {
+
+struct BackProjectionGeometry {
+  double source_to_detector_mm = 1800;
+  double source_to_centre_mm = 1600;              ///< source to the centre of the volume
+  double detector_mm = 430;                       ///< side of the square detector
+  std::array<double, 3> spacing_xyz_mm{1, 1, 1};  ///< of the grid projected onto (the latent's)
+};
+
+/// The detector coordinates of every voxel centre: (D, H, W, 2) float32, (column, row), -1 and 1
+/// at the detector's edges. Point (x, y, z) falls on u = m x, v = m z with the magnification
+/// m = source_to_detector / (source_to_centre - y). Throws Error when a voxel reaches the source.
+torch::Tensor detector_coordinates(const BackProjectionGeometry& geometry,
+                                   const std::array<int64_t, 3>& grid_dhw);
+
+class BackProjection {
+ public:
+  BackProjection(const BackProjectionGeometry& geometry, const std::array<int64_t, 3>& grid_dhw);
+
+  /// (B, C, h, w) -> (B, C, D, H, W): bilinear in the picture, zero outside it. The feature map
+  /// covers the whole detector, whatever its resolution. Differentiable; any device.
+  torch::Tensor operator()(const torch::Tensor& features) const;
+
+  const BackProjectionGeometry& geometry() const { return geometry_; }
+
+ private:
+  BackProjectionGeometry geometry_;
+  std::array<int64_t, 3> grid_dhw_;
+  mutable torch::Tensor coordinates_;  // (1, D * H, W, 2), moved to the features' device when used
+};
+
+}  // namespace x2ctpa

@@ -1,0 +1,71 @@
+#include "x2ctpa/models/back_projection.h"
+
+#include <fmt/format.h>
+#include <torch/torch.h>
+
+#include "checks.h"
+#include "x2ctpa/core/error.h"
+
+namespace x2ctpa {
+namespace {
+
+/// Places of `count` voxel centres along an axis, in mm from the middle.
+torch::Tensor centred_axis(int64_t count, double spacing_mm) {
+  return (torch::arange(count, torch::kDouble) - 0.5 * static_cast<double>(count - 1)) * spacing_mm;
+}
+
+void check_geometry(const BackProjectionGeometry& g, const std::array<int64_t, 3>& grid_dhw) {
+  const auto& s = g.spacing_xyz_mm;
+  if (g.source_to_detector_mm <= 0 || g.source_to_centre_mm <= 0 || g.detector_mm <= 0 ||
+      s[0] <= 0 || s[1] <= 0 || s[2] <= 0) {
+    throw Error(fmt::format(
+        "back-projection: expected positive lengths in mm, found source_to_detector {}, "
+        "source_to_centre {}, detector {}, spacing {} x {} x {}",
+        g.source_to_detector_mm, g.source_to_centre_mm, g.detector_mm, s[0], s[1], s[2]));
+  }
+  const double last_y_mm = 0.5 * static_cast<double>(grid_dhw[1] - 1) * s[1];
+  if (last_y_mm >= g.source_to_centre_mm) {
+    throw Error(
+        fmt::format("back-projection: the volume reaches {} mm behind its centre, "
+                    "up to the X-ray source at {} mm",
+                    last_y_mm, g.source_to_centre_mm));
+  }
+}
+
+}  // namespace
+
+torch::Tensor detector_coordinates(const BackProjectionGeometry& geometry,
+                                   const std::array<int64_t, 3>& grid_dhw) {
+  check_geometry(geometry, grid_dhw);
+  const auto [depth, height, width] = grid_dhw;
+  const auto x = centred_axis(width, geometry.spacing_xyz_mm[0]).view({1, 1, width});
+  const auto y = centred_axis(height, geometry.spacing_xyz_mm[1]).view({1, height, 1});
+  const auto z = centred_axis(depth, geometry.spacing_xyz_mm[2]).view({depth, 1, 1});
+  const auto magnification = geometry.source_to_detector_mm / (geometry.source_to_centre_mm - y);
+  const double half_detector_mm = 0.5 * geometry.detector_mm;
+  const auto column = (magnification * x / half_detector_mm).expand({depth, height, width});
+  const auto row = (-magnification * z / half_detector_mm).expand({depth, height, width});
+  return torch::stack({column, row}, -1).to(torch::kFloat);
+}
+
+BackProjection::BackProjection(const BackProjectionGeometry& geometry,
+                               const std::array<int64_t, 3>& grid_dhw)
+    : geometry_(geometry),
+      grid_dhw_(grid_dhw),
+      coordinates_(detector_coordinates(geometry, grid_dhw)
+                       .view({1, grid_dhw[0] * grid_dhw[1], grid_dhw[2], 2})) {}
+
+torch::Tensor BackProjection::operator()(const torch::Tensor& features) const {
+  require_shape(features, {-1, -1, -1, -1}, "back-projection: feature map (B, C, h, w)");
+  const int64_t batch = features.size(0), channels = features.size(1);
+  // Half-precision coordinates would miss pixels: sample in float32.
+  coordinates_ = coordinates_.to(features.device());
+  const auto volume =
+      at::grid_sampler_2d(features.to(torch::kFloat), coordinates_.expand({batch, -1, -1, -1}),
+                          /*interpolation_mode=*/0,
+                          /*padding_mode=*/0, /*align_corners=*/false);
+  return volume.view({batch, channels, grid_dhw_[0], grid_dhw_[1], grid_dhw_[2]})
+      .to(features.scalar_type());
+}
+
+}  // namespace x2ctpa

@@ -1,0 +1,227 @@
+#include "x2ctpa/models/unet3d.h"
+
+#include <fmt/format.h>
+#include <torch/torch.h>
+
+#include <algorithm>
+
+#include "checks.h"
+#include "unet3d_blocks.h"
+#include "x2ctpa/core/error.h"
+
+namespace x2ctpa {
+
+using namespace unet3d;
+
+void Unet3dOptions::describe(OptionList& list) {
+  list.add("in_channels", &in_channels,
+           "channels of the input: those of the latent and of what is joined to it", {.min = 1});
+  list.add("out_channels", &out_channels, "channels of the prediction", {.min = 1});
+  list.add("dim", &dim, "channels of the first level; even", {.min = 4});
+  list.add("dim_mults", &dim_mults,
+           "channels of each level as multiples of dim; each level but the last halves H and W",
+           {.min = 1});
+  list.add("cond_dim", &cond_dim, "width of the condition; 0: unconditional", {.min = 0});
+  list.add("attention_heads", &attention_heads, "heads of 32 channels in every attention",
+           {.min = 1});
+  list.add("norm_groups", &norm_groups, "groups of GroupNorm", {.min = 1});
+  list.add("init_kernel", &init_kernel, "side of the first convolution's kernel; odd", {.min = 1});
+  list.add("without_spatial_attention", &without_spatial_attention,
+           "levels (0: the finest) that leave out linear attention within slices", {.min = 0});
+  list.add("without_temporal_attention", &without_temporal_attention,
+           "levels (0: the finest, with the one after the first convolution) that leave out "
+           "attention along D",
+           {.min = 0});
+}
+
+namespace {
+
+bool contains(const std::vector<int64_t>& list, int64_t value) {
+  return std::find(list.begin(), list.end(), value) != list.end();
+}
+
+void check_options(const Unet3dOptions& o) {
+  if (o.dim_mults.empty()) throw Error("Unet3D: expected at least one entry in dim_mults");
+  if (o.dim < 4 || o.dim % 2 != 0) {
+    throw Error(fmt::format("Unet3D: expected an even dim of at least 4, found {}", o.dim));
+  }
+  if (o.init_kernel % 2 != 1) {
+    throw Error(fmt::format("Unet3D: expected an odd init_kernel, found {}", o.init_kernel));
+  }
+}
+
+}  // namespace
+
+Unet3dImpl::Unet3dImpl(Unet3dOptions options) : options_(std::move(options)) {
+  check_options(options_);
+  const int64_t dim = options_.dim, time_dim = 4 * dim, heads = options_.attention_heads;
+  const int64_t mid = dim * options_.dim_mults.back(), embedding = time_dim + options_.cond_dim;
+  if (options_.cond_dim > 0) {
+    null_cond_ = register_parameter("null_cond", torch::randn({1, options_.cond_dim}));
+  }
+  rotary_frequencies_ = register_buffer("rotary_frequencies", rotary_frequencies());
+  position_bias_ = register_module("position_bias", std::make_shared<PositionBiasImpl>(heads));
+  init_conv_ = register_module("init_conv", std::make_shared<PlanarConvImpl>(
+                                                options_.in_channels, dim, options_.init_kernel));
+  if (!contains(options_.without_temporal_attention, 0)) {
+    init_attention_ = register_module("init_temporal_attention",
+                                      std::make_shared<TemporalAttentionImpl>(dim, heads));
+  }
+  time1_ = register_module("time1", torch::nn::Linear(dim, time_dim));
+  time2_ = register_module("time2", torch::nn::Linear(time_dim, time_dim));
+  make_levels();
+  const auto block = [&] {
+    return std::make_shared<ResnetBlockImpl>(mid, mid, embedding, options_.norm_groups);
+  };
+  mid_block1_ = register_module("mid_block1", block());
+  mid_spatial_attention_ = register_module(
+      "mid_spatial_attention", std::make_shared<SpatialAttentionImpl>(mid, heads, false));
+  mid_temporal_attention_ = register_module("mid_temporal_attention",
+                                            std::make_shared<TemporalAttentionImpl>(mid, heads));
+  mid_block2_ = register_module("mid_block2", block());
+  final_block_ = register_module(
+      "final_block", std::make_shared<ResnetBlockImpl>(2 * dim, dim, 0, options_.norm_groups));
+  final_conv_ = register_module("final_conv",
+                                std::make_shared<PlanarConvImpl>(dim, options_.out_channels, 1));
+}
+
+Unet3dImpl::Level Unet3dImpl::make_level(const std::string& name, int64_t in, int64_t out,
+                                         int64_t index) {
+  const int64_t embedding = 4 * options_.dim + options_.cond_dim;
+  auto container = register_module(name, std::make_shared<torch::nn::Module>(name));
+  Level level;
+  const auto block = [&](int64_t from) {
+    return std::make_shared<ResnetBlockImpl>(from, out, embedding, options_.norm_groups);
+  };
+  level.block1 = container->register_module("block1", block(in));
+  level.block2 = container->register_module("block2", block(out));
+  if (!contains(options_.without_spatial_attention, index)) {
+    level.spatial_attention = container->register_module(
+        "spatial_attention",
+        std::make_shared<SpatialAttentionImpl>(out, options_.attention_heads, true));
+  }
+  if (!contains(options_.without_temporal_attention, index)) {
+    level.temporal_attention = container->register_module(
+        "temporal_attention",
+        std::make_shared<TemporalAttentionImpl>(out, options_.attention_heads));
+  }
+  return level;
+}
+
+void Unet3dImpl::make_levels() {
+  std::vector<int64_t> widths{options_.dim};
+  for (int64_t mult : options_.dim_mults) widths.push_back(options_.dim * mult);
+  const int64_t count = static_cast<int64_t>(options_.dim_mults.size());
+  const auto add_resample = [&](const std::string& name, Level& level, int64_t width,
+                                PlanarConvImpl::Kind kind) {
+    level.resample = register_module(name, std::make_shared<PlanarConvImpl>(width, width, 4, kind));
+  };
+  for (int64_t i = 0; i < count; ++i) {
+    downs_.push_back(make_level(fmt::format("down{}", i), widths[i], widths[i + 1], i));
+    if (i + 1 < count) {
+      add_resample(fmt::format("downsample{}", i), downs_.back(), widths[i + 1],
+                   PlanarConvImpl::Kind::down);
+    }
+  }
+  for (int64_t i = count; i-- > 0;) {
+    ups_.push_back(make_level(fmt::format("up{}", i), 2 * widths[i + 1], widths[i], i));
+    if (i > 0) {
+      add_resample(fmt::format("upsample{}", i), ups_.back(), widths[i], PlanarConvImpl::Kind::up);
+    }
+  }
+}
+
+void Unet3dImpl::to(torch::Device device, torch::Dtype type, bool non_blocking) {
+  const auto kept = rotary_frequencies_.detach().clone();
+  Module::to(device, type, non_blocking);
+  rotary_frequencies_.set_data(kept.to(device));
+}
+
+void Unet3dImpl::to(torch::Dtype type, bool non_blocking) {
+  to(rotary_frequencies_.device(), type, non_blocking);
+}
+
+int64_t Unet3dImpl::size_factor() const { return int64_t{1} << (options_.dim_mults.size() - 1); }
+
+void Unet3dImpl::check_inputs(const at::Tensor& x, const at::Tensor& t, const at::Tensor& cond,
+                              const at::Tensor& drop) const {
+  require_shape(x, {-1, options_.in_channels, -1, -1, -1}, "Unet3D: x (B, C, D, H, W)");
+  require_multiple(x.size(3), size_factor(), "Unet3D: H of x");
+  require_multiple(x.size(4), size_factor(), "Unet3D: W of x");
+  require_shape(t, {x.size(0)}, "Unet3D: t (B)");
+  if (options_.cond_dim > 0) {
+    require_shape(cond, {x.size(0), options_.cond_dim}, "Unet3D: cond (B, cond_dim)");
+    if (drop.defined()) require_shape(drop, {x.size(0)}, "Unet3D: drop (B)");
+  } else if (cond.defined()) {
+    throw Error("Unet3D: the model has no condition (cond_dim 0), found one of shape " +
+                shape_text(cond.sizes()));
+  }
+}
+
+Condition Unet3dImpl::condition_of(const at::Tensor& x, const at::Tensor& t, const at::Tensor& cond,
+                                   const at::Tensor& drop) {
+  const auto type = time1_->weight.scalar_type();
+  auto embedding = sinusoidal_embedding(t, options_.dim).to(type);
+  embedding = time2_->forward(at::gelu(time1_->forward(embedding)));
+  if (options_.cond_dim > 0) {
+    auto own = cond.to(type);
+    if (drop.defined()) own = at::where(drop.to(torch::kBool).unsqueeze(1), null_cond_, own);
+    embedding = at::cat({embedding, own}, 1);
+  }
+  return {at::silu(embedding), position_bias_->forward(x.size(2)),
+          rotary_table(x.size(2), rotary_frequencies_)};
+}
+
+at::Tensor Unet3dImpl::run_level(const Level& level, at::Tensor x,
+                                 const Condition& condition) const {
+  x = level.block1->forward(x, condition.embedding);
+  x = level.block2->forward(x, condition.embedding);
+  if (level.spatial_attention) x = level.spatial_attention->forward(x);
+  if (level.temporal_attention) x = level.temporal_attention->forward(x, condition);
+  return x;
+}
+
+at::Tensor Unet3dImpl::run(at::Tensor x, const Condition& condition) const {
+  x = init_conv_->forward(x);
+  const auto first = x;
+  if (init_attention_) x = init_attention_->forward(x, condition);
+  std::vector<at::Tensor> skips;
+  for (const auto& level : downs_) {
+    x = run_level(level, x, condition);
+    skips.push_back(x);
+    if (level.resample) x = level.resample->forward(x);
+  }
+  x = mid_block1_->forward(x, condition.embedding);
+  x = mid_spatial_attention_->forward(x);
+  x = mid_temporal_attention_->forward(x, condition);
+  x = mid_block2_->forward(x, condition.embedding);
+  for (const auto& level : ups_) {
+    x = at::cat({x, skips.back()}, 4);
+    skips.pop_back();
+    x = run_level(level, x, condition);
+    if (level.resample) x = level.resample->forward(x);
+  }
+  x = final_block_->forward(at::cat({x, first}, 4), {});
+  return final_conv_->forward(x);
+}
+
+at::Tensor Unet3dImpl::forward(const at::Tensor& x, const at::Tensor& t, const at::Tensor& cond,
+                               const at::Tensor& drop) {
+  check_inputs(x, t, cond, drop);
+  const auto y = run(x.permute({0, 2, 3, 4, 1}).contiguous(), condition_of(x, t, cond, drop));
+  return y.permute({0, 4, 1, 2, 3}).contiguous();
+}
+
+at::Tensor Unet3dImpl::forward_with_guidance(const at::Tensor& x, const at::Tensor& t,
+                                             const at::Tensor& cond, double scale) {
+  if (scale == 1 || options_.cond_dim == 0) return forward(x, t, cond);
+  check_inputs(x, t, cond, {});
+  const int64_t batch = x.size(0);
+  const auto drop = at::cat({at::zeros({batch}, t.options().dtype(torch::kBool)),
+                             at::ones({batch}, t.options().dtype(torch::kBool))});
+  const auto both = forward(at::cat({x, x}), at::cat({t, t}), at::cat({cond, cond}), drop);
+  const auto own = both.narrow(0, 0, batch), null = both.narrow(0, batch, batch);
+  return null + scale * (own - null);
+}
+
+}  // namespace x2ctpa

@@ -1,0 +1,286 @@
+#include "unet3d_blocks.h"
+
+#include <torch/torch.h>
+
+#include <cmath>
+
+#include "checks.h"
+
+namespace x2ctpa::unet3d {
+namespace {
+
+bool in_place() { return !torch::GradMode::is_enabled(); }
+
+/// In place where no gradient is wanted.
+at::Tensor activate(const at::Tensor& x) {
+  if (!in_place()) return at::silu(x);
+  at::Tensor y = x;
+  return at::silu_(y);
+}
+
+/// The uniform initialisation of LibTorch's own layers.
+at::Tensor initial(at::IntArrayRef shape, int64_t fan_in) {
+  const double bound = 1.0 / std::sqrt(static_cast<double>(fan_in));
+  return torch::empty(shape).uniform_(-bound, bound);
+}
+
+torch::nn::Linear linear(int64_t in, int64_t out, bool bias) {
+  return torch::nn::Linear(torch::nn::LinearOptions(in, out).bias(bias));
+}
+
+/// (B, D, H, W, C) as a channels-last (B D, C, H, W), a view.
+at::Tensor as_pictures(const at::Tensor& x) {
+  return x.view({x.size(0) * x.size(1), x.size(2), x.size(3), x.size(4)}).permute({0, 3, 1, 2});
+}
+
+/// softmax(q k^T / sqrt(d) + bias) v for (N, heads, tokens, head_dim).
+at::Tensor attend(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
+                  const at::Tensor& bias) {
+  const double scale = 1.0 / std::sqrt(static_cast<double>(head_dim));
+  // LibTorch's fused kernels: not on devices without them, and on the CPU they give no gradient
+  // of the bias.
+  const bool needs_bias_gradient = bias.defined() && torch::GradMode::is_enabled();
+  if (q.is_cuda() || (q.is_cpu() && !needs_bias_gradient)) {
+    constexpr int64_t most = 32768;  // more fails on CUDA (pytorch #142228)
+    const auto mask = bias.defined() ? std::optional<at::Tensor>(bias.unsqueeze(0)) : std::nullopt;
+    if (!q.is_cuda() || q.size(0) <= most) {
+      return at::scaled_dot_product_attention(q, k, v, mask, 0.0, false, scale);
+    }
+    std::vector<at::Tensor> parts;
+    for (int64_t start = 0; start < q.size(0); start += most) {
+      const int64_t count = std::min(most, q.size(0) - start);
+      parts.push_back(
+          at::scaled_dot_product_attention(q.narrow(0, start, count), k.narrow(0, start, count),
+                                           v.narrow(0, start, count), mask, 0.0, false, scale));
+    }
+    return at::cat(parts);
+  }
+  auto similarity = at::matmul(q * scale, k.transpose(-1, -2));
+  if (bias.defined()) similarity = similarity + bias;
+  return at::matmul(similarity.softmax(-1), v);
+}
+
+/// Turns the pairs of channels of q and k (B, D, N, 2, heads, head_dim) by the angles of their D.
+at::Tensor rotate(const at::Tensor& qk, const at::Tensor& rotation) {
+  const auto turn = at::view_as_complex(rotation).view({rotation.size(0), 1, 1, 1, head_dim / 2});
+  const auto pairs = qk.unflatten(-1, {head_dim / 2, 2});
+  if (qk.scalar_type() != torch::kFloat) {
+    return at::view_as_real(at::view_as_complex(pairs.to(torch::kFloat).contiguous()) * turn)
+        .flatten(-2)
+        .to(qk.scalar_type());
+  }
+  if (in_place()) {
+    at::view_as_complex(pairs).mul_(turn);
+    return qk;
+  }
+  return at::view_as_real(at::view_as_complex(pairs) * turn).flatten(-2);
+}
+
+}  // namespace
+
+PlanarConvImpl::PlanarConvImpl(int64_t in, int64_t out, int64_t kernel, Kind kind)
+    : kind_(kind), kernel_(kernel) {
+  const bool up = kind == Kind::up;
+  const int64_t fan_in = (up ? out : in) * kernel * kernel;
+  weight_ = register_parameter("weight",
+                               initial({up ? in : out, up ? out : in, 1, kernel, kernel}, fan_in));
+  bias_ = register_parameter("bias", initial({out}, fan_in));
+}
+
+at::Tensor PlanarConvImpl::forward(const at::Tensor& x) const {
+  if (kernel_ == 1) return at::linear(x, weight_.flatten(1), bias_);
+  const auto pictures = as_pictures(x);
+  const auto weight = weight_.squeeze(2);
+  at::Tensor y;
+  switch (kind_) {
+    case Kind::same:
+      y = at::conv2d(pictures, weight, bias_, 1, kernel_ / 2);
+      break;
+    case Kind::down:
+      y = at::conv2d(pictures, weight, bias_, 2, 1);
+      break;
+    case Kind::up:
+      y = at::conv_transpose2d(pictures, weight, bias_, 2, 1);
+      break;
+  }
+  y = y.permute({0, 2, 3, 1}).contiguous();
+  return y.view({x.size(0), x.size(1), y.size(1), y.size(2), y.size(3)});
+}
+
+BlockImpl::BlockImpl(int64_t in, int64_t out, int64_t groups)
+    : groups_(fitting_groups(out, groups)) {
+  proj_ = register_module("proj", std::make_shared<PlanarConvImpl>(in, out, 3));
+  norm_ = register_module("norm", torch::nn::GroupNorm(groups_, out));
+}
+
+at::Tensor BlockImpl::forward(const at::Tensor& x, const at::Tensor& scale_shift) const {
+  const auto h = proj_->forward(x);
+  const int64_t batch = h.size(0), channels = h.size(4);
+  auto weight = norm_->weight, bias = norm_->bias;
+  at::Tensor scale, shift;
+  if (scale_shift.defined()) {
+    scale = scale_shift.narrow(1, 0, channels) + 1;
+    shift = scale_shift.narrow(1, channels, channels);
+    if (batch == 1) {  // (n w + b) s + t = n (w s) + (b s + t)
+      weight = weight * scale.view({channels});
+      bias = at::addcmul(shift.view({channels}), bias, scale.view({channels}));
+    }
+  }
+  const auto rows = h.view({batch, h.size(1) * h.size(2), h.size(3), channels});
+  auto y = at::group_norm(rows.permute({0, 3, 1, 2}), groups_, weight, bias, norm_->options.eps())
+               .permute({0, 2, 3, 1})
+               .contiguous()
+               .view(h.sizes());
+  if (scale.defined() && batch > 1) {
+    y = at::addcmul(shift.view({batch, 1, 1, 1, channels}), y,
+                    scale.view({batch, 1, 1, 1, channels}));
+  }
+  return activate(y);
+}
+
+ResnetBlockImpl::ResnetBlockImpl(int64_t in, int64_t out, int64_t embedding_dim, int64_t groups) {
+  if (embedding_dim > 0) mlp_ = register_module("mlp", linear(embedding_dim, 2 * out, true));
+  block1_ = register_module("block1", std::make_shared<BlockImpl>(in, out, groups));
+  block2_ = register_module("block2", std::make_shared<BlockImpl>(out, out, groups));
+  if (in != out)
+    res_conv_ = register_module("res_conv", std::make_shared<PlanarConvImpl>(in, out, 1));
+}
+
+at::Tensor ResnetBlockImpl::forward(const at::Tensor& x, const at::Tensor& embedding) const {
+  const auto scale_shift =
+      mlp_.is_empty() ? at::Tensor() : at::linear(embedding, mlp_->weight, mlp_->bias);
+  const auto h = block2_->forward(block1_->forward(x, scale_shift), {});
+  if (res_conv_) return res_conv_->forward(x).add_(h);
+  if (!in_place()) return h + x;
+  at::Tensor y = h;
+  return y.add_(x);
+}
+
+ChannelNormImpl::ChannelNormImpl(int64_t channels) {
+  weight_ = register_parameter("weight", torch::ones({channels}));
+}
+
+at::Tensor ChannelNormImpl::forward(const at::Tensor& x) const {
+  return at::layer_norm(x, {x.size(-1)}, weight_);
+}
+
+SpatialAttentionImpl::SpatialAttentionImpl(int64_t channels, int64_t heads, bool linear_form)
+    : heads_(heads), linear_(linear_form) {
+  const int64_t hidden = heads * head_dim;
+  norm_ = register_module("norm", std::make_shared<ChannelNormImpl>(channels));
+  to_qkv_ = register_module("to_qkv", linear(channels, 3 * hidden, false));
+  to_out_ = register_module("to_out", linear(hidden, channels, linear_form));
+}
+
+at::Tensor SpatialAttentionImpl::forward(const at::Tensor& x) {
+  return linear_ ? linear_attention(x) : softmax_attention(x);
+}
+
+at::Tensor SpatialAttentionImpl::linear_attention(const at::Tensor& x) {
+  const int64_t slices = x.size(0) * x.size(1), pixels = x.size(2) * x.size(3);
+  const int64_t channels = x.size(4), hidden = heads_ * head_dim;
+  const auto tokens = norm_->forward(x).view({slices, pixels, channels});
+  const auto weights = to_qkv_->weight.chunk(3);
+  const auto q =
+      at::linear(tokens, weights[0]).view({slices, pixels, heads_, head_dim}).softmax(-1);
+  const auto k = at::linear(tokens, weights[1]).softmax(1);
+  const auto v = at::linear(tokens, weights[2]);
+  // The context of each head, and to_out folded into it: one product per slice is left.
+  const double scale = 1.0 / std::sqrt(static_cast<double>(head_dim));
+  const auto out_weights = to_out_->weight.t() * scale;  // (hidden, channels)
+  std::vector<at::Tensor> folded;
+  for (int64_t head = 0; head < heads_; ++head) {
+    const int64_t start = head * head_dim;
+    const auto context =
+        at::bmm(k.narrow(2, start, head_dim).transpose(1, 2), v.narrow(2, start, head_dim));
+    folded.push_back(at::matmul(context, out_weights.narrow(0, start, head_dim)));
+  }
+  auto out = at::baddbmm(to_out_->bias, q.view({slices, pixels, hidden}), at::cat(folded, 1));
+  return out.view(x.sizes()).add_(x);
+}
+
+at::Tensor SpatialAttentionImpl::softmax_attention(const at::Tensor& x) {
+  const int64_t slices = x.size(0) * x.size(1), pixels = x.size(2) * x.size(3);
+  const auto qkv = to_qkv_->forward(norm_->forward(x))
+                       .view({slices, pixels, 3, heads_, head_dim})
+                       .permute({2, 0, 3, 1, 4});
+  const auto out = attend(qkv[0], qkv[1], qkv[2], {})
+                       .transpose(1, 2)
+                       .reshape({x.size(0), x.size(1), x.size(2), x.size(3), heads_ * head_dim});
+  return to_out_->forward(out).add_(x);
+}
+
+TemporalAttentionImpl::TemporalAttentionImpl(int64_t channels, int64_t heads) : heads_(heads) {
+  norm_ = register_module("norm", std::make_shared<ChannelNormImpl>(channels));
+  to_qkv_ = register_module("to_qkv", linear(channels, 3 * heads * head_dim, false));
+  to_out_ = register_module("to_out", linear(heads * head_dim, channels, false));
+}
+
+at::Tensor TemporalAttentionImpl::forward(const at::Tensor& x, const Condition& condition) {
+  const int64_t batch = x.size(0), depth = x.size(1), pixels = x.size(2) * x.size(3);
+  const auto qkv =
+      to_qkv_->forward(norm_->forward(x)).view({batch, depth, pixels, 3, heads_, head_dim});
+  const auto qk = rotate(qkv.narrow(3, 0, 2), condition.rotation);
+  // (B, D, N, heads, d) -> (B, N, heads, D, d)
+  const auto q = qk.select(3, 0).permute({0, 2, 3, 1, 4});
+  const auto k = qk.select(3, 1).permute({0, 2, 3, 1, 4});
+  const auto v = qkv.select(3, 2).permute({0, 2, 3, 1, 4});
+  const auto bias = condition.position_bias.to(x.scalar_type());
+  std::vector<at::Tensor> samples;
+  for (int64_t b = 0; b < batch; ++b) {
+    const auto out = attend(q[b], k[b], v[b], bias).transpose(1, 2);  // (N, D, heads, d)
+    samples.push_back(
+        to_out_->forward(out.reshape({pixels, depth, heads_ * head_dim})).transpose(0, 1));
+  }
+  const auto update = samples.size() == 1 ? samples[0].unsqueeze(0) : at::stack(samples);
+  return (x + update.reshape(x.sizes())).contiguous();
+}
+
+PositionBiasImpl::PositionBiasImpl(int64_t heads) {
+  weight_ = register_parameter("weight", torch::randn({32, heads}));
+}
+
+at::Tensor PositionBiasImpl::forward(int64_t depth) {
+  constexpr int64_t side = 16, exact = 8;  // buckets on each side, those of a single distance
+  constexpr double furthest = 32;
+  if (!buckets_.defined() || buckets_.size(0) != depth * depth ||
+      buckets_.device() != weight_.device()) {
+    std::vector<int64_t> buckets;
+    for (int64_t i = 0; i < depth; ++i) {
+      for (int64_t j = 0; j < depth; ++j) {
+        const int64_t distance = std::abs(i - j);
+        int64_t bucket = distance;
+        if (distance >= exact) {
+          const float ratio = std::log(static_cast<float>(distance) / exact) /
+                              static_cast<float>(std::log(furthest / exact));
+          bucket =
+              std::min<int64_t>(exact + static_cast<int64_t>(ratio * (side - exact)), side - 1);
+        }
+        buckets.push_back(bucket + (j > i ? side : 0));
+      }
+    }
+    buckets_ = torch::tensor(buckets, torch::kLong).to(weight_.device());
+  }
+  return weight_.index_select(0, buckets_).view({depth, depth, -1}).permute({2, 0, 1});
+}
+
+at::Tensor rotary_frequencies() {
+  const auto exponents = torch::arange(0, head_dim, 2, torch::kFloat) / head_dim;
+  return torch::pow(10000.0, exponents).reciprocal();
+}
+
+at::Tensor rotary_table(int64_t depth, const at::Tensor& frequencies) {
+  const auto angles = torch::arange(depth, frequencies.options()).unsqueeze(1) * frequencies;
+  return torch::stack({angles.cos(), angles.sin()}, -1);
+}
+
+at::Tensor sinusoidal_embedding(const at::Tensor& t, int64_t dim) {
+  const int64_t half = dim / 2;
+  const auto options = torch::TensorOptions(torch::kFloat).device(t.device());
+  const auto frequencies =
+      (torch::arange(half, options) * (-std::log(10000.0) / static_cast<double>(half - 1))).exp();
+  const auto angles = t.to(torch::kFloat).unsqueeze(1) * frequencies.unsqueeze(0);
+  return torch::cat({angles.sin(), angles.cos()}, -1);
+}
+
+}  // namespace x2ctpa::unet3d

@@ -1,0 +1,67 @@
+#include "x2ctpa/models/back_projection.h"
+
+#include "models/helpers.h"
+
+namespace x2ctpa {
+namespace {
+
+using testing::expect_error;
+
+BackProjectionGeometry geometry() {
+  BackProjectionGeometry g;
+  g.source_to_detector_mm = 1000;
+  g.source_to_centre_mm = 800;
+  g.detector_mm = 400;
+  g.spacing_xyz_mm = {10, 20, 5};
+  return g;
+}
+
+TEST(BackProjection, projects_a_voxel_to_where_the_cone_beam_formula_says) {
+  const auto c = detector_coordinates(geometry(), {4, 3, 6});
+  // d 3, h 2, w 5: x = 2.5 * 10, y = 1 * 20, z = 1.5 * 5 mm
+  const double m = 1000.0 / (800.0 - 20.0);
+  EXPECT_NEAR(c[3][2][5][0].item<double>(), m * 25.0 / 200.0, 1e-6);
+  EXPECT_NEAR(c[3][2][5][1].item<double>(), -m * 7.5 / 200.0, 1e-6);
+}
+
+TEST(BackProjection, magnifies_posterior_voxels_more_than_anterior_ones) {
+  const auto c = detector_coordinates(geometry(), {2, 9, 2});
+  EXPECT_GT(c[0][8][1][0].item<double>(), c[0][0][1][0].item<double>());
+}
+
+TEST(BackProjection, puts_the_top_of_the_picture_at_the_superior_end) {
+  auto picture = torch::zeros({1, 1, 8, 8});
+  picture.narrow(2, 0, 4).fill_(1);  // the upper half
+  auto g = geometry();
+  g.detector_mm = 60;
+  g.spacing_xyz_mm = {10, 10, 10};
+  const auto volume = BackProjection(g, {4, 2, 4})(picture);
+  EXPECT_EQ(volume.sizes(), at::IntArrayRef({1, 1, 4, 2, 4}));
+  EXPECT_NEAR(volume[0][0][3][0][1].item<double>(), 1, 1e-6);
+  EXPECT_NEAR(volume[0][0][0][0][1].item<double>(), 0, 1e-6);
+}
+
+TEST(BackProjection, keeps_picture_columns_along_w_and_is_zero_outside_the_detector) {
+  const auto picture = torch::arange(8, torch::kFloat).view({1, 1, 1, 8}).expand({1, 1, 8, 8}) + 1;
+  auto g = geometry();
+  g.detector_mm = 40;
+  const auto row = BackProjection(g, {2, 1, 8})(picture)[0][0][0][0];
+  EXPECT_GT(row[5].item<double>(), row[2].item<double>());
+  EXPECT_EQ(row[0].item<double>(), 0);
+  EXPECT_EQ(row[7].item<double>(), 0);
+}
+
+TEST(BackProjection, carries_gradients_to_the_feature_map) {
+  const auto picture = torch::rand({2, 3, 8, 8}, torch::requires_grad());
+  BackProjection(geometry(), {2, 3, 4})(picture).sum().backward();
+  EXPECT_GT(picture.grad().abs().sum().item<double>(), 0);
+}
+
+TEST(BackProjection, refuses_a_volume_that_reaches_the_source) {
+  auto g = geometry();
+  g.source_to_centre_mm = 10;
+  expect_error([&] { detector_coordinates(g, {2, 4, 2}); }, "X-ray source");
+}
+
+}  // namespace
+}  // namespace x2ctpa

@@ -1,0 +1,107 @@
+#include "x2ctpa/models/codebook.h"
+
+#include "models/helpers.h"
+#include "x2ctpa/core/random.h"
+#include "x2ctpa/models/model_folder.h"
+
+namespace x2ctpa {
+namespace {
+
+using testing::relative_error;
+
+CodebookOptions small() {
+  CodebookOptions o;
+  o.codes = 8;
+  o.embedding_dim = 3;
+  o.random_restart = false;
+  return o;
+}
+
+/// A codebook that counts as initialised, with the codes it was made with.
+Codebook ready(const CodebookOptions& options) {
+  Codebook codebook(options);
+  named_tensors(*codebook).at("initialised").fill_(1);
+  return codebook;
+}
+
+TEST(Codebook, finds_the_code_that_an_exhaustive_search_finds) {
+  auto codebook = ready(small());
+  codebook->eval();
+  const auto z = torch::randn({2, 3, 2, 3, 4});
+  const auto codes = named_tensors(*codebook).at("embeddings");
+  const auto rows = z.permute({0, 2, 3, 4, 1}).reshape({-1, 3});
+  const auto expected = torch::cdist(rows, codes).argmin(1).view({2, 2, 3, 4});
+  const auto out = codebook->forward(z);
+  EXPECT_TRUE(out.indices.equal(expected));
+  EXPECT_LT(relative_error(out.quantised, codebook->lookup(expected)), 1e-6);
+  EXPECT_LT(relative_error(codebook->nearest_codes(z), codebook->lookup(expected)), 1e-6);
+}
+
+TEST(Codebook, passes_the_gradient_straight_through) {
+  auto codebook = ready(small());
+  codebook->eval();
+  const auto z = torch::randn({1, 3, 2, 2, 2}, torch::requires_grad());
+  codebook->forward(z).quantised.sum().backward();
+  EXPECT_TRUE(z.grad().equal(torch::ones_like(z)));
+}
+
+TEST(Codebook, has_the_perplexity_of_uniform_use_when_every_code_is_used_once) {
+  auto codebook = ready(small());
+  codebook->eval();
+  const auto codes = named_tensors(*codebook).at("embeddings");
+  const auto z = codes.t().reshape({1, 3, 2, 2, 2}).contiguous();
+  const auto out = codebook->forward(z);
+  EXPECT_NEAR(out.perplexity.item<double>(), 8, 1e-4);
+  EXPECT_NEAR(out.commitment_loss.item<double>(), 0, 1e-10);
+}
+
+TEST(Codebook, moves_a_code_by_the_moving_average_of_its_rows) {
+  auto options = small();
+  options.codes = 1;
+  auto codebook = ready(options);
+  auto tensors = named_tensors(*codebook);
+  tensors.at("N").fill_(1);
+  tensors.at("z_avg").copy_(tensors.at("embeddings"));
+  const auto before = tensors.at("embeddings").clone();
+  const auto z = torch::randn({1, 3, 2, 2, 2});
+  codebook->forward(z);
+  const auto sums = z.view({3, 8}).sum(1);
+  const auto expected = (0.99 * before + 0.01 * sums) / (0.99 + 0.01 * 8);
+  EXPECT_LT(relative_error(tensors.at("embeddings"), expected), 1e-5);
+}
+
+TEST(Codebook, starts_from_rows_of_the_first_training_batch) {
+  Codebook codebook(small());
+  const auto z = torch::randn({1, 3, 4, 4, 4});
+  codebook->forward(z);
+  const auto codes = named_tensors(*codebook).at("N");
+  EXPECT_GT(codes.sum().item<double>(), 0);
+  EXPECT_EQ(named_tensors(*codebook).at("initialised").item<int>(), 1);
+}
+
+TEST(Codebook, draws_the_same_codes_from_the_same_generator) {
+  auto options = small();
+  options.random_restart = true;
+  const auto z = torch::randn({1, 3, 1, 2, 2});  // fewer rows than codes
+  const auto draw = [&](int64_t seed) {
+    Codebook codebook(options);
+    codebook->forward(z, random_stream(seed, "codebook"));
+    return named_tensors(*codebook).at("embeddings").clone();
+  };
+  EXPECT_TRUE(draw(1).equal(draw(1)));
+  EXPECT_FALSE(draw(1).equal(draw(2)));
+}
+
+TEST(Codebook, draws_unused_codes_anew_from_the_batch) {
+  auto options = small();
+  options.random_restart = true;
+  auto codebook = ready(options);
+  auto tensors = named_tensors(*codebook);
+  tensors.at("embeddings").fill_(1000);
+  tensors.at("z_avg").fill_(1000);
+  codebook->forward(torch::randn({1, 3, 4, 4, 4}));
+  EXPECT_LT(tensors.at("embeddings").abs().max().item<double>(), 100);
+}
+
+}  // namespace
+}  // namespace x2ctpa

@@ -1,0 +1,76 @@
+#include "x2ctpa/models/densenet3d.h"
+
+#include "models/helpers.h"
+#include "x2ctpa/models/model_folder.h"
+#include "x2ctpa/models/published_weights.h"
+
+namespace x2ctpa {
+namespace {
+
+using testing::expect_error;
+using testing::relative_error;
+
+DenseNet3dOptions small() {
+  DenseNet3dOptions o;
+  o.blocks = {1, 2, 1, 1};
+  o.channels = 2;
+  o.growth = 4;
+  o.init_features = 8;
+  return o;
+}
+
+TEST(DenseNet3d, has_the_published_number_of_parameters_at_depth_121) {
+  // Counted from the published code: 4 input channels, one class.
+  DenseNet3dOptions o;
+  o.channels = 4;
+  int64_t convolutions = 0;
+  DenseNet3d model(o);
+  for (const auto& p : model->parameters()) convolutions += p.dim() == 5;
+  EXPECT_EQ(convolutions, 1 + 2 * (6 + 12 + 24 + 16) + 3);
+}
+
+TEST(DenseNet3d, gives_a_logit_for_volumes_and_for_pictures) {
+  DenseNet3d model(small());
+  EXPECT_EQ(model->forward(torch::randn({3, 2, 8, 32, 32})).sizes(), at::IntArrayRef({3, 1}));
+  auto options = small();
+  options.planar = true;
+  DenseNet3d planar(options);
+  EXPECT_EQ(planar->forward(torch::randn({3, 2, 48, 40})).sizes(), at::IntArrayRef({3, 1}));
+}
+
+TEST(DenseNet3d, takes_latents_that_shrink_to_one_voxel) {
+  DenseNet3d model(small());
+  model->eval();
+  EXPECT_TRUE(model->forward(torch::randn({1, 2, 6, 12, 12})).isfinite().all().item<bool>());
+}
+
+TEST(DenseNet3d, feeds_a_gradient_to_every_parameter) {
+  DenseNet3d model(small());
+  model->forward(torch::randn({4, 2, 16, 64, 64})).square().mean().backward();
+  EXPECT_EQ(testing::parameters_without_gradient(*model), "");
+}
+
+TEST(DenseNet3d, refuses_unknown_depths_and_wrong_channels) {
+  DenseNet3dOptions o;
+  o.depth = 100;
+  expect_error([&] { DenseNet3d bad(o); }, "found 100");
+  DenseNet3d model(small());
+  expect_error([&] { model->forward(torch::zeros({1, 1, 8, 8, 8})); }, "found (1, 1, 8, 8, 8)");
+}
+
+TEST(DenseNet3d, computes_what_the_published_code_computes) {
+  X2CTPA_REFERENCE_OR_SKIP(weights, "densenet3d_small");
+  DenseNet3dOptions o;
+  o.blocks = {2, 3, 2, 2};
+  o.channels = 4;
+  o.growth = 8;
+  o.init_features = 16;
+  DenseNet3d model(o);
+  load_tensors(*model, densenet3d_from_published(read_safetensors(weights)), weights.string());
+  const auto v = read_safetensors(testing::reference_folder() / "densenet3d_small.safetensors");
+  model->eval();
+  EXPECT_LT(relative_error(model->forward(v.at("x")), v.at("logit")), 1e-4);
+}
+
+}  // namespace
+}  // namespace x2ctpa

@@ -1,0 +1,127 @@
+// Forward, backward and an optimiser step of every model on a device that is not the CPU.
+#include <ATen/CPUGeneratorImpl.h>
+
+#include "models/helpers.h"
+#include "support/test_device.h"
+#include "x2ctpa/models/back_projection.h"
+#include "x2ctpa/models/cxr_encoder.h"
+#include "x2ctpa/models/densenet3d.h"
+#include "x2ctpa/models/model_folder.h"
+#include "x2ctpa/models/unet3d.h"
+#include "x2ctpa/models/vqgan3d.h"
+
+namespace x2ctpa {
+namespace {
+
+using testing::relative_error;
+using testing::test_device;
+
+/// One training step of `model` on the CPU and, from the same weights, on the test device; both
+/// must lead to the same parameters. `loss` computes the loss from tensors on a given device.
+template <class Model, class Options>
+void expect_same_step(const Options& options,
+                      const std::function<at::Tensor(Model&, at::Device)>& loss) {
+  Model on_cpu(options), on_device(options);
+  load_tensors(*on_device, named_tensors(*on_cpu), "copy");
+  on_device->to(test_device());
+  const auto step = [&](Model& model, at::Device device) {
+    torch::optim::SGD optimiser(model->parameters(), 0.1);
+    const auto value = loss(model, device);
+    EXPECT_EQ(value.device().type(), device.type());
+    value.backward();
+    torch::nn::utils::clip_grad_norm_(model->parameters(), 1.0);
+    optimiser.step();
+  };
+  step(on_cpu, at::kCPU);
+  step(on_device, test_device());
+  const auto found = named_tensors(*on_device);
+  for (const auto& [name, tensor] : named_tensors(*on_cpu)) {
+    EXPECT_EQ(found.at(name).device().type(), test_device().type()) << name;
+    const auto difference = (found.at(name).detach().to(at::kCPU) - tensor.detach()).abs().max();
+    EXPECT_LT(difference.template item<double>(), 1e-4) << name;
+  }
+}
+
+TEST(Device, refuses_to_mix_tensors_of_two_devices) {
+  const auto there = torch::ones({2, 3}, test_device());
+  EXPECT_THROW(there + torch::ones({2, 3}), c10::Error);
+  EXPECT_THROW(at::conv2d(torch::ones({1, 1, 4, 4}, test_device()), torch::ones({1, 1, 3, 3})),
+               c10::Error);
+  EXPECT_NO_THROW(there * torch::tensor(2.0));
+  EXPECT_EQ((there + 1).sum().item<double>(), 12);
+}
+
+TEST(Device, trains_the_denoiser) {
+  Unet3dOptions o;
+  o.in_channels = 3;
+  o.out_channels = 2;
+  o.dim = 8;
+  o.dim_mults = {1, 2};
+  o.cond_dim = 4;
+  o.attention_heads = 2;
+  const auto x = torch::randn({2, 3, 3, 4, 4}), cond = torch::randn({2, 4});
+  expect_same_step<Unet3d>(o, [&](Unet3d& model, at::Device d) {
+    return model
+        ->forward(x.to(d), torch::tensor({3, 700}).to(d), cond.to(d),
+                  torch::tensor({true, false}).to(d))
+        .square()
+        .mean();
+  });
+}
+
+TEST(Device, samples_from_the_denoiser_with_guidance) {
+  Unet3dOptions o;
+  o.dim = 8;
+  o.dim_mults = {1, 2};
+  o.cond_dim = 4;
+  o.attention_heads = 2;
+  Unet3d model(o);
+  const auto x = torch::randn({1, 4, 3, 4, 4}), t = torch::full({1}, 5),
+             cond = torch::randn({1, 4});
+  torch::NoGradGuard no_grad;
+  const auto expected = model->forward_with_guidance(x, t, cond, 2);
+  model->to(test_device());
+  const auto found = model->forward_with_guidance(x.to(test_device()), t.to(test_device()),
+                                                  cond.to(test_device()), 2);
+  EXPECT_LT(relative_error(found, expected), 1e-4);
+  EXPECT_THROW(model->forward(x, t, cond), c10::Error);
+}
+
+TEST(Device, trains_the_autoencoder) {
+  Vqgan3dOptions o;
+  o.hidden_channels = 2;
+  o.embedding_dim = 3;
+  o.codes = 4;
+  o.downsample = {1, 2, 2};
+  const auto x = torch::randn({1, 1, 4, 4, 4});
+  expect_same_step<Vqgan3d>(o, [&](Vqgan3d& model, at::Device d) {
+    const auto out = model->forward(x.to(d), at::make_generator<at::CPUGeneratorImpl>(uint64_t{7}));
+    return (out.reconstruction - x.to(d)).square().mean() + out.codes.commitment_loss;
+  });
+}
+
+TEST(Device, trains_the_x_ray_encoder_through_the_back_projection) {
+  CxrEncoderOptions o;
+  o.width = 4;
+  o.stages = 2;
+  const auto x = torch::rand({1, 1, 16, 16});
+  const BackProjection project(BackProjectionGeometry{}, {2, 3, 4});
+  expect_same_step<CxrEncoder>(o, [&](CxrEncoder& model, at::Device d) {
+    const auto out = model->forward(x.to(d));
+    return out.embedding.square().mean() + project(out.map).square().mean();
+  });
+}
+
+TEST(Device, trains_the_classifier) {
+  DenseNet3dOptions o;
+  o.blocks = {1, 1};
+  o.growth = 4;
+  o.init_features = 4;
+  o.drop_rate = 0;
+  const auto x = torch::randn({2, 1, 8, 16, 16});
+  expect_same_step<DenseNet3d>(
+      o, [&](DenseNet3d& model, at::Device d) { return model->forward(x.to(d)).square().mean(); });
+}
+
+}  // namespace
+}  // namespace x2ctpa

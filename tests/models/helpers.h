@@ -1,0 +1,77 @@
+// What the tests of several models need.
+#pragma once
+
+#include <gtest/gtest.h>
+#include <torch/torch.h>
+
+#include <filesystem>
+#include <functional>
+#include <limits>
+#include <string>
+
+#include "x2ctpa/core/error.h"
+#include "x2ctpa/core/safetensors.h"
+
+namespace x2ctpa::testing {
+
+/// Largest difference as a fraction of the largest expected value.
+inline double relative_error(const at::Tensor& found, const at::Tensor& expected) {
+  const auto a = found.detach().to(torch::kCPU, torch::kDouble);
+  const auto b = expected.detach().to(torch::kCPU, torch::kDouble);
+  if (a.sizes() != b.sizes()) return std::numeric_limits<double>::infinity();
+  return ((a - b).abs().max() / b.abs().max().clamp_min(1e-30)).item<double>();
+}
+
+/// The names of the parameters without a gradient, or with one of zeros; empty when all are fed.
+inline std::string parameters_without_gradient(const torch::nn::Module& module) {
+  std::string names;
+  for (const auto& item : module.named_parameters()) {
+    const auto gradient = item.value().grad();
+    if (!gradient.defined() || gradient.abs().max().item<double>() == 0) names += item.key() + " ";
+  }
+  return names;
+}
+
+inline void expect_error(const std::function<void()>& body, const std::string& part) {
+  try {
+    body();
+    ADD_FAILURE() << "no Error was thrown; expected one with: " << part;
+  } catch (const Error& e) {
+    EXPECT_NE(std::string(e.what()).find(part), std::string::npos) << e.what();
+  }
+}
+
+inline std::filesystem::path reference_folder() {
+  return std::filesystem::path(X2CTPA_SOURCE_DIR).parent_path() / "shared" / "reference-vectors";
+}
+
+/// The weights of a reference case as plain safetensors, or an empty path.
+inline std::filesystem::path reference_weights(const std::string& name) {
+  const auto file = reference_folder() / (name + "_weights.safetensors");
+  return std::filesystem::exists(file) ? file : std::filesystem::path();
+}
+
+/// A new folder under the system's temporary one, removed with the object.
+class TemporaryFolder {
+ public:
+  TemporaryFolder() {
+    std::string pattern = (std::filesystem::temp_directory_path() / "x2ctpa-XXXXXX").string();
+    path_ = mkdtemp(pattern.data());
+  }
+  ~TemporaryFolder() {
+    std::error_code ignored;
+    std::filesystem::remove_all(path_, ignored);
+  }
+  const std::filesystem::path& path() const { return path_; }
+
+ private:
+  std::filesystem::path path_;
+};
+
+}  // namespace x2ctpa::testing
+
+/// Skips the test when a reference case has no plain weights beside the repository.
+#define X2CTPA_REFERENCE_OR_SKIP(file, name)                  \
+  const auto file = x2ctpa::testing::reference_weights(name); \
+  if (file.empty())                                           \
+  GTEST_SKIP() << "no " << name << "_weights.safetensors in " << x2ctpa::testing::reference_folder()

@@ -1,0 +1,70 @@
+#include "x2ctpa/models/model_folder.h"
+
+#include "models/helpers.h"
+#include "x2ctpa/core/options.h"
+#include "x2ctpa/models/vqgan3d.h"
+
+namespace x2ctpa {
+namespace {
+
+using testing::expect_error;
+using testing::TemporaryFolder;
+
+Vqgan3dOptions small() {
+  Vqgan3dOptions o;
+  o.hidden_channels = 2;
+  o.embedding_dim = 3;
+  o.codes = 4;
+  o.downsample = {1, 2, 2};
+  return o;
+}
+
+TEST(ModelFolder, gives_back_every_tensor_and_the_options) {
+  const TemporaryFolder folder;
+  Vqgan3d saved(small());
+  save_module(folder.path(), *saved, options_to_yaml(small()));
+  const auto options = load_options<Vqgan3dOptions>(model_config_file(folder.path()));
+  EXPECT_EQ(options.downsample, small().downsample);
+  Vqgan3d loaded(options);
+  load_module(folder.path(), *loaded);
+  const auto expected = named_tensors(*saved), found = named_tensors(*loaded);
+  ASSERT_EQ(expected.size(), found.size());
+  for (const auto& [name, tensor] : expected) EXPECT_TRUE(tensor.equal(found.at(name))) << name;
+}
+
+/// The weights of a small model after `change`, loaded into another: the error's text.
+void expect_refusal(const std::function<void(TensorMap&)>& change, const std::string& part) {
+  Vqgan3d source(small()), target(small());
+  TensorMap tensors;
+  for (const auto& [name, tensor] : named_tensors(*source)) tensors[name] = tensor.detach().clone();
+  change(tensors);
+  const auto before = target->parameters()[0].detach().clone();
+  expect_error([&] { load_tensors(*target, tensors, "folder/model.safetensors"); }, part);
+  EXPECT_TRUE(target->parameters()[0].equal(before));
+}
+
+TEST(ModelFolder, names_a_missing_tensor) {
+  expect_refusal([](TensorMap& t) { t.erase("codebook.N"); }, "Missing: codebook.N");
+}
+
+TEST(ModelFolder, names_an_unexpected_tensor) {
+  expect_refusal([](TensorMap& t) { t["extra"] = torch::zeros(1); }, "Unexpected: extra");
+}
+
+TEST(ModelFolder, names_a_tensor_of_another_shape) {
+  expect_refusal([](TensorMap& t) { t["codebook.N"] = torch::zeros(5); },
+                 "codebook.N: expected shape (4), found (5)");
+}
+
+TEST(ModelFolder, names_a_tensor_of_another_type) {
+  expect_refusal([](TensorMap& t) { t["codebook.N"] = torch::zeros(4, torch::kDouble); },
+                 "codebook.N: expected type Float");
+}
+
+TEST(ModelFolder, names_a_tensor_that_is_not_finite) {
+  expect_refusal([](TensorMap& t) { t["codebook.N"][1] = std::nan(""); },
+                 "codebook.N holds values that are not finite");
+}
+
+}  // namespace
+}  // namespace x2ctpa

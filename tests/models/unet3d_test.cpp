@@ -1,0 +1,193 @@
+#include "x2ctpa/models/unet3d.h"
+
+#include "models/helpers.h"
+#include "x2ctpa/models/model_folder.h"
+#include "x2ctpa/models/published_weights.h"
+
+namespace x2ctpa {
+namespace {
+
+using testing::expect_error;
+using testing::relative_error;
+
+Unet3dOptions small() {
+  Unet3dOptions o;
+  o.in_channels = 5;
+  o.out_channels = 3;
+  o.dim = 8;
+  o.dim_mults = {1, 2};
+  o.cond_dim = 6;
+  o.attention_heads = 2;
+  return o;
+}
+
+struct Inputs {
+  at::Tensor x = torch::randn({2, 5, 3, 4, 6});
+  at::Tensor t = torch::tensor({10, 900});
+  at::Tensor cond = torch::randn({2, 6});
+};
+
+TEST(Unet3d, predicts_out_channels_on_the_grid_of_the_input) {
+  Unet3d model(small());
+  const Inputs in;
+  EXPECT_EQ(model->forward(in.x, in.t, in.cond).sizes(), at::IntArrayRef({2, 3, 3, 4, 6}));
+}
+
+TEST(Unet3d, gives_the_same_with_and_without_gradients) {
+  Unet3d model(small());
+  const Inputs in;
+  const auto with = model->forward(in.x, in.t, in.cond);
+  torch::NoGradGuard no_grad;
+  EXPECT_LT(relative_error(model->forward(in.x, in.t, in.cond), with), 1e-4);
+}
+
+TEST(Unet3d, gives_each_sample_the_same_alone_as_in_a_batch) {
+  Unet3d model(small());
+  const Inputs in;
+  torch::NoGradGuard no_grad;
+  const auto both = model->forward(in.x, in.t, in.cond);
+  for (int64_t i = 0; i < 2; ++i) {
+    const auto alone =
+        model->forward(in.x.narrow(0, i, 1), in.t.narrow(0, i, 1), in.cond.narrow(0, i, 1));
+    EXPECT_LT(relative_error(alone, both.narrow(0, i, 1)), 1e-4);
+  }
+}
+
+TEST(Unet3d, does_not_change_its_inputs) {
+  Unet3d model(small());
+  const Inputs in;
+  const auto x = in.x.clone(), cond = in.cond.clone();
+  torch::NoGradGuard no_grad;
+  model->forward(in.x, in.t, in.cond);
+  EXPECT_TRUE(in.x.equal(x));
+  EXPECT_TRUE(in.cond.equal(cond));
+}
+
+TEST(Unet3d, ignores_the_condition_of_dropped_samples_only) {
+  Unet3d model(small());
+  const Inputs in;
+  const auto drop = torch::tensor({true, false});
+  torch::NoGradGuard no_grad;
+  const auto a = model->forward(in.x, in.t, in.cond, drop);
+  const auto b = model->forward(in.x, in.t, torch::randn({2, 6}), drop);
+  EXPECT_TRUE(a[0].equal(b[0]));
+  EXPECT_FALSE(a[1].allclose(b[1]));
+}
+
+TEST(Unet3d, guides_by_the_difference_of_own_and_null_prediction) {
+  Unet3d model(small());
+  const Inputs in;
+  torch::NoGradGuard no_grad;
+  const auto own = model->forward(in.x, in.t, in.cond);
+  const auto null = model->forward(in.x, in.t, in.cond, torch::ones({2}, torch::kBool));
+  EXPECT_LT(
+      relative_error(model->forward_with_guidance(in.x, in.t, in.cond, 3), null + 3 * (own - null)),
+      1e-4);
+  EXPECT_TRUE(model->forward_with_guidance(in.x, in.t, in.cond, 1).equal(own));
+}
+
+TEST(Unet3d, feeds_a_gradient_to_every_parameter) {
+  Unet3d model(small());
+  const Inputs in;
+  model->forward(in.x, in.t, in.cond, torch::tensor({true, false})).square().mean().backward();
+  EXPECT_EQ(testing::parameters_without_gradient(*model), "");
+}
+
+TEST(Unet3d, has_the_gradient_that_finite_differences_give) {
+  Unet3d model(small());
+  const Inputs in;
+  const auto direction = torch::randn_like(in.x);
+  auto x = in.x.clone().requires_grad_();
+  const auto weights = torch::randn({2, 3, 3, 4, 6});
+  (model->forward(x, in.t, in.cond) * weights).sum().backward();
+  const double analytic = (x.grad() * direction).sum().item<double>();
+  const auto value = [&](double step) {
+    torch::NoGradGuard no_grad;
+    return (model->forward(in.x + step * direction, in.t, in.cond) * weights).sum().item<double>();
+  };
+  EXPECT_NEAR((value(1e-2) - value(-1e-2)) / 2e-2, analytic, 0.02 * std::abs(analytic) + 0.02);
+}
+
+TEST(Unet3d, leaves_out_the_attention_of_chosen_levels) {
+  auto options = small();
+  options.without_spatial_attention = {0};
+  options.without_temporal_attention = {0, 1};
+  Unet3d model(options);
+  for (const auto& item : model->named_parameters()) {
+    EXPECT_EQ(item.key().find("down0.spatial_attention"), std::string::npos);
+    EXPECT_EQ(item.key().find("down1.temporal_attention"), std::string::npos);
+    EXPECT_EQ(item.key().find("init_temporal"), std::string::npos);
+  }
+  const Inputs in;
+  EXPECT_EQ(model->forward(in.x, in.t, in.cond).size(1), 3);
+}
+
+TEST(Unet3d, works_without_a_condition) {
+  auto options = small();
+  options.cond_dim = 0;
+  Unet3d model(options);
+  const Inputs in;
+  EXPECT_EQ(model->forward(in.x, in.t).size(0), 2);
+  expect_error([&] { model->forward(in.x, in.t, in.cond); }, "no condition");
+}
+
+TEST(Unet3d, takes_real_timesteps_as_integer_ones) {
+  Unet3d model(small());
+  const Inputs in;
+  torch::NoGradGuard no_grad;
+  EXPECT_TRUE(model->forward(in.x, in.t, in.cond)
+                  .equal(model->forward(in.x, in.t.to(torch::kFloat), in.cond)));
+}
+
+TEST(Unet3d, is_near_itself_in_bfloat16) {
+  Unet3d model(small());
+  const Inputs in;
+  torch::NoGradGuard no_grad;
+  const auto exact = model->forward(in.x, in.t, in.cond);
+  model->to(torch::kBFloat16);
+  EXPECT_EQ(named_tensors(*model).at("rotary_frequencies").scalar_type(), torch::kFloat);
+  const auto rough = model->forward(in.x.to(torch::kBFloat16), in.t, in.cond).to(torch::kFloat);
+  EXPECT_LT(((rough - exact).norm() / exact.norm()).item<double>(), 0.03);
+}
+
+TEST(Unet3d, refuses_sizes_that_do_not_halve_and_wrong_channels) {
+  Unet3d model(small());
+  const Inputs in;
+  expect_error(
+      [&] {
+        model->forward(torch::zeros({2, 5, 3, 5, 6}), in.t, in.cond);
+      },
+      "multiple of 2, found 5");
+  expect_error(
+      [&] {
+        model->forward(torch::zeros({2, 4, 3, 4, 6}), in.t, in.cond);
+      },
+      "found (2, 4, 3, 4, 6)");
+  expect_error([&] { model->forward(in.x, in.t, torch::zeros({2, 7})); }, "found (2, 7)");
+}
+
+TEST(Unet3d, computes_what_the_published_code_computes) {
+  X2CTPA_REFERENCE_OR_SKIP(weights, "unet3d_small");
+  Unet3dOptions options;
+  options.dim = 16;
+  options.dim_mults = {1, 2, 4};
+  options.cond_dim = 32;
+  Unet3d model(options);
+  load_tensors(*model, unet3d_from_published(read_safetensors(weights)), weights.string());
+  const auto v = read_safetensors(testing::reference_folder() / "unet3d_small.safetensors");
+  const auto &x = v.at("x"), &t = v.at("t"), &cond = v.at("cond");
+  const auto eps = model->forward(v.at("q_sample"), t, cond);
+  (eps - v.at("noise")).abs().mean().backward();
+  double squares = 0;
+  for (const auto& p : model->parameters()) squares += p.grad().square().sum().item<double>();
+  EXPECT_NEAR(std::sqrt(squares), v.at("grad_norm").item<double>(), 1e-3);
+  torch::NoGradGuard no_grad;
+  EXPECT_LT(relative_error(model->forward(x, t, cond), v.at("eps")), 1e-4);
+  EXPECT_LT(
+      relative_error(model->forward(x, t, cond, torch::ones({2}, torch::kBool)), v.at("eps_null")),
+      1e-4);
+  EXPECT_LT(relative_error(model->forward_with_guidance(x, t, cond, 3), v.at("eps_scale3")), 1e-4);
+}
+
+}  // namespace
+}  // namespace x2ctpa

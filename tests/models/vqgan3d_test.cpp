@@ -1,0 +1,127 @@
+#include "x2ctpa/models/vqgan3d.h"
+
+#include "models/helpers.h"
+#include "x2ctpa/models/model_folder.h"
+#include "x2ctpa/models/published_weights.h"
+
+namespace x2ctpa {
+namespace {
+
+using testing::expect_error;
+using testing::relative_error;
+
+Vqgan3dOptions small(std::vector<int64_t> downsample = {2, 4, 4}) {
+  Vqgan3dOptions o;
+  o.hidden_channels = 4;
+  o.embedding_dim = 3;
+  o.codes = 16;
+  o.downsample = std::move(downsample);
+  return o;
+}
+
+TEST(Vqgan3d, halves_each_axis_as_often_as_its_factor_says) {
+  Vqgan3d model(small({1, 2, 4}));
+  model->eval();
+  torch::NoGradGuard no_grad;
+  const auto x = torch::randn({2, 1, 3, 8, 12});
+  const auto out = model->forward(x);
+  EXPECT_EQ(out.z.sizes(), at::IntArrayRef({2, 3, 3, 4, 3}));
+  EXPECT_EQ(out.reconstruction.sizes(), x.sizes());
+  EXPECT_EQ(out.codes.indices.sizes(), at::IntArrayRef({2, 3, 4, 3}));
+  EXPECT_EQ(model->latent_size({3, 8, 12}), (std::vector<int64_t>{3, 4, 3}));
+}
+
+TEST(Vqgan3d, feeds_a_gradient_to_every_parameter) {
+  Vqgan3d model(small());
+  const auto x = torch::randn({1, 1, 8, 8, 8});
+  const auto out = model->forward(x);
+  ((out.reconstruction - x).square().mean() + out.codes.commitment_loss).backward();
+  EXPECT_EQ(testing::parameters_without_gradient(*model), "");
+}
+
+TEST(Vqgan3d, gives_the_same_with_and_without_gradients) {
+  Vqgan3d model(small());
+  model->eval();
+  const auto x = torch::randn({1, 1, 8, 8, 8});
+  const auto with = model->forward(x).reconstruction;
+  torch::NoGradGuard no_grad;
+  EXPECT_LT(relative_error(model->forward(x).reconstruction, with), 1e-5);
+}
+
+TEST(Vqgan3d, decodes_a_quantised_latent_to_its_reconstruction) {
+  Vqgan3d model(small());
+  model->eval();
+  torch::NoGradGuard no_grad;
+  const auto x = torch::randn({1, 1, 8, 8, 8});
+  const auto out = model->forward(x);
+  EXPECT_LT(relative_error(model->decode(out.z, true), out.reconstruction), 1e-5);
+}
+
+TEST(Vqgan3d, learns_one_volume) {
+  torch::manual_seed(1);
+  Vqgan3d model(small());
+  torch::optim::Adam optimiser(model->parameters(), 3e-3);
+  const auto x = torch::randn({1, 1, 8, 8, 8});
+  double first = 0, last = 0;
+  for (int step = 0; step < 30; ++step) {
+    optimiser.zero_grad();
+    const auto out = model->forward(x);
+    const auto loss = (out.reconstruction - x).square().mean() + out.codes.commitment_loss;
+    loss.backward();
+    optimiser.step();
+    (step == 0 ? first : last) = loss.item<double>();
+  }
+  EXPECT_LT(last, 0.9 * first);
+}
+
+TEST(Vqgan3d, refuses_sizes_that_do_not_divide_and_wrong_channels) {
+  Vqgan3d model(small());
+  expect_error([&] { model->encode(torch::zeros({1, 1, 8, 8, 10})); }, "multiple of 4, found 10");
+  expect_error([&] { model->encode(torch::zeros({1, 2, 8, 8, 8})); }, "found (1, 2, 8, 8, 8)");
+  expect_error([&] { Vqgan3d bad(small({3, 4, 4})); }, "powers of two");
+}
+
+void compare_with_published(const std::string& name, Vqgan3dOptions options,
+                            const std::filesystem::path& weights) {
+  options.embedding_dim = 8;
+  options.codes = 64;
+  options.random_restart = false;
+  Vqgan3d model(options);
+  load_tensors(*model, vqgan3d_from_published(read_safetensors(weights)), weights.string());
+  const auto vectors = read_safetensors(testing::reference_folder() / (name + ".safetensors"));
+  torch::NoGradGuard no_grad;
+  model->eval();
+  const auto out = model->forward(vectors.at("x"));
+  EXPECT_LT(relative_error(out.z, vectors.at("z")), 1e-4);
+  EXPECT_TRUE(out.codes.indices.equal(vectors.at("indices")));
+  EXPECT_LT(relative_error(out.codes.commitment_loss.view(1), vectors.at("commitment")), 1e-4);
+  EXPECT_LT(relative_error(out.codes.perplexity.view(1), vectors.at("perplexity")), 1e-4);
+  EXPECT_LT(relative_error(out.reconstruction, vectors.at("recon")), 1e-4);
+  const auto decoded = model->decode(vectors.at("latent"), true);
+  EXPECT_LT(relative_error(decoded, vectors.at("decoded_from_latent")), 1e-4);
+  model->train();
+  model->forward(vectors.at("x"));
+  const auto tensors = named_tensors(*model);
+  EXPECT_LT(relative_error(tensors.at("codebook.embeddings"), vectors.at("codebook_after_update")),
+            1e-4);
+  EXPECT_LT(relative_error(tensors.at("codebook.N"), vectors.at("N_after_update")), 1e-4);
+}
+
+TEST(Vqgan3d, computes_what_the_published_code_computes) {
+  X2CTPA_REFERENCE_OR_SKIP(weights, "vqgan_small");
+  Vqgan3dOptions options;
+  options.groups = 16;
+  compare_with_published("vqgan_small", options, weights);
+}
+
+TEST(Vqgan3d, computes_what_the_published_code_computes_when_anisotropic) {
+  X2CTPA_REFERENCE_OR_SKIP(weights, "vqgan_anisotropic");
+  Vqgan3dOptions options;
+  options.hidden_channels = 8;
+  options.groups = 8;
+  options.downsample = {2, 4, 4};
+  compare_with_published("vqgan_anisotropic", options, weights);
+}
+
+}  // namespace
+}  // namespace x2ctpa
