@@ -27,6 +27,7 @@ struct IntensityWindow {
 
   torch::Tensor to_unit(const torch::Tensor& hu) const;  ///< HU -> [-1, 1]
   torch::Tensor to_hu(const torch::Tensor& unit) const;  ///< [-1, 1] -> HU
+  void describe(OptionList& options);
   bool operator==(const IntensityWindow&) const = default;
 };
 
@@ -37,6 +38,7 @@ struct ProjectionGeometry {
   double source_to_centre_mm = 1600;  ///< source to the centre of the volume
   double detector_mm = 430;           ///< side of the square detector
 
+  void describe(OptionList& options);
   bool operator==(const ProjectionGeometry&) const = default;
 };
 
@@ -60,6 +62,9 @@ struct Case {
   std::optional<int> pe;  ///< 0, 1, or unknown
   std::string ct, cxr;    ///< relative to the dataset folder; either may be empty
 };
+
+/// Throws Error naming the patient when cases of one patient lie in different splits.
+void check_no_leakage(const std::vector<Case>& cases);
 
 /// An opened dataset folder.
 class Dataset {
