@@ -1,5 +1,6 @@
 // What an earlier call left in the dataset folder.
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <nlohmann/json.hpp>
 

@@ -1,6 +1,7 @@
 #include "x2ctpa/data/splits.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <map>

@@ -1,0 +1,78 @@
+// Small studies made up for tests.
+#pragma once
+
+#include <gtest/gtest.h>
+#include <torch/torch.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <functional>
+#include <string>
+
+#include "x2ctpa/core/error.h"
+#include "x2ctpa/imaging/radiograph.h"
+#include "x2ctpa/imaging/volume_io.h"
+
+namespace x2ctpa::test {
+
+namespace fs = std::filesystem;
+
+/// A folder that goes with the test.
+class TemporaryFolder {
+ public:
+  TemporaryFolder() {
+    const auto* info = ::testing::UnitTest::GetInstance()->current_test_info();
+    path_ = fs::temp_directory_path() /
+            fmt::format("x2ctpa-{}-{}-{}", info->test_suite_name(), info->name(), getpid());
+    fs::remove_all(path_);
+    fs::create_directories(path_);
+  }
+  ~TemporaryFolder() { fs::remove_all(path_); }
+  fs::path operator/(const std::string& name) const { return path_ / name; }
+  const fs::path& path() const { return path_; }
+
+ private:
+  fs::path path_;
+};
+
+/// A body with two lungs of together about 3.4 litres, 4 mm voxels; `seed` adds noise.
+inline Volume thorax(int64_t seed = 0) {
+  constexpr int64_t depth = 64, height = 64, width = 88;
+  const auto z = (torch::arange(depth) - depth / 2.0).view({-1, 1, 1}) * 4;
+  const auto y = (torch::arange(height) - height / 2.0).view({1, -1, 1}) * 4;
+  const auto x = (torch::arange(width) - width / 2.0).view({1, 1, -1}) * 4;
+  const auto ellipsoid = [&](double cx, double rx, double ry, double rz) {
+    return ((x - cx) / rx).square() + (y / ry).square() + (z / rz).square() < 1;
+  };
+  torch::manual_seed(seed);
+  const auto body = ((x / 160).square() + (y / 110).square()).expand({depth, height, width}) < 1;
+  const auto lungs = ellipsoid(-70, 50, 70, 105).logical_or(ellipsoid(70, 50, 70, 105));
+  auto hu = torch::full({depth, height, width}, -1000.0);
+  hu = torch::where(body, torch::full_like(hu, 40), hu);
+  hu = torch::where(lungs, torch::full_like(hu, -850), hu) + torch::randn(hu.sizes()) * 10;
+  return {hu.to(torch::kFloat).contiguous(), {-176, -128, -128}, {4, 4, 4}};
+}
+
+inline torch::Tensor picture(int64_t size, int64_t seed) {
+  torch::manual_seed(seed);
+  return torch::rand({size, size});
+}
+
+inline std::string error_of(const std::function<void()>& body) {
+  try {
+    body();
+  } catch (const Error& e) {
+    return e.what();
+  }
+  return "no error";
+}
+
+#define EXPECT_CONTAINS(text, part) EXPECT_NE(std::string(text).find(part), std::string::npos) << (text)
+
+/// Real inputs that are not part of the repository; empty where they are absent.
+inline fs::path real_data() {
+  const fs::path folder = fs::path(X2CTPA_SOURCE_DIR).parent_path() / "shared" / "real";
+  return fs::exists(folder) ? folder : fs::path();
+}
+
+}  // namespace x2ctpa::test
