@@ -1,0 +1,43 @@
+// Reading values and pixels out of GDCM's data sets without its defaults for what is absent.
+#pragma once
+
+#include <gdcmDataSet.h>
+#include <gdcmImageReader.h>
+#include <torch/types.h>
+
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace x2ctpa {
+
+constexpr int64_t largest_picture_side = 16384;
+
+/// The text of an element without padding; empty when absent.
+std::string dicom_text(const gdcm::DataSet& data, uint16_t group, uint16_t element);
+
+/// The decimal numbers of an element ("0.7\0.7"); empty when absent or malformed.
+std::vector<double> dicom_numbers(const gdcm::DataSet& data, uint16_t group, uint16_t element);
+
+/// The first 16-bit word of a US, SS or "US or SS" element.
+std::optional<uint16_t> dicom_word(const gdcm::DataSet& data, uint16_t group, uint16_t element);
+
+/// All 16-bit words of an element, as lookup tables hold them.
+std::vector<uint16_t> dicom_words(const gdcm::DataSet& data, uint16_t group, uint16_t element);
+
+/// True when the file has the DICOM magic.
+bool has_dicom_magic(const std::filesystem::path& file);
+
+/// Reads a whole file into `reader`, pixels still compressed. Throws Error naming the file and why it
+/// is not a DICOM image.
+void read_dicom_image(const std::filesystem::path& file, gdcm::ImageReader& reader);
+
+/// The stored values of the first frame as float32 (H, W, samples). Throws Error.
+torch::Tensor decode_first_frame(const std::filesystem::path& file, const gdcm::ImageReader& reader);
+
+/// Mask (H, W) of the pixels that the header calls padding, by PixelPaddingValue and its range limit,
+/// whatever sign its VR claims; undefined when there is no such element. `stored` is (H, W).
+torch::Tensor padding_mask(const gdcm::DataSet& data, const torch::Tensor& stored);
+
+}  // namespace x2ctpa

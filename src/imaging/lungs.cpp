@@ -1,0 +1,137 @@
+#include "x2ctpa/imaging/lungs.h"
+
+#include <cmath>
+
+#include "airway.h"
+#include "components.h"
+#include "distance.h"
+#include "x2ctpa/core/error.h"
+#include "x2ctpa/imaging/resample.h"
+
+namespace x2ctpa {
+namespace {
+
+constexpr double working_mm = 2;          ///< fine enough for airways and vessels, coarse enough to be fast
+constexpr double lung_threshold_hu = -400;
+constexpr double body_threshold_hu = -500;
+constexpr double vessel_radius_mm = 8;    ///< vessels and nodules up to twice this are closed
+constexpr double largest_hole_mm2 = 800;  ///< of a slice; the heart between merged lungs is larger
+constexpr double smallest_litres = 0.5, largest_litres = 12;
+
+/// A grid along the volume's axes with cubic voxels over the same extent.
+Grid cubic_grid(const Volume& volume, double spacing_mm) {
+  const auto size = volume.size_dhw();
+  Grid grid = grid_of(volume);
+  Vec3 shift{};
+  for (int a = 0; a < 3; ++a) {
+    const double extent = static_cast<double>(size[2 - a]) * volume.spacing_mm[a];
+    grid.size_dhw[2 - a] = std::max<int64_t>(1, std::llround(extent / spacing_mm));
+    grid.spacing_mm[a] = spacing_mm;
+    const double covered = static_cast<double>(grid.size_dhw[2 - a] - 1) * spacing_mm;
+    shift[a] = 0.5 * (static_cast<double>(size[2 - a] - 1) * volume.spacing_mm[a] - covered) / volume.spacing_mm[a];
+  }
+  grid.origin_mm = volume.point(shift);
+  return grid;
+}
+
+/// Air that is not connected to the sides of the picture.
+torch::Tensor inner_air(const torch::Tensor& hu) {
+  const auto air = connected_components(hu < lung_threshold_hu);
+  auto outside = torch::zeros({static_cast<int64_t>(air.all.size()) + 1}, torch::kUInt8);
+  auto flags = outside.accessor<uint8_t, 1>();
+  flags[0] = 1;
+  for (const auto& c : air.all) flags[c.label] = c.touches_side;
+  return 1 - outside.index_select(0, air.labels.reshape(-1)).reshape(hu.sizes());
+}
+
+/// The largest piece of air, and the second where it lies beside the first and not below it as air in
+/// the bowels does.
+std::vector<torch::Tensor> largest_two(const torch::Tensor& air) {
+  const auto pieces = connected_components(air);
+  const auto sorted = pieces.by_size();
+  std::vector<torch::Tensor> lungs;
+  if (sorted.empty()) return lungs;
+  const Component& first = sorted.front();
+  lungs.push_back(pieces.mask_of(first.label));
+  for (size_t i = 1; i < sorted.size(); ++i) {
+    const Component& c = sorted[i];
+    if (c.voxels * 8 < first.voxels) break;
+    const double overlap = static_cast<double>(std::min(c.last[0], first.last[0]) - std::max(c.first[0], first.first[0]));
+    const bool beside = overlap > 0.4 * static_cast<double>(first.last[0] - first.first[0]) &&
+                        (c.centre[2] < static_cast<double>(first.first[2]) ||
+                         c.centre[2] > static_cast<double>(first.last[2]) ||
+                         std::abs(c.centre[2] - first.centre[2]) > 0.3 * static_cast<double>(first.last[2] - first.first[2]));
+    if (!beside) continue;
+    lungs.push_back(pieces.mask_of(c.label));
+    break;
+  }
+  return lungs;
+}
+
+/// The mask on the volume's own grid.
+torch::Tensor onto(const torch::Tensor& mask, const Grid& from, const Volume& volume) {
+  const Volume coarse{mask.to(torch::kFloat), from.origin_mm, from.spacing_mm, from.direction};
+  return (resample(coarse, grid_of(volume), "linear", 0).hu > 0.5).to(torch::kUInt8);
+}
+
+/// Bounding box of the non-zero voxels. `mask` must not be empty.
+Box box_of(const torch::Tensor& mask) {
+  Box box;
+  for (int d = 0; d < 3; ++d) {
+    std::vector<int64_t> others;
+    for (int64_t o = 0; o < 3; ++o)
+      if (o != d) others.push_back(o);
+    const auto used = mask.amax(others).nonzero();
+    box.first[d] = used.min().item<int64_t>();
+    box.last[d] = used.max().item<int64_t>();
+  }
+  return box;
+}
+
+torch::Tensor lungs_at_working_size(const torch::Tensor& hu) {
+  const auto air = inner_air(hu);
+  const auto airway = find_airway(hu, air, working_mm);
+  const auto pieces = largest_two(air.bitwise_and(1 - airway));
+  auto mask = torch::zeros_like(air);
+  const auto largest_hole = static_cast<int64_t>(largest_hole_mm2 / (working_mm * working_mm));
+  for (const auto& piece : pieces)
+    mask.bitwise_or_(holes_filled(closed(piece, vessel_radius_mm, working_mm), largest_hole));
+  return mask.bitwise_and(1 - airway);
+}
+
+}  // namespace
+
+Lungs segment_lungs(const Volume& volume) {
+  volume.size_dhw();
+  const Grid grid = cubic_grid(volume, working_mm);
+  const torch::Tensor hu = resample(volume, grid, "linear", -1024).hu;
+  Lungs lungs;
+  lungs.mask = onto(lungs_at_working_size(hu), grid, volume);
+  const double voxel_litres = volume.spacing_mm[0] * volume.spacing_mm[1] * volume.spacing_mm[2] * 1e-6;
+  lungs.litres = static_cast<double>(lungs.mask.sum(torch::kLong).item<int64_t>()) * voxel_litres;
+  if (lungs.litres < smallest_litres || lungs.litres > largest_litres)
+    throw Error(fmt::format("no lungs found: the air inside the body is {:.2f} litres where lungs hold {} to {}. Is it a "
+                            "whole chest CT in HU?", lungs.litres, smallest_litres, largest_litres));
+  lungs.box = box_of(lungs.mask);
+  lungs.cut_off = lungs.box.first[0] == 0 || lungs.box.last[0] + 1 == lungs.mask.size(0);
+  return lungs;
+}
+
+Box body_box(const Volume& volume) {
+  volume.size_dhw();
+  const double coarse_mm = 2 * working_mm;
+  const Grid grid = cubic_grid(volume, coarse_mm);
+  const auto dense = (resample(volume, grid, "linear", -1024).hu > body_threshold_hu).to(torch::kUInt8);
+  // Opened, so that the table, which touches the skin in places, stays outside.
+  const auto core = 1 - dilated(1 - dense, coarse_mm, coarse_mm);
+  const auto pieces = connected_components(core);
+  if (pieces.all.empty())
+    throw Error("no body found: nothing in the volume is denser than -500 HU. Is it a chest CT in HU?");
+  const auto body = dilated(pieces.mask_of(pieces.by_size().front().label), coarse_mm, coarse_mm).bitwise_and(dense);
+  const auto mask = onto(body, grid, volume);
+  if (!mask.any().item<bool>())
+    throw Error("no body found: nothing in the volume is denser than -500 HU. Is it a chest CT in HU?");
+  return box_of(mask);
+}
+
+}  // namespace x2ctpa
