@@ -5,17 +5,21 @@
 #include <torch/torch.h>
 #include <unistd.h>
 
+#include <cmath>
 #include <filesystem>
 #include <functional>
+#include <set>
 #include <string>
 
 #include "x2ctpa/core/error.h"
 #include "x2ctpa/imaging/radiograph.h"
 #include "x2ctpa/imaging/volume_io.h"
 
-namespace x2ctpa::test {
-
+namespace x2ctpa {
 namespace fs = std::filesystem;
+}
+
+namespace x2ctpa::test {
 
 /// A folder that goes with the test.
 class TemporaryFolder {
