@@ -56,21 +56,21 @@ size_t keep_majority(Slices& slices, F same) {
 void drop_misfits(Slices& slices, DicomSeries& series) {
   const auto drop = [&](size_t count, const char* code, const std::string& what) {
     if (count == 0) return;
-    series.add_problem(code, fmt::format("{} {}", count, what));
-    if (slices.empty() && series.reason.empty()) series.reason = fmt::format("all {} files: {}", count, what);
+    series.add_problem(code, fmt::format("{} of its files: {}", count, what));
+    if (slices.empty() && series.reason.empty()) series.reason = fmt::format("all of its {} files: {}", count, what);
   };
   drop(drop_if(slices, [](const SliceHeader& s) { return s.truncated; }), "unreadable-file",
-       "truncated files (fewer bytes than their pixels need); their slices count as missing");
-  drop(drop_if(slices, [](const SliceHeader& s) { return s.localizer; }), "localizer", "localizer images; not used");
+       "truncated before the end of their pixels; such slices count as missing");
+  drop(drop_if(slices, [](const SliceHeader& s) { return s.localizer; }), "localizer", "localizer images, not used");
   const auto frames = drop_if(slices, [](const SliceHeader& s) { return s.frames > 1; });
   if (frames > 0 && slices.empty() && series.reason.empty())
     series.reason = "multi-frame objects (enhanced CT); convert them to single-frame CT images first";
   drop(drop_if(slices, [](const SliceHeader& s) { return !s.has_geometry || s.rows < 2 || s.columns < 2; }),
-       "no-geometry", "files whose position, orientation or pixel spacing is missing: geometry unknown");
+       "no-geometry", "position, orientation or pixel spacing is missing, so the geometry is unknown");
   drop(keep_majority(slices, same_orientation), "localizer",
-       "images of another orientation than most; not used");
+       "of another orientation than most, not used");
   drop(keep_majority(slices, same_matrix), "mixed-size",
-       "images of another matrix or pixel size than most; their slices count as missing");
+       "of another matrix or pixel size than most; such slices count as missing");
 }
 
 /// Sorts along the normal and drops slices at positions that are taken already.
@@ -101,7 +101,7 @@ std::vector<double> order_slices(Slices& slices, const Vec3& normal, DicomSeries
     else if (better(slice, kept.back())) kept.back() = slice;
   }
   if (kept.size() < slices.size())
-    series.add_problem("duplicate-position", fmt::format("{} slices at a position that another slice has; not used",
+    series.add_problem("duplicate-position", fmt::format("slices at a position that another slice has: {}; not used",
                                                          slices.size() - kept.size()));
   slices = std::move(kept);
   std::vector<double> positions;
@@ -135,7 +135,7 @@ double judge_spacing(const std::vector<double>& z, const SeriesLimits& limits, D
     }
   }
   if (holes > 0)
-    series.add_problem("gap", fmt::format("{} slices are missing in {} places; filled by interpolation", missing, holes));
+    series.add_problem("gap", fmt::format("missing slices: {} in {} places; filled by interpolation", missing, holes));
   if (uneven > 0)
     series.add_problem("uneven-spacing", fmt::format("slice distances vary from {:.3f} to {:.3f} mm (median {:.3f}); "
                                                      "resampled to an even grid", smallest, largest, median));

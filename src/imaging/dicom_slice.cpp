@@ -56,17 +56,6 @@ bool may_lack_magic(const fs::path& file) {
          extension == ".IMA" || extension == ".dicom";
 }
 
-/// True when the data left after the header cannot hold the uncompressed pixels.
-bool lacks_pixels(const gdcm::Reader& reader, const SliceHeader& header, int64_t file_size) {
-  const auto& syntax = reader.GetFile().GetHeader().GetDataSetTransferSyntax();
-  if (syntax.IsEncapsulated() || syntax == gdcm::TransferSyntax::DeflatedExplicitVRLittleEndian) return false;
-  const auto& data = reader.GetFile().GetDataSet();
-  const int64_t bits = dicom_word(data, 0x0028, 0x0100).value_or(16);
-  const int64_t samples = dicom_word(data, 0x0028, 0x0002).value_or(1);
-  const int64_t needed = header.rows * header.columns * header.frames * samples * bits / 8;
-  return file_size < needed;
-}
-
 void fill_header(const gdcm::Reader& reader, SliceHeader& header) {
   const auto& data = reader.GetFile().GetDataSet();
   header.series_uid = dicom_text(data, 0x0020, 0x000e);
@@ -92,6 +81,7 @@ FileKind parse_slice_header(const fs::path& file, SliceHeader& header) {
   const bool magic = has_dicom_magic(file);
   if (!magic && !may_lack_magic(file)) return FileKind::not_dicom;
   const FileKind failed = magic || !file.extension().empty() ? FileKind::broken : FileKind::not_dicom;
+  if (!has_sound_meta_information(file)) return failed;
   try {
     std::ifstream stream(file, std::ios::binary);
     gdcm::Reader reader;
@@ -104,7 +94,7 @@ FileKind parse_slice_header(const fs::path& file, SliceHeader& header) {
         !reader.GetFile().GetDataSet().FindDataElement(gdcm::Tag(0x0028, 0x0010)))
       return magic ? FileKind::not_dicom : failed;
     fill_header(reader, header);
-    header.truncated = lacks_pixels(reader, header, static_cast<int64_t>(fs::file_size(file)));
+    header.truncated = pixels_cut_off(file);
     return FileKind::image;
   } catch (const std::exception&) {
     return failed;

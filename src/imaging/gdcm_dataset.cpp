@@ -76,11 +76,62 @@ bool has_dicom_magic(const fs::path& file) {
   return in.gcount() == sizeof head && std::memcmp(head + 128, "DICM", 4) == 0;
 }
 
+bool has_sound_meta_information(const fs::path& file) {
+  if (!has_dicom_magic(file)) return true;
+  static const std::string short_lengths = "AE AS AT CS DA DS DT FL FD IS LO LT PN SH SL SS ST TM UI UL US";
+  static const std::string long_lengths = "OB OW OF OD OL SQ UN UT UC UR";
+  std::ifstream in(file, std::ios::binary);
+  const auto size = static_cast<uint64_t>(fs::file_size(file));
+  uint64_t at = 132;
+  while (at + 8 <= size) {
+    unsigned char head[12] = {};
+    in.seekg(static_cast<std::streamoff>(at));
+    in.read(reinterpret_cast<char*>(head), 12);
+    in.clear();
+    if (head[0] != 2 || head[1] != 0) return at > 132;
+    const std::string vr(reinterpret_cast<const char*>(head + 4), 2);
+    if (!std::isupper(head[4]) || !std::isupper(head[5])) return false;
+    uint64_t length = 0;
+    if (short_lengths.find(vr) != std::string::npos) {
+      length = 8 + (head[6] | uint64_t{head[7]} << 8);
+    } else if (long_lengths.find(vr) != std::string::npos) {
+      length = 12 + (head[8] | uint64_t{head[9]} << 8 | uint64_t{head[10]} << 16 | uint64_t{head[11]} << 24);
+    } else {
+      return false;
+    }
+    if (length > size - at) return false;
+    at += length;
+  }
+  return false;  // the file ends within its meta information
+}
+
+bool pixels_cut_off(const fs::path& file) {
+  std::ifstream stream(file, std::ios::binary);
+  gdcm::Reader reader;
+  reader.SetStream(stream);
+  const gdcm::Tag pixels(0x7fe0, 0x0010);
+  if (!reader.ReadUpToTag(pixels, {pixels})) return true;
+  const auto& syntax = reader.GetFile().GetHeader().GetDataSetTransferSyntax();
+  if (syntax.IsEncapsulated() || syntax == gdcm::TransferSyntax::DeflatedExplicitVRLittleEndian) return false;
+  const auto& data = reader.GetFile().GetDataSet();
+  double bytes = dicom_word(data, 0x0028, 0x0100).value_or(16) / 8.0;
+  for (const uint16_t element : {0x0010, 0x0011}) bytes *= dicom_word(data, 0x0028, element).value_or(0);
+  bytes *= dicom_word(data, 0x0028, 0x0002).value_or(1);
+  const auto frames = dicom_numbers(data, 0x0028, 0x0008);
+  bytes *= frames.empty() ? 1 : std::max(1.0, frames[0]);
+  // The reader stops where the pixels begin, or at the end of a file without any.
+  if (stream.eof()) return true;
+  return static_cast<double>(fs::file_size(file)) - static_cast<double>(stream.tellg()) < bytes;
+}
+
 void read_dicom_image(const fs::path& file, gdcm::ImageReader& reader) {
   silence_imaging_libraries();
   bool read = false;
   std::error_code error;
   if (!fs::is_regular_file(file, error)) throw Error(fmt::format("{}: no such file.", file.string()));
+  if (!has_sound_meta_information(file))
+    throw Error(fmt::format("{}: broken DICOM file: its meta information (group 0002) is damaged. Copy it again from "
+                            "its source.", file.string()));
   try {
     reader.SetFileName(file.c_str());
     read = reader.Read();
@@ -88,6 +139,9 @@ void read_dicom_image(const fs::path& file, gdcm::ImageReader& reader) {
     throw Error(fmt::format("{}: broken DICOM file: it cannot be parsed. Copy it again from its source.",
                             file.string()));
   }
+  if (read && pixels_cut_off(file))
+    throw Error(fmt::format("{}: truncated: the file ends before the last of its pixels. Copy it again from its "
+                            "source.", file.string()));
   if (read) return;
   const auto& data = reader.GetFile().GetDataSet();
   if (data.IsEmpty())

@@ -48,12 +48,47 @@ itk::ImageIOBase::Pointer make_volume_io(const fs::path& file, std::string& form
                           "or .mhd, or a folder with a DICOM series.", file.string()));
 }
 
+uint32_t big_endian(const std::string& bytes, size_t at) {
+  uint32_t value = 0;
+  for (size_t i = 0; i < 4; ++i) value = value << 8 | static_cast<unsigned char>(bytes[at + i]);
+  return value;
+}
+
+/// CRC-32 of PNG chunks.
+uint32_t crc32_of(const std::string& bytes, size_t first, size_t count) {
+  uint32_t crc = 0xFFFFFFFFu;
+  for (size_t i = first; i < first + count; ++i) {
+    crc ^= static_cast<unsigned char>(bytes[i]);
+    for (int bit = 0; bit < 8; ++bit) crc = (crc >> 1) ^ (0xEDB88320u & (0u - (crc & 1u)));
+  }
+  return ~crc;
+}
+
+/// Throws Error for a damaged PNG: libpng, as ITK calls it, ends the process on one.
+void require_whole_png(const fs::path& file) {
+  const std::string bytes = read_file(file);
+  size_t at = 8;
+  bool first = true;
+  while (at + 12 <= bytes.size()) {
+    const uint64_t length = big_endian(bytes, at);
+    const std::string type = bytes.substr(at + 4, 4);
+    if (length > bytes.size() - at - 12 || (first && type != "IHDR")) break;
+    if (crc32_of(bytes, at + 4, length + 4) != big_endian(bytes, at + 8 + length)) break;
+    if (type == "IEND") return;
+    at += 12 + length;
+    first = false;
+  }
+  throw Error(fmt::format("{}: damaged PNG file: truncated or altered at byte {} of {}. Copy it again from its source.",
+                          file.string(), at, bytes.size()));
+}
+
 itk::ImageIOBase::Pointer make_picture_io(const fs::path& file, std::string& format) {
   // By content: archives hand out JPEG files named .png.
   unsigned char head[4] = {0, 0, 0, 0};
   std::ifstream(file, std::ios::binary).read(reinterpret_cast<char*>(head), 4);
   if (head[0] == 0x89 && head[1] == 'P') {
     format = "PNG";
+    require_whole_png(file);
     return itk::PNGImageIO::New().GetPointer();
   }
   if (head[0] == 0xFF && head[1] == 0xD8) {

@@ -107,16 +107,34 @@ void check_modality(const fs::path& file, const std::string& modality, Radiograp
     xray.warnings.push_back(fmt::format("not a chest X-ray? its modality is {}", modality));
 }
 
-/// The stated rule: body part, view position and orientation as the header gives them.
+std::string upper_case(std::string text) {
+  std::transform(text.begin(), text.end(), text.begin(), [](unsigned char c) { return std::toupper(c); });
+  return text;
+}
+
+/// The first of `words` that `text` holds; empty when none.
+template <size_t N>
+std::string word_in(const std::string& text, const std::array<const char*, N>& words) {
+  for (const char* word : words)
+    if (text.find(word) != std::string::npos) return word;
+  return {};
+}
+
+/// The stated rule: the body part, else the descriptions, name something that is no chest; the view
+/// position or the orientation is lateral.
 void add_header_warnings(const gdcm::DataSet& data, Radiograph& xray) {
+  static constexpr std::array chest{"CHEST", "THORA", "TORAX", "LUNG", "RIB"};
+  static constexpr std::array elsewhere{"TEETH", "DENTAL", "PANORAM", "MANDIB", "SKULL", "KNEE",  "WRIST",  "HAND",
+                                        "FOOT",  "ANKLE",  "PELVI",   "ABDOM",  "ELBOW", "FEMUR", "LUMBAR", "MAMMO"};
   const std::string body_part = dicom_text(data, 0x0018, 0x0015);
-  static const std::array<std::string, 5> chest{"CHEST", "THORA", "TORAX", "LUNG", "RIB"};
-  std::string upper = body_part;
-  std::transform(upper.begin(), upper.end(), upper.begin(), [](unsigned char c) { return std::toupper(c); });
-  if (!upper.empty() && std::none_of(chest.begin(), chest.end(), [&](const std::string& word) {
-        return upper.find(word) != std::string::npos;
-      }))
-    xray.warnings.push_back(fmt::format("not a chest X-ray? its body part is {}", body_part));
+  const std::string descriptions = upper_case(dicom_text(data, 0x0008, 0x1030) + " " + dicom_text(data, 0x0008, 0x103e) +
+                                              " " + dicom_text(data, 0x0018, 0x1030));
+  if (!body_part.empty()) {
+    if (word_in(upper_case(body_part), chest).empty())
+      xray.warnings.push_back(fmt::format("not a chest X-ray? its body part is {}", body_part));
+  } else if (const auto word = word_in(descriptions, elsewhere); !word.empty() && word_in(descriptions, chest).empty()) {
+    xray.warnings.push_back(fmt::format("not a chest X-ray? its description names {}", word));
+  }
   const std::string view = dicom_text(data, 0x0018, 0x5101);
   const std::string orientation = dicom_text(data, 0x0020, 0x0020);
   static const std::set<std::string> lateral{"LL", "RL", "LAT", "LATERAL", "LLD", "RLD"};
