@@ -1,6 +1,7 @@
 #include "x2ctpa/data/manifest.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <cctype>
 #include <cmath>
@@ -95,6 +96,12 @@ std::string unique_id(const std::string& wanted, std::set<std::string>& taken) {
   return id;
 }
 
+std::vector<std::string> names(const std::vector<fs::path>& paths) {
+  std::vector<std::string> found;
+  for (const fs::path& path : paths) found.push_back(path.string());
+  return found;
+}
+
 }  // namespace
 
 std::string safe_id(const std::string& text) {
@@ -143,10 +150,9 @@ std::vector<Study> read_inputs(const std::vector<fs::path>& inputs) {
     const bool manifest = input.extension() == ".csv";
     std::vector<Study> found = manifest ? read_manifest(input) : find_studies(input);
     if (found.empty()) {
-      throw Error(fmt::format("input {}: found no study; expected {}", input.string(),
-                              manifest ? "at least one row" : "DICOM series, volumes (.nii, .nii.gz, .nrrd, .mha, "
-                                                              ".mhd) or X-rays (.dcm, .png, .jpg, .tif)"),
-                  ExitCode::no_data);
+      // Globs bring readme files along; they must not stop the run.
+      log_warning("{}: passed over, there is no study in it", input.string());
+      continue;
     }
     log_debug("{}: {} studies", input.string(), found.size());
     for (Study& study : found) {
@@ -155,6 +161,12 @@ std::vector<Study> read_inputs(const std::vector<fs::path>& inputs) {
       if (own_patient) study.patient_id = study.id;
       studies.push_back(std::move(study));
     }
+  }
+  if (studies.empty()) {
+    throw Error(fmt::format("no study in {}; expected manifests (.csv), DICOM series, volumes (.nii, .nii.gz, .nrrd, "
+                            ".mha, .mhd) or X-rays (.dcm, .png, .jpg, .tif)",
+                            fmt::join(names(inputs), ", ")),
+                ExitCode::no_data);
   }
   return studies;
 }

@@ -74,8 +74,8 @@ TEST(InfoCommand, RefusesWhatItDoesNotKnow) {
 }
 
 TEST(InfoCommand, TellsASeriesItsProblemsAndTheChoice) {
-  const fs::path real = test::real_data();
-  if (real.empty()) GTEST_SKIP() << "the real inputs (../shared/real) are not here";
+  X2CTPA_NEEDS_REAL_DATA("ct_dicom");
+  const fs::path real = test::real_data("");
   const json j = info(real / "dicom_cases/series/missing_slices");
   ASSERT_EQ(j.at("series").size(), 1u);
   EXPECT_EQ(j.at("chosen"), j.at("series")[0].at("uid"));

@@ -49,8 +49,8 @@ TEST(PreprocessCommand, ExitCodesTellWhatHappened) {
 }
 
 TEST(PreprocessCommand, TakesRealSeriesAndVolumes) {
-  const fs::path real = test::real_data();
-  if (real.empty()) GTEST_SKIP() << "the real inputs (../shared/real) are not here";
+  X2CTPA_NEEDS_REAL_DATA("ct_dicom");
+  const fs::path real = test::real_data("");
   TemporaryFolder run;
   const auto result = run_binary(fmt::format("preprocess --run {} --input {}/ct_dicom/* {}/ct_volume/CIP_ct-64.nrrd "
                                              "--preprocess.grid 24,48,48",

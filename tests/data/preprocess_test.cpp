@@ -189,8 +189,8 @@ TEST(Preprocess, ACaseWhoseSourceChangedIsMadeAnew) {
 }
 
 TEST(Preprocess, TheCipSeriesAndItsNrrdGiveTheSameDatasetVolume) {
-  const fs::path real = test::real_data();
-  if (real.empty()) GTEST_SKIP() << "the real inputs (../shared/real) are not here";
+  X2CTPA_NEEDS_REAL_DATA("ct_dicom");
+  const fs::path real = test::real_data("");
   TemporaryFolder folder;
   PreprocessOptions options = small_options();
   options.grid = {32, 64, 64};

@@ -3,7 +3,6 @@
 
 #include <gtest/gtest.h>
 #include <torch/torch.h>
-#include <unistd.h>
 
 #include <cmath>
 #include <filesystem>
@@ -11,6 +10,8 @@
 #include <set>
 #include <string>
 
+#include "support/real_data.h"
+#include "support/temporary_folder.h"
 #include "x2ctpa/core/error.h"
 #include "x2ctpa/imaging/radiograph.h"
 #include "x2ctpa/imaging/volume_io.h"
@@ -20,24 +21,6 @@ namespace fs = std::filesystem;
 }
 
 namespace x2ctpa::test {
-
-/// A folder that goes with the test.
-class TemporaryFolder {
- public:
-  TemporaryFolder() {
-    const auto* info = ::testing::UnitTest::GetInstance()->current_test_info();
-    path_ = fs::temp_directory_path() /
-            fmt::format("x2ctpa-{}-{}-{}", info->test_suite_name(), info->name(), getpid());
-    fs::remove_all(path_);
-    fs::create_directories(path_);
-  }
-  ~TemporaryFolder() { fs::remove_all(path_); }
-  fs::path operator/(const std::string& name) const { return path_ / name; }
-  const fs::path& path() const { return path_; }
-
- private:
-  fs::path path_;
-};
 
 /// A body with two lungs of together about 3.4 litres, 4 mm voxels; `seed` adds noise.
 inline Volume thorax(int64_t seed = 0) {
@@ -72,11 +55,5 @@ inline std::string error_of(const std::function<void()>& body) {
 }
 
 #define EXPECT_CONTAINS(text, part) EXPECT_NE(std::string(text).find(part), std::string::npos) << (text)
-
-/// Real inputs that are not part of the repository; empty where they are absent.
-inline fs::path real_data() {
-  const fs::path folder = fs::path(X2CTPA_SOURCE_DIR).parent_path() / "shared" / "real";
-  return fs::exists(folder) ? folder : fs::path();
-}
 
 }  // namespace x2ctpa::test

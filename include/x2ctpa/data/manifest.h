@@ -43,8 +43,9 @@ std::vector<Study> read_manifest(const std::filesystem::path& file);
 /// studies reach different splits; give a manifest where that is not so.
 std::vector<Study> find_studies(const std::filesystem::path& path);
 
-/// The studies of several manifests (*.csv), folders and files, with ids made unique across them.
-/// Throws Error(ExitCode::no_data) when a path does not exist or holds no study.
+/// The studies of several manifests (*.csv), folders and files, with ids made unique across them; a
+/// path without a study is passed over with a warning.
+/// Throws Error(ExitCode::no_data) when a path does not exist or none holds a study.
 std::vector<Study> read_inputs(const std::vector<std::filesystem::path>& inputs);
 
 }  // namespace x2ctpa
