@@ -24,7 +24,8 @@ namespace {
 
 ordered_json xyz(const std::array<int64_t, 3>& dhw) { return {dhw[2], dhw[1], dhw[0]}; }
 
-/// Where the index axes x, y, z point to: "LPS" for rows to the left, columns to the back, slices up.
+/// Where the index axes x, y, z point to: "LPS" for rows to the left, columns to the back, slices
+/// up.
 std::string orientation(const Mat3& direction) {
   std::string letters;
   for (size_t column = 0; column < 3; ++column) {
@@ -93,7 +94,8 @@ ordered_json describe_dicom(const fs::path& folder, const std::vector<DicomSerie
   for (const DicomSeries& one : series) json["series"].push_back(describe_series(one));
   try {
     json["chosen"] = choose_ct_series(series, folder).uid;
-    json["reason"] = "the readable axial CT series with the most slices, then the finer slice spacing";
+    json["reason"] =
+        "the readable axial CT series with the most slices, then the finer slice spacing";
   } catch (const Error& e) {
     json["reason"] = e.what();
   }
@@ -219,22 +221,27 @@ ordered_json run_parts(const fs::path& run) {
   ordered_json found = ordered_json::object();
   for (const auto& [name, meaning] : parts) {
     if (!fs::exists(run / name)) continue;
-    const auto entries = std::distance(fs::directory_iterator(run / name), fs::directory_iterator());
+    const auto entries =
+        std::distance(fs::directory_iterator(run / name), fs::directory_iterator());
     found[name] = fmt::format("{}, {} entries", meaning, entries);
   }
   return found;
 }
 
 [[noreturn]] void refuse(const fs::path& path, const std::string& found) {
-  throw Error(fmt::format("{}: {}; expected a dataset, model or run folder, a folder with DICOM files, a volume "
-                          "(.nii, .nii.gz, .nrrd, .mha, .mhd), an X-ray (.dcm, .png, .jpg, .tif) or a .safetensors file",
-                          path.string(), found));
+  throw Error(fmt::format(
+      "{}: {}; expected a dataset, model or run folder, a folder with DICOM files, a volume "
+      "(.nii, .nii.gz, .nrrd, .mha, .mhd), an X-ray (.dcm, .png, .jpg, .tif) or a .safetensors "
+      "file",
+      path.string(), found));
 }
 
 ordered_json describe_folder(const fs::path& folder) {
   if (fs::exists(folder / "dataset.json")) return describe_dataset(folder);
-  if (fs::exists(folder / "config.yaml") && !weight_files(folder).empty()) return describe_model(folder);
-  if (const ordered_json parts = run_parts(folder); !parts.empty()) return {{"kind", "run"}, {"parts", parts}};
+  if (fs::exists(folder / "config.yaml") && !weight_files(folder).empty())
+    return describe_model(folder);
+  if (const ordered_json parts = run_parts(folder); !parts.empty())
+    return {{"kind", "run"}, {"parts", parts}};
   const std::vector<DicomSeries> series = scan_dicom_folder(folder);
   if (series.empty()) refuse(folder, "nothing known in this folder");
   return describe_dicom(folder, series);

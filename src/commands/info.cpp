@@ -66,7 +66,8 @@ class InfoCommand : public Command {
     }
     const ordered_json json = path_.empty() ? describe_program() : describe_path(path_);
     if (json_) {
-      std::cout << json.dump(2) << "\n";
+      // Headers may hold bytes that are no UTF-8.
+      std::cout << json.dump(2, ' ', false, ordered_json::error_handler_t::replace) << "\n";
     } else {
       print_text(json, "", std::cout);
     }

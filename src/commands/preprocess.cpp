@@ -30,9 +30,8 @@ class PreprocessCommand : public Command {
     const fs::path out = out_.empty() ? context.run / "dataset" : fs::path(out_);
     std::vector<fs::path> inputs(inputs_.begin(), inputs_.end());
     if (inputs.empty()) inputs.push_back(context.run / "phantom" / "manifest.csv");
-    const PreprocessResult result =
-        preprocess(read_inputs(inputs), context.experiment.preprocess,
-                   context.experiment.runtime.seed, out, force_);
+    const PreprocessResult result = preprocess(read_inputs(inputs), context.experiment.preprocess,
+                                               context.experiment.runtime.seed, out, force_);
     return result.rejected > 0 ? ExitCode::partial : ExitCode::ok;
   }
 

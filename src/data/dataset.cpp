@@ -38,11 +38,14 @@ DatasetInfo info_from_json(const ordered_json& json, const fs::path& file) {
   info.describe(list);
   for (const Option& option : list.all()) {
     if (!json.contains(option.key)) {
-      throw Error(fmt::format("{}: no field '{}': written by another version or damaged; run preprocess again",
-                              file.string(), option.key));
+      throw Error(fmt::format(
+          "{}: no field '{}': written by another version or damaged; run preprocess again",
+          file.string(), option.key));
     }
     std::visit(
-        [&](auto* value) { *value = json.at(option.key).get<std::remove_pointer_t<decltype(value)>>(); },
+        [&](auto* value) {
+          *value = json.at(option.key).get<std::remove_pointer_t<decltype(value)>>();
+        },
         option.value);
   }
   return info;
@@ -54,6 +57,12 @@ std::string digest(DatasetInfo info, const std::string& index_text) {
 }
 
 std::string size_text(at::IntArrayRef size) { return fmt::format("{}", fmt::join(size, "x")); }
+
+/// `error` with the case in front and its exit code kept.
+Error error_of_case(const Case& c, const fs::path& file, const std::exception& e) {
+  const Error error = translate_exception(e, "reading " + file.string());
+  return Error(fmt::format("case {}: {}", c.id, error.what()), error.code());
+}
 
 std::string required_file(const Case& c, const std::string& file, const char* what) {
   if (file.empty()) {
@@ -82,8 +91,8 @@ std::vector<Case> cases_from_table(const CsvTable& table, const std::string& fil
     }
     if (!pe.empty()) c.pe = pe == "1";
     if (c.split != "train" && c.split != "val" && c.split != "test") {
-      throw Error(fmt::format("{}: case {}: split must be train, val or test, found '{}'", file, c.id,
-                              c.split));
+      throw Error(fmt::format("{}: case {}: split must be train, val or test, found '{}'", file,
+                              c.id, c.split));
     }
     cases.push_back(std::move(c));
   }
@@ -101,16 +110,16 @@ torch::Tensor IntensityWindow::to_hu(const torch::Tensor& unit) const {
 }
 
 void IntensityWindow::describe(OptionList& options) {
-  options.add("window_min_hu", &min_hu, "HU that becomes -1; lower values are clipped");
-  options.add("window_max_hu", &max_hu, "HU that becomes 1; higher values are clipped");
+  options.add("window_min_hu", &min_hu, "HU that becomes -1; lower values are clipped.");
+  options.add("window_max_hu", &max_hu, "HU that becomes 1; higher values are clipped.");
 }
 
 void ProjectionGeometry::describe(OptionList& options) {
-  options.add("source_to_detector_mm", &source_to_detector_mm, "X-ray source to detector in mm",
+  options.add("source_to_detector_mm", &source_to_detector_mm, "X-ray source to detector in mm.",
               {.min = 1});
   options.add("source_to_centre_mm", &source_to_centre_mm,
-              "X-ray source to the centre of the volume in mm", {.min = 1});
-  options.add("detector_mm", &detector_mm, "side of the square detector in mm", {.min = 1});
+              "X-ray source to the centre of the volume in mm.", {.min = 1});
+  options.add("detector_mm", &detector_mm, "Side of the square detector in mm.", {.min = 1});
 }
 
 void DatasetInfo::describe(OptionList& options) {
@@ -118,19 +127,20 @@ void DatasetInfo::describe(OptionList& options) {
   const char* axes_xyz[] = {"x", "y", "z"};
   for (size_t i = 0; i < 3; ++i) {
     options.add(fmt::format("grid_{}", axes_dhw[i]), &grid_dhw[i],
-                fmt::format("voxels of a dataset volume along its {}", axes_dhw[i]), {.min = 1});
+                fmt::format("Voxels of a dataset volume along its {}.", axes_dhw[i]), {.min = 1});
   }
   for (size_t i = 0; i < 3; ++i) {
-    options.add(fmt::format("typical_spacing_{}_mm", axes_xyz[i]), &typical_spacing_mm[i],
-                fmt::format("median voxel spacing along {} over the training cases in mm", axes_xyz[i]),
-                {.min = 0});
+    options.add(
+        fmt::format("typical_spacing_{}_mm", axes_xyz[i]), &typical_spacing_mm[i],
+        fmt::format("Median voxel spacing along {} over the training cases in mm.", axes_xyz[i]),
+        {.min = 0});
   }
   window.describe(options);
-  options.add("cxr_size", &cxr_size, "side of the square X-rays in pixels", {.min = 1});
-  options.add("cxr_mean", &cxr_mean, "mean over the training X-rays, in [0, 1]");
-  options.add("cxr_std", &cxr_std, "standard deviation over the training X-rays");
+  options.add("cxr_size", &cxr_size, "Side of the square X-rays in pixels.", {.min = 1});
+  options.add("cxr_mean", &cxr_mean, "Mean over the training X-rays, in [0, 1].");
+  options.add("cxr_std", &cxr_std, "Standard deviation over the training X-rays.");
   geometry.describe(options);
-  options.add("hash", &hash, "SHA-256 of the dataset's index and fields");
+  options.add("hash", &hash, "SHA-256 of the dataset's index and fields.");
 }
 
 void check_no_leakage(const std::vector<Case>& cases) {
@@ -138,9 +148,10 @@ void check_no_leakage(const std::vector<Case>& cases) {
   for (const Case& c : cases) {
     const Case& first = *first_of_patient.emplace(c.patient_id, &c).first->second;
     if (first.split != c.split) {
-      throw Error(fmt::format("patient {} is in two splits: case {} in {}, case {} in {}; put all cases of a "
-                              "patient into one split, or leave the split empty to have it chosen",
-                              c.patient_id, first.id, first.split, c.id, c.split));
+      throw Error(fmt::format(
+          "patient {} is in two splits: case {} in {}, case {} in {}; put all cases of a "
+          "patient into one split, or leave the split empty to have it chosen",
+          c.patient_id, first.id, first.split, c.id, c.split));
     }
   }
 }
@@ -149,9 +160,10 @@ Dataset Dataset::open(const fs::path& folder) {
   const fs::path info_file = folder / "dataset.json", index_file = folder / "index.csv";
   for (const fs::path& file : {info_file, index_file}) {
     if (!fs::exists(file)) {
-      throw Error(fmt::format("{} is no dataset: expected the file {}, found none; run `x2ctpa preprocess` first "
-                              "(an interrupted one goes on when run again)",
-                              folder.string(), file.filename().string()));
+      throw Error(fmt::format(
+          "{} is no dataset: expected the file {}, found none; run `x2ctpa preprocess` first "
+          "(an interrupted one goes on when run again)",
+          folder.string(), file.filename().string()));
     }
   }
   Dataset dataset;
@@ -159,17 +171,19 @@ Dataset Dataset::open(const fs::path& folder) {
   try {
     dataset.info_ = info_from_json(ordered_json::parse(read_file(info_file)), info_file);
   } catch (const nlohmann::json::exception& e) {
-    throw Error(fmt::format("{}: not readable as dataset.json: {}; run preprocess again", info_file.string(),
-                            e.what()));
+    throw Error(fmt::format("{}: not readable as dataset.json: {}; run preprocess again",
+                            info_file.string(), e.what()));
   }
   const std::string index_text = read_file(index_file);
   const std::string found = digest(dataset.info_, index_text);
   if (found != dataset.info_.hash) {
-    throw Error(fmt::format("{}: dataset.json says hash {}, but its fields and index.csv have {}: one of them was "
-                            "changed by hand or copied in part; run preprocess again",
-                            folder.string(), dataset.info_.hash, found));
+    throw Error(fmt::format(
+        "{}: dataset.json says hash {}, but its fields and index.csv have {}: one of them was "
+        "changed by hand or copied in part; run preprocess again",
+        folder.string(), dataset.info_.hash, found));
   }
-  dataset.cases_ = cases_from_table(CsvTable::parse(index_text, index_file.string()), index_file.string());
+  dataset.cases_ =
+      cases_from_table(CsvTable::parse(index_text, index_file.string()), index_file.string());
   check_no_leakage(dataset.cases_);
   return dataset;
 }
@@ -192,12 +206,13 @@ Volume Dataset::load_volume(const Case& c) const {
   try {
     volume = oriented_to_lps(read_volume(file));
   } catch (const std::exception& e) {
-    throw translate_exception(e, fmt::format("case {}: reading {}", c.id, file.string()));
+    throw error_of_case(c, file, e);
   }
   if (volume.size_dhw() != info_.grid_dhw) {
-    throw Error(fmt::format("case {}: {} has {} voxels, but the dataset's grid is {} (D x H x W); run preprocess "
-                            "again with --force",
-                            c.id, file.string(), size_text(volume.hu.sizes()), size_text(info_.grid_dhw)));
+    throw Error(fmt::format(
+        "case {}: {} has {} voxels, but the dataset's grid is {} (D x H x W); run preprocess "
+        "again with --force",
+        c.id, file.string(), size_text(volume.hu.sizes()), size_text(info_.grid_dhw)));
   }
   return volume;
 }
@@ -212,12 +227,13 @@ torch::Tensor Dataset::load_cxr(const Case& c) const {
   try {
     pixels = read_png(file);
   } catch (const std::exception& e) {
-    throw translate_exception(e, fmt::format("case {}: reading {}", c.id, file.string()));
+    throw error_of_case(c, file, e);
   }
   if (pixels.size(0) != info_.cxr_size || pixels.size(1) != info_.cxr_size) {
-    throw Error(fmt::format("case {}: {} has {} pixels, but the dataset's X-rays are {}x{}; run preprocess again "
-                            "with --force",
-                            c.id, file.string(), size_text(pixels.sizes()), info_.cxr_size, info_.cxr_size));
+    throw Error(fmt::format(
+        "case {}: {} has {} pixels, but the dataset's X-rays are {}x{}; run preprocess again "
+        "with --force",
+        c.id, file.string(), size_text(pixels.sizes()), info_.cxr_size, info_.cxr_size));
   }
   return pixels.unsqueeze(0);
 }
@@ -225,7 +241,8 @@ torch::Tensor Dataset::load_cxr(const Case& c) const {
 void write_dataset(const fs::path& folder, DatasetInfo& info, const std::vector<Case>& cases) {
   std::set<std::string> ids;
   for (const Case& c : cases) {
-    if (!ids.insert(c.id).second) throw Error(fmt::format("two cases have the id {}; ids must be unique", c.id));
+    if (!ids.insert(c.id).second)
+      throw Error(fmt::format("two cases have the id {}; ids must be unique", c.id));
   }
   check_no_leakage(cases);
   const CsvTable index = index_table(cases);

@@ -28,15 +28,17 @@ enum class FileKind { volume, picture, maybe_dicom, other };
 
 FileKind kind_of(const fs::path& file) {
   std::string name = file.filename().string();
-  std::transform(name.begin(), name.end(), name.begin(), [](unsigned char c) { return std::tolower(c); });
+  std::transform(name.begin(), name.end(), name.begin(),
+                 [](unsigned char c) { return std::tolower(c); });
   auto ends = [&](std::initializer_list<const char*> endings) {
-    return std::any_of(endings.begin(), endings.end(), [&](const char* e) { return name.ends_with(e); });
+    return std::any_of(endings.begin(), endings.end(),
+                       [&](const char* e) { return name.ends_with(e); });
   };
   if (name.starts_with(".")) return FileKind::other;
   if (ends({".nii", ".nii.gz", ".nrrd", ".mha", ".mhd"})) return FileKind::volume;
   if (ends({".png", ".jpg", ".jpeg", ".tif", ".tiff"})) return FileKind::picture;
-  if (ends({".csv", ".json", ".txt", ".yaml", ".yml", ".md", ".log", ".xml", ".html", ".pdf", ".gz", ".zip",
-            ".raw", ".safetensors", "dicomdir"})) {
+  if (ends({".csv", ".json", ".txt", ".yaml", ".yml", ".md", ".log", ".xml", ".html", ".pdf", ".gz",
+            ".zip", ".raw", ".safetensors", "dicomdir"})) {
     return FileKind::other;
   }
   return FileKind::maybe_dicom;
@@ -57,7 +59,8 @@ bool is_readable_film(const fs::path& file) {
 }
 
 /// What the DICOM files directly in `folder` are.
-void classify_dicom(const fs::path& folder, const std::vector<fs::path>& files, std::vector<Find>& found) {
+void classify_dicom(const fs::path& folder, const std::vector<fs::path>& files,
+                    std::vector<Find>& found) {
   std::set<fs::path> of_sections;
   bool sections = false, films = false;
   for (const DicomSeries& series : scan_dicom_folder(folder)) {
@@ -71,7 +74,8 @@ void classify_dicom(const fs::path& folder, const std::vector<fs::path>& files, 
   for (const fs::path& file : files) {
     if (of_sections.contains(file)) continue;
     // Beside a CT, what is left over may also be a slice that its series dropped.
-    if (sections ? is_readable_film(file) : is_radiograph_file(file)) found.push_back({file, folder, false});
+    if (sections ? is_readable_film(file) : is_radiograph_file(file))
+      found.push_back({file, folder, false});
   }
 }
 
@@ -122,7 +126,8 @@ class Grouping {
     for (const Find& find : finds) {
       const fs::path relative = find.folder.lexically_relative(folder);
       if (relative == ".") {
-        add(find.source, find.is_ct ? find.source : fs::path(), find.is_ct ? fs::path() : find.source);
+        add(find.source, find.is_ct ? find.source : fs::path(),
+            find.is_ct ? fs::path() : find.source);
       } else {
         below[folder / *relative.begin()].push_back(find);
       }
@@ -161,7 +166,8 @@ std::vector<Study> find_studies(const fs::path& path) {
   const fs::path whole = fs::absolute(path).lexically_normal();
   if (!fs::is_directory(path)) {
     const FileKind kind = kind_of(path);
-    const bool film = kind == FileKind::picture || (kind == FileKind::maybe_dicom && is_radiograph_file(path));
+    const bool film =
+        kind == FileKind::picture || (kind == FileKind::maybe_dicom && is_radiograph_file(path));
     if (kind != FileKind::volume && !film) return {};
     Study study;
     study.id = study.patient_id = safe_id(stem(whole, false));

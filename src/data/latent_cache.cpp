@@ -22,18 +22,21 @@ bool LatentCache::has(const Case& c) const { return fs::exists(file(c)); }
 torch::Tensor LatentCache::get(const Case& c) const {
   const fs::path path = file(c);
   if (!fs::exists(path)) {
-    throw Error(fmt::format("case {}: no cached latent; expected {}; encode the dataset first", c.id, path.string()));
+    throw Error(fmt::format("case {}: no cached latent; expected {}; encode the dataset first",
+                            c.id, path.string()));
   }
   const auto metadata = read_safetensors_metadata(path);
   const auto key = metadata.find("key");
   if (key == metadata.end() || key->second != key_hash_) {
-    throw Error(fmt::format("case {}: {} was made under key {}, expected {}; delete the folder {}", c.id, path.string(),
-                            key == metadata.end() ? "none" : key->second, key_hash_, folder_.string()));
+    throw Error(fmt::format("case {}: {} was made under key {}, expected {}; delete the folder {}",
+                            c.id, path.string(), key == metadata.end() ? "none" : key->second,
+                            key_hash_, folder_.string()));
   }
   const TensorMap tensors = read_safetensors(path);
   const auto found = tensors.find("latent");
   if (found == tensors.end()) {
-    throw Error(fmt::format("case {}: {} holds no tensor 'latent'; delete it", c.id, path.string()));
+    throw Error(
+        fmt::format("case {}: {} holds no tensor 'latent'; delete it", c.id, path.string()));
   }
   // A copy: the tensor of the file is a view that keeps the file mapped.
   return found->second.clone();

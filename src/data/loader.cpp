@@ -83,26 +83,31 @@ class CaseLoader::Cache {
   std::map<std::string, CaseTensors> kept_;
 };
 
-CaseLoader::CaseLoader(const Dataset& dataset, const std::string& split, const LoaderOptions& options,
-                       BatchContent content)
+CaseLoader::CaseLoader(const Dataset& dataset, const std::string& split,
+                       const LoaderOptions& options, BatchContent content)
     : dataset_(dataset), split_(split), options_(options), content_(content) {
   if (options.batch_size < 1 || options.world < 1 || options.rank < 0 ||
       options.rank >= options.world) {
-    throw Error(fmt::format("loader: expected batch_size >= 1 and 0 <= rank < world, found batch_size {}, "
-                            "rank {}, world {}",
-                            options.batch_size, options.rank, options.world));
+    throw Error(
+        fmt::format("loader: expected batch_size >= 1 and 0 <= rank < world, found batch_size {}, "
+                    "rank {}, world {}",
+                    options.batch_size, options.rank, options.world));
   }
   for (const Case& c : dataset_.split(split)) {
     if ((!content.ct || !c.ct.empty()) && (!content.cxr || !c.cxr.empty())) cases_.push_back(c);
   }
   if (cases_.empty()) {
-    throw Error(fmt::format("{}: the split '{}' has no case with {}; add studies, or change the fractions "
-                            "preprocess.splits",
-                            dataset.folder().string(), split,
-                            content.ct && content.cxr ? "CT and X-ray" : content.ct ? "CT" : "X-ray"),
-                ExitCode::no_data);
+    throw Error(
+        fmt::format("{}: the split '{}' has no case with {}; add studies, or change the fractions "
+                    "preprocess.splits",
+                    dataset.folder().string(), split,
+                    content.ct && content.cxr ? "CT and X-ray"
+                    : content.ct              ? "CT"
+                                              : "X-ray"),
+        ExitCode::no_data);
   }
-  const bool keep = cases() * bytes_per_case(dataset_.info(), content) <= options.cache_mb * (1 << 20);
+  const bool keep =
+      cases() * bytes_per_case(dataset_.info(), content) <= options.cache_mb * (1 << 20);
   cache_ = std::make_shared<Cache>(dataset_, content, keep);
 }
 

@@ -107,7 +107,8 @@ std::vector<std::string> names(const std::vector<fs::path>& paths) {
 std::string safe_id(const std::string& text) {
   std::string id = text;
   for (char& c : id) {
-    const bool plain = std::isalnum(static_cast<unsigned char>(c)) || c == '.' || c == '_' || c == '-';
+    const bool plain =
+        std::isalnum(static_cast<unsigned char>(c)) || c == '.' || c == '_' || c == '-';
     if (!plain || static_cast<unsigned char>(c) > 127) c = '_';
   }
   // A leading dot would hide the file, a leading dash look like a flag.
@@ -126,7 +127,8 @@ std::vector<Study> read_manifest(const fs::path& file) {
     Study& study = studies.back();
     if (study.id.empty()) continue;
     if (safe_id(study.id) != study.id) {
-      row.fail("id", "made of letters, digits, '.', '_' and '-', and begin with none of '.' and '-'");
+      row.fail("id",
+               "made of letters, digits, '.', '_' and '-', and begin with none of '.' and '-'");
     }
     if (!taken.insert(study.id).second) row.fail("id", "unique");
   }
@@ -142,10 +144,12 @@ std::vector<Study> read_inputs(const std::vector<fs::path>& inputs) {
   std::set<std::string> taken;
   for (const fs::path& input : inputs) {
     if (!fs::exists(input)) {
-      throw Error(fmt::format("input {} does not exist; expected a manifest (.csv), a folder of studies, a volume "
-                              "or an X-ray",
-                              input.string()),
-                  ExitCode::no_data);
+      throw Error(
+          fmt::format(
+              "input {} does not exist; expected a manifest (.csv), a folder of studies, a volume "
+              "or an X-ray",
+              input.string()),
+          ExitCode::no_data);
     }
     const bool manifest = input.extension() == ".csv";
     std::vector<Study> found = manifest ? read_manifest(input) : find_studies(input);
@@ -163,7 +167,8 @@ std::vector<Study> read_inputs(const std::vector<fs::path>& inputs) {
     }
   }
   if (studies.empty()) {
-    throw Error(fmt::format("no study in {}; expected manifests (.csv), DICOM series, volumes (.nii, .nii.gz, .nrrd, "
+    throw Error(fmt::format("no study in {}; expected manifests (.csv), DICOM series, volumes "
+                            "(.nii, .nii.gz, .nrrd, "
                             ".mha, .mhd) or X-rays (.dcm, .png, .jpg, .tif)",
                             fmt::join(names(inputs), ", ")),
                 ExitCode::no_data);

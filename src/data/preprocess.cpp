@@ -37,7 +37,8 @@ void check(const PreprocessOptions& options) {
   }
   const size_t extents = options.field_of_view_mm.size();
   if (extents != 0 && extents != 3) {
-    throw Error(fmt::format("preprocess.field_of_view_mm: expected no value or three (x, y, z), found {}", extents));
+    throw Error(fmt::format(
+        "preprocess.field_of_view_mm: expected no value or three (x, y, z), found {}", extents));
   }
 }
 
@@ -123,9 +124,11 @@ void write_rejections(const fs::path& out, const std::vector<Outcome>& outcomes)
   table.write(out / "rejected.csv");
 }
 
-void log_summary(const PreprocessResult& result, const std::vector<Case>& cases, const fs::path& out) {
+void log_summary(const PreprocessResult& result, const std::vector<Case>& cases,
+                 const fs::path& out) {
   auto count = [&](const char* split) {
-    return std::count_if(cases.begin(), cases.end(), [&](const Case& c) { return c.split == split; });
+    return std::count_if(cases.begin(), cases.end(),
+                         [&](const Case& c) { return c.split == split; });
   };
   log_info("{}: {} cases (train {}, val {}, test {}), {} of them done before, {} rejected",
            out.string(), result.cases, count("train"), count("val"), count("test"), result.kept,
@@ -135,22 +138,26 @@ void log_summary(const PreprocessResult& result, const std::vector<Case>& cases,
 }  // namespace
 
 void PreprocessOptions::describe(OptionList& options) {
-  options.add("grid", &grid, "voxels of every volume as depth, height, width", {.min = 4, .max = 2048, .count = 3});
-  options.add("box", &box, "what the grid is laid around: the lungs, the body, or the whole scan",
+  options.add("grid", &grid, "Voxels of every volume as depth, height, width.",
+              {.min = 4, .max = 2048, .count = 3});
+  options.add("box", &box, "What the grid is laid around: the lungs, the body, or the whole scan.",
               {.choices = {"lungs", "body", "none"}});
-  options.add("margin_mm", &margin_mm, "margin around the box on every side in mm", {.min = 0});
+  options.add("margin_mm", &margin_mm, "Margin around the box on every side in mm.", {.min = 0});
   options.add("field_of_view_mm", &field_of_view_mm,
-              "fixed extent x, y, z in mm around the centre of the box, which keeps true scale; "
-              "empty: the box itself is stretched to the grid",
+              "Fixed extent x, y, z in mm around the centre of the box, which keeps true scale; "
+              "empty: the box itself is stretched to the grid.",
               {.min = 1});
   options.add("interpolation", &interpolation,
-              "linear (averaging where the grid is coarser) or cubic B-spline (as published)",
+              "Linear (averaging where the grid is coarser) or cubic B-spline (as published).",
               {.choices = {"linear", "cubic"}});
   window.describe(options);
-  options.add("cxr_size", &cxr_size, "side of the square X-rays in pixels", {.min = 8, .max = 4096});
+  options.add("cxr_size", &cxr_size, "Side of the square X-rays in pixels.",
+              {.min = 8, .max = 4096});
   geometry.describe(options);
-  options.add("splits", &splits, "shares of patients in train, val and test", {.min = 0, .count = 3});
-  options.add("workers", &workers, "studies processed at a time; 0: one per core", {.min = 0, .max = 1024});
+  options.add("splits", &splits, "Shares of patients in train, val and test.",
+              {.min = 0, .count = 3});
+  options.add("workers", &workers, "Studies processed at a time; 0: one per core.",
+              {.min = 0, .max = 1024});
 }
 
 PreprocessResult preprocess(const std::vector<Study>& studies, const PreprocessOptions& options,

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 #include <limits>
 
 #include "x2ctpa/imaging/lungs.h"
@@ -38,12 +39,23 @@ Box whole_box(const Volume& volume) {
   return box;
 }
 
+/// The volume at the origin, its spacing rounded to a micrometre. A box is a matter of voxels, and
+/// thresholds met exactly must not fall by the last digits in which two file formats differ.
+Volume voxels_of(const Volume& volume) {
+  Volume plain{volume.hu};
+  for (size_t axis = 0; axis < 3; ++axis) {
+    plain.spacing_mm[axis] = std::max(1e-3, std::round(volume.spacing_mm[axis] * 1e3) / 1e3);
+  }
+  return plain;
+}
+
 Box choose_box(const Volume& volume, const PreprocessOptions& options, CaseRecord& record) {
   if (options.box == "none") return whole_box(volume);
   if (options.box == "body") {
-    return step("no-body", "finding the body", [&] { return body_box(volume); });
+    return step("no-body", "finding the body", [&] { return body_box(voxels_of(volume)); });
   }
-  const Lungs lungs = step("no-lungs", "finding the lungs", [&] { return segment_lungs(volume); });
+  const Lungs lungs =
+      step("no-lungs", "finding the lungs", [&] { return segment_lungs(voxels_of(volume)); });
   record.lung_litres = lungs.litres;
   if (lungs.cut_off) record.warnings.push_back("lungs-cut-off");
   return lungs.box;
@@ -108,11 +120,13 @@ void process_cxr(const Study& study, const PreprocessOptions& options, const fs:
 CaseRecord preprocess_case(const Study& study, const PreprocessOptions& options,
                            const fs::path& out) {
   if (study.ct.empty() && study.cxr.empty()) {
-    throw RejectedStudy("empty-study", fmt::format("study {} has neither a CT nor an X-ray", study.id));
+    throw RejectedStudy("empty-study",
+                        fmt::format("study {} has neither a CT nor an X-ray", study.id));
   }
   for (const fs::path& source : {study.ct, study.cxr}) {
     if (!source.empty() && !fs::exists(source)) {
-      throw RejectedStudy("missing-file", fmt::format("study {}: {} does not exist", study.id, source.string()));
+      throw RejectedStudy("missing-file",
+                          fmt::format("study {}: {} does not exist", study.id, source.string()));
     }
   }
   CaseRecord record;

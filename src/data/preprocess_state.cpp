@@ -59,14 +59,16 @@ void claim_folder(const fs::path& out, const PreprocessOptions& options, int64_t
   } else if (fs::exists(options_file)) {
     const auto changed = differences(load_options<FolderOptions>(options_file), {options, seed});
     if (!changed.empty()) {
-      throw Error(fmt::format("{} was made with other options:\n  {}\nGive another --out, the former options, or "
-                              "--force to make every case anew",
-                              out.string(), fmt::join(changed, "\n  ")));
+      throw Error(fmt::format(
+          "{} was made with other options:\n  {}\nGive another --out, the former options, or "
+          "--force to make every case anew",
+          out.string(), fmt::join(changed, "\n  ")));
     }
   } else if (fs::exists(out / "dataset.json")) {
-    throw Error(fmt::format("{} holds a dataset without preprocess.yaml, so its options are unknown; give "
-                            "another --out, or --force to make every case anew",
-                            out.string()));
+    throw Error(
+        fmt::format("{} holds a dataset without preprocess.yaml, so its options are unknown; give "
+                    "another --out, or --force to make every case anew",
+                    out.string()));
   }
   write_file(options_file, options_to_yaml(FolderOptions{options, seed}));
 }
@@ -110,7 +112,8 @@ void write_record(const fs::path& out, const CaseRecord& record) {
                              {"cxr_mean", record.cxr_mean},
                              {"cxr_mean_square", record.cxr_mean_square},
                              {"warnings", record.warnings}};
-  write_file(record_file(out, record.id), json.dump(2) + "\n");
+  write_file(record_file(out, record.id),
+             json.dump(2, ' ', false, ordered_json::error_handler_t::replace) + "\n");
 }
 
 }  // namespace x2ctpa

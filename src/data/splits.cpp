@@ -22,7 +22,8 @@ struct Patient {
 size_t split_index(const Case& c) {
   const auto found = std::find(kNames.begin(), kNames.end(), c.split);
   if (found == kNames.end()) {
-    throw Error(fmt::format("case {}: split must be train, val, test or empty, found '{}'", c.id, c.split));
+    throw Error(
+        fmt::format("case {}: split must be train, val, test or empty, found '{}'", c.id, c.split));
   }
   return static_cast<size_t>(found - kNames.begin());
 }
@@ -30,7 +31,8 @@ size_t split_index(const Case& c) {
 SplitFractions normalised(const SplitFractions& fractions) {
   const double sum = fractions[0] + fractions[1] + fractions[2];
   if (*std::min_element(fractions.begin(), fractions.end()) < 0 || !(sum > 0)) {
-    throw Error(fmt::format("split fractions must not be negative or all zero, found {}", fmt::join(fractions, ", ")));
+    throw Error(fmt::format("split fractions must not be negative or all zero, found {}",
+                            fmt::join(fractions, ", ")));
   }
   return {fractions[0] / sum, fractions[1] / sum, fractions[2] / sum};
 }
@@ -71,8 +73,8 @@ void assign_splits(std::vector<Case>& cases, const SplitFractions& fractions, in
     for (auto& [id, patient] : patients) {
       if (patient.split.empty() && patient.label == label) stratum.push_back(&patient);
     }
-    const torch::Tensor order = torch::randperm(static_cast<int64_t>(stratum.size()),
-                                                random_stream(seed, fmt::format("splits/{}", label)));
+    const torch::Tensor order = torch::randperm(
+        static_cast<int64_t>(stratum.size()), random_stream(seed, fmt::format("splits/{}", label)));
     Dealer within{shares};
     for (int64_t i = 0; i < order.numel(); ++i) {
       size_t best = 0;

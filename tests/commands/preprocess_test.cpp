@@ -17,7 +17,8 @@ void put_pairs(const TemporaryFolder& run) {
     write_nifti(test::thorax(name[0]), run / "phantom" / fmt::format("{}.nii", name), "test");
     write_png16(test::picture(20, name[0]), run / "phantom" / fmt::format("{}.png", name));
   }
-  write_file(run / "phantom/manifest.csv", "patient_id,ct,cxr,pe\na,a.nii,a.png,1\nb,b.nii,b.png,0\n");
+  write_file(run / "phantom/manifest.csv",
+             "patient_id,ct,cxr,pe\na,a.nii,a.png,1\nb,b.nii,b.png,0\n");
 }
 
 TEST(PreprocessCommand, TakesTheRunsPhantomManifestAndGoesOnWhenRunAgain) {
@@ -39,7 +40,8 @@ TEST(PreprocessCommand, ExitCodesTellWhatHappened) {
   const std::string base = "preprocess --run " + run.path().string() + kSmall;
   EXPECT_EQ(run_binary(base + " --input " + (run / "absent").string()).exit_code, 2);
   EXPECT_EQ(run_binary(base + " --input " + (run / "bad.nii").string()).exit_code, 2);
-  const auto partial = run_binary(base + " --input " + (run / "bad.nii").string() + " " + (run / "phantom/manifest.csv").string());
+  const auto partial = run_binary(base + " --input " + (run / "bad.nii").string() + " " +
+                                  (run / "phantom/manifest.csv").string());
   EXPECT_EQ(partial.exit_code, 3) << partial.err;
   const auto other = run_binary(base + " --preprocess.margin_mm 9");
   EXPECT_EQ(other.exit_code, 1);
@@ -52,9 +54,10 @@ TEST(PreprocessCommand, TakesRealSeriesAndVolumes) {
   X2CTPA_NEEDS_REAL_DATA("ct_dicom");
   const fs::path real = test::real_data("");
   TemporaryFolder run;
-  const auto result = run_binary(fmt::format("preprocess --run {} --input {}/ct_dicom/* {}/ct_volume/CIP_ct-64.nrrd "
-                                             "--preprocess.grid 24,48,48",
-                                             run.path().string(), real.string(), real.string()));
+  const auto result = run_binary(
+      fmt::format("preprocess --run {} --input {}/ct_dicom/* {}/ct_volume/CIP_ct-64.nrrd "
+                  "--preprocess.grid 24,48,48",
+                  run.path().string(), real.string(), real.string()));
   // The folder's licence text is no study.
   EXPECT_TRUE(result.exit_code == 0 || result.exit_code == 3) << result.err;
   EXPECT_EQ(Dataset::open(run / "dataset").cases().size(), 3u);

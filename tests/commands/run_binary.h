@@ -24,7 +24,8 @@ inline ProgramResult run_binary(const std::string& arguments) {
   ProgramResult result;
   char buffer[4096];
   FILE* pipe = popen(line.c_str(), "r");
-  for (size_t n; pipe && (n = fread(buffer, 1, sizeof buffer, pipe)) > 0;) result.out.append(buffer, n);
+  for (size_t n; pipe && (n = fread(buffer, 1, sizeof buffer, pipe)) > 0;)
+    result.out.append(buffer, n);
   const int status = pipe ? pclose(pipe) : -1;
   result.exit_code = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
   if (FILE* file = fopen(err_file, "r")) {

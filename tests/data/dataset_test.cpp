@@ -21,7 +21,8 @@ DatasetInfo small_info() {
 }
 
 std::vector<Case> small_cases() {
-  return {{"a", "p1", "train", 1, "ct/a.nii", "cxr/a.png"}, {"b", "p2", "test", {}, "ct/b.nii", ""}};
+  return {{"a", "p1", "train", 1, "ct/a.nii", "cxr/a.png"},
+          {"b", "p2", "test", {}, "ct/b.nii", ""}};
 }
 
 TEST(Dataset, WhatIsWrittenIsWhatIsOpened) {
@@ -113,8 +114,10 @@ TEST(Dataset, CtIsWindowedAndXrayIsInUnitRange) {
   const torch::Tensor ct = dataset.load_ct(dataset.cases()[0]);
   EXPECT_EQ(ct.sizes(), (std::vector<int64_t>{1, 2, 3, 4}));
   EXPECT_TRUE(torch::allclose(ct[0][0][0], torch::tensor({-1.f, -1.f, 0.f, 1.f})));
-  EXPECT_TRUE(torch::allclose(info.window.to_hu(ct)[0][0][0], torch::tensor({-100.f, -100.f, 400.f, 900.f}), 0, 1e-3));
-  EXPECT_TRUE(torch::allclose(dataset.load_cxr(dataset.cases()[0])[0], test::picture(5, 1), 0, 1e-4));
+  EXPECT_TRUE(torch::allclose(info.window.to_hu(ct)[0][0][0],
+                              torch::tensor({-100.f, -100.f, 400.f, 900.f}), 0, 1e-3));
+  EXPECT_TRUE(
+      torch::allclose(dataset.load_cxr(dataset.cases()[0])[0], test::picture(5, 1), 0, 1e-4));
 }
 
 TEST(Dataset, AVolumeOfAnotherGridNamesTheCaseAndBothSizes) {

@@ -17,7 +17,8 @@ Dataset numbered_set(const TemporaryFolder& folder, int count, int without_cxr =
   info.cxr_size = 6;
   std::vector<Case> cases;
   for (int i = 0; i < count; ++i) {
-    Case c{fmt::format("c{}", i), fmt::format("p{}", i), "train", {}, fmt::format("ct/{}.nii", i), ""};
+    Case c{
+        fmt::format("c{}", i), fmt::format("p{}", i), "train", {}, fmt::format("ct/{}.nii", i), ""};
     if (i % 2 == 0) c.pe = 1;
     write_nifti({torch::full({2, 3, 4}, float(i))}, folder / c.ct, "test");
     if (i != without_cxr) {

@@ -19,10 +19,11 @@ void put_picture(const fs::path& file) { write_png16(test::picture(4, 0), file);
 
 TEST(Manifest, EveryColumnIsRead) {
   TemporaryFolder folder;
-  const auto studies = studies_in(folder,
-                                  "id,patient_id,ct,cxr,pe,split,cxr_centre_x_mm,cxr_centre_y_mm,cxr_centre_z_mm\n"
-                                  "s1,p1,a/ct,/abs/x.dcm,1,test,1.5,-2,3e1\n"
-                                  "s2,p1,a/../b.nii,,unknown,,,,\n");
+  const auto studies =
+      studies_in(folder,
+                 "id,patient_id,ct,cxr,pe,split,cxr_centre_x_mm,cxr_centre_y_mm,cxr_centre_z_mm\n"
+                 "s1,p1,a/ct,/abs/x.dcm,1,test,1.5,-2,3e1\n"
+                 "s2,p1,a/../b.nii,,unknown,,,,\n");
   ASSERT_EQ(studies.size(), 2u);
   EXPECT_EQ(studies[0].ct, folder / "a/ct");
   EXPECT_EQ(studies[0].cxr, fs::path("/abs/x.dcm"));
@@ -37,7 +38,8 @@ TEST(Manifest, EveryColumnIsRead) {
 
 TEST(Manifest, IdsAreMadeFromThePatientAndAreUnique) {
   TemporaryFolder folder;
-  const auto studies = studies_in(folder, "patient_id,ct,pe\np 1,a.nii,1.0\np 1,b.nii,0.0\n,c/d.nii,\n");
+  const auto studies =
+      studies_in(folder, "patient_id,ct,pe\np 1,a.nii,1.0\np 1,b.nii,0.0\n,c/d.nii,\n");
   EXPECT_EQ(studies[0].id, "p_1");
   EXPECT_EQ(studies[1].id, "p_1-2");
   EXPECT_EQ(studies[1].patient_id, "p 1");
@@ -48,7 +50,9 @@ TEST(Manifest, IdsAreMadeFromThePatientAndAreUnique) {
 
 TEST(Manifest, DoubtfulValuesNameRowColumnAndValue) {
   TemporaryFolder folder;
-  const auto message = [&](const std::string& text) { return error_of([&] { studies_in(folder, text); }); };
+  const auto message = [&](const std::string& text) {
+    return error_of([&] { studies_in(folder, text); });
+  };
   EXPECT_CONTAINS(message("ct,pe\na,2\n"), "pe must be 0, 1, empty or unknown, found '2'");
   EXPECT_CONTAINS(message("ct,split\na,train\nb,dev\n"), "row 2: split");
   EXPECT_CONTAINS(message("id,ct\nx,a\nx,b\n"), "unique");

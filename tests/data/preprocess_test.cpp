@@ -35,7 +35,8 @@ Volume ramp(size_t axis, double slope) {
   for (int64_t k = 0; k < 50; ++k) {
     for (int64_t j = 0; j < 70; ++j) {
       for (int64_t i = 0; i < 60; ++i) {
-        voxels[k][j][i] = float(slope * volume.point({double(i), double(j), double(k)})[axis] + 15000);
+        voxels[k][j][i] =
+            float(slope * volume.point({double(i), double(j), double(k)})[axis] + 15000);
       }
     }
   }
@@ -98,7 +99,8 @@ TEST(Preprocess, PairsAndSinglesBecomeCasesWithStatisticsOfTheTrainingXrays) {
   write_file(folder / "m.csv",
              "id,patient_id,ct,cxr,pe,split\npair,p1,ct.nii,a.png,1,train\nfilm,p2,,b.png,0,train\n"
              "scan,p3,ct.nii,,,val\nheld,p4,,c.png,0,test\n");
-  const auto result = preprocess(read_inputs({folder / "m.csv"}), small_options(), 0, folder / "set");
+  const auto result =
+      preprocess(read_inputs({folder / "m.csv"}), small_options(), 0, folder / "set");
   EXPECT_EQ(result.cases, 4);
   EXPECT_NEAR(result.info.cxr_mean, 0.5, 1e-3);
   EXPECT_NEAR(result.info.cxr_std, 0.25, 1e-3);
@@ -114,14 +116,17 @@ TEST(Preprocess, ABadStudyIsListedAndTheOthersGoOn) {
   write_nifti(test::thorax(), folder / "good.nii", "test");
   write_nifti({torch::zeros({20, 20, 20}), {}, {5, 5, 5}}, folder / "water.nii", "test");
   write_file(folder / "broken.nii", "not a volume");
-  write_file(folder / "m.csv", "id,ct,cxr\ngood,good.nii,\nwater,water.nii,\nbroken,broken.nii,\n"
-                               "gone,gone.nii,\nnone,,\nfilm,good.nii,broken.nii\n");
-  const auto result = preprocess(read_inputs({folder / "m.csv"}), small_options(), 0, folder / "set");
+  write_file(folder / "m.csv",
+             "id,ct,cxr\ngood,good.nii,\nwater,water.nii,\nbroken,broken.nii,\n"
+             "gone,gone.nii,\nnone,,\nfilm,good.nii,broken.nii\n");
+  const auto result =
+      preprocess(read_inputs({folder / "m.csv"}), small_options(), 0, folder / "set");
   EXPECT_EQ(result.cases, 1);
   EXPECT_EQ(result.rejected, 5);
   const auto rejected = CsvTable::read(folder / "set/rejected.csv");
   ASSERT_EQ(rejected.size(), 5u);
-  const std::vector<std::string> codes = {"no-lungs", "ct-unreadable", "missing-file", "empty-study", "cxr-unreadable"};
+  const std::vector<std::string> codes = {"no-lungs", "ct-unreadable", "missing-file",
+                                          "empty-study", "cxr-unreadable"};
   for (size_t i = 0; i < codes.size(); ++i) {
     EXPECT_EQ(rejected.at(i, "reason_code"), codes[i]) << rejected.at(i, "reason");
     EXPECT_FALSE(rejected.at(i, "reason").empty());
@@ -144,7 +149,8 @@ TEST(Preprocess, NothingUsableIsNoData) {
 
 TEST(Preprocess, ASecondCallKeepsWhatIsDoneAndGivesTheSameSet) {
   TemporaryFolder folder;
-  for (const char* name : {"a", "b", "c"}) write_nifti(test::thorax(name[0]), folder / "in" / (name + std::string(".nii")), "test");
+  for (const char* name : {"a", "b", "c"})
+    write_nifti(test::thorax(name[0]), folder / "in" / (name + std::string(".nii")), "test");
   const auto studies = read_inputs({folder / "in"});
   const auto whole = preprocess(studies, small_options(), 7, folder / "undisturbed");
   // A call that was stopped leaves some records, perhaps volumes without one, and no index.
@@ -195,7 +201,8 @@ TEST(Preprocess, TheCipSeriesAndItsNrrdGiveTheSameDatasetVolume) {
   PreprocessOptions options = small_options();
   options.grid = {32, 64, 64};
   const auto result = preprocess(
-      read_inputs({real / "ct_dicom/CIP_ct-64_79slices", real / "ct_volume/CIP_ct-64.nrrd"}), options, 0, folder / "set");
+      read_inputs({real / "ct_dicom/CIP_ct-64_79slices", real / "ct_volume/CIP_ct-64.nrrd"}),
+      options, 0, folder / "set");
   ASSERT_EQ(result.cases, 2);
   const Dataset set = Dataset::open(folder / "set");
   const Volume dicom = set.load_volume(set.cases()[0]), nrrd = set.load_volume(set.cases()[1]);

@@ -12,14 +12,16 @@ std::vector<Case> cohort(int patients) {
   std::vector<Case> cases;
   for (int p = 0; p < patients; ++p) {
     for (int study = 0; study < 2; ++study) {
-      cases.push_back({fmt::format("c{}-{}", p, study), fmt::format("p{}", p), "", p % 3 == 0 && study == 1, "ct", "cxr"});
+      cases.push_back({fmt::format("c{}-{}", p, study), fmt::format("p{}", p), "",
+                       p % 3 == 0 && study == 1, "ct", "cxr"});
     }
   }
   return cases;
 }
 
 int64_t count(const std::vector<Case>& cases, const std::string& split, int pe) {
-  return std::count_if(cases.begin(), cases.end(), [&](const Case& c) { return c.split == split && c.pe == pe; });
+  return std::count_if(cases.begin(), cases.end(),
+                       [&](const Case& c) { return c.split == split && c.pe == pe; });
 }
 
 TEST(Splits, PatientsStayWhole) {
@@ -66,7 +68,10 @@ TEST(Splits, APatientGivenTwoSplitsIsLeakage) {
   auto cases = cohort(3);
   cases[0].split = "test";
   cases[1].split = "train";
-  EXPECT_CONTAINS(error_of([&] { assign_splits(cases, {1, 1, 1}, 0); }), "patient p0 is in two splits");
+  EXPECT_CONTAINS(error_of([&] {
+                    assign_splits(cases, {1, 1, 1}, 0);
+                  }),
+                  "patient p0 is in two splits");
 }
 
 TEST(Splits, ASplitOfShareZeroStaysEmpty) {

@@ -54,6 +54,7 @@ inline std::string error_of(const std::function<void()>& body) {
   return "no error";
 }
 
-#define EXPECT_CONTAINS(text, part) EXPECT_NE(std::string(text).find(part), std::string::npos) << (text)
+#define EXPECT_CONTAINS(text, part) \
+  EXPECT_NE(std::string(text).find(part), std::string::npos) << (text)
 
 }  // namespace x2ctpa::test

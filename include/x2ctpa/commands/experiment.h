@@ -3,13 +3,18 @@
 
 #include "x2ctpa/core/device.h"
 #include "x2ctpa/core/options.h"
+#include "x2ctpa/data/preprocess.h"
 
 namespace x2ctpa {
 
 struct Experiment {
   RuntimeOptions runtime;
+  PreprocessOptions preprocess;
 
   void describe(OptionList& options);
 };
+
+/// docs/options.md: every option of every section, made from their declarations.
+std::string options_reference();
 
 }  // namespace x2ctpa

@@ -47,11 +47,11 @@ struct DatasetInfo {
   std::array<int64_t, 3> grid_dhw{0, 0, 0};
   Vec3 typical_spacing_mm{1, 1, 1};  ///< x, y, z: median over the training cases
   IntensityWindow window;
-  int64_t cxr_size = 0;              ///< side of the square X-rays in pixels
-  double cxr_mean = 0.5;             ///< over the training X-rays, in [0, 1]
+  int64_t cxr_size = 0;   ///< side of the square X-rays in pixels
+  double cxr_mean = 0.5;  ///< over the training X-rays, in [0, 1]
   double cxr_std = 0.25;
   ProjectionGeometry geometry;
-  std::string hash;                  ///< SHA-256 over index.csv and the fields above
+  std::string hash;  ///< SHA-256 over index.csv and the fields above
 
   void describe(OptionList& options);  ///< the fields as YAML in a model folder
 };
@@ -93,6 +93,7 @@ class Dataset {
 };
 
 /// Writes dataset.json and index.csv (atomically, dataset.json last) and sets info.hash.
-void write_dataset(const std::filesystem::path& folder, DatasetInfo& info, const std::vector<Case>& cases);
+void write_dataset(const std::filesystem::path& folder, DatasetInfo& info,
+                   const std::vector<Case>& cases);
 
 }  // namespace x2ctpa

@@ -12,7 +12,7 @@ namespace x2ctpa {
 
 /// One CT, one chest X-ray, or a pair of them, before anything was read.
 struct Study {
-  std::string id;          ///< unique; letters, digits, '.', '_' and '-' only
+  std::string id;  ///< unique; letters, digits, '.', '_' and '-' only
   std::string patient_id;
   std::filesystem::path ct;   ///< volume file or DICOM folder; empty: none
   std::filesystem::path cxr;  ///< DICOM or picture file; empty: none

@@ -35,8 +35,9 @@ struct PreprocessResult {
   int64_t rejected = 0;  ///< listed in rejected.csv
 };
 
-/// Writes the dataset folder `out` (see dataset.h) and, beside what training reads, `preprocess.yaml`
-/// (the options) and `records/<id>.json` (source, spacing, lungs and warnings of each case).
+/// Writes the dataset folder `out` (see dataset.h) and, beside what training reads,
+/// `preprocess.yaml` (the options) and `records/<id>.json` (source, spacing, lungs and warnings of
+/// each case).
 ///
 /// Studies are processed in parallel. A study that cannot be used is listed in rejected.csv and the
 /// others go on. A call that was stopped goes on where it was: cases with a record are kept.
