@@ -1,8 +1,10 @@
 // The whole experiment: one struct per section of an experiment file.
 #pragma once
 
+#include "x2ctpa/commands/evaluate_options.h"
 #include "x2ctpa/core/device.h"
 #include "x2ctpa/core/options.h"
+#include "x2ctpa/data/preprocess.h"
 #include "x2ctpa/imaging/phantom.h"
 
 namespace x2ctpa {
@@ -10,8 +12,13 @@ namespace x2ctpa {
 struct Experiment {
   RuntimeOptions runtime;
   PhantomOptions phantom;
+  PreprocessOptions preprocess;
+  EvaluateOptions evaluate;
 
   void describe(OptionList& options);
 };
+
+/// docs/options.md: every option of every section, made from their declarations.
+std::string options_reference();
 
 }  // namespace x2ctpa

@@ -27,6 +27,7 @@ struct IntensityWindow {
 
   torch::Tensor to_unit(const torch::Tensor& hu) const;  ///< HU -> [-1, 1]
   torch::Tensor to_hu(const torch::Tensor& unit) const;  ///< [-1, 1] -> HU
+  void describe(OptionList& options);
   bool operator==(const IntensityWindow&) const = default;
 };
 
@@ -37,6 +38,7 @@ struct ProjectionGeometry {
   double source_to_centre_mm = 1600;  ///< source to the centre of the volume
   double detector_mm = 430;           ///< side of the square detector
 
+  void describe(OptionList& options);
   bool operator==(const ProjectionGeometry&) const = default;
 };
 
@@ -45,11 +47,11 @@ struct DatasetInfo {
   std::array<int64_t, 3> grid_dhw{0, 0, 0};
   Vec3 typical_spacing_mm{1, 1, 1};  ///< x, y, z: median over the training cases
   IntensityWindow window;
-  int64_t cxr_size = 0;              ///< side of the square X-rays in pixels
-  double cxr_mean = 0.5;             ///< over the training X-rays, in [0, 1]
+  int64_t cxr_size = 0;   ///< side of the square X-rays in pixels
+  double cxr_mean = 0.5;  ///< over the training X-rays, in [0, 1]
   double cxr_std = 0.25;
   ProjectionGeometry geometry;
-  std::string hash;                  ///< SHA-256 over index.csv and the fields above
+  std::string hash;  ///< SHA-256 over index.csv and the fields above
 
   void describe(OptionList& options);  ///< the fields as YAML in a model folder
 };
@@ -60,6 +62,9 @@ struct Case {
   std::optional<int> pe;  ///< 0, 1, or unknown
   std::string ct, cxr;    ///< relative to the dataset folder; either may be empty
 };
+
+/// Throws Error naming the patient when cases of one patient lie in different splits.
+void check_no_leakage(const std::vector<Case>& cases);
 
 /// An opened dataset folder.
 class Dataset {
@@ -88,6 +93,7 @@ class Dataset {
 };
 
 /// Writes dataset.json and index.csv (atomically, dataset.json last) and sets info.hash.
-void write_dataset(const std::filesystem::path& folder, DatasetInfo& info, const std::vector<Case>& cases);
+void write_dataset(const std::filesystem::path& folder, DatasetInfo& info,
+                   const std::vector<Case>& cases);
 
 }  // namespace x2ctpa

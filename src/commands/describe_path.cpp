@@ -1,0 +1,293 @@
+#include "describe_path.h"
+
+#include <torch/cuda.h>
+#include <torch/version.h>
+#include <yaml-cpp/yaml.h>
+
+#include <nlohmann/json.hpp>
+
+#include "x2ctpa/core/device.h"
+#include "x2ctpa/core/error.h"
+#include "x2ctpa/core/files.h"
+#include "x2ctpa/core/safetensors.h"
+#include "x2ctpa/data/dataset.h"
+#include "x2ctpa/imaging/dicom_series.h"
+#include "x2ctpa/imaging/lungs.h"
+#include "x2ctpa/imaging/radiograph.h"
+#include "x2ctpa/imaging/volume_io.h"
+
+namespace fs = std::filesystem;
+using nlohmann::ordered_json;
+
+namespace x2ctpa {
+namespace {
+
+ordered_json xyz(const std::array<int64_t, 3>& dhw) { return {dhw[2], dhw[1], dhw[0]}; }
+
+/// Where the index axes x, y, z point to: "LPS" for rows to the left, columns to the back, slices
+/// up.
+std::string orientation(const Mat3& direction) {
+  std::string letters;
+  for (size_t column = 0; column < 3; ++column) {
+    size_t axis = 0;
+    for (size_t row = 1; row < 3; ++row) {
+      if (std::abs(direction[row][column]) > std::abs(direction[axis][column])) axis = row;
+    }
+    letters += (direction[axis][column] > 0 ? "LPS" : "RAI")[axis];
+  }
+  return letters;
+}
+
+ordered_json describe_dataset(const fs::path& folder) {
+  const Dataset dataset = Dataset::open(folder);
+  const DatasetInfo& info = dataset.info();
+  ordered_json splits;
+  for (const char* name : {"train", "val", "test"}) {
+    const std::vector<Case> cases = dataset.split(name);
+    auto count = [&](auto has) { return std::count_if(cases.begin(), cases.end(), has); };
+    splits[name] = {{"cases", cases.size()},
+                    {"with_ct", count([](const Case& c) { return !c.ct.empty(); })},
+                    {"with_xray", count([](const Case& c) { return !c.cxr.empty(); })},
+                    {"pe_positive", count([](const Case& c) { return c.pe == 1; })},
+                    {"pe_negative", count([](const Case& c) { return c.pe == 0; })}};
+  }
+  return {{"kind", "dataset"},
+          {"cases", dataset.cases().size()},
+          {"splits", splits},
+          {"size", xyz(info.grid_dhw)},
+          {"typical_spacing_mm", info.typical_spacing_mm},
+          {"window_hu", {info.window.min_hu, info.window.max_hu}},
+          {"xray_size", info.cxr_size},
+          {"xray_mean", info.cxr_mean},
+          {"xray_std", info.cxr_std},
+          {"hash", info.hash}};
+}
+
+ordered_json describe_series(DicomSeries series) {
+  ordered_json json = {{"uid", series.uid},
+                       {"modality", series.modality},
+                       {"slices", series.files.size()},
+                       {"size", xyz(series.size_dhw)},
+                       {"spacing_mm", series.spacing_mm},
+                       {"orientation", orientation(series.direction)},
+                       {"axial", series.axial()},
+                       {"hu_min", nullptr},
+                       {"hu_max", nullptr},
+                       {"transfer_syntax", series.transfer_syntax}};
+  if (series.readable()) {
+    try {
+      const Volume volume = read_dicom_series(series);
+      json["hu_min"] = volume.hu.min().item<float>();
+      json["hu_max"] = volume.hu.max().item<float>();
+    } catch (const Error& e) {
+      series.reason = e.what();
+    }
+  }
+  json["problems"] = series.problems;
+  json["notes"] = series.notes;
+  json["unreadable_because"] = series.reason.empty() ? ordered_json() : ordered_json(series.reason);
+  return json;
+}
+
+ordered_json describe_dicom(const fs::path& folder, const std::vector<DicomSeries>& series) {
+  ordered_json json = {{"kind", "dicom"}, {"series", ordered_json::array()}, {"chosen", nullptr}};
+  for (const DicomSeries& one : series) json["series"].push_back(describe_series(one));
+  try {
+    json["chosen"] = choose_ct_series(series, folder).uid;
+    json["reason"] =
+        "the readable axial CT series with the most slices, then the finer slice spacing";
+  } catch (const Error& e) {
+    json["reason"] = e.what();
+  }
+  return json;
+}
+
+ordered_json describe_volume(const fs::path& file) {
+  const VolumeSummary summary = summarise_volume(file);
+  ordered_json json = {{"kind", "volume"},
+                       {"size", xyz(summary.size_dhw)},
+                       {"spacing_mm", summary.spacing_mm},
+                       {"origin_mm", summary.origin_mm},
+                       {"direction", summary.direction},
+                       {"orientation", orientation(summary.direction)},
+                       {"hu_min", summary.hu_min},
+                       {"hu_max", summary.hu_max},
+                       {"hu_mean", summary.hu_mean},
+                       {"description", summary.description},
+                       {"lung_litres", nullptr}};
+  try {
+    json["lung_litres"] = segment_lungs(oriented_to_lps(read_volume(file))).litres;
+  } catch (const Error&) {
+    // No lungs in it: stays null.
+  }
+  return json;
+}
+
+ordered_json describe_xray(const fs::path& file) {
+  const Radiograph xray = read_radiograph(file);
+  const bool doubtful =
+      std::any_of(xray.warnings.begin(), xray.warnings.end(), [](const std::string& warning) {
+        return warning.find("not a chest X-ray") != std::string::npos;
+      });
+  return {{"kind", "xray"},
+          {"size", {xray.pixels.size(1), xray.pixels.size(0)}},
+          {"spacing_mm", {xray.spacing_mm[1], xray.spacing_mm[0]}},
+          {"modality", xray.modality},
+          {"photometric", xray.photometric},
+          {"bits", xray.bits},
+          {"inverted", xray.inverted},
+          {"is_chest_xray", !doubtful},
+          {"warnings", xray.warnings}};
+}
+
+ordered_json count_tensors(const TensorMap& tensors, const fs::path& file) {
+  int64_t parameters = 0;
+  for (const auto& [name, tensor] : tensors) parameters += tensor.numel();
+  return {{"tensors", tensors.size()}, {"parameters", parameters}, {"bytes", fs::file_size(file)}};
+}
+
+ordered_json describe_safetensors(const fs::path& file) {
+  const TensorMap tensors = read_safetensors(file);
+  ordered_json json = {{"kind", "safetensors"}};
+  json.update(count_tensors(tensors, file));
+  json["metadata"] = read_safetensors_metadata(file);
+  json["list"] = ordered_json::array();
+  for (const auto& [name, tensor] : tensors) {
+    json["list"].push_back({{"name", name},
+                            {"type", c10::toString(tensor.scalar_type())},
+                            {"shape", tensor.sizes().vec()}});
+  }
+  return json;
+}
+
+ordered_json yaml_to_json(const YAML::Node& node) {
+  ordered_json json;
+  if (node.IsMap()) {
+    for (const auto& item : node) json[item.first.as<std::string>()] = yaml_to_json(item.second);
+  } else if (node.IsSequence()) {
+    json = ordered_json::array();
+    for (const auto& item : node) json.push_back(yaml_to_json(item));
+  } else if (node.IsScalar()) {
+    const auto text = node.as<std::string>();
+    json = ordered_json::parse(text, nullptr, false);
+    if (json.is_discarded()) json = text;
+  }
+  return json;
+}
+
+/// The weight files in and below a model folder.
+std::vector<fs::path> weight_files(const fs::path& folder) {
+  std::vector<fs::path> files;
+  for (const auto& entry : fs::recursive_directory_iterator(folder)) {
+    if (entry.path().extension() == ".safetensors") files.push_back(entry.path());
+  }
+  std::sort(files.begin(), files.end());
+  return files;
+}
+
+ordered_json describe_model(const fs::path& folder) {
+  ordered_json json = {{"kind", "model"}, {"parameters", 0}, {"bytes", 0}};
+  int64_t parameters = 0, bytes = 0;
+  ordered_json files;
+  for (const fs::path& file : weight_files(folder)) {
+    const ordered_json counted = count_tensors(read_safetensors(file), file);
+    parameters += counted.at("parameters").get<int64_t>();
+    bytes += counted.at("bytes").get<int64_t>();
+    files[file.lexically_relative(folder).string()] = counted;
+  }
+  json["parameters"] = parameters;
+  json["bytes"] = bytes;
+  json["files"] = files;
+  try {
+    json["options"] = yaml_to_json(YAML::Load(read_file(folder / "config.yaml")));
+  } catch (const YAML::Exception& e) {
+    throw Error(fmt::format("{}: not valid YAML: {}", (folder / "config.yaml").string(), e.msg));
+  }
+  return json;
+}
+
+/// The parts of a run folder that are there, each with a line that says what it is.
+ordered_json run_parts(const fs::path& run) {
+  static const std::vector<std::pair<const char*, const char*>> parts = {
+      {"phantom", "simulated patients"},
+      {"dataset", "dataset of volumes and X-rays"},
+      {"vae/model", "latent encoder"},
+      {"vae/checkpoints", "checkpoints of the latent encoder"},
+      {"diffusion/model", "diffusion model"},
+      {"diffusion/checkpoints", "checkpoints of the diffusion model"},
+      {"samples", "generated volumes"},
+      {"classifier", "PE classifiers"},
+      {"evaluation", "results"}};
+  ordered_json found = ordered_json::object();
+  for (const auto& [name, meaning] : parts) {
+    if (!fs::exists(run / name)) continue;
+    const auto entries =
+        std::distance(fs::directory_iterator(run / name), fs::directory_iterator());
+    found[name] = fmt::format("{}, {} entries", meaning, entries);
+  }
+  return found;
+}
+
+[[noreturn]] void refuse(const fs::path& path, const std::string& found) {
+  throw Error(fmt::format(
+      "{}: {}; expected a dataset, model or run folder, a folder with DICOM files, a volume "
+      "(.nii, .nii.gz, .nrrd, .mha, .mhd), an X-ray (.dcm, .png, .jpg, .tif) or a .safetensors "
+      "file",
+      path.string(), found));
+}
+
+ordered_json describe_folder(const fs::path& folder) {
+  if (fs::exists(folder / "dataset.json")) return describe_dataset(folder);
+  if (fs::exists(folder / "config.yaml") && !weight_files(folder).empty())
+    return describe_model(folder);
+  if (const ordered_json parts = run_parts(folder); !parts.empty())
+    return {{"kind", "run"}, {"parts", parts}};
+  const std::vector<DicomSeries> series = scan_dicom_folder(folder);
+  if (series.empty()) refuse(folder, "nothing known in this folder");
+  return describe_dicom(folder, series);
+}
+
+bool is_volume_file(const fs::path& file) {
+  const std::string name = file.filename().string();
+  for (const char* ending : {".nii", ".nii.gz", ".nrrd", ".mha", ".mhd"}) {
+    if (name.ends_with(ending)) return true;
+  }
+  return false;
+}
+
+}  // namespace
+
+ordered_json describe_path(const fs::path& path) {
+  if (!fs::exists(path)) refuse(path, "does not exist");
+  ordered_json json;
+  if (fs::is_directory(path)) {
+    json = describe_folder(path);
+  } else if (path.extension() == ".safetensors") {
+    json = describe_safetensors(path);
+  } else if (is_volume_file(path)) {
+    json = describe_volume(path);
+  } else if (is_radiograph_file(path)) {
+    json = describe_xray(path);
+  } else {
+    refuse(path, "not a file that x2ctpa knows");
+  }
+  ordered_json named = {{"path", path.string()}};
+  named.update(json);
+  return named;
+}
+
+ordered_json describe_program() {
+  ordered_json devices = {"cpu"};
+  if (torch::cuda::is_available()) {
+    for (size_t i = 0; i < static_cast<size_t>(torch::cuda::device_count()); ++i) {
+      devices.push_back(fmt::format("cuda:{}", i));
+    }
+  }
+  return {{"x2ctpa", X2CTPA_VERSION},
+          {"libtorch", TORCH_VERSION},
+          {"devices", devices},
+          {"cores", available_cores()},
+          {"threads", at::get_num_threads()}};
+}
+
+}  // namespace x2ctpa

@@ -1,0 +1,254 @@
+#include "x2ctpa/data/dataset.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <map>
+#include <nlohmann/json.hpp>
+#include <set>
+
+#include "x2ctpa/core/csv.h"
+#include "x2ctpa/core/error.h"
+#include "x2ctpa/core/files.h"
+#include "x2ctpa/imaging/radiograph.h"
+#include "x2ctpa/imaging/volume_io.h"
+
+namespace fs = std::filesystem;
+using nlohmann::ordered_json;
+
+namespace x2ctpa {
+namespace {
+
+const std::vector<std::string> kIndexColumns = {"id", "patient_id", "split", "pe", "ct", "cxr"};
+
+/// The fields as JSON, from the same declaration as their YAML.
+ordered_json to_json(DatasetInfo info) {
+  OptionList list;
+  info.describe(list);
+  ordered_json json;
+  for (const Option& option : list.all()) {
+    std::visit([&](auto* value) { json[option.key] = *value; }, option.value);
+  }
+  return json;
+}
+
+DatasetInfo info_from_json(const ordered_json& json, const fs::path& file) {
+  DatasetInfo info;
+  OptionList list;
+  info.describe(list);
+  for (const Option& option : list.all()) {
+    if (!json.contains(option.key)) {
+      throw Error(fmt::format(
+          "{}: no field '{}': written by another version or damaged; run preprocess again",
+          file.string(), option.key));
+    }
+    std::visit(
+        [&](auto* value) {
+          *value = json.at(option.key).get<std::remove_pointer_t<decltype(value)>>();
+        },
+        option.value);
+  }
+  return info;
+}
+
+std::string digest(DatasetInfo info, const std::string& index_text) {
+  info.hash.clear();
+  return sha256(to_json(info).dump() + "\n" + index_text);
+}
+
+std::string size_text(at::IntArrayRef size) { return fmt::format("{}", fmt::join(size, "x")); }
+
+/// `error` with the case in front and its exit code kept.
+Error error_of_case(const Case& c, const fs::path& file, const std::exception& e) {
+  const Error error = translate_exception(e, "reading " + file.string());
+  return Error(fmt::format("case {}: {}", c.id, error.what()), error.code());
+}
+
+std::string required_file(const Case& c, const std::string& file, const char* what) {
+  if (file.empty()) {
+    throw Error(fmt::format("case {}: has no {} in index.csv", c.id, what), ExitCode::no_data);
+  }
+  return file;
+}
+
+CsvTable index_table(const std::vector<Case>& cases) {
+  CsvTable table(kIndexColumns);
+  for (const Case& c : cases) {
+    table.add({c.id, c.patient_id, c.split, c.pe ? std::to_string(*c.pe) : "", c.ct, c.cxr});
+  }
+  return table;
+}
+
+std::vector<Case> cases_from_table(const CsvTable& table, const std::string& file) {
+  table.require_columns(kIndexColumns);
+  std::vector<Case> cases;
+  for (size_t row = 0; row < table.size(); ++row) {
+    Case c{table.at(row, "id"), table.at(row, "patient_id"), table.at(row, "split"), {},
+           table.at(row, "ct"), table.at(row, "cxr")};
+    const std::string& pe = table.at(row, "pe");
+    if (pe != "" && pe != "0" && pe != "1") {
+      throw Error(fmt::format("{}: case {}: pe must be 0, 1 or empty, found '{}'", file, c.id, pe));
+    }
+    if (!pe.empty()) c.pe = pe == "1";
+    if (c.split != "train" && c.split != "val" && c.split != "test") {
+      throw Error(fmt::format("{}: case {}: split must be train, val or test, found '{}'", file,
+                              c.id, c.split));
+    }
+    cases.push_back(std::move(c));
+  }
+  return cases;
+}
+
+}  // namespace
+
+torch::Tensor IntensityWindow::to_unit(const torch::Tensor& hu) const {
+  return ((hu - min_hu) * (2 / (max_hu - min_hu)) - 1).clamp_(-1, 1);
+}
+
+torch::Tensor IntensityWindow::to_hu(const torch::Tensor& unit) const {
+  return (unit + 1) * ((max_hu - min_hu) / 2) + min_hu;
+}
+
+void IntensityWindow::describe(OptionList& options) {
+  options.add("window_min_hu", &min_hu, "HU that becomes -1; lower values are clipped.");
+  options.add("window_max_hu", &max_hu, "HU that becomes 1; higher values are clipped.");
+}
+
+void ProjectionGeometry::describe(OptionList& options) {
+  options.add("source_to_detector_mm", &source_to_detector_mm, "X-ray source to detector in mm.",
+              {.min = 1});
+  options.add("source_to_centre_mm", &source_to_centre_mm,
+              "X-ray source to the centre of the volume in mm.", {.min = 1});
+  options.add("detector_mm", &detector_mm, "Side of the square detector in mm.", {.min = 1});
+}
+
+void DatasetInfo::describe(OptionList& options) {
+  const char* axes_dhw[] = {"depth", "height", "width"};
+  const char* axes_xyz[] = {"x", "y", "z"};
+  for (size_t i = 0; i < 3; ++i) {
+    options.add(fmt::format("grid_{}", axes_dhw[i]), &grid_dhw[i],
+                fmt::format("Voxels of a dataset volume along its {}.", axes_dhw[i]), {.min = 1});
+  }
+  for (size_t i = 0; i < 3; ++i) {
+    options.add(
+        fmt::format("typical_spacing_{}_mm", axes_xyz[i]), &typical_spacing_mm[i],
+        fmt::format("Median voxel spacing along {} over the training cases in mm.", axes_xyz[i]),
+        {.min = 0});
+  }
+  window.describe(options);
+  options.add("cxr_size", &cxr_size, "Side of the square X-rays in pixels.", {.min = 1});
+  options.add("cxr_mean", &cxr_mean, "Mean over the training X-rays, in [0, 1].");
+  options.add("cxr_std", &cxr_std, "Standard deviation over the training X-rays.");
+  geometry.describe(options);
+  options.add("hash", &hash, "SHA-256 of the dataset's index and fields.");
+}
+
+void check_no_leakage(const std::vector<Case>& cases) {
+  std::map<std::string, const Case*> first_of_patient;
+  for (const Case& c : cases) {
+    const Case& first = *first_of_patient.emplace(c.patient_id, &c).first->second;
+    if (first.split != c.split) {
+      throw Error(fmt::format(
+          "patient {} is in two splits: case {} in {}, case {} in {}; put all cases of a "
+          "patient into one split, or leave the split empty to have it chosen",
+          c.patient_id, first.id, first.split, c.id, c.split));
+    }
+  }
+}
+
+Dataset Dataset::open(const fs::path& folder) {
+  const fs::path info_file = folder / "dataset.json", index_file = folder / "index.csv";
+  for (const fs::path& file : {info_file, index_file}) {
+    if (!fs::exists(file)) {
+      throw Error(fmt::format(
+          "{} is no dataset: expected the file {}, found none; run `x2ctpa preprocess` first "
+          "(an interrupted one goes on when run again)",
+          folder.string(), file.filename().string()));
+    }
+  }
+  Dataset dataset;
+  dataset.folder_ = folder;
+  try {
+    dataset.info_ = info_from_json(ordered_json::parse(read_file(info_file)), info_file);
+  } catch (const nlohmann::json::exception& e) {
+    throw Error(fmt::format("{}: not readable as dataset.json: {}; run preprocess again",
+                            info_file.string(), e.what()));
+  }
+  const std::string index_text = read_file(index_file);
+  const std::string found = digest(dataset.info_, index_text);
+  if (found != dataset.info_.hash) {
+    throw Error(fmt::format(
+        "{}: dataset.json says hash {}, but its fields and index.csv have {}: one of them was "
+        "changed by hand or copied in part; run preprocess again",
+        folder.string(), dataset.info_.hash, found));
+  }
+  dataset.cases_ =
+      cases_from_table(CsvTable::parse(index_text, index_file.string()), index_file.string());
+  check_no_leakage(dataset.cases_);
+  return dataset;
+}
+
+std::vector<Case> Dataset::split(const std::string& name) const {
+  if (name == "all") return cases_;
+  if (name != "train" && name != "val" && name != "test") {
+    throw Error(fmt::format("no split '{}': expected train, val, test or all", name));
+  }
+  std::vector<Case> found;
+  for (const Case& c : cases_) {
+    if (c.split == name) found.push_back(c);
+  }
+  return found;
+}
+
+Volume Dataset::load_volume(const Case& c) const {
+  const fs::path file = folder_ / required_file(c, c.ct, "CT");
+  Volume volume;
+  try {
+    volume = oriented_to_lps(read_volume(file));
+  } catch (const std::exception& e) {
+    throw error_of_case(c, file, e);
+  }
+  if (volume.size_dhw() != info_.grid_dhw) {
+    throw Error(fmt::format(
+        "case {}: {} has {} voxels, but the dataset's grid is {} (D x H x W); run preprocess "
+        "again with --force",
+        c.id, file.string(), size_text(volume.hu.sizes()), size_text(info_.grid_dhw)));
+  }
+  return volume;
+}
+
+torch::Tensor Dataset::load_ct(const Case& c) const {
+  return info_.window.to_unit(load_volume(c).hu).unsqueeze(0);
+}
+
+torch::Tensor Dataset::load_cxr(const Case& c) const {
+  const fs::path file = folder_ / required_file(c, c.cxr, "X-ray");
+  torch::Tensor pixels;
+  try {
+    pixels = read_png(file);
+  } catch (const std::exception& e) {
+    throw error_of_case(c, file, e);
+  }
+  if (pixels.size(0) != info_.cxr_size || pixels.size(1) != info_.cxr_size) {
+    throw Error(fmt::format(
+        "case {}: {} has {} pixels, but the dataset's X-rays are {}x{}; run preprocess again "
+        "with --force",
+        c.id, file.string(), size_text(pixels.sizes()), info_.cxr_size, info_.cxr_size));
+  }
+  return pixels.unsqueeze(0);
+}
+
+void write_dataset(const fs::path& folder, DatasetInfo& info, const std::vector<Case>& cases) {
+  std::set<std::string> ids;
+  for (const Case& c : cases) {
+    if (!ids.insert(c.id).second)
+      throw Error(fmt::format("two cases have the id {}; ids must be unique", c.id));
+  }
+  check_no_leakage(cases);
+  const CsvTable index = index_table(cases);
+  info.hash = digest(info, index.text());
+  index.write(folder / "index.csv");
+  write_file(folder / "dataset.json", to_json(info).dump(2) + "\n");
+}
+
+}  // namespace x2ctpa

@@ -1,0 +1,93 @@
+#include <nlohmann/json.hpp>
+
+#include "commands/run_binary.h"
+#include "data/synthetic_study.h"
+#include "x2ctpa/commands/experiment.h"
+#include "x2ctpa/core/files.h"
+#include "x2ctpa/core/safetensors.h"
+#include "x2ctpa/data/dataset.h"
+
+namespace x2ctpa {
+namespace {
+
+using nlohmann::json;
+using test::run_binary;
+using test::TemporaryFolder;
+
+json info(const fs::path& path) {
+  const auto result = run_binary("info --json " + path.string());
+  EXPECT_EQ(result.exit_code, 0) << result.err;
+  return json::parse(result.out, nullptr, false);
+}
+
+TEST(InfoCommand, NamesTheProgramItsLibraryAndDevices) {
+  const auto result = run_binary("info --json");
+  ASSERT_EQ(result.exit_code, 0) << result.err;
+  const json j = json::parse(result.out);
+  EXPECT_EQ(j.at("devices").at(0), "cpu");
+  EXPECT_FALSE(j.at("libtorch").get<std::string>().empty());
+}
+
+TEST(InfoCommand, TellsAVolumeWithItsLungs) {
+  TemporaryFolder folder;
+  write_nifti(test::thorax(), folder / "ct.nii.gz", "a thorax");
+  const json j = info(folder / "ct.nii.gz");
+  EXPECT_EQ(j.at("kind"), "volume");
+  EXPECT_EQ(j.at("size"), json({88, 64, 64}));
+  EXPECT_NEAR(j.at("spacing_mm").at(2).get<double>(), 4, 1e-5);
+  EXPECT_EQ(j.at("orientation"), "LPS");
+  EXPECT_NEAR(j.at("lung_litres").get<double>(), 3.1, 0.5);
+}
+
+TEST(InfoCommand, TellsAnXrayAndASafetensorsFileAndAModel) {
+  TemporaryFolder folder;
+  write_png16(test::picture(20, 0), folder / "x.png");
+  EXPECT_EQ(info(folder / "x.png").at("size"), json({20, 20}));
+  write_safetensors(folder / "model/weights.safetensors",
+                    {{"w", torch::zeros({2, 3})}, {"b", torch::zeros({3})}});
+  write_file(folder / "model/config.yaml", "unet:\n  dim: 32\n  mults: [1, 2]\n");
+  EXPECT_EQ(info(folder / "model/weights.safetensors").at("parameters"), 9);
+  const json model = info(folder / "model");
+  EXPECT_EQ(model.at("kind"), "model");
+  EXPECT_EQ(model.at("parameters"), 9);
+  EXPECT_EQ(model.at("options").at("unet").at("mults"), json({1, 2}));
+}
+
+TEST(InfoCommand, TellsADatasetAndTheRunAroundIt) {
+  TemporaryFolder run;
+  DatasetInfo set;
+  set.grid_dhw = {2, 3, 4};
+  set.cxr_size = 8;
+  write_dataset(run / "dataset", set, {{"a", "p", "train", 1, "ct/a.nii", ""}});
+  EXPECT_EQ(info(run / "dataset").at("splits").at("train").at("pe_positive"), 1);
+  EXPECT_TRUE(info(run.path()).at("parts").contains("dataset"));
+}
+
+TEST(InfoCommand, RefusesWhatItDoesNotKnow) {
+  TemporaryFolder folder;
+  write_file(folder / "notes.txt", "hello");
+  for (const fs::path& path : {folder / "notes.txt", folder.path(), folder / "absent"}) {
+    const auto result = run_binary("info " + path.string());
+    EXPECT_EQ(result.exit_code, 1);
+    EXPECT_TRUE(result.out.empty()) << result.out;
+    EXPECT_CONTAINS(result.err, path.string());
+  }
+}
+
+TEST(InfoCommand, TellsASeriesItsProblemsAndTheChoice) {
+  X2CTPA_NEEDS_REAL_DATA("ct_dicom");
+  const fs::path real = test::real_data("");
+  const json j = info(real / "dicom_cases/series/duplicate_position");
+  ASSERT_EQ(j.at("series").size(), 1u);
+  EXPECT_EQ(j.at("chosen"), j.at("series")[0].at("uid"));
+  EXPECT_EQ(j.at("series")[0].at("problems"), json::array({"duplicate-position"}));
+  EXPECT_TRUE(info(real / "dicom_cases/series/wrong_modality").at("chosen").is_null());
+}
+
+TEST(OptionsReference, TheDocumentEqualsTheDeclarations) {
+  const std::string document = read_file(fs::path(X2CTPA_SOURCE_DIR) / "docs/options.md");
+  EXPECT_EQ(document, options_reference()) << "run scripts/update_docs.sh";
+}
+
+}  // namespace
+}  // namespace x2ctpa

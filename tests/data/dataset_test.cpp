@@ -1,0 +1,138 @@
+#include "x2ctpa/data/dataset.h"
+
+#include "data/synthetic_study.h"
+#include "x2ctpa/core/csv.h"
+#include "x2ctpa/core/files.h"
+
+namespace x2ctpa {
+namespace {
+
+using test::error_of;
+using test::TemporaryFolder;
+
+DatasetInfo small_info() {
+  DatasetInfo info;
+  info.grid_dhw = {2, 3, 4};
+  info.typical_spacing_mm = {1.1, 2.2, 1.0 / 3};
+  info.window = {-100, 900};
+  info.cxr_size = 5;
+  info.cxr_mean = 0.123456789012345;
+  return info;
+}
+
+std::vector<Case> small_cases() {
+  return {{"a", "p1", "train", 1, "ct/a.nii", "cxr/a.png"},
+          {"b", "p2", "test", {}, "ct/b.nii", ""}};
+}
+
+TEST(Dataset, WhatIsWrittenIsWhatIsOpened) {
+  TemporaryFolder folder;
+  DatasetInfo info = small_info();
+  write_dataset(folder.path(), info, small_cases());
+  const Dataset dataset = Dataset::open(folder.path());
+  EXPECT_EQ(dataset.info().hash, info.hash);
+  EXPECT_EQ(info.hash.size(), 64u);
+  EXPECT_EQ(dataset.info().grid_dhw, info.grid_dhw);
+  EXPECT_EQ(dataset.info().typical_spacing_mm, info.typical_spacing_mm);
+  EXPECT_EQ(dataset.info().window, info.window);
+  EXPECT_EQ(dataset.info().cxr_mean, info.cxr_mean);
+  EXPECT_EQ(dataset.info().geometry, info.geometry);
+  ASSERT_EQ(dataset.cases().size(), 2u);
+  EXPECT_EQ(dataset.cases()[0].pe, 1);
+  EXPECT_FALSE(dataset.cases()[1].pe.has_value());
+  EXPECT_EQ(dataset.split("test").at(0).id, "b");
+  EXPECT_EQ(dataset.split("all").size(), 2u);
+}
+
+TEST(Dataset, AnIndexChangedByHandIsRefusedWithBothHashes) {
+  TemporaryFolder folder;
+  DatasetInfo info = small_info();
+  write_dataset(folder.path(), info, small_cases());
+  append_line(folder / "index.csv", "c,p3,train,0,ct/c.nii,");
+  const std::string message = error_of([&] { Dataset::open(folder.path()); });
+  EXPECT_CONTAINS(message, info.hash);
+  EXPECT_CONTAINS(message, "have ");
+}
+
+TEST(Dataset, AFieldChangedByHandIsRefused) {
+  TemporaryFolder folder;
+  DatasetInfo info = small_info();
+  write_dataset(folder.path(), info, small_cases());
+  std::string text = read_file(folder / "dataset.json");
+  text.replace(text.find("900"), 3, "901");
+  write_file(folder / "dataset.json", text);
+  EXPECT_CONTAINS(error_of([&] { Dataset::open(folder.path()); }), "hash");
+}
+
+TEST(Dataset, TheHashDependsOnFieldsAndIndex) {
+  TemporaryFolder folder;
+  DatasetInfo a = small_info(), b = small_info(), c = small_info();
+  write_dataset(folder.path(), a, small_cases());
+  b.window.max_hu = 901;
+  write_dataset(folder.path(), b, small_cases());
+  auto cases = small_cases();
+  cases[0].pe = 0;
+  write_dataset(folder.path(), c, cases);
+  EXPECT_NE(a.hash, b.hash);
+  EXPECT_NE(a.hash, c.hash);
+}
+
+TEST(Dataset, AnEmptyFolderSaysWhatToRun) {
+  TemporaryFolder folder;
+  EXPECT_CONTAINS(error_of([&] { Dataset::open(folder.path()); }), "x2ctpa preprocess");
+}
+
+TEST(Dataset, InfoSurvivesTheYamlOfAModelFolder) {
+  TemporaryFolder folder;
+  DatasetInfo info = small_info();
+  info.hash = "abc";
+  write_file(folder / "config.yaml", options_to_yaml(info));
+  const auto back = load_options<DatasetInfo>(folder / "config.yaml");
+  EXPECT_EQ(options_to_yaml(back), options_to_yaml(info));
+  EXPECT_EQ(back.typical_spacing_mm, info.typical_spacing_mm);
+}
+
+TEST(Dataset, APatientInTwoSplitsIsRefused) {
+  TemporaryFolder folder;
+  DatasetInfo info = small_info();
+  auto cases = small_cases();
+  cases[1].patient_id = "p1";
+  const std::string message = error_of([&] { write_dataset(folder.path(), info, cases); });
+  EXPECT_CONTAINS(message, "p1");
+  EXPECT_CONTAINS(message, "train");
+  EXPECT_CONTAINS(message, "test");
+}
+
+TEST(Dataset, CtIsWindowedAndXrayIsInUnitRange) {
+  TemporaryFolder folder;
+  DatasetInfo info = small_info();
+  Volume volume{torch::tensor({-1000.f, -100.f, 400.f, 900.f}).repeat({2, 3, 1})};
+  write_nifti(volume, folder / "ct/a.nii", "test");
+  write_png16(test::picture(5, 1), folder / "cxr/a.png");
+  write_dataset(folder.path(), info, small_cases());
+  const Dataset dataset = Dataset::open(folder.path());
+  const torch::Tensor ct = dataset.load_ct(dataset.cases()[0]);
+  EXPECT_EQ(ct.sizes(), (std::vector<int64_t>{1, 2, 3, 4}));
+  EXPECT_TRUE(torch::allclose(ct[0][0][0], torch::tensor({-1.f, -1.f, 0.f, 1.f})));
+  EXPECT_TRUE(torch::allclose(info.window.to_hu(ct)[0][0][0],
+                              torch::tensor({-100.f, -100.f, 400.f, 900.f}), 0, 1e-3));
+  EXPECT_TRUE(
+      torch::allclose(dataset.load_cxr(dataset.cases()[0])[0], test::picture(5, 1), 0, 1e-4));
+}
+
+TEST(Dataset, AVolumeOfAnotherGridNamesTheCaseAndBothSizes) {
+  TemporaryFolder folder;
+  DatasetInfo info = small_info();
+  write_nifti({torch::zeros({2, 3, 5})}, folder / "ct/a.nii", "test");
+  write_dataset(folder.path(), info, small_cases());
+  const Dataset dataset = Dataset::open(folder.path());
+  const std::string message = error_of([&] { dataset.load_ct(dataset.cases()[0]); });
+  EXPECT_CONTAINS(message, "case a");
+  EXPECT_CONTAINS(message, "2x3x5");
+  EXPECT_CONTAINS(message, "2x3x4");
+  EXPECT_CONTAINS(error_of([&] { dataset.load_ct(dataset.cases()[1]); }), "case b");
+  EXPECT_CONTAINS(error_of([&] { dataset.load_cxr(dataset.cases()[1]); }), "no X-ray");
+}
+
+}  // namespace
+}  // namespace x2ctpa

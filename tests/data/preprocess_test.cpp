@@ -1,0 +1,217 @@
+#include "x2ctpa/data/preprocess.h"
+
+#include "data/synthetic_study.h"
+#include "x2ctpa/core/csv.h"
+#include "x2ctpa/core/files.h"
+#include "x2ctpa/core/log.h"
+
+namespace x2ctpa {
+namespace {
+
+using test::error_of;
+using test::TemporaryFolder;
+
+PreprocessOptions small_options() {
+  PreprocessOptions options;
+  options.grid = {12, 20, 24};
+  options.cxr_size = 16;
+  options.splits = {1, 0, 0};
+  options.workers = 2;
+  return options;
+}
+
+/// Rotations about x by 0.3 and about z by 0.5 rad.
+Mat3 oblique() {
+  const double a = 0.3, b = 0.5;
+  return {{{std::cos(b), -std::sin(b) * std::cos(a), std::sin(b) * std::sin(a)},
+           {std::sin(b), std::cos(b) * std::cos(a), -std::cos(b) * std::sin(a)},
+           {0, std::sin(a), std::cos(a)}}};
+}
+
+/// A volume whose HU are `slope` times the LPS coordinate `axis` in mm: it tells where it is.
+Volume ramp(size_t axis, double slope) {
+  Volume volume{torch::zeros({50, 70, 60}), {-95, -60, -150}, {2.1, 1.7, 3.3}, oblique()};
+  auto voxels = volume.hu.accessor<float, 3>();
+  for (int64_t k = 0; k < 50; ++k) {
+    for (int64_t j = 0; j < 70; ++j) {
+      for (int64_t i = 0; i < 60; ++i) {
+        voxels[k][j][i] =
+            float(slope * volume.point({double(i), double(j), double(k)})[axis] + 15000);
+      }
+    }
+  }
+  return volume;
+}
+
+TEST(Preprocess, WorldPointsOfAnObliqueAnisotropicVolumeSurviveWithinAHundredthOfAMillimetre) {
+  for (size_t axis = 0; axis < 3; ++axis) {
+    TemporaryFolder folder;
+    constexpr double slope = 150;  // HU per mm: rounding to whole HU is 0.003 mm
+    write_nifti(ramp(axis, slope), folder / "ramp.nii", "test", false);
+    PreprocessOptions options = small_options();
+    options.box = "none";
+    options.field_of_view_mm = {40, 36, 30};
+    preprocess(read_inputs({folder / "ramp.nii"}), options, 0, folder / "set");
+    const Dataset set = Dataset::open(folder / "set");
+    const Volume volume = set.load_volume(set.cases().at(0));
+    EXPECT_NEAR(volume.spacing_mm[0], 40.0 / 24, 1e-5);
+    EXPECT_NEAR(volume.spacing_mm[1], 36.0 / 20, 1e-5);
+    EXPECT_NEAR(volume.spacing_mm[2], 30.0 / 12, 1e-5);
+    const auto voxels = volume.hu.accessor<float, 3>();
+    double worst_mm = 0;
+    for (int64_t k = 0; k < 12; ++k) {
+      for (int64_t j = 0; j < 20; ++j) {
+        for (int64_t i = 0; i < 24; ++i) {
+          const double point = volume.point({double(i), double(j), double(k)})[axis];
+          worst_mm = std::max(worst_mm, std::abs((voxels[k][j][i] - 15000) / slope - point));
+        }
+      }
+    }
+    EXPECT_LT(worst_mm, 0.01) << "axis " << axis;
+  }
+}
+
+TEST(Preprocess, TheGridIsLaidAroundTheLungs) {
+  TemporaryFolder folder;
+  write_nifti(test::thorax(), folder / "ct.nii", "test");
+  PreprocessOptions options = small_options();
+  options.margin_mm = 8;
+  const auto result = preprocess(read_inputs({folder / "ct.nii"}), options, 0, folder / "set");
+  EXPECT_EQ(result.cases, 1);
+  const Dataset set = Dataset::open(folder / "set");
+  const Volume volume = set.load_volume(set.cases()[0]);
+  // Lungs reach 120 mm to both sides, 70 mm forward and back, 105 mm up and down; 8 mm margin.
+  const Vec3 expected = {256, 156, 226};
+  for (size_t axis = 0; axis < 3; ++axis) {
+    const double extent = volume.spacing_mm[axis] * double(volume.size_dhw()[2 - axis]);
+    EXPECT_NEAR(extent, expected[axis], 10) << axis;
+    EXPECT_NEAR(volume.centre_mm()[axis], 0, 5) << axis;
+    EXPECT_NEAR(set.info().typical_spacing_mm[axis], volume.spacing_mm[axis], 1e-4);
+  }
+}
+
+TEST(Preprocess, PairsAndSinglesBecomeCasesWithStatisticsOfTheTrainingXrays) {
+  TemporaryFolder folder;
+  write_nifti(test::thorax(), folder / "ct.nii", "test");
+  write_png16(torch::full({16, 16}, 0.25f), folder / "a.png");
+  write_png16(torch::full({16, 16}, 0.75f), folder / "b.png");
+  write_png16(torch::full({16, 16}, 1.f), folder / "c.png");
+  write_file(folder / "m.csv",
+             "id,patient_id,ct,cxr,pe,split\npair,p1,ct.nii,a.png,1,train\nfilm,p2,,b.png,0,train\n"
+             "scan,p3,ct.nii,,,val\nheld,p4,,c.png,0,test\n");
+  const auto result =
+      preprocess(read_inputs({folder / "m.csv"}), small_options(), 0, folder / "set");
+  EXPECT_EQ(result.cases, 4);
+  EXPECT_NEAR(result.info.cxr_mean, 0.5, 1e-3);
+  EXPECT_NEAR(result.info.cxr_std, 0.25, 1e-3);
+  const Dataset set = Dataset::open(folder / "set");
+  EXPECT_EQ(set.split("train").size(), 2u);
+  EXPECT_TRUE(set.split("train")[1].ct.empty());
+  EXPECT_TRUE(set.split("val")[0].cxr.empty());
+  EXPECT_EQ(set.load_cxr(set.split("test")[0]).sizes(), (std::vector<int64_t>{1, 16, 16}));
+}
+
+TEST(Preprocess, ABadStudyIsListedAndTheOthersGoOn) {
+  TemporaryFolder folder;
+  write_nifti(test::thorax(), folder / "good.nii", "test");
+  write_nifti({torch::zeros({20, 20, 20}), {}, {5, 5, 5}}, folder / "water.nii", "test");
+  write_file(folder / "broken.nii", "not a volume");
+  write_file(folder / "m.csv",
+             "id,ct,cxr\ngood,good.nii,\nwater,water.nii,\nbroken,broken.nii,\n"
+             "gone,gone.nii,\nnone,,\nfilm,good.nii,broken.nii\n");
+  const auto result =
+      preprocess(read_inputs({folder / "m.csv"}), small_options(), 0, folder / "set");
+  EXPECT_EQ(result.cases, 1);
+  EXPECT_EQ(result.rejected, 5);
+  const auto rejected = CsvTable::read(folder / "set/rejected.csv");
+  ASSERT_EQ(rejected.size(), 5u);
+  const std::vector<std::string> codes = {"no-lungs", "ct-unreadable", "missing-file",
+                                          "empty-study", "cxr-unreadable"};
+  for (size_t i = 0; i < codes.size(); ++i) {
+    EXPECT_EQ(rejected.at(i, "reason_code"), codes[i]) << rejected.at(i, "reason");
+    EXPECT_FALSE(rejected.at(i, "reason").empty());
+  }
+  EXPECT_FALSE(fs::exists(folder / "set/ct/broken.nii"));
+}
+
+TEST(Preprocess, NothingUsableIsNoData) {
+  TemporaryFolder folder;
+  write_file(folder / "broken.nii", "not a volume");
+  try {
+    preprocess(read_inputs({folder / "broken.nii"}), small_options(), 0, folder / "set");
+    FAIL();
+  } catch (const Error& e) {
+    EXPECT_EQ(e.code(), ExitCode::no_data);
+    EXPECT_CONTAINS(e.what(), "rejected.csv");
+  }
+  EXPECT_FALSE(fs::exists(folder / "set/dataset.json"));
+}
+
+TEST(Preprocess, ASecondCallKeepsWhatIsDoneAndGivesTheSameSet) {
+  TemporaryFolder folder;
+  for (const char* name : {"a", "b", "c"})
+    write_nifti(test::thorax(name[0]), folder / "in" / (name + std::string(".nii")), "test");
+  const auto studies = read_inputs({folder / "in"});
+  const auto whole = preprocess(studies, small_options(), 7, folder / "undisturbed");
+  // A call that was stopped leaves some records, perhaps volumes without one, and no index.
+  preprocess({studies[0]}, small_options(), 7, folder / "set");
+  fs::remove(folder / "set/dataset.json");
+  fs::remove(folder / "set/index.csv");
+  const auto stamp = fs::last_write_time(folder / "set" / "ct" / (studies[0].id + ".nii"));
+  const auto resumed = preprocess(studies, small_options(), 7, folder / "set");
+  EXPECT_EQ(resumed.kept, 1);
+  EXPECT_EQ(fs::last_write_time(folder / "set" / "ct" / (studies[0].id + ".nii")), stamp);
+  EXPECT_EQ(resumed.info.hash, whole.info.hash);
+  for (const Study& study : studies) {
+    EXPECT_EQ(sha256_of_file(folder / "set" / "ct" / (study.id + ".nii")),
+              sha256_of_file(folder / "undisturbed" / "ct" / (study.id + ".nii")));
+  }
+}
+
+TEST(Preprocess, OtherOptionsAreRefusedWithTheDifferenceUnlessForced) {
+  TemporaryFolder folder;
+  write_nifti(test::thorax(), folder / "ct.nii", "test");
+  const auto studies = read_inputs({folder / "ct.nii"});
+  PreprocessOptions options = small_options();
+  preprocess(studies, options, 0, folder / "set");
+  options.workers = 1;
+  EXPECT_EQ(preprocess(studies, options, 0, folder / "set").kept, 1);
+  options.margin_mm = 5;
+  const std::string message = error_of([&] { preprocess(studies, options, 0, folder / "set"); });
+  EXPECT_CONTAINS(message, "preprocess.margin_mm: 0 -> 5");
+  EXPECT_CONTAINS(message, "--force");
+  EXPECT_EQ(preprocess(studies, options, 0, folder / "set", true).kept, 0);
+  EXPECT_EQ(preprocess(studies, options, 0, folder / "set").kept, 1);
+}
+
+TEST(Preprocess, ACaseWhoseSourceChangedIsMadeAnew) {
+  TemporaryFolder folder;
+  write_nifti(test::thorax(), folder / "a.nii", "test");
+  write_nifti(test::thorax(1), folder / "b.nii", "test");
+  auto studies = read_inputs({folder / "a.nii"});
+  preprocess(studies, small_options(), 0, folder / "set");
+  studies[0].ct = folder / "b.nii";
+  EXPECT_EQ(preprocess(studies, small_options(), 0, folder / "set").kept, 0);
+}
+
+TEST(Preprocess, TheCipSeriesAndItsNrrdGiveTheSameDatasetVolume) {
+  X2CTPA_NEEDS_REAL_DATA("ct_dicom");
+  const fs::path real = test::real_data("");
+  TemporaryFolder folder;
+  PreprocessOptions options = small_options();
+  options.grid = {32, 64, 64};
+  const auto result = preprocess(
+      read_inputs({real / "ct_dicom/CIP_ct-64_79slices", real / "ct_volume/CIP_ct-64.nrrd"}),
+      options, 0, folder / "set");
+  ASSERT_EQ(result.cases, 2);
+  const Dataset set = Dataset::open(folder / "set");
+  const Volume dicom = set.load_volume(set.cases()[0]), nrrd = set.load_volume(set.cases()[1]);
+  EXPECT_LE((dicom.hu - nrrd.hu).abs().max().item<float>(), 1);
+  for (size_t axis = 0; axis < 3; ++axis) {
+    EXPECT_NEAR(dicom.origin_mm[axis], nrrd.origin_mm[axis], 0.01);
+    EXPECT_NEAR(dicom.spacing_mm[axis], nrrd.spacing_mm[axis], 0.001);
+  }
+}
+
+}  // namespace
+}  // namespace x2ctpa
