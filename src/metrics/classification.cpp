@@ -76,7 +76,9 @@ double brier_score(std::span<const int> labels, std::span<const double> scores) 
 }
 
 Proportion wilson_proportion(int64_t successes, int64_t total) {
-  Proportion result{successes, total};
+  Proportion result;
+  result.successes = successes;
+  result.total = total;
   if (total == 0) {
     const double nan = std::numeric_limits<double>::quiet_NaN();
     result.value = nan;
