@@ -11,7 +11,9 @@ namespace {
 
 using nlohmann::json;
 
-json finite(double value) { return std::isfinite(value) ? json(std::round(value * 1e6) / 1e6) : json(nullptr); }
+json finite(double value) {
+  return std::isfinite(value) ? json(std::round(value * 1e6) / 1e6) : json(nullptr);
+}
 
 // Cases from best to worst; null where a baseline is missing.
 json psnr_by_case(const ImageEvaluation& images) {
@@ -24,7 +26,8 @@ json psnr_by_case(const ImageEvaluation& images) {
   for (const CaseResult* c : order) {
     result["case"].push_back(c->pair.case_id);
     for (int s = 0; s < kSources; ++s) {
-      result[kSourceKeys[s]].push_back(c->quality[s] ? finite(c->quality[s]->psnr_db) : json(nullptr));
+      result[kSourceKeys[s]].push_back(c->quality[s] ? finite(c->quality[s]->psnr_db)
+                                                     : json(nullptr));
     }
   }
   return result;
@@ -32,7 +35,8 @@ json psnr_by_case(const ImageEvaluation& images) {
 
 json roc(const ArmResult& arm) {
   json points = json::array();
-  for (const RocPoint& p : roc_curve(arm.labels, arm.scores)) points.push_back({finite(p.false_positive_rate), finite(p.true_positive_rate)});
+  for (const RocPoint& p : roc_curve(arm.labels, arm.scores))
+    points.push_back({finite(p.false_positive_rate), finite(p.true_positive_rate)});
   return {{"name", arm.title}, {"auc", finite(arm.auc->auc)}, {"points", points}};
 }
 
@@ -47,8 +51,13 @@ json score_histogram(const ArmResult& arm) {
     ++(arm.labels[i] ? positive : negative)[bin];
   }
   json labels = json::array();
-  for (int bin = 0; bin < bins; ++bin) labels.push_back(fmt::format("{:.3g}", first + (bin + 0.5) * width));
-  return {{"name", arm.title}, {"labels", labels}, {"positive", positive}, {"negative", negative}, {"threshold", finite(arm.threshold)}};
+  for (int bin = 0; bin < bins; ++bin)
+    labels.push_back(fmt::format("{:.3g}", first + (bin + 0.5) * width));
+  return {{"name", arm.title},
+          {"labels", labels},
+          {"positive", positive},
+          {"negative", negative},
+          {"threshold", finite(arm.threshold)}};
 }
 
 // Loss curves of a stage, thinned to at most 400 lines; a broken line is passed over.
@@ -83,7 +92,8 @@ json chart_data(const Evaluation& evaluation) {
   }
   for (const char* stage : {"vae", "diffusion"}) {
     const auto file = evaluation.inputs.run / stage / "metrics.jsonl";
-    if (!evaluation.inputs.run.empty() && std::filesystem::exists(file)) data["training"][stage] = training_curve(file);
+    if (!evaluation.inputs.run.empty() && std::filesystem::exists(file))
+      data["training"][stage] = training_curve(file);
   }
   return data;
 }

@@ -15,8 +15,8 @@ std::string html_escaped(std::string_view text);
 std::string base64(std::string_view bytes);
 
 /// A table; cells are HTML. `right_from` is the first column that is set flush right.
-std::string html_table(const std::vector<std::string>& header, const std::vector<std::vector<std::string>>& rows,
-                       size_t right_from = 1);
+std::string html_table(const std::vector<std::string>& header,
+                       const std::vector<std::vector<std::string>>& rows, size_t right_from = 1);
 
 /// Tri-planar pictures and MIP of some cases from best to worst PSNR: CXR, true, generated,
 /// difference.

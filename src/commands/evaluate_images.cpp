@@ -27,7 +27,8 @@ torch::Tensor clipped(const Volume& volume, const IntensityWindow& window) {
 }
 
 // Running mean of the training volumes of the first one's grid.
-void add_mean_volume(ImageEvaluation& images, const EvaluationInputs& inputs, std::vector<Problem>& problems) {
+void add_mean_volume(ImageEvaluation& images, const EvaluationInputs& inputs,
+                     std::vector<Problem>& problems) {
   if (inputs.training_volumes.empty()) return;
   Progress progress("mean training volume", int64_t(inputs.training_volumes.size()));
   torch::Tensor sum;
@@ -35,7 +36,8 @@ void add_mean_volume(ImageEvaluation& images, const EvaluationInputs& inputs, st
     stop_if_interrupted();
     try {
       const auto volume = clipped(read_oriented(file), inputs.window);
-      if (sum.defined() && sum.sizes() != volume.sizes()) throw Error("its grid differs from the first training volume's");
+      if (sum.defined() && sum.sizes() != volume.sizes())
+        throw Error("its grid differs from the first training volume's");
       sum = sum.defined() ? sum.add_(volume) : volume.to(torch::kDouble);
       ++images.training_volumes;
     } catch (const Error& e) {
@@ -46,23 +48,26 @@ void add_mean_volume(ImageEvaluation& images, const EvaluationInputs& inputs, st
   if (sum.defined()) images.mean_volume = (sum / double(images.training_volumes)).to(torch::kFloat);
 }
 
-std::optional<ImageQuality> compare(const torch::Tensor& truth, const torch::Tensor& image, const IntensityWindow& window) {
+std::optional<ImageQuality> compare(const torch::Tensor& truth, const torch::Tensor& image,
+                                    const IntensityWindow& window) {
   if (!image.defined() || image.sizes() != truth.sizes()) return std::nullopt;
   return image_quality(truth, image, window.max_hu - window.min_hu);
 }
 
-torch::Tensor read_generated(const SamplePair& pair, const torch::Tensor& truth, const IntensityWindow& window) {
+torch::Tensor read_generated(const SamplePair& pair, const torch::Tensor& truth,
+                             const IntensityWindow& window) {
   const auto image = clipped(read_oriented(pair.generated), window);
   if (image.sizes() != truth.sizes()) {
-    throw Error(fmt::format("other grid: the generated volume is {}x{}x{}, the true one {}x{}x{}", image.size(0),
-                            image.size(1), image.size(2), truth.size(0), truth.size(1), truth.size(2)));
+    throw Error(fmt::format("other grid: the generated volume is {}x{}x{}, the true one {}x{}x{}",
+                            image.size(0), image.size(1), image.size(2), truth.size(0),
+                            truth.size(1), truth.size(2)));
   }
   if (!image.isfinite().all().item<bool>()) throw Error("the generated volume holds NaN");
   return image;
 }
 
-CaseResult evaluate_case(const SamplePair& pair, const SamplePair* wrong, const ImageEvaluation& images,
-                         const IntensityWindow& window) {
+CaseResult evaluate_case(const SamplePair& pair, const SamplePair* wrong,
+                         const ImageEvaluation& images, const IntensityWindow& window) {
   CaseResult result;
   result.pair = pair;
   const auto truth = clipped(read_oriented(pair.real), window);
@@ -162,7 +167,8 @@ std::vector<int64_t> draw_wrong_partners(const std::vector<std::string>& patient
   return partner;
 }
 
-ImageEvaluation evaluate_images(const EvaluationInputs& inputs, int64_t seed, std::vector<Problem>& problems) {
+ImageEvaluation evaluate_images(const EvaluationInputs& inputs, int64_t seed,
+                                std::vector<Problem>& problems) {
   ImageEvaluation images;
   if (inputs.pairs.empty()) return images;
   add_mean_volume(images, inputs, problems);
@@ -176,14 +182,17 @@ ImageEvaluation evaluate_images(const EvaluationInputs& inputs, int64_t seed, st
     const SamplePair* wrong = partners[i] < 0 ? nullptr : &inputs.pairs[partners[i]];
     try {
       images.cases.push_back(evaluate_case(pair, wrong, images, inputs.window));
-      if (wrong == nullptr) problems.push_back({"no wrong CXR", pair.case_id, "no case of another patient is left to take"});
+      if (wrong == nullptr)
+        problems.push_back(
+            {"no wrong CXR", pair.case_id, "no case of another patient is left to take"});
     } catch (const Error& e) {
       problems.push_back({"not evaluated", pair.case_id, e.what(), true});
     }
     progress.advance();
   }
   if (images.cases.empty()) return images;
-  for (const MetricName& metric : kMetrics) images.metrics.push_back(summarise(metric, images.cases));
+  for (const MetricName& metric : kMetrics)
+    images.metrics.push_back(summarise(metric, images.cases));
   correct(images.metrics);
   return images;
 }

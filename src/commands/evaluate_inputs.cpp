@@ -15,7 +15,8 @@ namespace fs = std::filesystem;
 
 constexpr const char* kArms[] = {"ctpa", "cxr", "generated"};  // the order of the published table
 
-void choose_window(EvaluationInputs& inputs, const EvaluateOptions& options, const Dataset* dataset) {
+void choose_window(EvaluationInputs& inputs, const EvaluateOptions& options,
+                   const Dataset* dataset) {
   if (!options.window_hu.empty()) {
     inputs.window = {options.window_hu[0], options.window_hu[1]};
     inputs.window_source = "evaluate.window_hu";
@@ -26,13 +27,14 @@ void choose_window(EvaluationInputs& inputs, const EvaluateOptions& options, con
     inputs.window_source = "default";
   }
   if (!(inputs.window.max_hu > inputs.window.min_hu)) {
-    throw Error(fmt::format("evaluate.window_hu: expected [min, max] with min < max, found [{}, {}]",
-                            inputs.window.min_hu, inputs.window.max_hu));
+    throw Error(
+        fmt::format("evaluate.window_hu: expected [min, max] with min < max, found [{}, {}]",
+                    inputs.window.min_hu, inputs.window.max_hu));
   }
 }
 
-void add_sample(EvaluationInputs& inputs, const CsvTable& table, size_t row, const fs::path& samples,
-                const Case& c, const fs::path& dataset) {
+void add_sample(EvaluationInputs& inputs, const CsvTable& table, size_t row,
+                const fs::path& samples, const Case& c, const fs::path& dataset) {
   SamplePair pair;
   pair.case_id = c.id;
   pair.patient_id = c.patient_id;
@@ -61,18 +63,21 @@ void pair_samples(EvaluationInputs& inputs, const fs::path& samples, const Datas
     if (found == cases.end()) {
       inputs.problems.push_back({"unpaired sample", name, "the dataset has no such case"});
     } else if (split != "all" && found->second.split != split) {
-      inputs.problems.push_back({"other split", name, fmt::format("the case belongs to split {}", found->second.split)});
+      inputs.problems.push_back(
+          {"other split", name, fmt::format("the case belongs to split {}", found->second.split)});
     } else if (found->second.ct.empty()) {
       inputs.problems.push_back({"unpaired sample", name, "the case has no true volume"});
     } else if (!seen.insert(id).second) {
-      inputs.problems.push_back({"further sample", name, "only the first sample of a case is evaluated"});
+      inputs.problems.push_back(
+          {"further sample", name, "only the first sample of a case is evaluated"});
     } else {
       add_sample(inputs, table, row, samples, found->second, dataset.folder());
     }
   }
   for (const Case& c : dataset.split(split)) {
     if (!c.ct.empty() && seen.count(c.id) == 0) {
-      inputs.problems.push_back({"missing sample", c.id, "the split has this case, samples.csv does not"});
+      inputs.problems.push_back(
+          {"missing sample", c.id, "the split has this case, samples.csv does not"});
     }
   }
 }
@@ -89,11 +94,13 @@ void read_reconstruction(EvaluationInputs& inputs, const fs::path& file) {
       sum += value;
       ++inputs.reconstruction_cases;
     } catch (const std::exception&) {
-      inputs.problems.push_back({"unreadable number", table.get(row, "case_id", "?"),
-                                 fmt::format("psnr_db is \"{}\" in {}", table.at(row, "psnr_db"), file.string())});
+      inputs.problems.push_back(
+          {"unreadable number", table.get(row, "case_id", "?"),
+           fmt::format("psnr_db is \"{}\" in {}", table.at(row, "psnr_db"), file.string())});
     }
   }
-  if (inputs.reconstruction_cases > 0) inputs.reconstruction_psnr_db = sum / double(inputs.reconstruction_cases);
+  if (inputs.reconstruction_cases > 0)
+    inputs.reconstruction_psnr_db = sum / double(inputs.reconstruction_cases);
 }
 
 bool is_volume_name(const std::string& name) {
@@ -112,7 +119,8 @@ std::string stem_of(const fs::path& file) {
 // Volumes of a folder by stem; a stem that occurs twice keeps its first file by name.
 std::map<std::string, fs::path> volumes_in(const fs::path& folder, std::vector<Problem>& problems) {
   if (!fs::is_directory(folder)) {
-    throw Error(fmt::format("evaluate: expected a folder of volumes, found nothing at {}", folder.string()));
+    throw Error(fmt::format("evaluate: expected a folder of volumes, found nothing at {}",
+                            folder.string()));
   }
   std::vector<fs::path> files;
   for (const auto& entry : fs::directory_iterator(folder)) {
@@ -122,14 +130,16 @@ std::map<std::string, fs::path> volumes_in(const fs::path& folder, std::vector<P
   std::map<std::string, fs::path> volumes;
   for (const auto& file : files) {
     if (!volumes.emplace(stem_of(file), file).second) {
-      problems.push_back({"duplicate", file.filename().string(), "another file of this name was taken"});
+      problems.push_back(
+          {"duplicate", file.filename().string(), "another file of this name was taken"});
     }
   }
   return volumes;
 }
 
 void pair_folders(EvaluationInputs& inputs, const fs::path& generated, const fs::path& real) {
-  const auto made = volumes_in(generated, inputs.problems), truth = volumes_in(real, inputs.problems);
+  const auto made = volumes_in(generated, inputs.problems),
+             truth = volumes_in(real, inputs.problems);
   for (const auto& [stem, file] : made) {
     const auto found = truth.find(stem);
     if (found == truth.end()) {
@@ -143,7 +153,8 @@ void pair_folders(EvaluationInputs& inputs, const fs::path& generated, const fs:
     inputs.pairs.push_back(pair);
   }
   for (const auto& [stem, file] : truth) {
-    if (made.count(stem) == 0) inputs.problems.push_back({"unpaired real", stem, "no generated volume of this name"});
+    if (made.count(stem) == 0)
+      inputs.problems.push_back({"unpaired real", stem, "no generated volume of this name"});
   }
 }
 
@@ -153,8 +164,10 @@ Volume read_oriented(const fs::path& file) { return oriented_to_lps(read_volume(
 
 EvaluationInputs inputs_of_run(const fs::path& run, const EvaluateOptions& options) {
   if (!fs::is_directory(run)) {
-    throw Error(fmt::format("evaluate: there is no run folder {}. Give --run, or --generated and --real.", run.string()),
-                ExitCode::no_data);
+    throw Error(
+        fmt::format("evaluate: there is no run folder {}. Give --run, or --generated and --real.",
+                    run.string()),
+        ExitCode::no_data);
   }
   EvaluationInputs inputs;
   inputs.run = run;
@@ -171,9 +184,12 @@ EvaluationInputs inputs_of_run(const fs::path& run, const EvaluateOptions& optio
     }
     if (has_samples) pair_samples(inputs, run / "samples", *dataset, options.split);
   } else if (has_samples) {
-    inputs.problems.push_back({"missing dataset", "dataset", "samples cannot be compared without the run's dataset folder", true});
+    inputs.problems.push_back({"missing dataset", "dataset",
+                               "samples cannot be compared without the run's dataset folder",
+                               true});
   }
-  if (!has_samples) inputs.problems.push_back({"missing samples", "samples/samples.csv", "no image metrics"});
+  if (!has_samples)
+    inputs.problems.push_back({"missing samples", "samples/samples.csv", "no image metrics"});
   for (const char* arm : kArms) {
     const fs::path file = run / "classifier" / arm / "scores.csv";
     if (fs::exists(file)) inputs.scores.push_back({arm, file});
@@ -182,14 +198,16 @@ EvaluationInputs inputs_of_run(const fs::path& run, const EvaluateOptions& optio
   return inputs;
 }
 
-EvaluationInputs inputs_of_folders(const fs::path& generated, const fs::path& real, const fs::path& training,
-                                   const std::vector<std::string>& scores, const EvaluateOptions& options) {
+EvaluationInputs inputs_of_folders(const fs::path& generated, const fs::path& real,
+                                   const fs::path& training, const std::vector<std::string>& scores,
+                                   const EvaluateOptions& options) {
   EvaluationInputs inputs;
   inputs.title = generated.empty() ? "score tables" : generated.string();
   choose_window(inputs, options, nullptr);
   if (!generated.empty()) pair_folders(inputs, generated, real);
   if (!training.empty()) {
-    for (const auto& [stem, file] : volumes_in(training, inputs.problems)) inputs.training_volumes.push_back(file);
+    for (const auto& [stem, file] : volumes_in(training, inputs.problems))
+      inputs.training_volumes.push_back(file);
   }
   std::set<std::string> names;
   for (const auto& entry : scores) {
@@ -198,8 +216,10 @@ EvaluationInputs inputs_of_folders(const fs::path& generated, const fs::path& re
       throw Error(fmt::format("--scores: expected NAME=FILE.csv, found \"{}\"", entry));
     }
     const ScoreTable table{entry.substr(0, equals), entry.substr(equals + 1)};
-    if (!names.insert(table.name).second) throw Error(fmt::format("--scores: the name {} is given twice", table.name));
-    if (!fs::exists(table.file)) throw Error(fmt::format("--scores: there is no file {}", table.file.string()));
+    if (!names.insert(table.name).second)
+      throw Error(fmt::format("--scores: the name {} is given twice", table.name));
+    if (!fs::exists(table.file))
+      throw Error(fmt::format("--scores: there is no file {}", table.file.string()));
     inputs.scores.push_back(table);
   }
   return inputs;

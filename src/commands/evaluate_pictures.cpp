@@ -23,8 +23,9 @@ const Plane kPlanes[] = {
 };
 
 std::string image_tag(const torch::Tensor& picture, const std::string& alt, double aspect) {
-  return fmt::format("<img src=\"data:image/png;base64,{}\" alt=\"{}\" style=\"aspect-ratio:{:.4f}\">",
-                     base64(png8_bytes(picture)), html_escaped(alt), aspect);
+  return fmt::format(
+      "<img src=\"data:image/png;base64,{}\" alt=\"{}\" style=\"aspect-ratio:{:.4f}\">",
+      base64(png8_bytes(picture)), html_escaped(alt), aspect);
 }
 
 // Blue where the generated volume is darker, red where it is brighter, black where equal.
@@ -35,29 +36,39 @@ torch::Tensor difference_colours(const torch::Tensor& difference, double full_sc
   return torch::stack({red + 0.1 * blue, green, blue + 0.1 * red}).clamp(0, 1);
 }
 
-std::string case_figure(const CaseResult& c, const std::string& rank, const IntensityWindow& window) {
+std::string case_figure(const CaseResult& c, const std::string& rank,
+                        const IntensityWindow& window) {
   const Volume truth = read_oriented(c.pair.real), made = read_oriented(c.pair.generated);
   const double range = window.max_hu - window.min_hu;
-  const auto grey = [&](const Volume& v) { return (v.hu.clamp(window.min_hu, window.max_hu) - window.min_hu) / range; };
+  const auto grey = [&](const Volume& v) {
+    return (v.hu.clamp(window.min_hu, window.max_hu) - window.min_hu) / range;
+  };
   const torch::Tensor a = grey(truth), b = grey(made);
   const ImageQuality& q = *c.quality[kGenerated];
 
   std::string html = fmt::format(
-      "<figure class=\"case\"><figcaption><b>{}</b> {} <span>PSNR {} dB · SSIM 3D {} · MAE {} HU</span></figcaption><div class=\"case-body\">",
-      rank, html_escaped(c.pair.case_id), number_text(q.psnr_db), number_text(q.ssim_3d, 3), number_text(q.mae, 1));
+      "<figure class=\"case\"><figcaption><b>{}</b> {} <span>PSNR {} dB · SSIM 3D {} · MAE {} "
+      "HU</span></figcaption><div class=\"case-body\">",
+      rank, html_escaped(c.pair.case_id), number_text(q.psnr_db), number_text(q.ssim_3d, 3),
+      number_text(q.mae, 1));
   if (!c.pair.cxr.empty() && std::filesystem::exists(c.pair.cxr)) {
     const auto cxr = read_radiograph(c.pair.cxr).pixels;
     html += fmt::format("<div class=\"cxr\"><div class=\"head\">CXR (input)</div>{}</div>",
-                        image_tag(cxr, "chest X-ray of " + c.pair.case_id, double(cxr.size(1)) / double(cxr.size(0))));
+                        image_tag(cxr, "chest X-ray of " + c.pair.case_id,
+                                  double(cxr.size(1)) / double(cxr.size(0))));
   }
-  html += "<div class=\"planes\"><div></div><div class=\"head\">Real</div><div class=\"head\">Generated</div><div class=\"head\">Difference</div>";
+  html +=
+      "<div class=\"planes\"><div></div><div class=\"head\">Real</div><div "
+      "class=\"head\">Generated</div><div class=\"head\">Difference</div>";
   for (const Plane& plane : kPlanes) {
     const torch::Tensor real = plane.cut(a), generated = plane.cut(b);
     const double aspect = double(real.size(1)) * truth.spacing_mm[plane.columns_axis] /
                           (double(real.size(0)) * truth.spacing_mm[plane.rows_axis]);
-    html += fmt::format("<div class=\"plane\">{}</div>{}{}{}", plane.name, image_tag(real, fmt::format("{}, real", plane.name), aspect),
+    html += fmt::format("<div class=\"plane\">{}</div>{}{}{}", plane.name,
+                        image_tag(real, fmt::format("{}, real", plane.name), aspect),
                         image_tag(generated, fmt::format("{}, generated", plane.name), aspect),
-                        image_tag(difference_colours(generated - real, 0.5), fmt::format("{}, difference", plane.name), aspect));
+                        image_tag(difference_colours(generated - real, 0.5),
+                                  fmt::format("{}, difference", plane.name), aspect));
   }
   return html + "</div></div></figure>\n";
 }
@@ -66,7 +77,8 @@ std::string rank_name(int64_t place, int64_t shown) {
   if (place == 0) return "Best";
   if (place == shown - 1) return "Worst";
   if (2 * place == shown - 1) return "Median";
-  return fmt::format("{:.0f}th percentile from the best", 100.0 * double(place) / double(shown - 1));
+  return fmt::format("{:.0f}th percentile from the best",
+                     100.0 * double(place) / double(shown - 1));
 }
 
 }  // namespace
@@ -78,10 +90,12 @@ std::string html_pictures(const Evaluation& evaluation) {
   std::stable_sort(order.begin(), order.end(), [&](size_t i, size_t j) {
     return cases[i].quality[kGenerated]->psnr_db > cases[j].quality[kGenerated]->psnr_db;
   });
-  const int64_t total = int64_t(order.size()), shown = std::min(total, evaluation.options.report_cases);
+  const int64_t total = int64_t(order.size()),
+                shown = std::min(total, evaluation.options.report_cases);
   std::string html;
   for (int64_t k = 0; k < shown; ++k) {
-    const int64_t place = shown == 1 ? total / 2 : (k * (total - 1) + (shown - 1) / 2) / (shown - 1);
+    const int64_t place =
+        shown == 1 ? total / 2 : (k * (total - 1) + (shown - 1) / 2) / (shown - 1);
     const std::string rank = shown == 1 ? "Median" : rank_name(k, shown);
     html += case_figure(cases[order[place]], rank, evaluation.inputs.window);
   }

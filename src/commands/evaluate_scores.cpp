@@ -14,8 +14,8 @@ namespace x2ctpa {
 const std::array<PublishedArm, 3> kPublishedArms{{
     {"ctpa", "True CTPA", "0.827 [0.75-0.92]", "76.92", "78.18", "73.91", "58.62", "87.76"},
     {"cxr", "X-ray only", "0.691 [0.54-0.77]", "71.79", "70.91", "73.91", "51.52", "86.67"},
-    {"generated", "Generated CTPA", "0.766 [0.70-0.89]; journal 0.80 [0.72-0.90]", "73.17", "72.88", "73.91", "51.52",
-     "87.76"},
+    {"generated", "Generated CTPA", "0.766 [0.70-0.89]; journal 0.80 [0.72-0.90]", "73.17", "72.88",
+     "73.91", "51.52", "87.76"},
 }};
 
 namespace {
@@ -69,15 +69,18 @@ class TableReader {
       }
     }
     for (const auto& [reason, names] : left_out_) {
-      problems_.push_back({reason, source_.name, fmt::format("{} rows left out: {}", names.size(), shortened(names))});
+      problems_.push_back({reason, source_.name,
+                           fmt::format("{} rows left out: {}", names.size(), shortened(names))});
       arm.notes.push_back(fmt::format("{} rows left out: {}", names.size(), reason));
     }
   }
 
   /// The table's own threshold, else Youden on validation rows, else the option's.
   void choose_threshold(ArmResult& arm, const ValidationRows& validation, double fallback) const {
-    const bool two_classes = std::find(validation.labels.begin(), validation.labels.end(), 0) != validation.labels.end() &&
-                             std::find(validation.labels.begin(), validation.labels.end(), 1) != validation.labels.end();
+    const bool two_classes =
+        std::find(validation.labels.begin(), validation.labels.end(), 0) !=
+            validation.labels.end() &&
+        std::find(validation.labels.begin(), validation.labels.end(), 1) != validation.labels.end();
     if (thresholds_.size() == 1 && std::isfinite(*thresholds_.begin())) {
       arm.threshold = *thresholds_.begin();
       arm.threshold_source = "column threshold (chosen on validation)";
@@ -88,11 +91,14 @@ class TableReader {
       arm.threshold = fallback;
       arm.threshold_source = "evaluate.threshold (no threshold in the table)";
     }
-    if (thresholds_.size() > 1) arm.notes.push_back("several thresholds in the table; none of them was used");
+    if (thresholds_.size() > 1)
+      arm.notes.push_back("several thresholds in the table; none of them was used");
   }
 
  private:
-  void leave_out(const std::string& reason, const std::string& study) { left_out_[reason].push_back(study); }
+  void leave_out(const std::string& reason, const std::string& study) {
+    left_out_[reason].push_back(study);
+  }
 
   static std::string shortened(const std::vector<std::string>& names) {
     std::string text;
@@ -117,7 +123,8 @@ void add_statistics(ArmResult& arm, const EvaluateOptions& options, int64_t seed
   if (probabilities) arm.brier = brier_score(arm.labels, arm.scores);
   const int64_t negatives = int64_t(arm.labels.size()) - arm.positives;
   if (arm.positives == 0 || negatives == 0) {
-    arm.notes.push_back(fmt::format("one class only ({} positive, {} negative): AUC is not defined", arm.positives, negatives));
+    arm.notes.push_back(fmt::format("one class only ({} positive, {} negative): AUC is not defined",
+                                    arm.positives, negatives));
     return;
   }
   arm.auc = delong_auc(arm.labels, arm.scores);
@@ -127,12 +134,16 @@ void add_statistics(ArmResult& arm, const EvaluateOptions& options, int64_t seed
   }
   const auto [low, high] = std::minmax_element(arm.scores.begin(), arm.scores.end());
   if (*low == *high) {
-    arm.notes.push_back("all scores are equal: AUC 0.5 says that the arm does not separate anything");
+    arm.notes.push_back(
+        "all scores are equal: AUC 0.5 says that the arm does not separate anything");
   } else if (!arm.auc->interval) {
-    arm.notes.push_back("DeLong's variance is 0 or not defined (classes apart, or one case of a class): no DeLong interval");
+    arm.notes.push_back(
+        "DeLong's variance is 0 or not defined (classes apart, or one case of a class): no DeLong "
+        "interval");
   }
   if (std::min(arm.positives, negatives) < 10) {
-    arm.notes.push_back(fmt::format("only {} cases of the rarer class: intervals are rough", std::min(arm.positives, negatives)));
+    arm.notes.push_back(fmt::format("only {} cases of the rarer class: intervals are rough",
+                                    std::min(arm.positives, negatives)));
   }
 }
 
@@ -159,14 +170,17 @@ ArmComparison compare_arms(const ArmResult& a, const ArmResult& b, std::vector<P
   result.common = int64_t(labels.size());
   const std::string name = a.name + " / " + b.name;
   if (contradictions > 0) {
-    problems.push_back({"contradicting labels", name, fmt::format("{} studies left out of the paired test", contradictions)});
+    problems.push_back({"contradicting labels", name,
+                        fmt::format("{} studies left out of the paired test", contradictions)});
   }
   const int64_t positives = std::count(labels.begin(), labels.end(), 1);
-  if (positives > 0 && positives < result.common) result.delong = delong_paired(labels, scores_a, scores_b);
+  if (positives > 0 && positives < result.common)
+    result.delong = delong_paired(labels, scores_a, scores_b);
   if (result.common > 0) result.ks = kolmogorov_smirnov(scores_a, scores_b);
   const size_t larger = std::max(a.studies.size(), b.studies.size());
   if (size_t(result.common) < larger) {
-    problems.push_back({"unpaired studies", name, fmt::format("{} of {} studies are in both tables", result.common, larger)});
+    problems.push_back({"unpaired studies", name,
+                        fmt::format("{} of {} studies are in both tables", result.common, larger)});
   }
   return result;
 }
@@ -194,8 +208,8 @@ std::string arm_title(const std::string& name) {
 
 }  // namespace
 
-ScoreEvaluation evaluate_scores(const EvaluationInputs& inputs, const EvaluateOptions& options, int64_t seed,
-                                std::vector<Problem>& problems) {
+ScoreEvaluation evaluate_scores(const EvaluationInputs& inputs, const EvaluateOptions& options,
+                                int64_t seed, std::vector<Problem>& problems) {
   ScoreEvaluation result;
   for (const ScoreTable& source : inputs.scores) {
     ArmResult arm;
@@ -206,7 +220,9 @@ ScoreEvaluation evaluate_scores(const EvaluationInputs& inputs, const EvaluateOp
     TableReader reader(source, options.split, problems);
     reader.read(arm, validation);
     if (arm.studies.empty()) {
-      problems.push_back({"no scores", arm.name, fmt::format("{} has no usable row of split {}", arm.file, options.split), true});
+      problems.push_back({"no scores", arm.name,
+                          fmt::format("{} has no usable row of split {}", arm.file, options.split),
+                          true});
       continue;
     }
     reader.choose_threshold(arm, validation, options.threshold);

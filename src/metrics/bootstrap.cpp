@@ -64,7 +64,8 @@ BootstrapAuc bootstrap_auc(std::span<const int> labels, std::span<const double> 
     throw Error(fmt::format("bootstrap: expected one patient per case, found {} for {} cases",
                             patients.size(), labels.size()));
   }
-  if (resamples < 1) throw Error(fmt::format("bootstrap: expected 1 or more resamples, found {}", resamples));
+  if (resamples < 1)
+    throw Error(fmt::format("bootstrap: expected 1 or more resamples, found {}", resamples));
 
   std::map<std::string, int64_t> number;
   for (const auto& patient : patients) number.emplace(patient, int64_t(number.size()));
@@ -74,8 +75,8 @@ BootstrapAuc bootstrap_auc(std::span<const int> labels, std::span<const double> 
   for (size_t k = 0; k < order.size(); ++k) {
     const int64_t i = order[k], patient = number.at(patients[i]);
     has_positive[patient] |= char(labels[i]);
-    cases.push_back({patient, labels[i] == 1,
-                     k + 1 == order.size() || scores[order[k + 1]] != scores[i]});
+    cases.push_back(
+        {patient, labels[i] == 1, k + 1 == order.size() || scores[order[k + 1]] != scores[i]});
   }
   std::vector<std::vector<int64_t>> strata(2);
   for (size_t patient = 0; patient < number.size(); ++patient) {
@@ -95,7 +96,8 @@ BootstrapAuc bootstrap_auc(std::span<const int> labels, std::span<const double> 
   }
   if (areas.empty()) throw Error("bootstrap: no resample held both classes", ExitCode::no_data);
   std::sort(areas.begin(), areas.end());
-  return {{percentile(areas, 0.025), percentile(areas, 0.975)}, int64_t(areas.size()),
+  return {{percentile(areas, 0.025), percentile(areas, 0.975)},
+          int64_t(areas.size()),
           int64_t(number.size())};
 }
 

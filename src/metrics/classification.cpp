@@ -34,9 +34,10 @@ ClassCounts check_scores(std::span<const int> labels, std::span<const double> sc
 ClassCounts check_two_classes(std::span<const int> labels, std::span<const double> scores) {
   const ClassCounts counts = check_scores(labels, scores);
   if (counts.positive == 0 || counts.negative == 0) {
-    throw Error(fmt::format("scores: expected cases of both classes, found {} positive and {} negative",
-                            counts.positive, counts.negative),
-                ExitCode::no_data);
+    throw Error(
+        fmt::format("scores: expected cases of both classes, found {} positive and {} negative",
+                    counts.positive, counts.negative),
+        ExitCode::no_data);
   }
   return counts;
 }
@@ -68,7 +69,8 @@ double brier_score(std::span<const int> labels, std::span<const double> scores) 
   double sum = 0;
   for (size_t i = 0; i < labels.size(); ++i) {
     if (scores[i] < 0 || scores[i] > 1) {
-      throw Error(fmt::format("Brier score: expected probabilities in [0, 1], found {}", scores[i]));
+      throw Error(
+          fmt::format("Brier score: expected probabilities in [0, 1], found {}", scores[i]));
     }
     sum += (scores[i] - labels[i]) * (scores[i] - labels[i]);
   }
@@ -110,7 +112,8 @@ Proportion Confusion::negative_predictive_value() const {
   return wilson_proportion(true_negative, true_negative + false_negative);
 }
 
-Confusion confusion_at(std::span<const int> labels, std::span<const double> scores, double threshold) {
+Confusion confusion_at(std::span<const int> labels, std::span<const double> scores,
+                       double threshold) {
   check_scores(labels, scores);
   Confusion counts;
   for (size_t i = 0; i < labels.size(); ++i) {

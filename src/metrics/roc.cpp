@@ -19,7 +19,8 @@ Components structural_components(std::span<const int> labels, std::span<const do
   std::vector<double> positive, negative;
   for (size_t i = 0; i < labels.size(); ++i) (labels[i] ? positive : negative).push_back(scores[i]);
   const std::vector<double> all = midranks(scores);
-  const std::vector<double> among_positive = midranks(positive), among_negative = midranks(negative);
+  const std::vector<double> among_positive = midranks(positive),
+                            among_negative = midranks(negative);
   const double m = double(positive.size()), n = double(negative.size());
   Components c;
   size_t p = 0, q = 0;
@@ -117,10 +118,11 @@ std::vector<RocPoint> roc_curve(std::span<const int> labels, std::span<const dou
 double youden_threshold(std::span<const int> labels, std::span<const double> scores) {
   const std::vector<RocPoint> curve = roc_curve(labels, scores);
   // The first of several maxima has the largest threshold. The point at infinity is no score.
-  const auto best = std::max_element(curve.begin() + 1, curve.end(), [](const auto& a, const auto& b) {
-    return a.true_positive_rate - a.false_positive_rate <
-           b.true_positive_rate - b.false_positive_rate - 1e-12;
-  });
+  const auto best =
+      std::max_element(curve.begin() + 1, curve.end(), [](const auto& a, const auto& b) {
+        return a.true_positive_rate - a.false_positive_rate <
+               b.true_positive_rate - b.false_positive_rate - 1e-12;
+      });
   return best->threshold;
 }
 

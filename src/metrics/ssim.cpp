@@ -30,7 +30,8 @@ struct Problem {
 };
 
 // out[i] = sum_k window[k] * rows[k][i]. The window is symmetric: outer taps are added first.
-void weighted_rows(const std::vector<float>& window, const float* const* rows, int64_t n, float* out) {
+void weighted_rows(const std::vector<float>& window, const float* const* rows, int64_t n,
+                   float* out) {
   const int64_t taps = int64_t(window.size()), middle = taps / 2;
   const float* centre = rows[middle];
   for (int64_t i = 0; i < n; ++i) out[i] = window[middle] * centre[i];
@@ -166,8 +167,8 @@ std::vector<float> ssim_window(int64_t length) {
 }
 
 SsimMeans ssim_means(const at::Tensor& truth, const at::Tensor& image, double data_range) {
-  Problem p{truth.const_data_ptr<float>(), image.const_data_ptr<float>(),
-            truth.size(0), truth.size(1), truth.size(2)};
+  Problem p{truth.const_data_ptr<float>(), image.const_data_ptr<float>(), truth.size(0),
+            truth.size(1), truth.size(2)};
   p.window_d = ssim_window(p.depth);
   p.window_h = ssim_window(p.height);
   p.window_w = ssim_window(p.width);

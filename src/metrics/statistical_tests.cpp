@@ -145,7 +145,7 @@ KolmogorovSmirnovResult kolmogorov_smirnov(std::span<const double> a, std::span<
   KolmogorovSmirnovResult result;
   result.statistic = double(largest) / (double(m) * double(n));
   result.exact = double(m) * double(n) <= 1e8;
-  result.p = largest == 0 ? 1
+  result.p = largest == 0   ? 1
              : result.exact ? exact_ks_p(m, n, largest)
                             : limiting_ks_p(double(m), double(n), result.statistic);
   return result;
@@ -157,7 +157,8 @@ std::vector<double> holm_adjusted(std::span<const double> p_values) {
   for (size_t i = 0; i < adjusted.size(); ++i) {
     if (!std::isnan(adjusted[i])) order.push_back(int64_t(i));
   }
-  std::stable_sort(order.begin(), order.end(), [&](auto i, auto j) { return p_values[i] < p_values[j]; });
+  std::stable_sort(order.begin(), order.end(),
+                   [&](auto i, auto j) { return p_values[i] < p_values[j]; });
   double running = 0;
   for (size_t k = 0; k < order.size(); ++k) {
     running = std::max(running, double(order.size() - k) * p_values[order[k]]);

@@ -49,7 +49,8 @@ class Evaluate : public ::testing::Test {
 TEST_F(Evaluate, OfARunWritesEveryTableAndTheReport) {
   const auto result = evaluate("--runtime.seed 5");
   ASSERT_EQ(result.exit_code, 0) << result.err;
-  for (const char* file : {"metrics.json", "per_case.csv", "image_quality.csv", "table.csv", "problems.csv", "report.html"}) {
+  for (const char* file : {"metrics.json", "per_case.csv", "image_quality.csv", "table.csv",
+                           "problems.csv", "report.html"}) {
     EXPECT_TRUE(fs::exists(run / "evaluation" / file)) << file;
   }
   EXPECT_NE(result.out.find("PSNR"), std::string::npos);
@@ -96,10 +97,15 @@ TEST_F(Evaluate, OfPlainFoldersPairsVolumesByFileName) {
   const fs::path real = run / "real", made = run / "made";
   fs::create_directories(real);
   fs::create_directories(made);
-  for (int i : {14, 15, 16}) fs::copy_file(run / "dataset" / "ct" / fmt::format("case0{}.nii", i), real / fmt::format("case0{}.nii", i));
-  for (int i : {14, 15, 17}) fs::copy_file(run / "samples" / fmt::format("case0{}.nii.gz", i), made / fmt::format("case0{}.nii.gz", i));
-  const auto result = test::run_binary(fmt::format("evaluate --generated {} --real {} --scores arm={} --out {}", made.string(), real.string(),
-                                                   (run / "classifier/cxr/scores.csv").string(), (run / "evaluation").string()));
+  for (int i : {14, 15, 16})
+    fs::copy_file(run / "dataset" / "ct" / fmt::format("case0{}.nii", i),
+                  real / fmt::format("case0{}.nii", i));
+  for (int i : {14, 15, 17})
+    fs::copy_file(run / "samples" / fmt::format("case0{}.nii.gz", i),
+                  made / fmt::format("case0{}.nii.gz", i));
+  const auto result = test::run_binary(fmt::format(
+      "evaluate --generated {} --real {} --scores arm={} --out {}", made.string(), real.string(),
+      (run / "classifier/cxr/scores.csv").string(), (run / "evaluation").string()));
   ASSERT_EQ(result.exit_code, 0) << result.err;
   const json m = metrics();
   EXPECT_EQ(m["images"]["cases"], 2);
@@ -124,14 +130,19 @@ TEST_F(Evaluate, CountsMissingDuplicateAndUnreadableSamplesAndGoesOn) {
   EXPECT_EQ(m["images"]["cases"], 6);
   std::set<std::string> kinds;
   for (const auto& p : m["problems"]) kinds.insert(p["kind"]);
-  for (const char* kind : {"unpaired sample", "further sample", "missing sample", "not evaluated"}) EXPECT_TRUE(kinds.count(kind)) << kind;
+  for (const char* kind : {"unpaired sample", "further sample", "missing sample", "not evaluated"})
+    EXPECT_TRUE(kinds.count(kind)) << kind;
   EXPECT_NE(report().find("case015"), std::string::npos);
 }
 
 TEST_F(Evaluate, LeavesOutNanScoresAndSaysWhenThereIsOneClassOrOneScore) {
-  edit("classifier/cxr/scores.csv", [](size_t row, std::vector<std::string>& fields) { if (row == 10) fields[3] = "nan"; });
-  edit("classifier/ctpa/scores.csv", [](size_t, std::vector<std::string>& fields) { fields[2] = "1"; });
-  edit("classifier/generated/scores.csv", [](size_t, std::vector<std::string>& fields) { fields[3] = "0.5"; });
+  edit("classifier/cxr/scores.csv", [](size_t row, std::vector<std::string>& fields) {
+    if (row == 10) fields[3] = "nan";
+  });
+  edit("classifier/ctpa/scores.csv",
+       [](size_t, std::vector<std::string>& fields) { fields[2] = "1"; });
+  edit("classifier/generated/scores.csv",
+       [](size_t, std::vector<std::string>& fields) { fields[3] = "0.5"; });
   ASSERT_EQ(evaluate().exit_code, 0);
   const json arms = metrics()["classification"]["arms"];
   EXPECT_EQ(arms["cxr"]["n"], 8);
@@ -143,22 +154,27 @@ TEST_F(Evaluate, LeavesOutNanScoresAndSaysWhenThereIsOneClassOrOneScore) {
 }
 
 TEST_F(Evaluate, TakesTheThresholdFromValidationRowsWhenTheTableHasNone) {
-  edit("classifier/cxr/scores.csv", [](size_t, std::vector<std::string>& fields) { fields[5] = ""; });
+  edit("classifier/cxr/scores.csv",
+       [](size_t, std::vector<std::string>& fields) { fields[5] = ""; });
   ASSERT_EQ(evaluate().exit_code, 0);
-  EXPECT_EQ(metrics()["classification"]["arms"]["cxr"]["threshold_source"], "Youden on 8 validation rows");
+  EXPECT_EQ(metrics()["classification"]["arms"]["cxr"]["threshold_source"],
+            "Youden on 8 validation rows");
 }
 
 TEST_F(Evaluate, ReportNeedsNoNetworkAndStatesItsProtocol) {
   ASSERT_EQ(evaluate().exit_code, 0);
   const std::string html = report();
-  for (const char* loads : {"src=\"http", "href=\"http", "@import", "url(http"}) EXPECT_EQ(html.find(loads), std::string::npos) << loads;
-  for (const char* words : {"data range 700 HU", "Research use only", "not for diagnosis", "Wilcoxon", "Wilson", "DeLong", "0.827 [0.75-0.92]", "SHA-256"}) {
+  for (const char* loads : {"src=\"http", "href=\"http", "@import", "url(http"})
+    EXPECT_EQ(html.find(loads), std::string::npos) << loads;
+  for (const char* words : {"data range 700 HU", "Research use only", "not for diagnosis",
+                            "Wilcoxon", "Wilson", "DeLong", "0.827 [0.75-0.92]", "SHA-256"}) {
     EXPECT_NE(html.find(words), std::string::npos) << words;
   }
 }
 
 TEST_F(Evaluate, WithNothingToEvaluateExitsWith2AndWithWrongUseWith1) {
-  EXPECT_EQ(test::run_binary(fmt::format("evaluate --run {}", (run / "nowhere").string())).exit_code, 2);
+  EXPECT_EQ(
+      test::run_binary(fmt::format("evaluate --run {}", (run / "nowhere").string())).exit_code, 2);
   fs::remove_all(run / "samples");
   fs::remove_all(run / "classifier");
   EXPECT_EQ(evaluate().exit_code, 2);

@@ -21,7 +21,8 @@ std::vector<std::string> own_patients(size_t n) {
 }
 
 // Two normal classes; `shift` 0 is chance.
-void draw_scores(uint64_t seed, int n, double shift, std::vector<int>& labels, std::vector<double>& scores) {
+void draw_scores(uint64_t seed, int n, double shift, std::vector<int>& labels,
+                 std::vector<double>& scores) {
   std::mt19937_64 engine(seed);
   std::normal_distribution<double> normal;
   labels.clear();
@@ -58,7 +59,8 @@ TEST(Auc, IsTheShareOfPairsInTheRightOrder) {
 }
 
 TEST(DeLong, HasNoIntervalWhenTheClassesAreApartOrTheScoresConstant) {
-  EXPECT_FALSE(delong_auc(std::vector{0, 0, 1, 1}, std::vector{.1, .2, .8, .9}).interval.has_value());
+  EXPECT_FALSE(
+      delong_auc(std::vector{0, 0, 1, 1}, std::vector{.1, .2, .8, .9}).interval.has_value());
   const AucEstimate constant = delong_auc(std::vector{0, 0, 1, 1}, std::vector{.5, .5, .5, .5});
   EXPECT_EQ(constant.auc, 0.5);
   EXPECT_EQ(constant.standard_error, 0);

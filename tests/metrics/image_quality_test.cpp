@@ -95,7 +95,8 @@ TEST(ImageQuality, IsTheSameWithAnyNumberOfThreads) {
 TEST(ImageQuality, OfStridedAndIntegerTensorsIsThatOfTheirValues) {
   const auto a = wave(12, 13, 14, 0).round(), b = wave(12, 13, 14, 1).round();
   const ImageQuality plain = image_quality(a, b, 700);
-  const ImageQuality other = image_quality(a.to(torch::kShort), b.transpose(0, 2).contiguous().transpose(0, 2), 700);
+  const ImageQuality other =
+      image_quality(a.to(torch::kShort), b.transpose(0, 2).contiguous().transpose(0, 2), 700);
   EXPECT_EQ(plain.mse, other.mse);
   EXPECT_EQ(plain.ssim_3d, other.ssim_3d);
 }

@@ -25,7 +25,7 @@ struct Problem {
 /// A generated volume and the true one of the same case.
 struct SamplePair {
   std::string case_id, patient_id;
-  std::filesystem::path generated, real, cxr;  ///< cxr may be empty
+  std::filesystem::path generated, real, cxr;        ///< cxr may be empty
   std::string sampler, steps, seed, guidance_scale;  ///< as in samples.csv; may be empty
 };
 
@@ -50,7 +50,8 @@ struct EvaluationInputs {
 
 /// Which volume is compared with the true one.
 enum Source : int { kGenerated, kWrongCxr, kMeanVolume, kSources };
-inline constexpr std::array<const char*, kSources> kSourceKeys{"generated", "wrong_cxr", "mean_volume"};
+inline constexpr std::array<const char*, kSources> kSourceKeys{"generated", "wrong_cxr",
+                                                               "mean_volume"};
 
 struct CaseResult {
   SamplePair pair;
@@ -63,7 +64,7 @@ struct MetricName {
   const char* key;
   const char* label;
   const char* unit;
-  double ImageQuality::* member;
+  double ImageQuality::*member;
   bool higher_is_better;
 };
 extern const std::array<MetricName, 5> kMetrics;
@@ -133,7 +134,7 @@ struct Evaluation {
   ImageEvaluation images;
   ScoreEvaluation scores;
   std::vector<std::pair<std::string, std::string>> provenance;  ///< name, value
-  std::vector<Problem> problems;  ///< of inputs, images and scores
+  std::vector<Problem> problems;                                ///< of inputs, images and scores
 };
 
 }  // namespace x2ctpa

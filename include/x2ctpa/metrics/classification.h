@@ -25,7 +25,7 @@ double roc_auc(std::span<const int> labels, std::span<const double> scores);
 
 struct AucEstimate {
   double auc = 0;
-  double standard_error = 0;         ///< DeLong
+  double standard_error = 0;  ///< DeLong
   /// 95% interval, symmetric on the logit scale (Qin and Hotilovac 2008), so within (0, 1).
   /// Absent when DeLong's variance is 0 or not defined: classes apart, constant scores, or a
   /// class of one case.
@@ -38,15 +38,15 @@ struct AucComparison {
   double standard_error = 0;  ///< of auc_a - auc_b, for the same cases
   Interval interval;          ///< 95% of auc_a - auc_b, plain normal
   double z = 0;
-  double p = 1;               ///< two-sided; NaN when the variance is 0 and the areas differ
+  double p = 1;  ///< two-sided; NaN when the variance is 0 and the areas differ
 };
 /// DeLong's test of two scores of the same cases.
 AucComparison delong_paired(std::span<const int> labels, std::span<const double> scores_a,
                             std::span<const double> scores_b);
 
 struct BootstrapAuc {
-  Interval interval;         ///< 2.5% and 97.5% percentiles, linear between order statistics
-  int64_t resamples = 0;     ///< that held both classes
+  Interval interval;      ///< 2.5% and 97.5% percentiles, linear between order statistics
+  int64_t resamples = 0;  ///< that held both classes
   int64_t patients = 0;
 };
 /// Percentile bootstrap of the AUC. Whole patients are drawn with replacement, separately among
@@ -90,6 +90,7 @@ struct Confusion {
   Proportion negative_predictive_value() const;
 };
 /// One class alone is allowed here.
-Confusion confusion_at(std::span<const int> labels, std::span<const double> scores, double threshold);
+Confusion confusion_at(std::span<const int> labels, std::span<const double> scores,
+                       double threshold);
 
 }  // namespace x2ctpa

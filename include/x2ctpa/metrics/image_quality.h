@@ -15,8 +15,8 @@ namespace x2ctpa {
 struct ImageQuality {
   double mae = 0;
   double mse = 0;
-  double psnr_db = 0;   ///< +infinity for equal volumes
-  double ssim_2d = 0;   ///< mean over slices of the 2D index
+  double psnr_db = 0;  ///< +infinity for equal volumes
+  double ssim_2d = 0;  ///< mean over slices of the 2D index
   double ssim_3d = 0;
 };
 

@@ -10,13 +10,13 @@
 namespace x2ctpa {
 
 struct WilcoxonResult {
-  int64_t pairs = 0;           ///< all pairs
-  int64_t zeros = 0;           ///< equal pairs, left out of the ranks (Wilcoxon's rule)
-  double statistic = 0;        ///< the smaller of the two rank sums
-  double p = 1;                ///< 1 when every pair is equal
+  int64_t pairs = 0;             ///< all pairs
+  int64_t zeros = 0;             ///< equal pairs, left out of the ranks (Wilcoxon's rule)
+  double statistic = 0;          ///< the smaller of the two rank sums
+  double p = 1;                  ///< 1 when every pair is equal
   double median_difference = 0;  ///< median of first - second over all pairs
   bool exact = false;
-  std::string method;          ///< one statement: "exact" or "normal approximation, ..."
+  std::string method;  ///< one statement: "exact" or "normal approximation, ..."
 };
 
 /// Paired test that first - second is symmetric about 0 (Wilcoxon 1945). Exact distribution for at
