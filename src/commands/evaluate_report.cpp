@@ -155,7 +155,7 @@ std::string auc_cell(const ArmResult& arm) {
                                           arm.auc->interval->low, arm.auc->interval->high)
                             : std::string();
   if (arm.bootstrap)
-    text += fmt::format("<br><small>bootstrap [{:.2f}, {:.2f}]</small>",
+    text += fmt::format("<small>bootstrap [{:.2f}, {:.2f}]</small>",
                         arm.bootstrap->interval.low, arm.bootstrap->interval.high);
   return text;
 }
@@ -196,7 +196,7 @@ std::string score_section(const Evaluation& evaluation) {
   for (const ArmResult& arm : evaluation.scores.arms) {
     const Confusion& c = arm.confusion;
     rows.push_back({html_escaped(arm.title),
-                    fmt::format("{}<small> / {}</small>", arm.labels.size(), arm.positives),
+                    fmt::format("{} / {}", arm.labels.size(), arm.positives),
                     auc_cell(arm), proportion_cell(c.accuracy()), proportion_cell(c.specificity()),
                     proportion_cell(c.sensitivity()),
                     proportion_cell(c.positive_predictive_value()),

@@ -260,7 +260,7 @@ std::string score_text(const Evaluation& evaluation) {
         cell(c.positive_predictive_value()) + cell(c.negative_predictive_value()) + "\n";
   }
   for (const PublishedArm& p : kPublishedArms) {
-    text += fmt::format("{:<28}{:<22}{:>7.4}{:>7.4}{:>7.4}{:>7.4}{:>7.4}\n",
+    text += fmt::format("{:<28}{:<22}{:>7}{:>7}{:>7}{:>7}{:>7}\n",
                         fmt::format("paper: {}", p.title), std::string(p.auc).substr(0, 17),
                         p.accuracy, p.specificity, p.sensitivity, p.ppv, p.npv);
   }

@@ -31,7 +31,7 @@
       options: {
         scales: { x: axis("case, by rank", { ticks: { precision: 0 }, min: 0.5, max: psnr.case.length + 0.5, afterBuildTicks: wholeTicks }), y: axis("PSNR (dB)") },
         plugins: {
-          legend: { labels: { usePointStyle: true } },
+          legend: { labels: { usePointStyle: true, boxHeight: 6 } },
           tooltip: { callbacks: { label: (item) => `${psnr.case[item.parsed.x - 1]}, ${item.dataset.label}: ${item.parsed.y.toFixed(2)} dB` } },
         },
       },
