@@ -98,7 +98,7 @@ inline void write_synthetic_run(const std::filesystem::path& run,
     cases.push_back(c);
     if (c.split != "test") continue;
     Volume made = truth;
-    made.hu = (truth.hu + 25 * (1 + 0.4 * double(i % 5)) * case_noise(3, id, 0, truth.hu.sizes()))
+    made.hu = (truth.hu + 20 * (1 + 0.1 * double(i % 5)) * case_noise(3, id, 0, truth.hu.sizes()))
                   .to(torch::kFloat);
     write_nifti(made, run / "samples" / (id + ".nii.gz"), "SYNTHETIC");
     samples.add({id, id, patient, "test", id + ".nii.gz", "3", "20", "ddim", "1", "0.5"});
