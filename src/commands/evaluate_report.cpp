@@ -155,9 +155,17 @@ std::string auc_cell(const ArmResult& arm) {
                                           arm.auc->interval->low, arm.auc->interval->high)
                             : std::string();
   if (arm.bootstrap)
-    text += fmt::format("<small>bootstrap [{:.2f}, {:.2f}]</small>",
-                        arm.bootstrap->interval.low, arm.bootstrap->interval.high);
+    text += fmt::format("<small>bootstrap [{:.2f}, {:.2f}]</small>", arm.bootstrap->interval.low,
+                        arm.bootstrap->interval.high);
   return text;
+}
+
+// A second published figure goes below the first.
+std::string published_auc(const PublishedArm& arm) {
+  const std::string text = arm.auc;
+  const size_t end = text.find("; ");
+  if (end == std::string::npos) return text;
+  return fmt::format("{}<small>{}</small>", text.substr(0, end), text.substr(end + 2));
 }
 
 std::string comparison_table(const Evaluation& evaluation) {
@@ -195,20 +203,19 @@ std::string score_section(const Evaluation& evaluation) {
   std::string notes;
   for (const ArmResult& arm : evaluation.scores.arms) {
     const Confusion& c = arm.confusion;
-    rows.push_back({html_escaped(arm.title),
-                    fmt::format("{} / {}", arm.labels.size(), arm.positives),
-                    auc_cell(arm), proportion_cell(c.accuracy()), proportion_cell(c.specificity()),
-                    proportion_cell(c.sensitivity()),
-                    proportion_cell(c.positive_predictive_value()),
-                    proportion_cell(c.negative_predictive_value())});
+    rows.push_back(
+        {html_escaped(arm.title), fmt::format("{} / {}", arm.labels.size(), arm.positives),
+         auc_cell(arm), proportion_cell(c.accuracy()), proportion_cell(c.specificity()),
+         proportion_cell(c.sensitivity()), proportion_cell(c.positive_predictive_value()),
+         proportion_cell(c.negative_predictive_value())});
     notes += fmt::format("<li>{}: threshold {:.4g}, {}.", html_escaped(arm.title), arm.threshold,
                          html_escaped(arm.threshold_source));
     for (const auto& note : arm.notes) notes += " " + html_escaped(note) + ".";
     notes += "</li>";
   }
   for (const PublishedArm& p : kPublishedArms) {
-    rows.push_back({fmt::format("<i>{}, paper</i>", p.title), "", p.auc, p.accuracy, p.specificity,
-                    p.sensitivity, p.ppv, p.npv});
+    rows.push_back({fmt::format("<i>{}, paper</i>", p.title), "", published_auc(p), p.accuracy,
+                    p.specificity, p.sensitivity, p.ppv, p.npv});
   }
   std::string html = "<section><h2>Pulmonary embolism</h2>\n";
   html += html_table({"Arm", "N / PE", "AUC [95%]", "Accuracy %", "Specificity %", "Sensitivity %",
