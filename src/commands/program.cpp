@@ -20,6 +20,10 @@ struct CommonFlags {
 
 std::vector<std::unique_ptr<Command>> all_commands() {
   std::vector<std::unique_ptr<Command>> commands;
+  commands.push_back(make_phantom_command());
+  commands.push_back(make_preprocess_command());
+  commands.push_back(make_evaluate_command());
+  commands.push_back(make_info_command());
   return commands;
 }
 

@@ -1,0 +1,15 @@
+# x2ctpa_embed(<target> <symbol> <text file>)
+# Compiles a text file into <target> as `extern const char* const x2ctpa::<symbol>`.
+function(x2ctpa_embed target symbol file)
+  file(READ "${file}" content)
+  set(source "${CMAKE_CURRENT_BINARY_DIR}/embedded_${symbol}.cpp")
+  file(CONFIGURE OUTPUT "${source}" @ONLY CONTENT [[
+namespace x2ctpa {
+extern const char* const @symbol@;
+const char* const @symbol@ = R"x2ctpa(@content@)x2ctpa";
+}  // namespace x2ctpa
+]])
+  target_sources(${target} PRIVATE "${source}")
+  set_source_files_properties("${source}" PROPERTIES SKIP_PRECOMPILE_HEADERS ON)
+  set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS "${file}")
+endfunction()

@@ -1,0 +1,22 @@
+// Options of `x2ctpa evaluate`, the section `evaluate` of an experiment.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "x2ctpa/core/options.h"
+
+namespace x2ctpa {
+
+struct EvaluateOptions {
+  std::vector<double> window_hu;
+  std::string split = "test";
+  int64_t bootstrap = 2000;
+  double threshold = 0.5;
+  int64_t report_cases = 3;
+
+  void describe(OptionList& options);
+};
+
+}  // namespace x2ctpa

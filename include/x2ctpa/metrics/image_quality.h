@@ -1,0 +1,44 @@
+// Voxel-wise and structural differences between two volumes: MAE, MSE, PSNR and SSIM (Wang et al.
+// 2004, doi:10.1109/TIP.2003.819861), in the conventions of scikit-image.
+//
+// Axes: (D, H, W), any number of slices; slices are taken along D.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <vector>
+
+namespace x2ctpa {
+
+/// Every number of one pair. `mae` and `mse` are in the unit of the volumes (HU, HU squared).
+struct ImageQuality {
+  double mae = 0;
+  double mse = 0;
+  double psnr_db = 0;  ///< +infinity for equal volumes
+  double ssim_2d = 0;  ///< mean over slices of the 2D index
+  double ssim_3d = 0;
+};
+
+/// All numbers of `image` against `truth` in two passes, threaded. Both are (D, H, W) of one shape
+/// on the CPU; other types than float32 are converted. `data_range` is the width of the possible
+/// values (the intensity window), never taken from the data.
+///
+/// SSIM: Gaussian weights, sigma 1.5, cut at 3.5 sigma (11 taps), K1 0.01, K2 0.03, population
+/// (not sample) covariance, averaged over the voxels whose whole window lies inside: skimage's
+/// structural_similarity(gaussian_weights=True, sigma=1.5, use_sample_covariance=False).
+/// Along an axis shorter than 11 the window shrinks to the largest odd length that fits.
+///
+/// The result does not depend on the number of threads. NaN voxels give NaN.
+/// Throws Error for unequal shapes, empty volumes or a data range that is not positive.
+ImageQuality image_quality(const at::Tensor& truth, const at::Tensor& image, double data_range);
+
+/// The parts of image_quality alone, for tensors of any (equal) shape.
+double mean_absolute_error(const at::Tensor& truth, const at::Tensor& image);
+double mean_squared_error(const at::Tensor& truth, const at::Tensor& image);
+double psnr_db(double mean_squared_error, double data_range);
+
+/// The weights along an axis of `length` voxels: normalised, odd in number, at most 11.
+std::vector<float> ssim_window(int64_t length);
+
+}  // namespace x2ctpa

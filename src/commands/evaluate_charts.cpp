@@ -1,0 +1,101 @@
+// Data of the report's charts.
+#include <cmath>
+#include <fstream>
+#include <nlohmann/json.hpp>
+
+#include "evaluate_html.h"
+#include "evaluate_steps.h"
+
+namespace x2ctpa {
+namespace {
+
+using nlohmann::json;
+
+json finite(double value) {
+  return std::isfinite(value) ? json(std::round(value * 1e6) / 1e6) : json(nullptr);
+}
+
+// Cases from best to worst; null where a baseline is missing.
+json psnr_by_case(const ImageEvaluation& images) {
+  std::vector<const CaseResult*> order;
+  for (const CaseResult& c : images.cases) order.push_back(&c);
+  std::stable_sort(order.begin(), order.end(), [](const CaseResult* a, const CaseResult* b) {
+    return a->quality[kGenerated]->psnr_db > b->quality[kGenerated]->psnr_db;
+  });
+  json result = {{"case", json::array()}};
+  for (const CaseResult* c : order) {
+    result["case"].push_back(c->pair.case_id);
+    for (int s = 0; s < kSources; ++s) {
+      result[kSourceKeys[s]].push_back(c->quality[s] ? finite(c->quality[s]->psnr_db)
+                                                     : json(nullptr));
+    }
+  }
+  return result;
+}
+
+json roc(const ArmResult& arm) {
+  json points = json::array();
+  for (const RocPoint& p : roc_curve(arm.labels, arm.scores))
+    points.push_back({finite(p.false_positive_rate), finite(p.true_positive_rate)});
+  return {{"name", arm.title}, {"auc", finite(arm.auc->auc)}, {"points", points}};
+}
+
+json score_histogram(const ArmResult& arm) {
+  constexpr int bins = 10;
+  const auto [low, high] = std::minmax_element(arm.scores.begin(), arm.scores.end());
+  const bool unit = *low >= 0 && *high <= 1;
+  const double first = unit ? 0 : *low, width = unit ? 0.1 : std::max((*high - *low) / bins, 1e-12);
+  std::vector<int64_t> positive(bins, 0), negative(bins, 0);
+  for (size_t i = 0; i < arm.scores.size(); ++i) {
+    const int bin = std::clamp(int((arm.scores[i] - first) / width), 0, bins - 1);
+    ++(arm.labels[i] ? positive : negative)[bin];
+  }
+  json labels = json::array();
+  for (int bin = 0; bin < bins; ++bin)
+    labels.push_back(fmt::format("{:.3g}", first + (bin + 0.5) * width));
+  return {{"name", arm.title},
+          {"labels", labels},
+          {"positive", positive},
+          {"negative", negative},
+          {"threshold", finite(arm.threshold)}};
+}
+
+// Loss curves of a stage, thinned to at most 400 lines; a broken line is passed over.
+json training_curve(const std::filesystem::path& file) {
+  std::ifstream stream(file);
+  std::vector<json> lines;
+  for (std::string line; std::getline(stream, line);) {
+    const json entry = json::parse(line, nullptr, false);
+    if (entry.is_object() && entry.contains("step")) lines.push_back(entry);
+  }
+  const size_t every = lines.size() / 400 + 1;
+  json curve = {{"loss", json::array()}, {"val_loss", json::array()}};
+  for (size_t i = 0; i < lines.size(); ++i) {
+    for (const char* key : {"loss", "val_loss"}) {
+      const auto value = lines[i].find(key);
+      if (value == lines[i].end() || !value->is_number()) continue;
+      if (std::string(key) == "loss" && i % every != 0) continue;
+      curve[key].push_back({lines[i]["step"], finite(value->get<double>())});
+    }
+  }
+  return curve;
+}
+
+}  // namespace
+
+json chart_data(const Evaluation& evaluation) {
+  json data = {{"roc", json::array()}, {"scores", json::array()}, {"training", json::object()}};
+  if (!evaluation.images.cases.empty()) data["psnr"] = psnr_by_case(evaluation.images);
+  for (const ArmResult& arm : evaluation.scores.arms) {
+    if (arm.auc) data["roc"].push_back(roc(arm));
+    data["scores"].push_back(score_histogram(arm));
+  }
+  for (const char* stage : {"vae", "diffusion"}) {
+    const auto file = evaluation.inputs.run / stage / "metrics.jsonl";
+    if (!evaluation.inputs.run.empty() && std::filesystem::exists(file))
+      data["training"][stage] = training_curve(file);
+  }
+  return data;
+}
+
+}  // namespace x2ctpa

@@ -1,0 +1,28 @@
+// Parts of the evaluation report.
+#pragma once
+
+#include <nlohmann/json_fwd.hpp>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "x2ctpa/commands/evaluation.h"
+
+namespace x2ctpa {
+
+/// Text with &, <, >, " escaped.
+std::string html_escaped(std::string_view text);
+std::string base64(std::string_view bytes);
+
+/// A table; cells are HTML. `right_from` is the first column that is set flush right.
+std::string html_table(const std::vector<std::string>& header,
+                       const std::vector<std::vector<std::string>>& rows, size_t right_from = 1);
+
+/// Tri-planar pictures and MIP of some cases from best to worst PSNR: CXR, true, generated,
+/// difference.
+std::string html_pictures(const Evaluation& evaluation);
+
+/// What report.js draws: PSNR by case, differences, ROC curves, scores, training curves.
+nlohmann::json chart_data(const Evaluation& evaluation);
+
+}  // namespace x2ctpa

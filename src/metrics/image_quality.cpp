@@ -1,0 +1,104 @@
+#include "x2ctpa/metrics/image_quality.h"
+
+#include <ATen/Parallel.h>
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "ssim.h"
+#include "x2ctpa/core/error.h"
+
+namespace x2ctpa {
+namespace {
+
+struct DifferenceSums {
+  double absolute = 0, squared = 0;
+};
+
+at::Tensor plain(const at::Tensor& tensor) {
+  return tensor.detach().to(at::kCPU, at::kFloat).contiguous();
+}
+
+void check_pair(const at::Tensor& truth, const at::Tensor& image) {
+  if (truth.sizes() != image.sizes()) {
+    throw Error(fmt::format("comparing two volumes: expected equal shapes, found [{}] and [{}]",
+                            fmt::join(truth.sizes(), ", "), fmt::join(image.sizes(), ", ")));
+  }
+  if (truth.numel() == 0) throw Error("comparing two volumes: they have no voxels");
+}
+
+// Partial sums over blocks of a fixed length, added in order, so that neither rounding nor the
+// number of threads moves the result.
+DifferenceSums difference_sums(const at::Tensor& truth, const at::Tensor& image) {
+  constexpr int64_t block = 1 << 14;
+  const int64_t n = truth.numel(), blocks = (n + block - 1) / block;
+  const float* a = truth.const_data_ptr<float>();
+  const float* b = image.const_data_ptr<float>();
+  std::vector<DifferenceSums> parts(blocks);
+  at::parallel_for(0, blocks, 8, [&](int64_t first, int64_t last) {
+    for (int64_t k = first; k < last; ++k) {
+      DifferenceSums sums;
+      for (int64_t i = k * block, end = std::min(n, i + block); i < end; ++i) {
+        const double difference = double(a[i]) - double(b[i]);
+        sums.absolute += std::abs(difference);
+        sums.squared += difference * difference;
+      }
+      parts[k] = sums;
+    }
+  });
+  DifferenceSums total;
+  for (const auto& part : parts) {
+    total.absolute += part.absolute;
+    total.squared += part.squared;
+  }
+  return total;
+}
+
+DifferenceSums mean_differences(const at::Tensor& truth, const at::Tensor& image) {
+  check_pair(truth, image);
+  DifferenceSums sums = difference_sums(plain(truth), plain(image));
+  sums.absolute /= double(truth.numel());
+  sums.squared /= double(truth.numel());
+  return sums;
+}
+
+}  // namespace
+
+double mean_absolute_error(const at::Tensor& truth, const at::Tensor& image) {
+  return mean_differences(truth, image).absolute;
+}
+
+double mean_squared_error(const at::Tensor& truth, const at::Tensor& image) {
+  return mean_differences(truth, image).squared;
+}
+
+double psnr_db(double mean_squared_error, double data_range) {
+  if (mean_squared_error == 0) return std::numeric_limits<double>::infinity();
+  return 10 * std::log10(data_range * data_range / mean_squared_error);
+}
+
+ImageQuality image_quality(const at::Tensor& truth, const at::Tensor& image, double data_range) {
+  check_pair(truth, image);
+  if (truth.dim() != 3) {
+    throw Error(fmt::format("image quality: expected volumes (D, H, W), found shape [{}]",
+                            fmt::join(truth.sizes(), ", ")));
+  }
+  if (!(data_range > 0)) {
+    throw Error(fmt::format("image quality: expected a data range above 0, found {}", data_range));
+  }
+  const at::Tensor a = plain(truth), b = plain(image);
+  const DifferenceSums sums = difference_sums(a, b);
+  ImageQuality quality;
+  quality.mae = sums.absolute / double(a.numel());
+  quality.mse = sums.squared / double(a.numel());
+  quality.psnr_db = psnr_db(quality.mse, data_range);
+  const SsimMeans means = ssim_means(a, b, data_range);
+  quality.ssim_2d = means.slices;
+  quality.ssim_3d = means.volume;
+  return quality;
+}
+
+}  // namespace x2ctpa

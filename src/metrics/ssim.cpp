@@ -1,0 +1,199 @@
+#include "ssim.h"
+
+#include <ATen/Parallel.h>
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <vector>
+
+#include "x2ctpa/metrics/image_quality.h"
+
+namespace x2ctpa {
+namespace {
+
+constexpr int kFields = 5;  // a, b, a*a, b*b, a*b
+constexpr int64_t kTileRows = 24;
+
+// What does not change from tile to tile.
+struct Problem {
+  const float* a;
+  const float* b;
+  int64_t depth, height, width;
+  std::vector<float> window_d, window_h, window_w;
+  float centre;  // subtracted before squaring: variances in float32 would cancel otherwise
+  float c1, c2;
+
+  int64_t rows_out() const { return height - int64_t(window_h.size()) + 1; }
+  int64_t columns_out() const { return width - int64_t(window_w.size()) + 1; }
+  int64_t slices_out() const { return depth - int64_t(window_d.size()) + 1; }
+};
+
+// out[i] = sum_k window[k] * rows[k][i]. The window is symmetric: outer taps are added first.
+void weighted_rows(const std::vector<float>& window, const float* const* rows, int64_t n,
+                   float* out) {
+  const int64_t taps = int64_t(window.size()), middle = taps / 2;
+  const float* centre = rows[middle];
+  for (int64_t i = 0; i < n; ++i) out[i] = window[middle] * centre[i];
+  for (int64_t k = 0; k < middle; ++k) {
+    const float weight = window[k];
+    const float* low = rows[k];
+    const float* high = rows[taps - 1 - k];
+    for (int64_t i = 0; i < n; ++i) out[i] += weight * (low[i] + high[i]);
+  }
+}
+
+// Sum over a row of the index from the five weighted means of its voxels.
+double ssim_row_sum(const Problem& p, const std::array<const float*, kFields>& mean, int64_t n) {
+  double sum = 0;
+  for (int64_t i = 0; i < n; ++i) {
+    const float ma = mean[0][i], mb = mean[1][i];
+    const float variance_a = mean[2][i] - ma * ma;
+    const float variance_b = mean[3][i] - mb * mb;
+    const float covariance = mean[4][i] - ma * mb;
+    const float la = ma + p.centre, lb = mb + p.centre;  // luminance uses the true means
+    const float index = (2 * la * lb + p.c1) * (2 * covariance + p.c2) /
+                        ((la * la + lb * lb + p.c1) * (variance_a + variance_b + p.c2));
+    sum += index;
+  }
+  return sum;
+}
+
+// A band of output rows that walks through all slices. A ring holds the last slices filtered
+// along W and H: they give the 2D index at once and the 3D index once the window along D is full.
+class Tile {
+ public:
+  Tile(const Problem& problem, int64_t first_row)
+      : p_(problem),
+        first_row_(first_row),
+        rows_(std::min(kTileRows, problem.rows_out() - first_row)),
+        columns_(problem.columns_out()),
+        plane_(rows_ * columns_),
+        ring_(problem.window_d.size() * kFields * plane_),
+        products_(kFields * problem.width),
+        along_w_(kFields * (rows_ + problem.window_h.size() - 1) * columns_),
+        along_d_(kFields * columns_) {}
+
+  void run() {
+    const int64_t taps = int64_t(p_.window_d.size());
+    for (int64_t z = 0; z < p_.depth; ++z) {
+      filter_slice(z, z % taps);
+      if (z + 1 >= taps) add_volume_rows(z + 1 - taps);
+    }
+  }
+
+  double slice_sum = 0, volume_sum = 0;
+
+ private:
+  float* ring_plane(int64_t slot, int field) { return &ring_[(slot * kFields + field) * plane_]; }
+
+  void make_products(int64_t z, int64_t y) {
+    const float* a = p_.a + (z * p_.height + y) * p_.width;
+    const float* b = p_.b + (z * p_.height + y) * p_.width;
+    float* f = products_.data();
+    const int64_t n = p_.width;
+    for (int64_t i = 0; i < n; ++i) {
+      const float va = a[i] - p_.centre, vb = b[i] - p_.centre;
+      f[i] = va;
+      f[n + i] = vb;
+      f[2 * n + i] = va * va;
+      f[3 * n + i] = vb * vb;
+      f[4 * n + i] = va * vb;
+    }
+  }
+
+  void filter_slice(int64_t z, int64_t slot) {
+    const int64_t taps_h = int64_t(p_.window_h.size()), rows_in = rows_ + taps_h - 1;
+    std::array<const float*, 11> source{};
+    for (int64_t y = 0; y < rows_in; ++y) {
+      make_products(z, first_row_ + y);
+      for (int field = 0; field < kFields; ++field) {
+        const float* row = &products_[field * p_.width];
+        for (size_t k = 0; k < p_.window_w.size(); ++k) source[k] = row + k;
+        weighted_rows(p_.window_w, source.data(), columns_,
+                      &along_w_[(field * rows_in + y) * columns_]);
+      }
+    }
+    for (int64_t y = 0; y < rows_; ++y) {
+      std::array<const float*, kFields> mean{};
+      for (int field = 0; field < kFields; ++field) {
+        for (int64_t k = 0; k < taps_h; ++k) {
+          source[k] = &along_w_[(field * rows_in + y + k) * columns_];
+        }
+        float* out = ring_plane(slot, field) + y * columns_;
+        weighted_rows(p_.window_h, source.data(), columns_, out);
+        mean[field] = out;
+      }
+      slice_sum += ssim_row_sum(p_, mean, columns_);
+    }
+  }
+
+  void add_volume_rows(int64_t first_slice) {
+    const int64_t taps = int64_t(p_.window_d.size());
+    std::array<const float*, 11> source{};
+    std::array<const float*, kFields> mean{};
+    for (int64_t y = 0; y < rows_; ++y) {
+      for (int field = 0; field < kFields; ++field) {
+        for (int64_t k = 0; k < taps; ++k) {
+          source[k] = ring_plane((first_slice + k) % taps, field) + y * columns_;
+        }
+        weighted_rows(p_.window_d, source.data(), columns_, &along_d_[field * columns_]);
+        mean[field] = &along_d_[field * columns_];
+      }
+      volume_sum += ssim_row_sum(p_, mean, columns_);
+    }
+  }
+
+  const Problem& p_;
+  int64_t first_row_, rows_, columns_, plane_;
+  std::vector<float> ring_, products_, along_w_, along_d_;
+};
+
+}  // namespace
+
+std::vector<float> ssim_window(int64_t length) {
+  constexpr double sigma = 1.5;
+  constexpr int64_t full_radius = 5;  // int(3.5 * sigma + 0.5)
+  const int64_t radius = std::min(full_radius, (length - 1) / 2);
+  std::vector<double> weights;
+  double sum = 0;
+  for (int64_t k = -radius; k <= radius; ++k) {
+    weights.push_back(std::exp(-0.5 * double(k * k) / (sigma * sigma)));
+    sum += weights.back();
+  }
+  std::vector<float> window;
+  for (double weight : weights) window.push_back(float(weight / sum));
+  return window;
+}
+
+SsimMeans ssim_means(const at::Tensor& truth, const at::Tensor& image, double data_range) {
+  Problem p{truth.const_data_ptr<float>(), image.const_data_ptr<float>(), truth.size(0),
+            truth.size(1), truth.size(2)};
+  p.window_d = ssim_window(p.depth);
+  p.window_h = ssim_window(p.height);
+  p.window_w = ssim_window(p.width);
+  p.centre = truth.mean(at::kDouble).item<float>();
+  p.c1 = float(0.01 * 0.01 * data_range * data_range);
+  p.c2 = float(0.03 * 0.03 * data_range * data_range);
+
+  const int64_t tiles = (p.rows_out() + kTileRows - 1) / kTileRows;
+  std::vector<SsimMeans> sums(tiles);
+  at::parallel_for(0, tiles, 1, [&](int64_t first, int64_t last) {
+    for (int64_t k = first; k < last; ++k) {
+      Tile tile(p, k * kTileRows);
+      tile.run();
+      sums[k] = {tile.slice_sum, tile.volume_sum};
+    }
+  });
+  SsimMeans total;
+  for (const auto& part : sums) {
+    total.slices += part.slices;
+    total.volume += part.volume;
+  }
+  const double plane = double(p.rows_out() * p.columns_out());
+  total.slices /= plane * double(p.depth);
+  total.volume /= plane * double(p.slices_out());
+  return total;
+}
+
+}  // namespace x2ctpa
