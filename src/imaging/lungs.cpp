@@ -12,6 +12,7 @@ namespace x2ctpa {
 namespace {
 
 constexpr double working_mm = 2;          ///< fine enough for airways and vessels, coarse enough to be fast
+constexpr double coarsest_mm = 4;         ///< above this the trachea is lost between two voxels
 constexpr double lung_threshold_hu = -400;
 constexpr double body_threshold_hu = -500;
 constexpr double vessel_radius_mm = 8;    ///< vessels and nodules up to twice this are closed
@@ -88,14 +89,14 @@ Box box_of(const torch::Tensor& mask) {
   return box;
 }
 
-torch::Tensor lungs_at_working_size(const torch::Tensor& hu) {
+torch::Tensor lungs_at_working_size(const torch::Tensor& hu, double voxel_mm) {
   const auto air = inner_air(hu);
-  const auto airway = find_airway(hu, air, working_mm);
+  const auto airway = find_airway(hu, air, voxel_mm);
   const auto pieces = largest_two(air.bitwise_and(1 - airway));
   auto mask = torch::zeros_like(air);
-  const auto largest_hole = static_cast<int64_t>(largest_hole_mm2 / (working_mm * working_mm));
+  const auto largest_hole = static_cast<int64_t>(largest_hole_mm2 / (voxel_mm * voxel_mm));
   for (const auto& piece : pieces)
-    mask.bitwise_or_(holes_filled(closed(piece, vessel_radius_mm, working_mm), largest_hole));
+    mask.bitwise_or_(holes_filled(closed(piece, vessel_radius_mm, voxel_mm), largest_hole));
   return mask.bitwise_and(1 - airway);
 }
 
@@ -103,10 +104,13 @@ torch::Tensor lungs_at_working_size(const torch::Tensor& hu) {
 
 Lungs segment_lungs(const Volume& volume) {
   volume.size_dhw();
-  const Grid grid = cubic_grid(volume, working_mm);
+  // A scan coarser than the working size holds nothing that finer voxels would show.
+  const double finest_mm = *std::min_element(volume.spacing_mm.begin(), volume.spacing_mm.end());
+  const double voxel_mm = std::clamp(finest_mm, working_mm, coarsest_mm);
+  const Grid grid = cubic_grid(volume, voxel_mm);
   const torch::Tensor hu = resample(volume, grid, "linear", -1024).hu;
   Lungs lungs;
-  lungs.mask = onto(lungs_at_working_size(hu), grid, volume);
+  lungs.mask = onto(lungs_at_working_size(hu, voxel_mm), grid, volume);
   const double voxel_litres = volume.spacing_mm[0] * volume.spacing_mm[1] * volume.spacing_mm[2] * 1e-6;
   lungs.litres = static_cast<double>(lungs.mask.sum(torch::kLong).item<int64_t>()) * voxel_litres;
   if (lungs.litres < smallest_litres || lungs.litres > largest_litres)

@@ -1,0 +1,35 @@
+// What the denoiser predicts, and its loss.
+//
+// Latents x_0, noise eps and x_t are (B, C, D, H, W); t is (B) int64.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <string>
+
+#include "x2ctpa/diffusion/schedule.h"
+
+namespace x2ctpa {
+
+enum class Prediction { noise, x0, v };
+
+/// From "noise", "x0" or "v"; throws Error for another word.
+Prediction prediction_from(const std::string& word);
+
+/// q(x_t | x_0): sqrt(a_t) x_0 + sqrt(1 - a_t) eps.
+at::Tensor q_sample(const NoiseSchedule& schedule, const at::Tensor& x0, const at::Tensor& t, const at::Tensor& eps);
+
+/// The regression target: eps; x_0; or v = sqrt(a_t) eps - sqrt(1 - a_t) x_0 (arXiv 2202.00512).
+at::Tensor prediction_target(const NoiseSchedule& schedule, Prediction kind, const at::Tensor& x0, const at::Tensor& t,
+                             const at::Tensor& eps);
+
+/// x_0 and eps that a prediction at x_t stands for; `alpha_bar` is a_t of the whole batch.
+struct Denoised {
+  at::Tensor x0, eps;
+};
+Denoised denoised(Prediction kind, double alpha_bar, const at::Tensor& x_t, const at::Tensor& prediction);
+
+/// Mean over everything of |prediction - target| ("l1") or its square ("mse").
+at::Tensor prediction_loss(const std::string& loss, const at::Tensor& prediction, const at::Tensor& target);
+
+}  // namespace x2ctpa
