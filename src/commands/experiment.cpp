@@ -4,10 +4,19 @@
 
 namespace x2ctpa {
 
+void SampleOptions::describe(OptionList& options) {
+  options.section("sampler", sampler);
+  options.add("batch_size", &batch_size, "X-rays denoised together.", {.min = 1});
+}
+
 void Experiment::describe(OptionList& options) {
   options.section("runtime", runtime);
   options.section("phantom", phantom);
   options.section("preprocess", preprocess);
+  options.section("vae", vae);
+  options.section("diffusion", diffusion);
+  options.section("sample", sample);
+  options.section("classifier", classifier);
   options.section("evaluate", evaluate);
 }
 

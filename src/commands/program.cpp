@@ -22,6 +22,10 @@ std::vector<std::unique_ptr<Command>> all_commands() {
   std::vector<std::unique_ptr<Command>> commands;
   commands.push_back(make_phantom_command());
   commands.push_back(make_preprocess_command());
+  commands.push_back(make_train_vae_command());
+  commands.push_back(make_train_diffusion_command());
+  commands.push_back(make_sample_command());
+  commands.push_back(make_classify_command());
   commands.push_back(make_evaluate_command());
   commands.push_back(make_info_command());
   return commands;
@@ -94,6 +98,10 @@ int run_command(BoundCommand& bound, const std::string& command_line) {
 }
 
 }  // namespace
+
+void write_resolved(const CommandContext& context, const std::filesystem::path& folder) {
+  write_file(folder / "resolved.yaml", "# " + context.command_line + "\n" + context.options.to_yaml(true));
+}
 
 int run_program(int argc, char** argv) {
   CLI::App program("x2ctpa: 3D CT pulmonary angiography volumes from chest X-rays.\n"

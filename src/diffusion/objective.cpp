@@ -6,6 +6,11 @@
 
 namespace x2ctpa {
 
+void DiffusionProcess::describe(OptionList& options) {
+  options.section("schedule", schedule);
+  options.add("prediction", &prediction, "What the denoiser predicts.", {.choices = {"noise", "x0", "v"}});
+}
+
 Prediction prediction_from(const std::string& word) {
   if (word == "noise") return Prediction::noise;
   if (word == "x0") return Prediction::x0;

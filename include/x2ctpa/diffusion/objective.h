@@ -16,6 +16,14 @@ enum class Prediction { noise, x0, v };
 /// From "noise", "x0" or "v"; throws Error for another word.
 Prediction prediction_from(const std::string& word);
 
+/// What the denoiser's predictions mean; diffusion.yaml of the model folder.
+struct DiffusionProcess {
+  ScheduleOptions schedule;
+  std::string prediction = "v";
+
+  void describe(OptionList& options);
+};
+
 /// q(x_t | x_0): sqrt(a_t) x_0 + sqrt(1 - a_t) eps.
 at::Tensor q_sample(const NoiseSchedule& schedule, const at::Tensor& x0, const at::Tensor& t, const at::Tensor& eps);
 

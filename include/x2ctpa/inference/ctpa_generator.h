@@ -1,0 +1,52 @@
+// Chest X-rays to CTPA volumes with a trained model folder.
+#pragma once
+
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "x2ctpa/core/device.h"
+#include "x2ctpa/data/dataset.h"
+#include "x2ctpa/diffusion/sampler.h"
+#include "x2ctpa/models/ctpa_denoiser.h"
+#include "x2ctpa/models/latent_scale.h"
+#include "x2ctpa/models/vqgan3d.h"
+
+namespace x2ctpa {
+
+/// One volume to make.
+struct SampleRequest {
+  std::string id;           ///< names the noise stream; a case id or a file's name
+  at::Tensor cxr;           ///< (1, S, S) in [0, 1], bone bright, S = info().cxr_size
+  int64_t sample = 0;       ///< number of the sample of this X-ray
+};
+
+class CtpaGenerator {
+ public:
+  /// Loads `<run>/diffusion/model` or a copy of it. Throws Error naming the file that is missing
+  /// or does not fit.
+  CtpaGenerator(const std::filesystem::path& model, const RuntimeOptions& runtime);
+
+  /// Volumes (N, D, H, W) in HU within the model's window. The noise of a request follows from
+  /// `seed`, its id and sample alone. Under runtime.deterministic each is computed by itself.
+  at::Tensor generate(const std::vector<SampleRequest>& requests, const SamplerOptions& sampler, int64_t seed);
+
+  const DatasetInfo& info() const { return info_; }
+  /// SHA-256 over the weights of denoiser and autoencoder.
+  const std::string& model_hash() const { return hash_; }
+
+ private:
+  at::Tensor generate_batch(const std::vector<SampleRequest>& requests, const SamplerOptions& sampler, int64_t seed);
+
+  RuntimeOptions runtime_;
+  c10::Device device_;
+  DatasetInfo info_;
+  DiffusionProcess process_;
+  LatentScale scale_;
+  std::string hash_;
+  CtpaDenoiser denoiser_{nullptr};
+  Vqgan3d autoencoder_{nullptr};
+};
+
+}  // namespace x2ctpa

@@ -1,0 +1,55 @@
+// The CXR-conditioned denoiser: a trainable CXR encoder, its features back-projected along the beam
+// into the latent grid, and the 3D U-Net of the paper.
+#pragma once
+
+#include <array>
+#include <optional>
+
+#include "x2ctpa/models/back_projection.h"
+#include "x2ctpa/models/cxr_encoder.h"
+#include "x2ctpa/models/unet3d.h"
+
+namespace x2ctpa {
+
+struct CtpaDenoiserOptions {
+  CxrEncoderOptions encoder;
+  Unet3dOptions unet;  ///< in_channels, out_channels and cond_dim follow from the rest
+  bool spatial_condition = true;
+
+  void describe(OptionList& options);
+};
+
+/// What does not change over the steps of one sample.
+struct CxrCondition {
+  at::Tensor embedding;  ///< (B, cond_dim)
+  at::Tensor spatial;    ///< (B, feature_channels, d, h, w); undefined without spatial condition
+};
+
+class CtpaDenoiserImpl : public torch::nn::Module {
+ public:
+  /// `latent_channels` and `latent_dhw` are those of the autoencoder on the dataset's grid.
+  CtpaDenoiserImpl(CtpaDenoiserOptions options, int64_t latent_channels, std::array<int64_t, 3> latent_dhw,
+                   const BackProjectionGeometry& geometry);
+
+  /// The condition of X-rays (B, 1, S, S) in [0, 1].
+  CxrCondition condition(const at::Tensor& cxr);
+
+  /// The prediction for x_t (B, C, d, h, w) at t (B); `drop` (B) bool hides the X-ray of a sample,
+  /// its embedding and its spatial features, as guidance needs it.
+  at::Tensor forward(const at::Tensor& x_t, const at::Tensor& t, const CxrCondition& condition,
+                     const at::Tensor& drop = {});
+
+  /// null + scale (own - null); a scale of 1 costs one prediction, any other one batch of two.
+  at::Tensor guided(const at::Tensor& x_t, const at::Tensor& t, const CxrCondition& condition, double scale);
+
+  const CtpaDenoiserOptions& options() const { return options_; }
+
+ private:
+  CtpaDenoiserOptions options_;
+  BackProjection project_;
+  CxrEncoder encoder_{nullptr};
+  Unet3d unet_{nullptr};
+};
+TORCH_MODULE(CtpaDenoiser);
+
+}  // namespace x2ctpa

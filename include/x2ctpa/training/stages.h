@@ -1,0 +1,67 @@
+// The three things that are trained: the latent autoencoder, the denoiser, the PE classifier.
+#pragma once
+
+#include <filesystem>
+#include <functional>
+#include <string>
+
+#include "x2ctpa/core/device.h"
+#include "x2ctpa/data/dataset.h"
+#include "x2ctpa/diffusion/objective.h"
+#include "x2ctpa/models/ctpa_denoiser.h"
+#include "x2ctpa/models/densenet3d.h"
+#include "x2ctpa/models/vqgan3d.h"
+#include "x2ctpa/training/loop.h"
+
+namespace x2ctpa {
+
+struct VaeOptions {
+  Vqgan3dOptions model;
+  TrainOptions train;
+  double l1_weight = 4;
+
+  VaeOptions();
+  void describe(OptionList& options);
+};
+
+struct DiffusionOptions {
+  CtpaDenoiserOptions denoiser;
+  DiffusionProcess process;
+  TrainOptions train;
+  std::string loss = "mse";
+  double condition_dropout = 0.1;
+
+  DiffusionOptions();
+  void describe(OptionList& options);
+};
+
+struct ClassifierOptions {
+  DenseNet3dOptions model;
+  TrainOptions train;
+  bool flip = false;
+
+  ClassifierOptions();
+  void describe(OptionList& options);
+};
+
+/// Trains the autoencoder on the training volumes of `dataset` and writes `folder`/model,
+/// `folder`/metrics.jsonl and `folder`/reconstruction.csv (PSNR of every test case, data range the window).
+void train_vae(const Dataset& dataset, const VaeOptions& options, const RuntimeOptions& runtime,
+               const std::filesystem::path& folder, bool force);
+
+/// Trains the denoiser on latents of the autoencoder in `vae_model` and writes `folder`/model:
+/// everything that sampling needs, the autoencoder included.
+void train_diffusion(const Dataset& dataset, const std::filesystem::path& vae_model, const DiffusionOptions& options,
+                     const RuntimeOptions& runtime, const std::filesystem::path& folder, bool force);
+
+/// What a classifier sees of a case: (C, D, H, W) in [-1, 1], or (1, S, S) standardised.
+using ClassifierInput = std::function<at::Tensor(const Case&)>;
+
+/// Trains a PE classifier on the labelled training cases and writes `folder`/model (with its
+/// threshold, chosen on the validation cases by Youden's index) and `folder`/scores.csv of the
+/// validation and test cases.
+void train_classifier(const Dataset& dataset, const std::string& arm, const ClassifierInput& input,
+                      const ClassifierOptions& options, const RuntimeOptions& runtime,
+                      const std::filesystem::path& folder, bool force);
+
+}  // namespace x2ctpa

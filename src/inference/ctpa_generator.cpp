@@ -1,0 +1,79 @@
+#include "x2ctpa/inference/ctpa_generator.h"
+
+#include "x2ctpa/core/error.h"
+#include "x2ctpa/core/files.h"
+#include "x2ctpa/core/random.h"
+#include "x2ctpa/models/model_folder.h"
+
+namespace x2ctpa {
+namespace fs = std::filesystem;
+namespace {
+
+void require(const fs::path& folder) {
+  if (!fs::is_directory(folder)) {
+    throw Error(fmt::format("the model folder {} does not exist; train one with x2ctpa train-diffusion, or give --model", folder.string()));
+  }
+  for (const char* name : {"config.yaml", "model.safetensors", "dataset.yaml", "diffusion.yaml", "latent.yaml",
+                           "autoencoder/config.yaml", "autoencoder/model.safetensors"}) {
+    if (!fs::exists(folder / name)) throw Error(fmt::format("the model folder {} lacks {}: it is not a whole diffusion model", folder.string(), name));
+  }
+}
+
+}  // namespace
+
+CtpaGenerator::CtpaGenerator(const fs::path& model, const RuntimeOptions& runtime)
+    : runtime_(runtime), device_(select_device(runtime)) {
+  require(model);
+  info_ = load_options<DatasetInfo>(model / "dataset.yaml");
+  process_ = load_options<DiffusionProcess>(model / "diffusion.yaml");
+  scale_ = load_options<LatentScale>(model / "latent.yaml");
+  hash_ = sha256(sha256_of_file(model_weights_file(model)) + sha256_of_file(model_weights_file(model / "autoencoder")));
+  BackProjectionGeometry geometry{info_.geometry.source_to_detector_mm, info_.geometry.source_to_centre_mm,
+                                  info_.geometry.detector_mm, {}};
+  for (size_t a = 0; a < 3; ++a) {
+    geometry.spacing_xyz_mm[a] = info_.typical_spacing_mm[a] * double(info_.grid_dhw[2 - a]) / double(scale_.size.at(2 - a));
+  }
+  denoiser_ = CtpaDenoiser(load_options<CtpaDenoiserOptions>(model_config_file(model)), scale_.channels(),
+                           std::array<int64_t, 3>{scale_.size[0], scale_.size[1], scale_.size[2]}, geometry);
+  load_module(model, *denoiser_);
+  autoencoder_ = Vqgan3d(load_options<Vqgan3dOptions>(model_config_file(model / "autoencoder")));
+  load_module(model / "autoencoder", *autoencoder_);
+  denoiser_->to(device_);
+  autoencoder_->to(device_);
+  denoiser_->eval();
+  autoencoder_->eval();
+}
+
+at::Tensor CtpaGenerator::generate(const std::vector<SampleRequest>& requests, const SamplerOptions& sampler, int64_t seed) {
+  if (!runtime_.deterministic || requests.size() == 1) return generate_batch(requests, sampler, seed);
+  // Kernels may sum in another order for another batch size: one by one gives the same bits always.
+  std::vector<at::Tensor> volumes;
+  for (const auto& request : requests) volumes.push_back(generate_batch({request}, sampler, seed));
+  return at::cat(volumes);
+}
+
+at::Tensor CtpaGenerator::generate_batch(const std::vector<SampleRequest>& requests, const SamplerOptions& options, int64_t seed) {
+  at::InferenceMode no_grad;
+  const std::vector<int64_t> shape{scale_.channels(), scale_.size[0], scale_.size[1], scale_.size[2]};
+  const auto noise_of = [&](const std::string& suffix) {
+    std::vector<at::Tensor> noise;
+    for (const auto& r : requests) noise.push_back(case_noise(seed, r.id + suffix, r.sample, shape));
+    return at::stack(noise).to(device_);
+  };
+  std::vector<at::Tensor> pictures;
+  for (const auto& r : requests) {
+    if (r.cxr.dim() != 3 || r.cxr.size(1) != info_.cxr_size || r.cxr.size(2) != info_.cxr_size) {
+      throw Error(fmt::format("X-ray {}: expected (1, {}, {}) pixels", r.id, info_.cxr_size, info_.cxr_size));
+    }
+    pictures.push_back(r.cxr);
+  }
+  const CxrCondition condition = denoiser_->condition(at::stack(pictures).to(device_));
+  const auto x0 = sample(
+      NoiseSchedule(process_.schedule), prediction_from(process_.prediction), options,
+      [&](const at::Tensor& x, const at::Tensor& t) { return denoiser_->guided(x, t, condition, options.guidance_scale); },
+      noise_of(""), [&](int64_t step) { return noise_of(fmt::format("/step/{}", step)); });
+  const auto unit = autoencoder_->decode(scale_.restore(x0)).squeeze(1);
+  return info_.window.to_hu(unit.clamp(-1, 1)).to(at::kCPU, at::kFloat);
+}
+
+}  // namespace x2ctpa

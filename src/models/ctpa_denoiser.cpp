@@ -1,0 +1,54 @@
+#include "x2ctpa/models/ctpa_denoiser.h"
+
+#include "x2ctpa/core/error.h"
+
+namespace x2ctpa {
+
+void CtpaDenoiserOptions::describe(OptionList& options) {
+  options.section("encoder", encoder);
+  options.section("unet", unet);
+  options.add("spatial_condition", &spatial_condition,
+              "Back-project a CXR feature map along the beam and join it to the noisy latent.");
+}
+
+CtpaDenoiserImpl::CtpaDenoiserImpl(CtpaDenoiserOptions options, int64_t latent_channels, std::array<int64_t, 3> latent_dhw,
+                                   const BackProjectionGeometry& geometry)
+    : options_(std::move(options)), project_(geometry, latent_dhw) {
+  options_.unet.out_channels = latent_channels;
+  options_.unet.in_channels = latent_channels + (options_.spatial_condition ? options_.encoder.feature_channels : 0);
+  options_.unet.cond_dim = options_.encoder.embedding_dim;
+  encoder_ = register_module("encoder", CxrEncoder(options_.encoder));
+  unet_ = register_module("unet", Unet3d(options_.unet));
+  for (const int axis : {1, 2}) {
+    if (latent_dhw[axis] % unet_->size_factor() != 0) {
+      throw Error(fmt::format("the latent grid is {}x{}x{} (D, H, W); with {} levels in diffusion.denoiser.unet.dim_mults "
+                              "H and W must be multiples of {}. Change the grid, the autoencoder's downsampling or the levels.",
+                              latent_dhw[0], latent_dhw[1], latent_dhw[2], options_.unet.dim_mults.size(), unet_->size_factor()));
+    }
+  }
+}
+
+CxrCondition CtpaDenoiserImpl::condition(const at::Tensor& cxr) {
+  const CxrFeatures features = encoder_->forward(cxr);
+  return {features.embedding, options_.spatial_condition ? project_(features.map) : at::Tensor()};
+}
+
+at::Tensor CtpaDenoiserImpl::forward(const at::Tensor& x_t, const at::Tensor& t, const CxrCondition& condition,
+                                     const at::Tensor& drop) {
+  if (!condition.spatial.defined()) return unet_->forward(x_t, t, condition.embedding, drop);
+  at::Tensor spatial = condition.spatial;
+  if (drop.defined()) spatial = spatial * drop.logical_not().to(spatial.scalar_type()).view({-1, 1, 1, 1, 1});
+  return unet_->forward(at::cat({x_t, spatial.to(x_t.scalar_type())}, 1), t, condition.embedding, drop);
+}
+
+at::Tensor CtpaDenoiserImpl::guided(const at::Tensor& x_t, const at::Tensor& t, const CxrCondition& condition, double scale) {
+  if (scale == 1) return forward(x_t, t, condition);
+  const auto twice = [](const at::Tensor& x) { return x.defined() ? at::cat({x, x}) : x; };
+  const auto own = at::zeros({x_t.size(0)}, x_t.options().dtype(at::kBool));
+  const auto both = forward(twice(x_t), twice(t), {twice(condition.embedding), twice(condition.spatial)},
+                            at::cat({own, own.logical_not()}))
+                        .chunk(2);
+  return both[1] + scale * (both[0] - both[1]);
+}
+
+}  // namespace x2ctpa
