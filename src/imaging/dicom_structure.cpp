@@ -1,12 +1,16 @@
 #include "dicom_structure.h"
 
 #include <fmt/format.h>
+#include <gdcmMediaStorage.h>
 #include <gdcmPhotometricInterpretation.h>
 #include <gdcmTransferSyntax.h>
+#include <zlib.h>
 
 #include <cstring>
+#include <iterator>
 #include <optional>
 #include <string_view>
+#include <vector>
 
 #include "byte_window.h"
 
@@ -64,7 +68,8 @@ class Walk {
   void data_set(uint64_t at);
   void guess_syntax(uint64_t at);
 
-  bool deflated = false, pixels_cut = false;
+  bool deflated = false;
+  DicomStructure found;
 
  private:
   [[noreturn]] static void fail(uint64_t at, const std::string& what) {
@@ -90,13 +95,16 @@ class Walk {
   uint64_t elements(uint64_t at, uint64_t end, int depth, bool in_item_without_end);
   uint64_t sequence(const Element& e, uint64_t end, int depth);
   uint64_t fragments(uint64_t at, uint64_t end);
-  void note_pixel_format(const Element& e);
+  void note_top_level(const Element& e);
   void check_pixel_format() const;
+  void check_kind() const;
   std::string text(const Element& e);
 
   ByteWindow& bytes_;
   bool explicit_ = true, little_ = true;
   std::optional<uint32_t> bits_allocated_, bits_stored_, high_bit_, samples_, sign_;
+  std::string sop_class_;
+  std::optional<std::string> recognition_code_;
 };
 
 Element Walk::element(uint64_t at, uint64_t end) {
@@ -108,11 +116,6 @@ Element Walk::element(uint64_t at, uint64_t end) {
   e.length = number(p + 4, 4);
   if (delimiter || !explicit_) return e;
   e.vr.assign(reinterpret_cast<const char*>(p + 4), 2);
-  // Some scanners leave the VR of US elements blank; its length is then of 16 bits.
-  if (e.vr == "  ") {
-    e.length = number(p + 6, 2);
-    return e;
-  }
   if (e.vr[0] < 'A' || e.vr[0] > 'Z' || e.vr[1] < 'A' || e.vr[1] > 'Z') fail(at, "no value representation");
   if (listed("AE AS AT CS DA DS DT FD FL IS LO LT PN SH SL SS ST TM UI UL US", e.vr)) {
     e.length = number(p + 6, 2);
@@ -180,7 +183,11 @@ void Walk::check_value(const Element& e) {
   }
 }
 
-void Walk::note_pixel_format(const Element& e) {
+void Walk::note_top_level(const Element& e) {
+  if (e.tag == 0x00080010) recognition_code_ = text(e);
+  if (e.tag == 0x00080016) sop_class_ = text(e);
+  if (e.tag == 0x00080060) found.modality = text(e);
+  if (e.tag == pixel_data) found.has_pixels = true;
   if (e.tag == 0x00280004) {
     if (const auto name = text(e); gdcm::PhotometricInterpretation::GetPIType(name.c_str()) ==
                                    gdcm::PhotometricInterpretation::PI_END)
@@ -209,6 +216,14 @@ void Walk::check_pixel_format() const {
   if (sign_ && *sign_ > 1) throw Fault{fmt::format("PixelRepresentation is {}", *sign_)};
 }
 
+/// GDCM reads files of an unknown SOP class by their ACR-NEMA recognition code and asserts that it knows it.
+void Walk::check_kind() const {
+  if (!recognition_code_ || gdcm::MediaStorage::IsImage(gdcm::MediaStorage::GetMSType(sop_class_.c_str()))) return;
+  for (const char* code : {"ACR-NEMA 1.0", "ACR-NEMA 2.0", "ACRNEMA_LIBIDO_1.1"})
+    if (*recognition_code_ == code) return;
+  throw Fault{fmt::format("neither a SOP class of images ('{}') nor ACR-NEMA ('{}')", sop_class_, *recognition_code_)};
+}
+
 uint64_t Walk::elements(uint64_t at, uint64_t end, int depth, bool in_item_without_end) {
   while (at < end) {
     const Element e = element(at, end);
@@ -218,15 +233,15 @@ uint64_t Walk::elements(uint64_t at, uint64_t end, int depth, bool in_item_witho
     }
     const bool cut = e.length != undefined && e.length > end - e.at;
     if (cut && depth == 0 && e.tag == pixel_data) {
-      pixels_cut = true;
+      found.has_pixels = found.pixels_cut = true;
       return end;
     }
     if (cut) fail(at, "an element that is longer than what holds it");
     check_value(e);
-    if (depth == 0) note_pixel_format(e);
+    if (depth == 0) note_top_level(e);
     if (e.tag == pixel_data && e.length == undefined) {
       at = fragments(e.at, end);
-      if (pixels_cut) return end;
+      if (found.pixels_cut) return end;
     } else if (e.vr == "SQ" || e.length == undefined) {
       if (e.length == undefined && !e.vr.empty() && e.vr != "SQ" && e.vr != "UN") fail(at, "a value without length");
       at = sequence(e, end, depth + 1);
@@ -269,13 +284,38 @@ uint64_t Walk::fragments(uint64_t at, uint64_t end) {
     if (i.length > end - i.at) break;
     at = i.at + i.length;
   }
-  pixels_cut = true;
+  found.pixels_cut = true;
   return end;
 }
 
 void Walk::data_set(uint64_t at) {
   elements(at, bytes_.size(), 0, false);
   check_pixel_format();
+  check_kind();
+}
+
+/// A deflated data set (PS3.5, A.5) unpacked; a null byte may follow it.
+std::string inflated(const std::filesystem::path& file, uint64_t at) {
+  constexpr size_t largest = size_t{1} << 30;
+  std::ifstream in(file, std::ios::binary);
+  in.seekg(static_cast<std::streamoff>(at));
+  std::string packed((std::istreambuf_iterator<char>(in)), {}), bytes;
+  z_stream stream{};
+  if (packed.size() > largest || inflateInit2(&stream, -MAX_WBITS) != Z_OK) throw Fault{"its deflated data are too large"};
+  stream.next_in = reinterpret_cast<Bytef*>(packed.data());
+  stream.avail_in = static_cast<uInt>(packed.size());
+  int status = Z_OK;
+  std::vector<char> chunk(1 << 20);
+  while (status == Z_OK && bytes.size() < largest) {
+    stream.next_out = reinterpret_cast<Bytef*>(chunk.data());
+    stream.avail_out = static_cast<uInt>(chunk.size());
+    status = inflate(&stream, Z_NO_FLUSH);
+    bytes.append(chunk.data(), chunk.size() - stream.avail_out);
+  }
+  const bool whole = status == Z_STREAM_END && stream.avail_in <= 1;
+  inflateEnd(&stream);
+  if (!whole) throw Fault{"its deflated data are damaged"};
+  return bytes;
 }
 
 }  // namespace
@@ -286,8 +326,15 @@ DicomStructure walk_dicom(const std::filesystem::path& file) {
     ByteWindow bytes(file);
     Walk walk(bytes);
     const uint64_t at = walk.meta();
-    if (!walk.deflated) walk.data_set(at);
-    found.pixels_cut = walk.pixels_cut;
+    if (walk.deflated) {
+      ByteWindow unpacked(inflated(file, at));
+      Walk inner(unpacked);
+      inner.data_set(0);
+      found = inner.found;
+    } else {
+      walk.data_set(at);
+      found = walk.found;
+    }
   } catch (const Fault& fault) {
     found.fault = fault.reason;
   }

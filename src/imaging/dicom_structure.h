@@ -11,6 +11,8 @@ namespace x2ctpa {
 struct DicomStructure {
   std::string fault;         ///< why GDCM must not see the file, with the byte; empty: sound
   bool pixels_cut = false;   ///< the file ends within its pixel data; the header before them is sound
+  bool has_pixels = false;
+  std::string modality;
 };
 
 /// Walks every element, sequence item and pixel fragment of `file`, which need not have the DICOM magic.

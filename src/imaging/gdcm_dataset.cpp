@@ -112,6 +112,9 @@ void read_dicom_image(const fs::path& file, gdcm::ImageReader& reader) {
                             has_dicom_magic(file) ? "broken DICOM file"
                                                   : "not a DICOM file, or one whose header is broken",
                             structure.fault));
+  if (!structure.has_pixels)
+    throw Error(fmt::format("{}: it holds no pixel data (modality '{}'); the file is truncated or not an image.",
+                            file.string(), structure.modality));
   if (structure.pixels_cut) refuse_cut_pixels(file);
   try {
     reader.SetFileName(file.c_str());
@@ -125,9 +128,6 @@ void read_dicom_image(const fs::path& file, gdcm::ImageReader& reader) {
   const auto& data = reader.GetFile().GetDataSet();
   if (data.IsEmpty())
     throw Error(fmt::format("{}: not a DICOM file, or one whose header is broken.", file.string()));
-  if (!data.FindDataElement(gdcm::Tag(0x7fe0, 0x0010)))
-    throw Error(fmt::format("{}: it holds no pixel data (modality '{}'); the file is truncated or not an image.",
-                            file.string(), dicom_text(data, 0x0008, 0x0060)));
   throw Error(fmt::format("{}: broken DICOM file: its image cannot be read (truncated, or a transfer syntax that "
                           "is not supported).", file.string()));
 }

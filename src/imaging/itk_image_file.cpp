@@ -1,6 +1,7 @@
 #include "itk_image_file.h"
 
 #include <gdcmTrace.h>
+#include <itkIOCommon.h>
 #include <itkJPEGImageIO.h>
 #include <itkMetaDataObject.h>
 #include <itkMetaImageIO.h>
@@ -13,6 +14,7 @@
 
 #include <mutex>
 
+#include "volume_file_size.h"
 #include "x2ctpa/core/error.h"
 #include "x2ctpa/core/files.h"
 
@@ -181,7 +183,7 @@ void fill_header(itk::ImageIOBase& io, const fs::path& file, ImageHeader& header
       header.direction[row][i] = column[row];
   }
   const auto& dictionary = io.GetMetaDataDictionary();
-  itk::ExposeMetaData<std::string>(dictionary, "ITK_FileNotes", header.description);
+  itk::ExposeMetaData<std::string>(dictionary, itk::ITK_FileNotes, header.description);
   std::string qform, sform;
   if (itk::ExposeMetaData<std::string>(dictionary, "qform_code", qform) &&
       itk::ExposeMetaData<std::string>(dictionary, "sform_code", sform))
@@ -232,6 +234,7 @@ torch::Tensor read_image_file(const fs::path& file, ImageKind kind, ImageHeader&
     io->ReadImageInformation();
     fill_header(*io, file, header);
     count_samples(header, file, max_samples);
+    if (kind == ImageKind::volume) require_whole_volume(file, header);
     const auto dims = static_cast<unsigned>(header.size.size());
     itk::ImageIORegion region(dims);
     for (unsigned i = 0; i < dims; ++i) region.SetSize(i, static_cast<size_t>(header.size[i]));
@@ -273,7 +276,7 @@ void write_image_file(const torch::Tensor& samples, const ImageHeader& header, c
     io->SetNumberOfComponents(static_cast<unsigned>(components));
     io->SetIORegion(region);
     io->SetUseCompression(true);
-    itk::EncapsulateMetaData<std::string>(io->GetMetaDataDictionary(), "ITK_FileNotes", header.description);
+    itk::EncapsulateMetaData<std::string>(io->GetMetaDataDictionary(), itk::ITK_FileNotes, header.description);
     io->Write(samples.data_ptr());
   });
   target.commit();
