@@ -183,7 +183,9 @@ void fill_header(itk::ImageIOBase& io, const fs::path& file, ImageHeader& header
       header.direction[row][i] = column[row];
   }
   const auto& dictionary = io.GetMetaDataDictionary();
-  itk::ExposeMetaData<std::string>(dictionary, itk::ITK_FileNotes, header.description);
+  if (!itk::ExposeMetaData<std::string>(dictionary, itk::ITK_FileNotes, header.description) ||
+      header.description.empty())
+    itk::ExposeMetaData<std::string>(dictionary, "descrip", header.description);
   std::string qform, sform;
   if (itk::ExposeMetaData<std::string>(dictionary, "qform_code", qform) &&
       itk::ExposeMetaData<std::string>(dictionary, "sform_code", sform))

@@ -55,13 +55,15 @@ double nifti_end(const std::vector<char>& head) {
   return offset + voxels * bits / 8;
 }
 
-/// Bytes of a gzip file once unpacked, by unpacking it; what comes before damage counts.
+/// Bytes of a gzip file once unpacked, by unpacking it; 0 when it ends too early or is damaged.
 double unpacked_size(const fs::path& file) {
-  const std::unique_ptr<gzFile_s, int (*)(gzFile)> in(gzopen(file.c_str(), "rb"), gzclose);
+  const gzFile in = gzopen(file.c_str(), "rb");
+  if (!in) return 0;
   std::vector<char> buffer(1 << 20);
   double bytes = 0;
-  for (int n = 1; in && (n = gzread(in.get(), buffer.data(), static_cast<unsigned>(buffer.size()))) > 0;) bytes += n;
-  return bytes;
+  int n = 1;
+  while ((n = gzread(in, buffer.data(), static_cast<unsigned>(buffer.size()))) > 0) bytes += n;
+  return gzclose(in) == Z_OK && n == 0 ? bytes : 0;
 }
 
 void require_whole_nifti(const fs::path& file) {
@@ -105,7 +107,8 @@ std::map<std::string, std::string> meta_image_keys(const fs::path& file) {
     keys[key] = trimmed(line.substr(equals + 1));
     if (key == "ElementDataFile") break;
   }
-  keys[""] = std::to_string(static_cast<int64_t>(in.tellg()));
+  const auto end = in.eof() ? static_cast<int64_t>(fs::file_size(file)) : static_cast<int64_t>(in.tellg());
+  keys[""] = std::to_string(end);
   return keys;
 }
 
@@ -119,12 +122,13 @@ double number_of(const std::map<std::string, std::string>& keys, const std::stri
 void require_whole_meta_image(const fs::path& file, const ImageHeader& header) {
   const auto keys = meta_image_keys(file);
   const auto name = keys.find("ElementDataFile");
-  if (name == keys.end()) return;
+  if (name == keys.end()) throw Error(fmt::format("{}: truncated: its header has no end.", file.string()));
+  if (name->second.starts_with("LIST") || name->second.find('%') != std::string::npos) return;
   const bool local = name->second == "LOCAL" || name->second == "Local" || name->second == "local";
   const fs::path data = local ? file : file.parent_path() / name->second;
   std::error_code absent;
   const auto size = fs::file_size(data, absent);
-  if (absent) return;  // a list of files, or one that ITK will miss itself
+  if (absent) throw Error(fmt::format("{}: its voxels are absent: {} cannot be read.", file.string(), data.string()));
   const auto compressed = keys.find("CompressedData");
   double bytes = static_cast<double>(header.components) * static_cast<double>(header.bits) / 8;
   for (int64_t n : header.size) bytes *= static_cast<double>(n);
