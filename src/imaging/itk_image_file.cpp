@@ -11,6 +11,7 @@
 #include <itkPNGImageIO.h>
 #include <itkTIFFImageIO.h>
 #include <tiffio.h>
+#include <zlib.h>
 
 #include <mutex>
 
@@ -203,6 +204,29 @@ int64_t count_samples(const ImageHeader& header, const fs::path& file, int64_t m
   return static_cast<int64_t>(samples);
 }
 
+/// Puts the description into a NIfTI-1 header, where ITK's writer leaves it empty.
+void stamp_description(const fs::path& file, const std::string& description) {
+  const bool packed = file.string().ends_with(".gz");
+  const fs::path stamped = file.string() + ".stamped";
+  const gzFile in = gzopen(file.c_str(), "rb"), out = gzopen(stamped.c_str(), packed ? "wb6" : "wbT");
+  std::vector<char> chunk(1 << 20);
+  bool good = in && out;
+  for (bool first = true; good; first = false) {
+    const int n = gzread(in, chunk.data(), static_cast<unsigned>(chunk.size()));
+    good = n >= (first ? 348 : 0);
+    if (!good || n == 0) break;
+    if (first) description.copy(chunk.data() + 148, 79);
+    good = gzwrite(out, chunk.data(), static_cast<unsigned>(n)) == n;
+  }
+  if (in) gzclose(in);
+  if (out) good = gzclose(out) == Z_OK && good;
+  if (!good) {
+    fs::remove(stamped);
+    throw Error(fmt::format("{}: the file could not be written. Is the disk full?", file.string()));
+  }
+  fs::rename(stamped, file);
+}
+
 }  // namespace
 
 void silence_imaging_libraries() {
@@ -280,6 +304,7 @@ void write_image_file(const torch::Tensor& samples, const ImageHeader& header, c
     io->SetUseCompression(true);
     itk::EncapsulateMetaData<std::string>(io->GetMetaDataDictionary(), itk::ITK_FileNotes, header.description);
     io->Write(samples.data_ptr());
+    if (format == "NIfTI" && !header.description.empty()) stamp_description(target.temporary(), header.description);
   });
   target.commit();
 }
