@@ -4,6 +4,7 @@
 
 #include <cmath>
 
+#include "dicom_structure.h"
 #include "gdcm_dataset.h"
 #include "itk_image_file.h"
 #include "x2ctpa/core/error.h"
@@ -81,7 +82,8 @@ FileKind parse_slice_header(const fs::path& file, SliceHeader& header) {
   const bool magic = has_dicom_magic(file);
   if (!magic && !may_lack_magic(file)) return FileKind::not_dicom;
   const FileKind failed = magic || !file.extension().empty() ? FileKind::broken : FileKind::not_dicom;
-  if (!has_sound_meta_information(file)) return failed;
+  const DicomStructure structure = walk_dicom(file);
+  if (!structure.fault.empty()) return failed;
   try {
     std::ifstream stream(file, std::ios::binary);
     gdcm::Reader reader;
@@ -94,7 +96,7 @@ FileKind parse_slice_header(const fs::path& file, SliceHeader& header) {
         !reader.GetFile().GetDataSet().FindDataElement(gdcm::Tag(0x0028, 0x0010)))
       return magic ? FileKind::not_dicom : failed;
     fill_header(reader, header);
-    header.truncated = pixels_cut_off(file);
+    header.truncated = structure.pixels_cut || pixels_cut_off(file);
     return FileKind::image;
   } catch (const std::exception&) {
     return failed;

@@ -6,6 +6,7 @@
 #include <cmath>
 #include <cstring>
 
+#include "dicom_structure.h"
 #include "itk_image_file.h"
 #include "x2ctpa/core/error.h"
 
@@ -18,6 +19,11 @@ const gdcm::ByteValue* bytes_of(const gdcm::DataSet& data, uint16_t group, uint1
   const gdcm::Tag tag(group, element);
   if (!data.FindDataElement(tag)) return nullptr;
   return data.GetDataElement(tag).GetByteValue();
+}
+
+[[noreturn]] void refuse_cut_pixels(const fs::path& file) {
+  throw Error(fmt::format("{}: truncated: the file ends before the last of its pixels. Copy it again from its source.",
+                          file.string()));
 }
 
 }  // namespace
@@ -76,35 +82,6 @@ bool has_dicom_magic(const fs::path& file) {
   return in.gcount() == sizeof head && std::memcmp(head + 128, "DICM", 4) == 0;
 }
 
-bool has_sound_meta_information(const fs::path& file) {
-  if (!has_dicom_magic(file)) return true;
-  static const std::string short_lengths = "AE AS AT CS DA DS DT FL FD IS LO LT PN SH SL SS ST TM UI UL US";
-  static const std::string long_lengths = "OB OW OF OD OL SQ UN UT UC UR";
-  std::ifstream in(file, std::ios::binary);
-  const auto size = static_cast<uint64_t>(fs::file_size(file));
-  uint64_t at = 132;
-  while (at + 8 <= size) {
-    unsigned char head[12] = {};
-    in.seekg(static_cast<std::streamoff>(at));
-    in.read(reinterpret_cast<char*>(head), 12);
-    in.clear();
-    if (head[0] != 2 || head[1] != 0) return at > 132;
-    const std::string vr(reinterpret_cast<const char*>(head + 4), 2);
-    if (!std::isupper(head[4]) || !std::isupper(head[5])) return false;
-    uint64_t length = 0;
-    if (short_lengths.find(vr) != std::string::npos) {
-      length = 8 + (head[6] | uint64_t{head[7]} << 8);
-    } else if (long_lengths.find(vr) != std::string::npos) {
-      length = 12 + (head[8] | uint64_t{head[9]} << 8 | uint64_t{head[10]} << 16 | uint64_t{head[11]} << 24);
-    } else {
-      return false;
-    }
-    if (length > size - at) return false;
-    at += length;
-  }
-  return false;  // the file ends within its meta information
-}
-
 bool pixels_cut_off(const fs::path& file) {
   std::ifstream stream(file, std::ios::binary);
   gdcm::Reader reader;
@@ -129,9 +106,16 @@ void read_dicom_image(const fs::path& file, gdcm::ImageReader& reader) {
   bool read = false;
   std::error_code error;
   if (!fs::is_regular_file(file, error)) throw Error(fmt::format("{}: no such file.", file.string()));
-  if (!has_sound_meta_information(file))
-    throw Error(fmt::format("{}: broken DICOM file: its meta information (group 0002) is damaged. Copy it again from "
-                            "its source.", file.string()));
+  const DicomStructure structure = walk_dicom(file);
+  if (!structure.fault.empty())
+    throw Error(fmt::format("{}: {}: {}. Copy it again from its source.", file.string(),
+                            has_dicom_magic(file) ? "broken DICOM file"
+                                                  : "not a DICOM file, or one whose header is broken",
+                            structure.fault));
+  if (!structure.has_pixels)
+    throw Error(fmt::format("{}: it holds no pixel data (modality '{}'); the file is truncated or not an image.",
+                            file.string(), structure.modality));
+  if (structure.pixels_cut) refuse_cut_pixels(file);
   try {
     reader.SetFileName(file.c_str());
     read = reader.Read();
@@ -139,16 +123,11 @@ void read_dicom_image(const fs::path& file, gdcm::ImageReader& reader) {
     throw Error(fmt::format("{}: broken DICOM file: it cannot be parsed. Copy it again from its source.",
                             file.string()));
   }
-  if (read && pixels_cut_off(file))
-    throw Error(fmt::format("{}: truncated: the file ends before the last of its pixels. Copy it again from its "
-                            "source.", file.string()));
+  if (read && pixels_cut_off(file)) refuse_cut_pixels(file);
   if (read) return;
   const auto& data = reader.GetFile().GetDataSet();
   if (data.IsEmpty())
     throw Error(fmt::format("{}: not a DICOM file, or one whose header is broken.", file.string()));
-  if (!data.FindDataElement(gdcm::Tag(0x7fe0, 0x0010)))
-    throw Error(fmt::format("{}: it holds no pixel data (modality '{}'); the file is truncated or not an image.",
-                            file.string(), dicom_text(data, 0x0008, 0x0060)));
   throw Error(fmt::format("{}: broken DICOM file: its image cannot be read (truncated, or a transfer syntax that "
                           "is not supported).", file.string()));
 }

@@ -29,10 +29,6 @@ std::vector<uint16_t> dicom_words(const gdcm::DataSet& data, uint16_t group, uin
 /// True when the file has the DICOM magic.
 bool has_dicom_magic(const std::filesystem::path& file);
 
-/// True when the file's meta information (group 0002) is sound or absent. GDCM as distributions build it
-/// ends the process on an assertion where it is not, so every file is looked at before.
-bool has_sound_meta_information(const std::filesystem::path& file);
-
 /// True when the file ends before the pixels that its header announces; compressed pixels tell only
 /// when they are decoded. GDCM would fill what is missing with zeros.
 bool pixels_cut_off(const std::filesystem::path& file);

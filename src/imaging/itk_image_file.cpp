@@ -1,6 +1,7 @@
 #include "itk_image_file.h"
 
 #include <gdcmTrace.h>
+#include <itkIOCommon.h>
 #include <itkJPEGImageIO.h>
 #include <itkMetaDataObject.h>
 #include <itkMetaImageIO.h>
@@ -10,9 +11,11 @@
 #include <itkPNGImageIO.h>
 #include <itkTIFFImageIO.h>
 #include <tiffio.h>
+#include <zlib.h>
 
 #include <mutex>
 
+#include "volume_file_size.h"
 #include "x2ctpa/core/error.h"
 #include "x2ctpa/core/files.h"
 
@@ -181,7 +184,9 @@ void fill_header(itk::ImageIOBase& io, const fs::path& file, ImageHeader& header
       header.direction[row][i] = column[row];
   }
   const auto& dictionary = io.GetMetaDataDictionary();
-  itk::ExposeMetaData<std::string>(dictionary, "ITK_FileNotes", header.description);
+  if (!itk::ExposeMetaData<std::string>(dictionary, itk::ITK_FileNotes, header.description) ||
+      header.description.empty())
+    itk::ExposeMetaData<std::string>(dictionary, "descrip", header.description);
   std::string qform, sform;
   if (itk::ExposeMetaData<std::string>(dictionary, "qform_code", qform) &&
       itk::ExposeMetaData<std::string>(dictionary, "sform_code", sform))
@@ -197,6 +202,29 @@ int64_t count_samples(const ImageHeader& header, const fs::path& file, int64_t m
                             "The file is broken or not an image for this program.", file.string(),
                             samples, fmt::join(header.size, " x "), max_samples));
   return static_cast<int64_t>(samples);
+}
+
+/// Puts the description into a NIfTI-1 header, where ITK's writer leaves it empty.
+void stamp_description(const fs::path& file, const std::string& description) {
+  const bool packed = file.string().ends_with(".gz");
+  const fs::path stamped = file.string() + ".stamped";
+  const gzFile in = gzopen(file.c_str(), "rb"), out = gzopen(stamped.c_str(), packed ? "wb6" : "wbT");
+  std::vector<char> chunk(1 << 20);
+  bool good = in && out;
+  for (bool first = true; good; first = false) {
+    const int n = gzread(in, chunk.data(), static_cast<unsigned>(chunk.size()));
+    good = n >= (first ? 348 : 0);
+    if (!good || n == 0) break;
+    if (first) description.copy(chunk.data() + 148, 79);
+    good = gzwrite(out, chunk.data(), static_cast<unsigned>(n)) == n;
+  }
+  if (in) gzclose(in);
+  if (out) good = gzclose(out) == Z_OK && good;
+  if (!good) {
+    fs::remove(stamped);
+    throw Error(fmt::format("{}: the file could not be written. Is the disk full?", file.string()));
+  }
+  fs::rename(stamped, file);
 }
 
 }  // namespace
@@ -232,6 +260,7 @@ torch::Tensor read_image_file(const fs::path& file, ImageKind kind, ImageHeader&
     io->ReadImageInformation();
     fill_header(*io, file, header);
     count_samples(header, file, max_samples);
+    if (kind == ImageKind::volume) require_whole_volume(file, header);
     const auto dims = static_cast<unsigned>(header.size.size());
     itk::ImageIORegion region(dims);
     for (unsigned i = 0; i < dims; ++i) region.SetSize(i, static_cast<size_t>(header.size[i]));
@@ -273,8 +302,9 @@ void write_image_file(const torch::Tensor& samples, const ImageHeader& header, c
     io->SetNumberOfComponents(static_cast<unsigned>(components));
     io->SetIORegion(region);
     io->SetUseCompression(true);
-    itk::EncapsulateMetaData<std::string>(io->GetMetaDataDictionary(), "ITK_FileNotes", header.description);
+    itk::EncapsulateMetaData<std::string>(io->GetMetaDataDictionary(), itk::ITK_FileNotes, header.description);
     io->Write(samples.data_ptr());
+    if (format == "NIfTI" && !header.description.empty()) stamp_description(target.temporary(), header.description);
   });
   target.commit();
 }

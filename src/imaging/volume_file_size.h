@@ -1,0 +1,14 @@
+// Whether a volume file holds as many bytes as its header says: ITK's NIfTI and MetaImage readers
+// return whatever was in memory for what is missing.
+#pragma once
+
+#include <filesystem>
+
+#include "itk_image_file.h"
+
+namespace x2ctpa {
+
+/// Throws Error, with the bytes expected and found, for a truncated file. ITK's NRRD reader looks itself.
+void require_whole_volume(const std::filesystem::path& file, const ImageHeader& header);
+
+}  // namespace x2ctpa
