@@ -59,7 +59,7 @@ as_root() {
   elif command -v sudo > /dev/null; then
     sudo "$@"
   else
-    fail "installing packages needs root, and there is no sudo. Run as root: $*"
+    fail "installing packages needs root, and there is no sudo. Run this script as root once."
   fi
 }
 
@@ -90,7 +90,15 @@ make_venv() {
   fi
 }
 
-# pip writes RECORD last, so a wheel that was cut off does not count.
+# pip writes RECORD last. A wheel that was cut off before that does not count, and pip would take it
+# for installed.
+drop_unfinished_wheels() {
+  local info
+  for info in .venv/lib/python3*/site-packages/*.dist-info; do
+    [[ -e $info/RECORD ]] || rm -rf "$info"
+  done
+}
+
 has_wheel() { compgen -G ".venv/lib/python3*/site-packages/$1-$2*.dist-info/RECORD" > /dev/null; }
 
 has_libtorch_cpu() {
@@ -101,6 +109,7 @@ has_libtorch_cpu() {
 has_libtorch_cuda() { has_wheel torch "$TORCH_VERSION" && .venv/bin/python -m pip check > /dev/null 2>&1; }
 
 install_libtorch() {
+  drop_unfinished_wheels
   local pip=(.venv/bin/python -m pip install --quiet --disable-pip-version-check)
   if "has_libtorch_$1"; then
     say "LibTorch $TORCH_VERSION ($1): is there"
