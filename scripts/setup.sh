@@ -9,7 +9,8 @@
 #   --cuda   LibTorch with all its CUDA libraries (5.5 GB), for the CMake preset `cuda`.
 #            Default: --cuda where an NVIDIA driver is present, --cpu elsewhere.
 #
-# Debian 12, Ubuntu 22.04 and 24.04; on Ubuntu, ITK comes from `universe` (22.04: 5.2.1, 24.04: 5.3.0).
+# Debian 12, Ubuntu 22.04 and 24.04. Tried from an empty Debian 12. Ubuntu has ITK in `universe`
+# (22.04: 5.2.1, 24.04: 5.3.0); there the packages were only looked up.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
