@@ -41,6 +41,10 @@ include(FindPackageHandleStandardArgs)
 find_package_handle_standard_args(LibTorch REQUIRED_VARS ${_required} VERSION_VAR LibTorch_VERSION
   REASON_FAILURE_MESSAGE "Run scripts/setup.sh, or give -DLIBTORCH_ROOT=/path/to/libtorch.")
 
+# The wheel brings the GNU OpenMP library that LibTorch runs on. FindOpenMP takes it, so that the
+# program has one OpenMP library, and CMake does not warn of two in the run path.
+find_library(OpenMP_gomp_LIBRARY NAMES libgomp.so.1 PATHS "${_libtorch_root}/lib" NO_DEFAULT_PATH)
+
 if(LibTorch_FOUND AND NOT TARGET LibTorch::LibTorch)
   foreach(_name torch_cpu c10)
     add_library(LibTorch::${_name} SHARED IMPORTED)
