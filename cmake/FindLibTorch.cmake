@@ -36,10 +36,26 @@ endif()
 set(_required LIBTORCH_INCLUDE_DIR LIBTORCH_torch_cpu_LIBRARY LIBTORCH_c10_LIBRARY)
 if(X2CTPA_CUDA)
   list(APPEND _required LIBTORCH_torch_cuda_LIBRARY LIBTORCH_c10_cuda_LIBRARY)
+  # What libtorch_cuda itself needs (cuBLAS, cuDNN, NCCL, ...) lies in wheels beside torch. The CPU
+  # set-up has libtorch_cuda without them.
+  file(GLOB _cuda_wheel_libs "${_libtorch_root}/../nvidia/*/lib")
+  file(GLOB _cuda_wheel_includes "${_libtorch_root}/../nvidia/*/include")
+  if(EXISTS "${_libtorch_root}/version.py")
+    file(GLOB LIBTORCH_CUDA_WHEELS "${_libtorch_root}/../nvidia/*/lib/libcublas.so*")
+    list(APPEND _required LIBTORCH_CUDA_WHEELS)
+  endif()
+endif()
+set(_remedy "Run scripts/setup.sh, or give -DLIBTORCH_ROOT=/path/to/libtorch.")
+if(X2CTPA_CUDA)
+  set(_remedy "Run scripts/setup.sh --cuda, or give -DLIBTORCH_ROOT=/path/to/libtorch.")
 endif()
 include(FindPackageHandleStandardArgs)
 find_package_handle_standard_args(LibTorch REQUIRED_VARS ${_required} VERSION_VAR LibTorch_VERSION
-  REASON_FAILURE_MESSAGE "Run scripts/setup.sh, or give -DLIBTORCH_ROOT=/path/to/libtorch.")
+  REASON_FAILURE_MESSAGE "${_remedy}")
+
+# The wheel brings the GNU OpenMP library that LibTorch runs on. FindOpenMP takes it, so that the
+# program has one OpenMP library, and CMake does not warn of two in the run path.
+find_library(OpenMP_gomp_LIBRARY NAMES libgomp.so.1 PATHS "${_libtorch_root}/lib" NO_DEFAULT_PATH)
 
 if(LibTorch_FOUND AND NOT TARGET LibTorch::LibTorch)
   foreach(_name torch_cpu c10)
@@ -56,8 +72,7 @@ if(LibTorch_FOUND AND NOT TARGET LibTorch::LibTorch)
   if(X2CTPA_CUDA)
     target_link_libraries(LibTorch::LibTorch INTERFACE
       "-Wl,--no-as-needed" "${LIBTORCH_torch_cuda_LIBRARY}" "${LIBTORCH_c10_cuda_LIBRARY}" "-Wl,--as-needed")
-    # libtorch_cuda's own dependencies (cuDNN, cuBLAS, NCCL, ...) lie in the wheels beside torch.
-    file(GLOB _cuda_wheel_libs "${_libtorch_root}/../nvidia/*/lib" "${_libtorch_root}/../nvidia/cu*/lib")
+    target_include_directories(LibTorch::LibTorch SYSTEM INTERFACE ${_cuda_wheel_includes})
     foreach(_dir IN LISTS _cuda_wheel_libs)
       target_link_options(LibTorch::LibTorch INTERFACE "-Wl,-rpath-link,${_dir}")
     endforeach()

@@ -1,0 +1,10 @@
+#!/usr/bin/env bash
+# Installs what is missing, builds the preset `release` and runs the tests.
+# Arguments go to ctest: scripts/test.sh -R models
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+scripts/setup.sh --cpu
+cmake --preset release
+cmake --build --preset release
+exec ctest --preset release --parallel 2 --output-on-failure --no-tests=error "$@"
