@@ -2,6 +2,7 @@
 
 #include <ATen/Context.h>
 #include <ATen/Parallel.h>
+#include <malloc.h>
 #include <sched.h>
 #include <sys/resource.h>
 
@@ -42,7 +43,20 @@ int64_t available_cores() {
   return std::max(1, CPU_COUNT(&set));
 }
 
+namespace {
+
+/// Volume-sized buffers would go back to the system at every free, and their pages would be faulted
+/// in anew at every allocation: that costs more than the arithmetic of many a kernel.
+void keep_freed_memory() {
+  mallopt(M_MMAP_MAX, 0);
+  mallopt(M_TRIM_THRESHOLD, std::numeric_limits<int>::max());
+  mallopt(M_TOP_PAD, 64 << 20);
+}
+
+}  // namespace
+
 void configure_runtime(const RuntimeOptions& options) {
+  keep_freed_memory();
   const int64_t threads = options.threads > 0 ? options.threads : available_cores();
   at::set_num_threads(static_cast<int>(threads));
   if (options.deterministic) {
