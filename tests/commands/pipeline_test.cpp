@@ -1,0 +1,153 @@
+// The main job through the program, at a size of seconds: what each command leaves, and what
+// running it again, resuming it and breaking it do.
+#include <gtest/gtest.h>
+
+#include "commands/run_binary.h"
+#include "x2ctpa/core/csv.h"
+#include "x2ctpa/core/files.h"
+#include "x2ctpa/imaging/volume_io.h"
+
+namespace x2ctpa {
+namespace {
+
+namespace fs = std::filesystem;
+
+/// One tiny experiment, run once for all tests of this file.
+class Pipeline : public testing::Test {
+ protected:
+  static fs::path root_;
+
+  static test::ProgramResult x2ctpa(const std::string& arguments, const std::string& run = "run") {
+    return test::run_binary(arguments + " --config " + (root_ / "tiny.yaml").string() + " --run " + (root_ / run).string());
+  }
+
+  static void SetUpTestSuite() {
+    root_ = fs::temp_directory_path() / fmt::format("x2ctpa_pipeline_{}", getpid());
+    write_file(root_ / "tiny.yaml",
+               "runtime: {threads: 1}\n"
+               "phantom: {patients: 16, ct_size: 48, slices: 24, cxr_size: 64}\n"
+               "preprocess: {grid: [8, 16, 16], field_of_view_mm: [360, 260, 300], cxr_size: 32, splits: [0.5, 0.25, 0.25]}\n"
+               "vae: {model: {hidden_channels: 4, embedding_dim: 4, codes: 16, downsample: [2, 4, 4]},\n"
+               "      train: {steps: 6, batch_size: 2, checkpoint_every: 3, validate_every: 3}}\n"
+               "diffusion: {denoiser: {unet: {dim: 8, dim_mults: [1, 2]}, encoder: {width: 4, embedding_dim: 16, groups: 2}},\n"
+               "      train: {steps: 6, batch_size: 2, checkpoint_every: 3, validate_every: 3}}\n"
+               "sample: {sampler: {steps: 3}, batch_size: 4}\n"
+               "classifier: {model: {blocks: [1, 1], growth: 4, init_features: 4}, train: {steps: 4, batch_size: 4, checkpoint_every: 2}}\n"
+               "evaluate: {bootstrap: 50}\n");
+    for (const char* line : {"phantom", "preprocess", "train-vae", "train-diffusion", "sample --split all",
+                             "classify train --arm cxr", "classify train --arm ctpa", "classify train --arm generated",
+                             "evaluate"}) {
+      const auto result = x2ctpa(line);
+      if (result.exit_code != 0 && !(std::string(line) == "evaluate" && result.exit_code == 3)) {
+        GTEST_FAIL() << line << " ended with " << result.exit_code << ": " << result.err;
+      }
+    }
+  }
+  static void TearDownTestSuite() { fs::remove_all(root_); }
+
+  static void copy_run(const std::string& to) {
+    fs::remove_all(root_ / to);
+    fs::copy(root_ / "run", root_ / to, fs::copy_options::recursive);
+  }
+};
+fs::path Pipeline::root_;
+
+TEST_F(Pipeline, LeavesEveryArtefactOfTheContract) {
+  for (const char* file :
+       {"phantom/manifest.csv", "dataset/index.csv", "dataset/dataset.json", "vae/model/config.yaml", "vae/model/model.safetensors",
+        "vae/metrics.jsonl", "vae/reconstruction.csv", "vae/resolved.yaml", "diffusion/model/model.safetensors",
+        "diffusion/model/autoencoder/model.safetensors", "samples/samples.csv", "classifier/cxr/scores.csv",
+        "classifier/ctpa/scores.csv", "classifier/generated/scores.csv", "evaluation/report.html", "evaluation/metrics.json",
+        "evaluation/table.csv", "evaluation/per_case.csv"}) {
+    EXPECT_TRUE(fs::exists(root_ / "run" / file)) << file;
+  }
+}
+
+TEST_F(Pipeline, ATrainingThatLostItsLastStepsEndsInTheSameWeights) {
+  const std::pair<const char*, const char*> stages[] = {
+      {"train-vae", "vae"}, {"train-diffusion", "diffusion"}, {"classify train --arm cxr", "classifier/cxr"}};
+  for (const auto& [command, folder] : stages) {
+    copy_run("resumed");
+    const fs::path stage = root_ / "resumed" / folder;
+    const std::string before = sha256_of_file(stage / "model" / "model.safetensors");
+    fs::path newest;
+    for (const auto& entry : fs::directory_iterator(stage / "checkpoints")) {
+      if (entry.path().extension() == ".safetensors") newest = std::max(newest, entry.path());
+    }
+    fs::remove(newest);
+    fs::remove(stage / "model" / "model.safetensors");
+    const auto result = x2ctpa(command, "resumed");
+    ASSERT_EQ(result.exit_code, 0) << result.err;
+    EXPECT_NE(result.err.find("going on from step"), std::string::npos) << result.err;
+    EXPECT_EQ(sha256_of_file(stage / "model" / "model.safetensors"), before) << command;
+  }
+}
+
+TEST_F(Pipeline, ADamagedCheckpointIsPassedOverForTheOneBefore) {
+  copy_run("damaged");
+  const fs::path stage = root_ / "damaged" / "vae";
+  const std::string before = sha256_of_file(stage / "model" / "model.safetensors");
+  const fs::path newest = stage / "checkpoints" / "step-000000006.safetensors";
+  fs::resize_file(newest, fs::file_size(newest) / 2);
+  const auto result = x2ctpa("train-vae", "damaged");
+  ASSERT_EQ(result.exit_code, 0) << result.err;
+  EXPECT_NE(result.err.find("passed over"), std::string::npos) << result.err;
+  EXPECT_EQ(sha256_of_file(stage / "model" / "model.safetensors"), before);
+}
+
+TEST_F(Pipeline, OtherSettingsThanTheCheckpointsAreRefusedWithTheDifference) {
+  const auto result = x2ctpa("train-vae --vae.train.learning_rate 0.5");
+  EXPECT_EQ(result.exit_code, 1);
+  EXPECT_NE(result.err.find("learning_rate: 0.5"), std::string::npos) << result.err;
+}
+
+TEST_F(Pipeline, SamplingAgainDoesNothingAndSaysSo) {
+  const auto result = x2ctpa("sample --split all");
+  EXPECT_EQ(result.exit_code, 0);
+  EXPECT_NE(result.err.find("nothing to do"), std::string::npos) << result.err;
+}
+
+TEST_F(Pipeline, ACaseMadeAloneEqualsTheOneMadeInTheBatch) {
+  const auto samples = CsvTable::read(root_ / "run" / "samples" / "samples.csv");
+  const std::string id = samples.at(5, "case_id");
+  const auto alone = x2ctpa("sample --sample.batch_size 1 --split all --out " + (root_ / "alone").string());
+  ASSERT_EQ(alone.exit_code, 0) << alone.err;
+  const auto a = read_volume(root_ / "alone" / (id + ".nii.gz")), b = read_volume(root_ / "run" / "samples" / (id + ".nii.gz"));
+  EXPECT_LE((a.hu - b.hu).abs().max().item<double>(), 1.0);
+
+  for (const char* batch : {"1", "4"}) {
+    const auto result = x2ctpa(std::string("sample --runtime.deterministic true --split test --sample.batch_size ") + batch +
+                               " --out " + (root_ / "deterministic").string() + batch);
+    ASSERT_EQ(result.exit_code, 0) << result.err;
+  }
+  for (const auto& entry : fs::directory_iterator(root_ / "deterministic1")) {
+    if (entry.path().extension() != ".gz") continue;
+    EXPECT_TRUE(at::equal(read_volume(entry.path()).hu, read_volume(root_ / "deterministic4" / entry.path().filename()).hu));
+  }
+}
+
+TEST_F(Pipeline, ABadXrayInAFolderIsListedAndTheOthersAreMade) {
+  const fs::path folder = root_ / "xrays";
+  fs::create_directories(folder);
+  fs::copy(root_ / "run" / "phantom" / "P0001" / "cxr.dcm", folder / "good.dcm", fs::copy_options::overwrite_existing);
+  write_file(folder / "bad.png", "%PDF-1.4 not a picture");
+  const auto result = x2ctpa("sample --cxr " + folder.string() + " --out " + (root_ / "made").string());
+  EXPECT_EQ(result.exit_code, 3) << result.err;
+  EXPECT_TRUE(fs::exists(root_ / "made" / "good.nii.gz"));
+  EXPECT_EQ(CsvTable::read(root_ / "made" / "failures.csv").at(0, "name"), "bad");
+  EXPECT_NE(summarise_volume(root_ / "made" / "good.nii.gz").description.find("SYNTHETIC"), std::string::npos);
+}
+
+TEST_F(Pipeline, WrongUseEndsWithTheCodeAndTheAdviceOfTheContract) {
+  const auto unknown = x2ctpa("sample --sample.sampler.stepps 3");
+  EXPECT_EQ(unknown.exit_code, 1);
+  EXPECT_NE(unknown.err.find("sample.sampler.steps"), std::string::npos) << unknown.err;
+  EXPECT_EQ(x2ctpa("sample --cxr /nonexistent").exit_code, 2);
+  EXPECT_EQ(x2ctpa("sample --split all", "nowhere").exit_code, 1);
+  EXPECT_EQ(x2ctpa("sample --out " + (root_ / "m").string() + " --model " + root_.string()).exit_code, 1);
+  fs::create_directories(root_ / "empty");
+  EXPECT_EQ(x2ctpa("sample --cxr " + (root_ / "empty").string()).exit_code, 2);
+}
+
+}  // namespace
+}  // namespace x2ctpa
