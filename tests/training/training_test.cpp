@@ -1,0 +1,125 @@
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "support/temporary_folder.h"
+#include "support/test_device.h"
+#include "x2ctpa/core/error.h"
+#include "x2ctpa/core/files.h"
+#include "x2ctpa/diffusion/sampler.h"
+#include "x2ctpa/models/ctpa_denoiser.h"
+#include "x2ctpa/training/checkpoint.h"
+#include "x2ctpa/training/loop.h"
+#include "x2ctpa/training/optimiser.h"
+
+namespace x2ctpa {
+namespace {
+
+TEST(AdamW, TakesTheSameStepsAsTorchsOwn) {
+  torch::manual_seed(3);
+  torch::nn::Linear a(5, 4), b(5, 4);
+  at::NoGradGuard no_grad;
+  for (size_t i = 0; i < 2; ++i) b->parameters()[i].copy_(a->parameters()[i]);
+  AdamW ours(a->parameters(), 0.8, 0.95, 0.1);
+  torch::optim::AdamW theirs(b->parameters(), torch::optim::AdamWOptions(0.01).betas({0.8, 0.95}).weight_decay(0.1));
+  for (int step = 0; step < 5; ++step) {
+    const auto x = torch::randn({6, 5});
+    at::AutoGradMode grad(true);
+    a->forward(x).square().sum().backward();
+    theirs.zero_grad();
+    b->forward(x).square().sum().backward();
+    ours.step(0.01);
+    theirs.step();
+  }
+  for (size_t i = 0; i < 2; ++i) EXPECT_LT((a->parameters()[i] - b->parameters()[i]).abs().max().item<double>(), 1e-6);
+}
+
+TEST(AdamW, ClippingBringsTheJointNormToTheLimitAndReportsTheNormBefore) {
+  auto p = torch::zeros({2}, torch::requires_grad()), q = torch::zeros({1}, torch::requires_grad());
+  p.mutable_grad() = torch::tensor({3.0f, 0.0f});
+  q.mutable_grad() = torch::tensor({4.0f});
+  AdamW optimiser({p, q}, 0.9, 0.999, 0);
+  EXPECT_NEAR(optimiser.clip(1.0), 5.0, 1e-6);
+  EXPECT_NEAR(p.grad()[0].item<double>(), 0.6, 1e-5);
+  EXPECT_NEAR(q.grad()[0].item<double>(), 0.8, 1e-5);
+}
+
+TEST(LearningRate, OneCycleWarmsUpToTheHighestAndEndsNearZero) {
+  TrainOptions options;
+  options.steps = 100;
+  options.learning_rate = 1;
+  EXPECT_NEAR(learning_rate_at(options, 0), 0.1, 1e-12);
+  EXPECT_NEAR(learning_rate_at(options, 9), 1, 1e-12);
+  EXPECT_LT(learning_rate_at(options, 99), 1e-3);
+  EXPECT_GT(learning_rate_at(options, 99), 0);
+}
+
+TEST(Checkpoint, TheNewestAreKeptAndAFlippedByteIsNoticed) {
+  const test::TemporaryFolder folder;
+  for (const int64_t step : {1, 2, 3}) write_checkpoint(folder.path(), {step, "s", {{"w", at::full({2}, double(step))}}}, 2);
+  EXPECT_FALSE(std::filesystem::exists(folder / "step-000000001.safetensors"));
+  EXPECT_EQ(newest_checkpoint(folder.path())->step, 3);
+  std::string bytes = read_file(folder / "step-000000003.safetensors");
+  bytes.back() ^= 1;
+  write_file(folder / "step-000000003.safetensors", bytes);
+  EXPECT_EQ(newest_checkpoint(folder.path())->step, 2);
+}
+
+CtpaDenoiser small_denoiser() {
+  torch::manual_seed(1);
+  CtpaDenoiserOptions options;
+  options.encoder = {.width = 4, .stages = 3, .feature_channels = 2, .embedding_dim = 8, .groups = 2};
+  options.unet.dim = 8;
+  options.unet.dim_mults = {1, 2};
+  return CtpaDenoiser(options, 3, std::array<int64_t, 3>{2, 4, 4}, BackProjectionGeometry{.spacing_xyz_mm = {80, 60, 100}});
+}
+
+/// One optimiser step and a two-step sample on `device`; returns the sample on the CPU.
+at::Tensor train_and_sample(const c10::Device device) {
+  auto model = small_denoiser();
+  model->to(device);
+  AdamW optimiser(model->parameters(), 0.9, 0.999, 0.01);
+  WeightAverage average(*model, 0.9);
+  torch::manual_seed(2);
+  const auto cxr = at::rand({2, 1, 32, 32}).to(device), x = at::randn({2, 3, 2, 4, 4}).to(device);
+  const auto t = at::tensor({10, 700}, at::kLong).to(device), drop = (at::tensor({1, 0}) > 0).to(device);
+  prediction_loss("mse", model->forward(x, t, model->condition(cxr), drop), x).backward();
+  optimiser.clip(1.0);
+  optimiser.step(1e-2);
+  average.update();
+  average.apply();
+  at::NoGradGuard no_grad;
+  SamplerOptions sampler;
+  sampler.steps = 2;
+  const auto condition = model->condition(cxr);
+  return sample(NoiseSchedule(ScheduleOptions{}), Prediction::v, sampler,
+                [&](const at::Tensor& x_t, const at::Tensor& at_t) { return model->guided(x_t, at_t, condition, 2.0); }, x, {})
+      .to(at::kCPU);
+}
+
+TEST(TestDevice, TrainingStepAndSamplingRunThereAndMatchTheCpu) {
+  const auto cpu = train_and_sample(c10::kCPU), other = train_and_sample(testing::test_device());
+  EXPECT_LT((cpu - other).abs().max().item<double>() / cpu.abs().max().item<double>(), 1e-4);
+}
+
+TEST(TestDevice, AnXrayLeftOnTheCpuFailsThere) {
+  auto model = small_denoiser();
+  model->to(testing::test_device());
+  EXPECT_ANY_THROW(model->condition(at::rand({1, 1, 32, 32})));
+}
+
+TEST(CtpaDenoiser, TheXrayChangesThePredictionAndADroppedOneDoesNot) {
+  auto model = small_denoiser();
+  model->eval();
+  at::NoGradGuard no_grad;
+  const auto x = at::randn({1, 3, 2, 4, 4}), t = at::full({1}, 500, at::kLong);
+  const auto a = model->condition(at::rand({1, 1, 32, 32})), b = model->condition(at::rand({1, 1, 32, 32}));
+  const auto dropped = at::ones({1}, at::kBool);
+  EXPECT_FALSE(at::allclose(model->forward(x, t, a), model->forward(x, t, b)));
+  EXPECT_TRUE(at::equal(model->forward(x, t, a, dropped), model->forward(x, t, b, dropped)));
+  const auto guided = model->guided(x, t, a, 1.0 + 1e-9);
+  EXPECT_LT((guided - model->forward(x, t, a)).abs().max().item<double>(), 1e-4);
+}
+
+}  // namespace
+}  // namespace x2ctpa
