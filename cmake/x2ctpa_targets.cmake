@@ -1,5 +1,6 @@
 # x2ctpa_module(<name> SOURCES ... USES <lower modules> [PRIVATE <libraries>])
-# One static library per module. Every module reuses core's precompiled header (torch, fmt, std).
+# One static library per module. Every module reuses core's precompiled header (ATen, fmt, std). It
+# leaves torch/nn out: the compiler reads the whole header for every file, and most need no layers.
 
 # The wheel's include folder carries another fmt than the one that spdlog was built with: a folder
 # that holds the distribution's fmt alone goes before it.
@@ -12,7 +13,7 @@ add_library(x2ctpa_flags INTERFACE)
 target_include_directories(x2ctpa_flags INTERFACE "${PROJECT_BINARY_DIR}/fmt_first")
 target_include_directories(x2ctpa_flags INTERFACE "${PROJECT_SOURCE_DIR}/include")
 target_compile_options(x2ctpa_flags INTERFACE -Wall -Wextra -Wno-unused-parameter -Wno-missing-field-initializers
-  -Winvalid-pch $<$<CONFIG:Release>:-O3>)
+  -Winvalid-pch)
 target_link_libraries(x2ctpa_flags INTERFACE LibTorch::LibTorch OpenMP::OpenMP_CXX fmt::fmt spdlog::spdlog)
 if(X2CTPA_SANITIZE)
   target_compile_options(x2ctpa_flags INTERFACE -fsanitize=address,undefined -fno-omit-frame-pointer)

@@ -4,6 +4,8 @@
 #include <torch/version.h>
 #include <yaml-cpp/yaml.h>
 
+#include <ATen/Parallel.h>
+
 #include <nlohmann/json.hpp>
 
 #include "x2ctpa/core/device.h"

@@ -1,4 +1,6 @@
 #include <gtest/gtest.h>
+#include <torch/nn.h>
+#include <torch/optim.h>
 
 #include <cmath>
 
