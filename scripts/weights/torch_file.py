@@ -119,7 +119,6 @@ _KNOWN = {
     ("torch._utils", "_rebuild_parameter"): _rebuild_parameter,
     ("torch", "Size"): tuple,
     ("builtins", "set"): set,
-    ("__builtin__", "set"): set,
     **{("torch", name): _StorageType(kind) for name, kind in STORAGE_TYPES.items()},
 }
 
@@ -164,6 +163,7 @@ class _Unpickler(pickle.Unpickler):
         self._storages = storages
 
     def find_class(self, module, name):
+        module = "builtins" if module == "__builtin__" else module  # its name in Python 2
         if (module, name) in _KNOWN:
             return _KNOWN[module, name]
         if (module, name) in _INERT:

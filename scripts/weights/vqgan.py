@@ -35,20 +35,23 @@ def select(tensors):
 
 def hyperparameters(settings):
     """Options from the checkpoint's hyper_parameters, as far as they are there."""
+    for section in ("cfg", "model"):
+        if isinstance(settings, dict) and isinstance(settings.get(section), dict):
+            settings = settings[section]
     if not isinstance(settings, dict):
         return {}
-    settings = settings.get("cfg", settings)
-    model = settings.get("model", settings) if isinstance(settings, dict) else {}
-    names = {
-        "downsample": "downsample",
-        "groups": "num_groups",
-        "restart_threshold": "restart_thres",
-    }
-    found = {own: model[theirs] for own, theirs in names.items() if theirs in model}
-    if "no_random_restart" in model:
-        found["random_restart"] = not model["no_random_restart"]
-    if model.get("padding_type", "replicate") != "replicate":
-        raise WeightsError(f"padding_type {model['padding_type']}: x2ctpa has replicate alone")
+    if settings.get("padding_type", "replicate") != "replicate":
+        raise WeightsError(f"padding_type {settings['padding_type']}: x2ctpa has replicate alone")
+    found = {}
+    downsample = settings.get("downsample")
+    if isinstance(downsample, list) and all(type(n) is int for n in downsample):
+        found["downsample"] = downsample
+    if type(settings.get("num_groups")) is int:
+        found["groups"] = settings["num_groups"]
+    if isinstance(settings.get("restart_thres"), (int, float)):
+        found["restart_threshold"] = settings["restart_thres"]
+    if isinstance(settings.get("no_random_restart"), bool):
+        found["random_restart"] = not settings["no_random_restart"]
     return found
 
 
@@ -61,17 +64,15 @@ def options(t, given):
                 f"the file does not say the option {name}, and its tensors cannot; give "
                 f"--option {name}=..."
             )
-    levels = count(t, "encoder.conv_blocks.{}.")
-    if len(given["downsample"]) != 3 or max(given["downsample"]) != 2**levels:
-        raise WeightsError(
-            f"downsample {given['downsample']} does not fit the {levels} levels of the tensors"
-        )
+    factors, levels = given["downsample"], count(t, "encoder.conv_blocks.{}.")
+    if len(factors) != 3 or max(factors) != 2**levels or any(n & (n - 1) or n < 1 for n in factors):
+        raise WeightsError(f"downsample {factors} does not fit the {levels} levels of the tensors")
     return {
         "channels": first[1],
         "hidden_channels": first[0],
         "embedding_dim": codes[1],
         "codes": codes[0],
-        "downsample": given["downsample"],
+        "downsample": factors,
         "groups": given["groups"],
         "commitment_weight": given.get("commitment_weight", 0.25),
         "ema_decay": given.get("ema_decay", 0.99),
