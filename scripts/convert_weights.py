@@ -194,7 +194,7 @@ def arguments(argv):
     parser.add_argument("--linear", help="lpips: the file of the linear layers, beside VGG-16's")
     parser.add_argument("--lora", help="unet3d: a file of low-rank updates to add")
     parser.add_argument("--lora-scale", type=float, default=1.0, help="factor of the updates")
-    args = parser.parse_args(argv)
+    args = parser.parse_intermixed_args(argv)
     if not 2 <= len(args.paths) <= 3:
         parser.error("expected [KIND] SOURCE OUT")
     *kind, args.source, args.out = args.paths

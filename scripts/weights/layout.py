@@ -12,8 +12,8 @@ from .tensors import FLOATING, Tensor, WeightsError, as_float32, shape_text
 class Entry:
     """One tensor of a model: our name and shape, and the published one's.
 
-    `published` holds several names where the published model stores one tensor many times, and none
-    where it has no such tensor; `value` makes our tensor then.
+    `published` holds several names where the published model stores one tensor many times, the one
+    that torch loads last at the end, and none where it has no such tensor; `value` makes ours then.
     """
 
     own: str
@@ -63,6 +63,7 @@ class Report:
         self.source, self.kind, self.options = source, kind, options
         self.used, self.values, self.widened = 0, 0, 0
         self.aside = {}  # what they are -> how many
+        self.notes = []
         self.missing, self.unexpected, self.shapes, self.others = [], [], [], []
 
     def fine(self):
@@ -77,6 +78,8 @@ class Report:
             yield f"widened     {self.widened} tensors of 16 bits to float32"
         for what, count in self.aside.items():
             yield f"left out    {count} tensors: {what}"
+        for note in self.notes:
+            yield f"note        {note}"
         for title, problems in (
             ("missing", self.missing),
             ("unexpected", self.unexpected),
@@ -111,8 +114,8 @@ def to_own(layout, found, report):
         report.missing += [f"{n} {shape_text(entry.published_shape)}" for n in absent]
         if absent:
             continue
-        tensor = found[entry.published[0]]
-        if _check(entry.published[0], tensor, entry.published_shape, entry.type, report):
+        tensor = found[entry.published[-1]]
+        if _check(entry.published[-1], tensor, entry.published_shape, entry.type, report):
             _check_copies(entry, found, report)
             own[entry.own] = _own_tensor(tensor, entry)
             report.used += len(entry.published)
@@ -135,11 +138,13 @@ def _check(name, tensor, shape, kind, report):
 
 
 def _check_copies(entry, found, report):
-    """A tensor under many names must be the same under each."""
-    first = as_float32(found[entry.published[0]]) if len(entry.published) > 1 else None
-    for name in entry.published[1:]:
-        if not np.array_equal(as_float32(found[name]), first):
-            report.others.append(f"{name}: differs from {entry.published[0]}, expected the same")
+    """A tensor under many names should be the same under each; if not, torch keeps the last."""
+    last = as_float32(found[entry.published[-1]]) if len(entry.published) > 1 else None
+    for name in entry.published[:-1]:
+        if found[name].shape != entry.published_shape:
+            _check(name, found[name], entry.published_shape, entry.type, report)
+        elif not np.array_equal(as_float32(found[name]), last):
+            report.notes.append(f"{name} differs from {entry.published[-1]}, which is taken")
 
 
 def _own_tensor(tensor, entry):

@@ -129,6 +129,7 @@ _INERT = {
     ("builtins", "dict"),  # as a type that settings or a defaultdict name
     ("builtins", "list"),
     ("builtins", "int"),
+    ("builtins", "long"),  # int, as protocol 2 names it
     ("builtins", "float"),
     ("builtins", "str"),
     ("builtins", "bool"),

@@ -132,8 +132,8 @@ def _levels(layout, o):
 
 def _rotary_names(levels):
     """The published model shares one rotary embedding between all its temporal attentions."""
-    places = [f"{side}.{i}.3" for side in ("downs", "ups") for i in range(levels)]
-    places += ["init_temporal_attn", "mid_temporal_attn"]
+    levels = [f"{side}.{i}.3" for side in ("downs", "ups") for i in range(levels)]
+    places = ["init_temporal_attn", *levels, "mid_temporal_attn"]
     return [place + ".fn.fn.fn.rotary_emb.freqs" for place in places]
 
 
