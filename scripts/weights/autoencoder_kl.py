@@ -10,7 +10,13 @@ PARTS = ("encoder.", "decoder.", "quant_conv.", "post_quant_conv.")
 # In a whole LDM checkpoint the autoencoder's names begin with this.
 LDM_PREFIX = "first_stage_model."
 OLD_ATTENTION = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": "to_out.0"}
-LDM_ATTENTION = {"norm": "group_norm", "q": "to_q", "k": "to_k", "v": "to_v", "proj_out": "to_out.0"}
+LDM_ATTENTION = {
+    "norm": "group_norm",
+    "q": "to_q",
+    "k": "to_k",
+    "v": "to_v",
+    "proj_out": "to_out.0",
+}
 
 
 def is_published(names):
@@ -26,7 +32,7 @@ def _is_ldm(names):
 
 
 def _diffusers_name(name, levels):
-    """The name in diffusers' layout of one in LDM's, which counts decoder levels from the finest."""
+    """Diffusers' name for one of LDM's, which counts decoder levels from the finest."""
     side, dot, rest = name.partition(".")
     if side not in ("encoder", "decoder"):
         return name

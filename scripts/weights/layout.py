@@ -127,7 +127,9 @@ def to_own(layout, found, report):
 
 def _check(name, tensor, shape, kind, report):
     if tuple(tensor.shape) != tuple(shape):
-        report.shapes.append(f"{name}: expected {shape_text(shape)}, found {shape_text(tensor.shape)}")
+        report.shapes.append(
+            f"{name}: expected {shape_text(shape)}, found {shape_text(tensor.shape)}"
+        )
     elif tensor.type != kind and not (kind == "F32" and tensor.type in ("F16", "BF16")):
         report.others.append(f"{name}: expected type {kind}, found {tensor.type}")
     elif tensor.type in FLOATING and not np.isfinite(as_float32(tensor)).all():

@@ -47,7 +47,7 @@ def read(folder):
             name, colon, value = line.partition(":")
             if not colon or not value.strip() or line[0] == " ":
                 raise WeightsError(
-                    f"{path}: expected lines of one option each, found \"{line}\"; a model made of "
+                    f'{path}: expected lines of one option each, found "{line}"; a model made of '
                     "several has no published layout"
                 )
             options[name] = value_of(value)

@@ -83,7 +83,7 @@ def read(path, which="ema"):
         raise WeightsError(f"{path}: holds no state dict, that is no tensors by name")
     others = [n for n, t in tensors.items() if not isinstance(t, Tensor)]
     if others:
-        raise WeightsError(f"{path}: \"{others[0]}\" is not a tensor, in what should be a state dict")
+        raise WeightsError(f'{path}: "{others[0]}" is not a tensor, in what should be a state dict')
     settings = content.get("hyper_parameters") if isinstance(content, dict) else None
     return Source(
         name,

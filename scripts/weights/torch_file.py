@@ -158,7 +158,9 @@ _INERT = {
 }
 
 
-class _Unpickler(pickle.Unpickler):
+class _Unpickler(pickle._Unpickler):
+    """The one in Python: the one in C reserves memory for the largest memo index a file names."""
+
     def __init__(self, file, storages):
         super().__init__(file, encoding="utf-8")
         self._storages = storages
@@ -197,39 +199,62 @@ def _unpickle(path, file, storages):
         raise WeightsError(f"{path}: the pickle is damaged or cut short: {error}") from None
 
 
+class _Archive:
+    """A zip file whose every fault is a WeightsError.
+
+    Entries must be stored plainly, as torch does: a compressed one could grow without bounds.
+    """
+
+    def __init__(self, path):
+        self.path = path
+        self._zip = self._guarded("the file", lambda: zipfile.ZipFile(path))
+        self.names = self._zip.namelist()
+
+    def _guarded(self, what, action):
+        try:
+            return action()
+        except (
+            zipfile.BadZipFile,
+            OSError,
+            ValueError,
+            EOFError,
+            RuntimeError,
+            struct.error,
+        ) as error:
+            raise WeightsError(f"{self.path}: {what} is damaged or cut short: {error}") from None
+
+    def size(self, name):
+        if name not in self.names:
+            raise WeightsError(f"{self.path}: {name} is missing")
+        entry = self._zip.getinfo(name)
+        if entry.compress_type != zipfile.ZIP_STORED:
+            raise WeightsError(f"{self.path}: {name} is compressed, which torch never does")
+        return entry.file_size
+
+    def read(self, name):
+        self.size(name)
+        return self._guarded(name, lambda: self._zip.read(name))
+
+
 def _read_zip(path):
-    try:
-        archive = zipfile.ZipFile(path)
-    except (zipfile.BadZipFile, OSError) as error:
-        raise WeightsError(f"{path}: the file is damaged or cut short: {error}") from None
-    pickles = [n for n in archive.namelist() if n == "data.pkl" or n.endswith("/data.pkl")]
+    archive = _Archive(path)
+    pickles = [n for n in archive.names if n == "data.pkl" or n.endswith("/data.pkl")]
     if len(pickles) != 1:
         raise WeightsError(f"{path}: expected one data.pkl in it, found {len(pickles)}")
     root = pickles[0][: -len("data.pkl")]
-    if root + "constants.pkl" in archive.namelist():
+    if root + "constants.pkl" in archive.names:
         raise WeightsError(f"{path}: a TorchScript program, not a state dict")
-    if root + "byteorder" in archive.namelist() and archive.read(root + "byteorder") != b"little":
+    if root + "byteorder" in archive.names and archive.read(root + "byteorder") != b"little":
         raise WeightsError(f"{path}: written on a big-endian machine")
 
     def reader(storage):
-        name = f"{root}data/{storage.key}"
-        expected = storage.count * NUMPY_TYPES[storage.kind].itemsize
-        try:
-            entry = archive.getinfo(name)
-        except KeyError:
-            raise WeightsError(f"{path}: {name} is missing") from None
-        if entry.file_size != expected or entry.compress_type != zipfile.ZIP_STORED:
+        name, dtype = f"{root}data/{storage.key}", NUMPY_TYPES[storage.kind]
+        if archive.size(name) != storage.count * dtype.itemsize:
             raise WeightsError(
-                f"{path}: {name}: expected {expected} plain bytes, found {entry.file_size}"
+                f"{path}: {name}: expected {storage.count * dtype.itemsize} bytes, found "
+                f"{archive.size(name)}"
             )
-
-        def read():
-            try:
-                return np.frombuffer(archive.read(entry), NUMPY_TYPES[storage.kind])
-            except (zipfile.BadZipFile, OSError, ValueError, EOFError) as error:
-                raise WeightsError(f"{path}: {name} is damaged: {error}") from None
-
-        return read
+        return lambda: np.frombuffer(archive.read(name), dtype)
 
     storages = {}
     content = _unpickle(path, io.BytesIO(archive.read(pickles[0])), storages)
@@ -272,21 +297,31 @@ def _place_legacy_storage(path, file, storage):
     storage.read = lambda: np.memmap(path, dtype, "r", start, (storage.count,))
 
 
-def settings_of(content, depth=0):
-    """Hyperparameters as plain dictionaries, lists and values; omegaconf and Namespace unwrapped."""
-    if depth > 20:
-        raise WeightsError("hyperparameters that are nested too deeply")
-    if isinstance(content, Inert):
-        content = content.state if content.state is not None else list(content.args)
-        if isinstance(content, dict):
-            for inner in ("_content", "_val"):  # omegaconf's containers and values
-                if inner in content:
-                    return settings_of(content[inner], depth + 1)
-    if isinstance(content, dict):
-        return {key: settings_of(value, depth + 1) for key, value in content.items()}
-    if isinstance(content, (list, tuple)):
-        return [settings_of(value, depth + 1) for value in content]
-    return content
+MAX_SETTINGS = 100_000  # values; references to one list many times can multiply without bounds
+
+
+def settings_of(content):
+    """Hyperparameters as plain dictionaries, lists and values, omegaconf and Namespace unwrapped."""
+    seen = 0
+
+    def plain(value, depth):
+        nonlocal seen
+        seen += 1
+        if depth > 50 or seen > MAX_SETTINGS:
+            raise WeightsError("hyperparameters that are nested too deeply or are too many")
+        if isinstance(value, Inert):
+            value = value.state if value.state is not None else list(value.args)
+            if isinstance(value, dict):  # omegaconf's containers and values
+                value = value.get("_content", value.get("_val", value))
+                if isinstance(value, Inert):
+                    return plain(value, depth + 1)
+        if isinstance(value, dict):
+            return {key: plain(item, depth + 1) for key, item in value.items()}
+        if isinstance(value, (list, tuple)):
+            return [plain(item, depth + 1) for item in value]
+        return value
+
+    return plain(content, 0)
 
 
 def read(path):
@@ -301,10 +336,10 @@ def read_options(path):
     with open(path, "rb") as file:
         if file.read(4) != b"PK\x03\x04":
             return {}
-    with zipfile.ZipFile(path) as archive:
-        name = next((n for n in archive.namelist() if n.endswith("/" + OPTIONS_RECORD)), None)
-        try:
-            options = json.loads(archive.read(name)) if name else {}
-        except ValueError:
-            raise WeightsError(f"{path}: {name} is damaged") from None
+    archive = _Archive(path)
+    name = next((n for n in archive.names if n.endswith("/" + OPTIONS_RECORD)), None)
+    try:
+        options = json.loads(archive.read(name)) if name else {}
+    except ValueError:
+        raise WeightsError(f"{path}: {name} is damaged") from None
     return options if isinstance(options, dict) else {}

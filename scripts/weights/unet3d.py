@@ -79,7 +79,9 @@ def options(t, given):
         "attention_heads": shape_of(t, "time_rel_pos_bias.relative_attention_bias.weight", 2)[1],
         "norm_groups": given.get("norm_groups", 8),
         "init_kernel": first[3],
-        "without_spatial_attention": [i for i in range(levels) if f"downs.{i}.2.fn.norm.gamma" not in t],
+        "without_spatial_attention": [
+            i for i in range(levels) if f"downs.{i}.2.fn.norm.gamma" not in t
+        ],
         "without_temporal_attention": [],
     }
 

@@ -1,23 +1,25 @@
-"""scripts/convert_weights.py: what it refuses, what it reports, and that nothing is lost."""
+"""scripts/convert_weights.py: what it reports, and that nothing is lost or mixed up."""
 
-import contextlib
-import io
 import math
 import os
 import pathlib
-import pickle
-import sys
-import tempfile
 import unittest
-import zipfile
 
 import numpy as np
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "scripts"))
-
-import convert_weights  # noqa: E402
-from weights import (  # noqa: E402
+from helpers import (
+    DENSENET,
+    ROOT,
+    SMALL,
+    UNET,
+    VQGAN,
+    Runs,
+    random_own,
+    random_published,
+    zeros_published,
+)
+import convert_weights
+from weights import (
     autoencoder_kl,
     densenet3d,
     lora,
@@ -29,236 +31,13 @@ from weights import (  # noqa: E402
     unet3d,
     vqgan,
 )
-from weights.layout import Report, to_own  # noqa: E402
-from weights.tensors import Tensor, WeightsError, as_float32, of_array  # noqa: E402
-from weights.vision import BiomedClip, ClipVision  # noqa: E402
+from weights.layout import Report, to_own
+from weights.tensors import Tensor, WeightsError, as_float32, of_array
+from weights.vision import BiomedClip, ClipVision
 
 REFERENCE = pathlib.Path(
     os.environ.get("X2CTPA_REFERENCE_VECTORS", ROOT.parent / "shared" / "reference-vectors")
 )
-UNET = {
-    "in_channels": 4,
-    "out_channels": 4,
-    "dim": 8,
-    "dim_mults": [1, 2],
-    "cond_dim": 6,
-    "attention_heads": 2,
-    "norm_groups": 4,
-    "init_kernel": 7,
-    "without_spatial_attention": [],
-    "without_temporal_attention": [],
-}
-VQGAN = {
-    "channels": 1,
-    "hidden_channels": 4,
-    "embedding_dim": 3,
-    "codes": 5,
-    "downsample": [2, 4, 4],
-    "groups": 2,
-    "commitment_weight": 0.5,
-    "ema_decay": 0.99,
-    "random_restart": False,
-    "restart_threshold": 1.5,
-}
-DENSENET = {
-    "depth": 121,
-    "blocks": [1, 2],
-    "channels": 4,
-    "planar": False,
-    "growth": 4,
-    "init_features": 8,
-    "bottleneck": 2,
-    "drop_rate": 0.1,
-    "classes": 1,
-}
-SMALL = ((unet3d, UNET), (vqgan, VQGAN), (densenet3d, DENSENET))
-
-
-def random_own(kind, options):
-    """A model's tensors under our names, with random values."""
-    rng, tensors = np.random.default_rng(1), {}
-    for entry in kind.layout(options).entries:
-        if entry.value is not None:
-            tensors[entry.own] = of_array(entry.value())
-        elif entry.type == "I64":
-            tensors[entry.own] = of_array(np.array(7, np.int64))
-        else:
-            values = rng.standard_normal(entry.shape).astype(np.float32)
-            tensors[entry.own] = of_array(np.asarray(values, np.float32))
-    return tensors
-
-
-def random_published(kind, options):
-    rng, tensors = np.random.default_rng(2), {}
-    for entry in kind.layout(options).entries:
-        values = np.asarray(rng.standard_normal(entry.published_shape), np.float32)
-        for name in entry.published:
-            tensors[name] = of_array(np.array(3, np.int64) if entry.type == "I64" else values)
-    return tensors
-
-
-def zeros_published(kind, options):
-    """As random_published(), without memory for the values."""
-    tensors = {}
-    for entry in kind.layout(options).entries:
-        for name in entry.published:
-            shape = entry.published_shape
-            read = lambda shape=shape: np.broadcast_to(np.float32(0), shape)  # noqa: E731
-            tensors[name] = Tensor("F32", shape, read)
-    return tensors
-
-
-class Runs(unittest.TestCase):
-    """Runs the program on files of a temporary folder."""
-
-    def setUp(self):
-        holder = tempfile.TemporaryDirectory()
-        self.addCleanup(holder.cleanup)
-        self.folder = pathlib.Path(holder.name)
-
-    def run_program(self, *arguments):
-        """(exit code, everything it printed)."""
-        printed = io.StringIO()
-        with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):
-            code = convert_weights.main([str(a) for a in arguments])
-        return code, printed.getvalue()
-
-    def expect_refusal(self, part, *arguments):
-        out = self.folder / "refused"
-        code, printed = self.run_program(*arguments, out)
-        self.assertEqual(code, 1, printed)
-        self.assertIn(part, printed)
-        self.assertFalse(out.exists(), "something was written")
-
-    def write_zip(self, name, pickled, storages=()):
-        path = self.folder / name
-        with zipfile.ZipFile(path, "w") as archive:
-            archive.writestr("archive/data.pkl", pickled)
-            for i, storage in enumerate(storages):
-                archive.writestr(f"archive/data/{i}", storage)
-        return path
-
-    def write_unet(self, change=lambda tensors: None, name="model-1.pt"):
-        tensors = random_published(unet3d, UNET)
-        change(tensors)
-        state = {unet3d.PREFIX + n: t for n, t in tensors.items()}
-        torch_writer.write(self.folder / name, {"step": 1, "model": state, "ema": state})
-        return self.folder / name
-
-
-class CallsSystem:
-    def __init__(self, command):
-        self.command = command
-
-    def __reduce__(self):
-        return os.system, (self.command,)
-
-
-class Pickles(Runs):
-    def test_a_pickle_that_wants_to_run_code_is_refused_and_does_not_run(self):
-        trace = self.folder / "trace"
-        hostile = {"state_dict": CallsSystem(f"touch {trace}")}
-        for protocol in (2, 4):
-            path = self.write_zip("hostile.ckpt", pickle.dumps(hostile, protocol))
-            self.expect_refusal("wants to call posix.system", "vqgan", path)
-            self.assertFalse(trace.exists())
-
-    def test_a_hostile_pickle_in_the_old_format_is_refused_too(self):
-        trace = self.folder / "trace"
-        path = self.folder / "old.pth"
-        path.write_bytes(pickle.dumps(CallsSystem(f"touch {trace}"), 2))
-        self.expect_refusal("wants to call posix.system", path)
-        self.assertFalse(trace.exists())
-
-    def test_builtins_and_dotted_names_are_refused(self):
-        for name in ("eval", "exec", "getattr", "open", "__import__"):
-            pickled = f"cbuiltins\n{name}\n(S'1'\ntR.".encode()
-            path = self.write_zip("a.pt", pickled)
-            self.expect_refusal(f"wants to call builtins.{name}", path)
-        pickled = b"\x80\x04\x8c\x0bcollections\x8c\x14OrderedDict.fromkeys\x93."
-        self.expect_refusal("OrderedDict.fromkeys", self.write_zip("b.pt", pickled))
-
-    def test_a_pickle_cannot_change_the_reader(self):
-        for target in ("ctorch\nFloatStorage\n", "ctorch._utils\n_rebuild_tensor_v2\n"):
-            path = self.write_zip("a.pt", f"{target}(dS'kind'\nS'F64'\nsb.".encode())
-            code, printed = self.run_program(path, self.folder / "out")
-            self.assertEqual(code, 1, printed)
-        self.assertEqual(torch_file._KNOWN["torch", "FloatStorage"].kind, "F32")
-
-    def test_tensors_that_reach_beyond_their_storage_are_refused(self):
-        tensor = of_array(np.zeros(4, np.float32))
-        torch_writer.write(self.folder / "good.pt", {"a": tensor})
-        with zipfile.ZipFile(self.folder / "good.pt") as archive:
-            pickled = archive.read("archive/data.pkl")
-        longer = pickled.replace(b"(\x8a\x01\x04t(\x8a\x01\x01t", b"(\x8a\x01\x05t(\x8a\x01\x01t")
-        self.assertNotEqual(pickled, longer)
-        path = self.write_zip("long.pt", longer, [bytes(16)])
-        self.expect_refusal("reaches element 4 of a storage of 4", path)
-
-    def test_storages_of_another_size_are_refused(self):
-        tensor = of_array(np.zeros(4, np.float32))
-        torch_writer.write(self.folder / "good.pt", {"a": tensor})
-        with zipfile.ZipFile(self.folder / "good.pt") as archive:
-            pickled = archive.read("archive/data.pkl")
-        self.expect_refusal("expected 16 plain bytes", self.write_zip("a.pt", pickled, [bytes(8)]))
-        self.expect_refusal("data/0 is missing", self.write_zip("b.pt", pickled))
-
-    def test_views_of_one_storage_are_read_as_what_they_show(self):
-        storage = torch_file._Storage("F32", "0", 6)
-        storage.read = lambda: np.arange(6, dtype=np.float32)
-        turned = torch_file._rebuild_tensor(storage, 0, (3, 2), (1, 3))
-        part = torch_file._rebuild_tensor(storage, 4, (2,), (1,))
-        np.testing.assert_array_equal(turned.read(), [[0, 3], [1, 4], [2, 5]])
-        np.testing.assert_array_equal(part.read(), [4, 5])
-
-    def test_settings_of_omegaconf_are_unwrapped_without_running_it(self):
-        def node(**state):
-            made = type("Node", (torch_file.Inert,), {})()
-            made.__setstate__(state)
-            return made
-
-        inner = node(_content={"num_groups": node(_val=8), "downsample": [node(_val=2), 4, 4]})
-        settings = torch_file.settings_of({"cfg": node(_content={"model": inner})})
-        found = vqgan.hyperparameters(settings)
-        self.assertEqual(found, {"groups": 8, "downsample": [2, 4, 4]})
-
-
-class Damage(Runs):
-    def test_truncated_files_are_refused(self):
-        whole = self.write_unet().read_bytes()
-        for part in (0, 1, 100, len(whole) // 2, len(whole) - 10):
-            path = self.folder / "cut.pt"
-            path.write_bytes(whole[:part])
-            self.expect_refusal("convert_weights: ", path)
-
-    def test_truncated_and_lying_safetensors_are_refused(self):
-        path = self.folder / "a.safetensors"
-        safetensors_file.write(path, random_published(densenet3d, DENSENET))
-        whole = path.read_bytes()
-        for damaged in (b"", whole[:5], whole[:200], whole[:-4], b"\xff" * 8 + whole[8:]):
-            path.write_bytes(damaged)
-            self.expect_refusal("a.safetensors", path)
-        path.write_bytes(whole.replace(b'"shape":[8]', b'"shape":[9]', 1))
-        self.expect_refusal("dtype and shape need", path)
-
-    def test_a_damaged_storage_in_a_zip_is_refused(self):
-        path = self.write_unet()
-        whole = bytearray(path.read_bytes())
-        with zipfile.ZipFile(path) as archive:
-            start = archive.getinfo("archive/data/3").header_offset
-        whole[start + 60] ^= 255
-        path.write_bytes(whole)
-        self.expect_refusal("is damaged", path)
-
-    def test_files_of_another_kind_are_refused(self):
-        self.expect_refusal("does not exist", self.folder / "nothing.pt")
-        path = self.folder / "text.pt"
-        path.write_text("hello")
-        self.expect_refusal("text.pt", path)
-        torch_writer.write(path, {"a": of_array(np.zeros(3, np.float32))})
-        self.expect_refusal("those of no known model", path)
-        torch_writer.write(path, {"a": 3})
-        self.expect_refusal("is not a tensor", path)
 
 
 class Strictness(Runs):
@@ -293,7 +72,9 @@ class Strictness(Runs):
         path = self.write_unet(lambda t: t.update(other))
         code, printed = self.run_program(path, self.folder / "out")
         self.assertEqual(code, 0, printed)
-        self.assertIn("note        ups.0.3.fn.fn.fn.rotary_emb.freqs differs from mid_temp", printed)
+        self.assertIn(
+            "note        ups.0.3.fn.fn.fn.rotary_emb.freqs differs from mid_temp", printed
+        )
         found = model_folder.read(self.folder / "out")[1]["rotary_frequencies"].read()
         self.assertTrue(found.any())
 
@@ -338,8 +119,15 @@ class RoundTrips(Runs):
             (unet3d, {**UNET, "without_spatial_attention": [0]}, "at every level or at none"),
             (densenet3d, {**DENSENET, "planar": True}, "not pictures"),
         ):
-            whole = random_own(kind, {**options, "without_temporal_attention": [],
-                                      "without_spatial_attention": [], "planar": False})
+            whole = random_own(
+                kind,
+                {
+                    **options,
+                    "without_temporal_attention": [],
+                    "without_spatial_attention": [],
+                    "planar": False,
+                },
+            )
             model_folder.write(self.folder / "ours", options, whole)
             self.expect_refusal(part, "--to", "reference", self.folder / "ours")
 
@@ -458,8 +246,14 @@ class OtherLayouts(unittest.TestCase):
     def test_names_of_the_original_latent_diffusion_code(self):
         for ldm, diffusers in (
             ("encoder.conv_in.weight", "encoder.conv_in.weight"),
-            ("encoder.down.1.block.0.nin_shortcut.bias", "encoder.down_blocks.1.resnets.0.conv_shortcut.bias"),
-            ("encoder.down.0.downsample.conv.weight", "encoder.down_blocks.0.downsamplers.0.conv.weight"),
+            (
+                "encoder.down.1.block.0.nin_shortcut.bias",
+                "encoder.down_blocks.1.resnets.0.conv_shortcut.bias",
+            ),
+            (
+                "encoder.down.0.downsample.conv.weight",
+                "encoder.down_blocks.0.downsamplers.0.conv.weight",
+            ),
             ("encoder.mid.block_2.norm1.weight", "encoder.mid_block.resnets.1.norm1.weight"),
             ("decoder.mid.attn_1.proj_out.bias", "decoder.mid_block.attentions.0.to_out.0.bias"),
             ("decoder.mid.attn_1.norm.weight", "decoder.mid_block.attentions.0.group_norm.weight"),
@@ -518,7 +312,9 @@ class OtherLayouts(unittest.TestCase):
                     slice_number = slices.get(number, 4 if int(number) < 23 else 5)
                     name = name.replace("features.", f"net.slice{slice_number}.")
                 found[name] = tensor
-            found["classifier.0.weight" if variant == "torchvision" else "scaling_layer.shift"] = None
+            found["classifier.0.weight" if variant == "torchvision" else "scaling_layer.shift"] = (
+                None
+            )
             kept, aside = lpips.select(found)
             report = Report("", "", {})
             to_own(lpips.layout({}), kept, report)
@@ -529,7 +325,9 @@ class OtherLayouts(unittest.TestCase):
         sizes = {"image_size": 8, "patch_size": 4, "width": 192, "depth": 1, "mlp_width": 16}
         bare = random_published(ClipVision, sizes)
         whole = {"vision_model." + n: t for n, t in bare.items()}
-        whole["text_model.a"] = whole["vision_model.embeddings.position_ids"] = of_array(np.zeros(2))
+        whole["text_model.a"] = whole["vision_model.embeddings.position_ids"] = of_array(
+            np.zeros(2)
+        )
         for tensors, left_out in ((bare, 0), (whole, 2)):
             kept, aside = ClipVision.select(tensors)
             options = ClipVision.options(kept, {})
@@ -560,7 +358,9 @@ class ReferenceVectors(Runs):
                 self.assertIn(f"kind        {kind}\n", printed)
                 options, tensors = model_folder.read(out)
                 expected = convert_weights.KINDS[kind].layout(options).entries
-                self.assertEqual({e.own: e.shape for e in expected}, {n: t.shape for n, t in tensors.items()})
+                self.assertEqual(
+                    {e.own: e.shape for e in expected}, {n: t.shape for n, t in tensors.items()}
+                )
 
     def test_ema_and_model_differ_and_either_can_be_had(self):
         found = {}
