@@ -5,7 +5,6 @@ and _INERT and refuses every other; the names in _INERT (hyperparameters, numpy 
 objects that hold what they were given and do nothing.
 """
 
-import collections
 import io
 import json
 import math
@@ -63,6 +62,15 @@ class Inert:
             self.append(value)
 
 
+class _Dictionary(dict):
+    """An OrderedDict or defaultdict without its class's state, which could hide its methods."""
+
+    __slots__ = ()
+
+    def __setstate__(self, _):
+        pass
+
+
 class _Sealed:
     def __setstate__(self, _):
         raise WeightsError("a storage whose inside the file wants to change")
@@ -112,8 +120,8 @@ def _rebuild_parameter(data, *_):
 
 
 _KNOWN = {
-    ("collections", "OrderedDict"): collections.OrderedDict,
-    ("collections", "defaultdict"): lambda *_: collections.defaultdict(),
+    ("collections", "OrderedDict"): _Dictionary,
+    ("collections", "defaultdict"): lambda *_: _Dictionary(),
     ("torch._utils", "_rebuild_tensor"): _rebuild_tensor,
     ("torch._utils", "_rebuild_tensor_v2"): _rebuild_tensor,
     ("torch._utils", "_rebuild_parameter"): _rebuild_parameter,

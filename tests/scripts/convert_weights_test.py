@@ -97,6 +97,16 @@ class Strictness(Runs):
         self.assertIn("left out    1 tensors: the noise schedule", printed)
         self.assertIn("--prefix vae.", printed)
 
+    def test_a_prefix_takes_a_part_of_a_larger_checkpoint(self):
+        network = random_published(densenet3d, DENSENET)
+        state = {f"classifier.base_model.{n}": t for n, t in network.items()}
+        state["betas"] = of_array(np.zeros(3, np.float32))
+        torch_writer.write(self.folder / "a.pt", {"model": state, "ema": state})
+        out = self.folder / "out"
+        code, printed = self.run_program(self.folder / "a.pt", out, "--prefix", "classifier.")
+        self.assertEqual(code, 0, printed)
+        self.assertEqual(len(model_folder.read(out)[1]), len(network))
+
 
 class RoundTrips(Runs):
     def test_ours_to_reference_and_back_is_bit_identical(self):

@@ -51,6 +51,11 @@ class Pickles(Runs):
             self.assertEqual(code, 1, printed)
         self.assertEqual(torch_file._KNOWN["torch", "FloatStorage"].kind, "F32")
 
+    def test_a_dictionary_cannot_hide_its_methods(self):
+        pickled = b"ccollections\nOrderedDict\n(tR(dS'items'\ncbuiltins\nset\nsb."
+        content = torch_file.read(self.write_zip("a.pt", pickled))
+        self.assertEqual(list(content.items()), [])
+
     def test_tensors_that_reach_beyond_their_storage_are_refused(self):
         tensor = of_array(np.zeros(4, np.float32))
         torch_writer.write(self.folder / "good.pt", {"a": tensor})
