@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs what x2ctpa is built from: packages of the distribution, and LibTorch as the PyPI wheel in
-# .venv. Running it again installs only what is missing; when nothing is, it needs neither root nor
+# .venv, with numpy for scripts/convert_weights.py. Running it again installs only what is missing; when nothing is, it needs neither root nor
 # a network.
 #
 #   scripts/setup.sh [--cpu | --cuda]
@@ -16,6 +16,7 @@ cd "$(dirname "$0")/.."
 
 readonly TORCH_VERSION=2.14.1
 readonly CUDA_VERSION=13.0  # the one that this wheel was built with
+readonly NUMPY_VERSION=2.2.6  # the last for Python 3.10
 readonly PACKAGES=(
   build-essential cmake ninja-build ccache git python3 python3-venv
   libinsighttoolkit5-dev libgdcm-dev libtiff-dev  # ITK, and two libraries below it that we call
@@ -124,6 +125,15 @@ install_libtorch() {
   fi
 }
 
+install_numpy() {
+  if has_wheel numpy "$NUMPY_VERSION"; then
+    say "numpy $NUMPY_VERSION: is there"
+  else
+    say "numpy $NUMPY_VERSION into .venv"
+    .venv/bin/python -m pip install --quiet --disable-pip-version-check "numpy==$NUMPY_VERSION"
+  fi
+}
+
 kind=""
 for argument in "$@"; do
   case "$argument" in
@@ -140,4 +150,5 @@ require_known_system
 install_packages
 make_venv
 install_libtorch "$kind"
+install_numpy
 say "done"

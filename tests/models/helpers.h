@@ -45,12 +45,6 @@ inline std::filesystem::path reference_folder() {
   return std::filesystem::path(X2CTPA_SOURCE_DIR).parent_path() / "shared" / "reference-vectors";
 }
 
-/// The weights of a reference case as plain safetensors, or an empty path.
-inline std::filesystem::path reference_weights(const std::string& name) {
-  const auto file = reference_folder() / (name + "_weights.safetensors");
-  return std::filesystem::exists(file) ? file : std::filesystem::path();
-}
-
 /// A new folder under the system's temporary one, removed with the object.
 class TemporaryFolder {
  public:
@@ -69,9 +63,3 @@ class TemporaryFolder {
 };
 
 }  // namespace x2ctpa::testing
-
-/// Skips the test when a reference case has no plain weights beside the repository.
-#define X2CTPA_REFERENCE_OR_SKIP(file, name)                  \
-  const auto file = x2ctpa::testing::reference_weights(name); \
-  if (file.empty())                                           \
-  GTEST_SKIP() << "no " << name << "_weights.safetensors in " << x2ctpa::testing::reference_folder()

@@ -1,8 +1,6 @@
 #include "x2ctpa/models/vqgan3d.h"
 
 #include "models/helpers.h"
-#include "x2ctpa/models/model_folder.h"
-#include "x2ctpa/models/published_weights.h"
 
 namespace x2ctpa {
 namespace {
@@ -79,48 +77,6 @@ TEST(Vqgan3d, refuses_sizes_that_do_not_divide_and_wrong_channels) {
   expect_error([&] { model->encode(torch::zeros({1, 1, 8, 8, 10})); }, "multiple of 4, found 10");
   expect_error([&] { model->encode(torch::zeros({1, 2, 8, 8, 8})); }, "found (1, 2, 8, 8, 8)");
   expect_error([&] { Vqgan3d bad(small({3, 4, 4})); }, "powers of two");
-}
-
-void compare_with_published(const std::string& name, Vqgan3dOptions options,
-                            const std::filesystem::path& weights) {
-  options.embedding_dim = 8;
-  options.codes = 64;
-  options.random_restart = false;
-  Vqgan3d model(options);
-  load_tensors(*model, vqgan3d_from_published(read_safetensors(weights)), weights.string());
-  const auto vectors = read_safetensors(testing::reference_folder() / (name + ".safetensors"));
-  torch::NoGradGuard no_grad;
-  model->eval();
-  const auto out = model->forward(vectors.at("x"));
-  EXPECT_LT(relative_error(out.z, vectors.at("z")), 1e-4);
-  EXPECT_TRUE(out.codes.indices.equal(vectors.at("indices")));
-  EXPECT_LT(relative_error(out.codes.commitment_loss.view(1), vectors.at("commitment")), 1e-4);
-  EXPECT_LT(relative_error(out.codes.perplexity.view(1), vectors.at("perplexity")), 1e-4);
-  EXPECT_LT(relative_error(out.reconstruction, vectors.at("recon")), 1e-4);
-  const auto decoded = model->decode(vectors.at("latent"), true);
-  EXPECT_LT(relative_error(decoded, vectors.at("decoded_from_latent")), 1e-4);
-  model->train();
-  model->forward(vectors.at("x"));
-  const auto tensors = named_tensors(*model);
-  EXPECT_LT(relative_error(tensors.at("codebook.embeddings"), vectors.at("codebook_after_update")),
-            1e-4);
-  EXPECT_LT(relative_error(tensors.at("codebook.N"), vectors.at("N_after_update")), 1e-4);
-}
-
-TEST(Vqgan3d, computes_what_the_published_code_computes) {
-  X2CTPA_REFERENCE_OR_SKIP(weights, "vqgan_small");
-  Vqgan3dOptions options;
-  options.groups = 16;
-  compare_with_published("vqgan_small", options, weights);
-}
-
-TEST(Vqgan3d, computes_what_the_published_code_computes_when_anisotropic) {
-  X2CTPA_REFERENCE_OR_SKIP(weights, "vqgan_anisotropic");
-  Vqgan3dOptions options;
-  options.hidden_channels = 8;
-  options.groups = 8;
-  options.downsample = {2, 4, 4};
-  compare_with_published("vqgan_anisotropic", options, weights);
 }
 
 }  // namespace

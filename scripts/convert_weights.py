@@ -1,0 +1,218 @@
+#!/usr/bin/env python3
+"""Turns published weights into x2ctpa model folders, and ours back into the published layout.
+
+    convert_weights.py [KIND] SOURCE OUT_FOLDER
+    convert_weights.py --to reference [KIND] FOLDER OUT_FILE
+
+Every tensor of the source must fit: one that is missing, left over, of another shape, or not finite
+is an error, and nothing is written. Pickles are read without running anything in them. Needs numpy
+alone; see docs/weights.md.
+"""
+
+import argparse
+import json
+import os
+import sys
+
+from weights import (
+    autoencoder_kl,
+    densenet3d,
+    discriminators,
+    lora,
+    lpips,
+    model_folder,
+    safetensors_file,
+    source,
+    torch_writer,
+    unet3d,
+    vqgan,
+)
+from weights.layout import Report, to_own, to_published, without_prefix
+from weights.tensors import WeightsError
+from weights.vision import BiomedClip, ClipVision
+
+KINDS = {
+    kind.NAME: kind
+    for kind in (
+        unet3d,
+        vqgan,
+        discriminators,
+        autoencoder_kl,
+        BiomedClip,
+        ClipVision,
+        densenet3d,
+        lpips,
+    )
+}
+
+
+def find_kind(named, names, own):
+    if named:
+        return KINDS[named]
+    fitting = [k for k in KINDS.values() if (k.is_own if own else k.is_published)(names)]
+    if not fitting:
+        raise WeightsError(
+            "the tensors are those of no known model; if they lie under a prefix, give --prefix; "
+            f"kinds: {', '.join(KINDS)}"
+        )
+    return fitting[0]
+
+
+def options_of(kind, tensors, hints, wanted):
+    """The model's options; `wanted` (from --option) must not contradict the tensors."""
+    options = kind.options(tensors, {**hints, **wanted})
+    for name, value in wanted.items():
+        if name not in options:
+            raise WeightsError(f"--option {name}: {kind.NAME} has {', '.join(options)}")
+        if options[name] != value:
+            raise WeightsError(f"--option {name}={value}: the tensors say {options[name]}")
+    return options
+
+
+def hints_of(kind, found):
+    """What the file says beside its tensors."""
+    if found.options:
+        return found.options
+    if kind is vqgan:
+        return vqgan.hyperparameters(found.settings)
+    if found.config and hasattr(kind, "hyperparameters"):
+        return kind.hyperparameters(found.config)
+    return {}
+
+
+def read_source(args):
+    """The source with prefix, second file and low-rank updates dealt with, and notes on them."""
+    found, notes = source.read(args.source, args.which), []
+    if args.prefix:
+        found.tensors = without_prefix(found.tensors, args.prefix)
+        notes.append(f"prefix      {args.prefix}: {len(found.tensors)} tensors")
+    if args.linear:
+        extra = source.read(args.linear).tensors
+        found.tensors.update(extra)
+        notes.append(f"and         {args.linear}: {len(extra)} tensors")
+    found.tensors, injected = lora.merge(found.tensors, args.lora_scale)
+    if args.lora:
+        updates = source.read_any(args.lora)
+        found.tensors, injected = lora.merge_file(found.tensors, updates, args.lora_scale)
+    if injected:
+        notes.append(f"merged      {injected} low-rank updates, scale {args.lora_scale:g}")
+    return found, notes
+
+
+def convert(kind, found, wanted):
+    """(report, options, our tensors) of one model."""
+    tensors, aside = kind.select(found.tensors)
+    options = options_of(kind, tensors, hints_of(kind, found), wanted)
+    report = Report(found.name, kind.NAME, options)
+    report.aside = aside
+    return report, options, to_own(kind.layout(options), tensors, report)
+
+
+def print_report(report, notes=()):
+    for line in (*notes, *report.lines()):
+        print(line)
+
+
+def to_x2ctpa(args):
+    found, notes = read_source(args)
+    kind = find_kind(args.kind, found.tensors, own=False)
+    models = [("", *convert(kind, found, args.option))]
+    if kind is vqgan and any(n.startswith(vqgan.DISCRIMINATORS) for n in found.tensors):
+        models.append(("discriminators", *convert(discriminators, found, {})))
+    for _, report, _, _ in models:
+        print_report(report, notes)
+    if not all(report.fine() for _, report, _, _ in models):
+        return 1
+    for folder, _, options, tensors in models:
+        model_folder.write(os.path.join(args.out, folder), options, tensors)
+    print(f"written     {args.out}")
+    return 0
+
+
+def published_of(kind, folder, options, tensors):
+    """(report, published tensors by name) of one of our folders."""
+    report = Report(folder, kind.NAME, options)
+    if kind is densenet3d and options.get("planar"):
+        raise WeightsError(f"{folder}: the published DenseNet classifies volumes, not pictures")
+    try:
+        return report, to_published(kind.layout(options), tensors, report)
+    except KeyError as error:
+        raise WeightsError(f"{folder}/config.yaml: the option {error} is missing") from None
+
+
+def to_reference(args):
+    options, tensors = model_folder.read(args.source)
+    kind = find_kind(args.kind, tensors, own=True)
+    report, published = published_of(kind, args.source, options, tensors)
+    reports = [report]
+    pair = os.path.join(args.source, "discriminators")
+    if kind is vqgan and os.path.exists(os.path.join(pair, model_folder.CONFIG)):
+        report, more = published_of(discriminators, pair, *model_folder.read(pair))
+        published.update(more)
+        reports.append(report)
+    for report in reports:
+        print_report(report)
+    if not all(report.fine() for report in reports):
+        return 1
+    flat, wrap = kind.published_content(published)
+    if args.out.endswith(".safetensors"):
+        safetensors_file.write(args.out, flat, {"format": "pt", "x2ctpa": json.dumps(options)})
+    else:
+        torch_writer.write(args.out, wrap(flat), options)
+    print(f"written     {args.out}")
+    return 0
+
+
+def one_option(text):
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise argparse.ArgumentTypeError(f"expected NAME=VALUE, found {text}")
+    return name, model_folder.value_of(value)
+
+
+def arguments(argv):
+    parser = argparse.ArgumentParser(
+        prog="convert_weights.py",
+        usage="%(prog)s [KIND] SOURCE OUT [options]",
+        description="Published weights to x2ctpa model folders and back; see docs/weights.md.",
+        epilog=f"Kinds: {', '.join(KINDS)}. Without KIND, the names of the tensors tell it.",
+    )
+    parser.add_argument("paths", nargs="+", metavar="[KIND] SOURCE OUT")
+    parser.add_argument("--to", choices=("x2ctpa", "reference"), default="x2ctpa", help="direction")
+    parser.add_argument(
+        "--which", choices=("ema", "model"), default="ema", help="of a diffusion checkpoint"
+    )
+    parser.add_argument("--prefix", default="", help="take the tensors under this name alone")
+    parser.add_argument(
+        "--option",
+        type=one_option,
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="an option that neither tensors nor file can tell, as heads=4",
+    )
+    parser.add_argument("--linear", help="lpips: the file of the linear layers, beside VGG-16's")
+    parser.add_argument("--lora", help="unet3d: a file of low-rank updates to add")
+    parser.add_argument("--lora-scale", type=float, default=1.0, help="factor of the updates")
+    args = parser.parse_intermixed_args(argv)
+    if not 2 <= len(args.paths) <= 3:
+        parser.error("expected [KIND] SOURCE OUT")
+    *kind, args.source, args.out = args.paths
+    args.kind = kind[0] if kind else None
+    if args.kind and args.kind not in KINDS:
+        parser.error(f'"{args.kind}" is no kind; expected one of {", ".join(KINDS)}')
+    args.option = dict(args.option)
+    return args
+
+
+def main(argv=None):
+    args = arguments(argv)
+    try:
+        return to_reference(args) if args.to == "reference" else to_x2ctpa(args)
+    except (WeightsError, OSError) as error:
+        print(f"convert_weights: {error}", file=sys.stderr)
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
