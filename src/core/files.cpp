@@ -15,7 +15,7 @@ namespace fs = std::filesystem;
 namespace {
 
 Error write_error(const fs::path& path, int code) {
-  const char* advice = code == ENOSPC ? " Free some space and run the same command again: it goes on." : "";
+  const char* advice = code == ENOSPC || code == EDQUOT || code == EFBIG ? " Free some space and run the same command again: it goes on." : "";
   return Error(fmt::format("cannot write {}: {}.{}", path.string(), std::strerror(code), advice));
 }
 

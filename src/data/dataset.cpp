@@ -122,6 +122,14 @@ void ProjectionGeometry::describe(OptionList& options) {
   options.add("detector_mm", &detector_mm, "Side of the square detector in mm.", {.min = 1});
 }
 
+Vec3 DatasetInfo::typical_spacing_at_mm(const std::vector<int64_t>& size_dhw) const {
+  Vec3 spacing = typical_spacing_mm;
+  for (size_t a = 0; a < 3; ++a) {
+    spacing[a] *= static_cast<double>(grid_dhw[2 - a]) / static_cast<double>(size_dhw.at(2 - a));
+  }
+  return spacing;
+}
+
 void DatasetInfo::describe(OptionList& options) {
   const char* axes_dhw[] = {"depth", "height", "width"};
   const char* axes_xyz[] = {"x", "y", "z"};

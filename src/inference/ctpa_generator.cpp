@@ -28,11 +28,8 @@ CtpaGenerator::CtpaGenerator(const fs::path& model, const RuntimeOptions& runtim
   process_ = load_options<DiffusionProcess>(model / "diffusion.yaml");
   scale_ = load_options<LatentScale>(model / "latent.yaml");
   hash_ = sha256(sha256_of_file(model_weights_file(model)) + sha256_of_file(model_weights_file(model / "autoencoder")));
-  BackProjectionGeometry geometry{info_.geometry.source_to_detector_mm, info_.geometry.source_to_centre_mm,
-                                  info_.geometry.detector_mm, {}};
-  for (size_t a = 0; a < 3; ++a) {
-    geometry.spacing_xyz_mm[a] = info_.typical_spacing_mm[a] * double(info_.grid_dhw[2 - a]) / double(scale_.size.at(2 - a));
-  }
+  const BackProjectionGeometry geometry{info_.geometry.source_to_detector_mm, info_.geometry.source_to_centre_mm,
+                                        info_.geometry.detector_mm, info_.typical_spacing_at_mm(scale_.size)};
   denoiser_ = CtpaDenoiser(load_options<CtpaDenoiserOptions>(model_config_file(model)), scale_.channels(),
                            std::array<int64_t, 3>{scale_.size[0], scale_.size[1], scale_.size[2]}, geometry);
   load_module(model, *denoiser_);

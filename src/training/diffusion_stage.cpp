@@ -80,15 +80,6 @@ void check_same_data(const Dataset& dataset, const fs::path& vae_model) {
   }
 }
 
-BackProjectionGeometry latent_geometry(const DatasetInfo& info, const LatentScale& scale) {
-  BackProjectionGeometry geometry{info.geometry.source_to_detector_mm, info.geometry.source_to_centre_mm,
-                                  info.geometry.detector_mm, {}};
-  for (size_t a = 0; a < 3; ++a) {
-    geometry.spacing_xyz_mm[a] = info.typical_spacing_mm[a] * double(info.grid_dhw[2 - a]) / double(scale.size[2 - a]);
-  }
-  return geometry;
-}
-
 }  // namespace
 
 void train_diffusion(const Dataset& dataset, const fs::path& vae_model, const DiffusionOptions& given,
@@ -108,7 +99,9 @@ void train_diffusion(const Dataset& dataset, const fs::path& vae_model, const Di
   torch::manual_seed(stream_seed(runtime.seed, "diffusion/weights"));
   CtpaDenoiser model(options.denoiser, scale.channels(),
                      std::array<int64_t, 3>{scale.size[0], scale.size[1], scale.size[2]},
-                     latent_geometry(dataset.info(), scale));
+                     BackProjectionGeometry{dataset.info().geometry.source_to_detector_mm,
+                                            dataset.info().geometry.source_to_centre_mm, dataset.info().geometry.detector_mm,
+                                            dataset.info().typical_spacing_at_mm(scale.size)});
   model->to(device);
   LoaderOptions loading{.batch_size = options.train.batch_size, .seed = runtime.seed};
   CaseLoader loader(dataset, "train", loading, {.ct = true, .cxr = true});

@@ -79,6 +79,7 @@ class Run {
     optimiser_.load(checkpoint->tensors, "optimiser");
     if (options_.ema_decay > 0) average_.load(checkpoint->tensors, "ema");
     step_ = checkpoint->step;
+    forget_later_metrics();
     log_info("{}: going on from step {} of {}", stage_.name, step_, options_.steps);
   }
 
@@ -122,6 +123,19 @@ class Run {
     ++step_;
     log_step(value, rate, norm, std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
     return value;
+  }
+
+  /// Lines of steps that will be taken again, so that no step is logged twice.
+  void forget_later_metrics() const {
+    const auto file = folder_ / "metrics.jsonl";
+    if (!std::filesystem::exists(file)) return;
+    std::istringstream lines(read_file(file));
+    std::string kept;
+    for (std::string line; std::getline(lines, line);) {
+      const auto entry = nlohmann::json::parse(line, nullptr, /*allow_exceptions=*/false);
+      if (entry.is_object() && entry.value("step", step_ + 1) <= step_) kept += line + "\n";
+    }
+    write_file(file, kept);
   }
 
   void log_step(double loss, double rate, double norm, double seconds) {

@@ -149,5 +149,66 @@ TEST_F(Pipeline, WrongUseEndsWithTheCodeAndTheAdviceOfTheContract) {
   EXPECT_EQ(x2ctpa("sample --cxr " + (root_ / "empty").string()).exit_code, 2);
 }
 
+TEST_F(Pipeline, CtrlCInEachLongCommandEndsWith130AndTheNextRunGoesOn) {
+  copy_run("interrupted");
+  const fs::path run = root_ / "interrupted";
+  for (const char* folder : {"phantom", "dataset", "vae", "diffusion", "samples", "classifier"}) fs::remove_all(run / folder);
+  const std::pair<const char*, const char*> longer[] = {
+      {"phantom", "--phantom.patients 400"},
+      {"train-vae", "--vae.train.steps 100000"},
+      {"train-diffusion", "--diffusion.train.steps 100000"},
+      {"sample --split all", "--sample.sampler.steps 900 --sample.batch_size 1"},
+      {"classify train --arm ctpa", "--classifier.train.steps 100000"}};
+  for (const auto& [command, flags] : longer) {
+    const std::string line = fmt::format("{} {}", command, flags);
+    if (std::string(command) == "train-vae") fs::copy(root_ / "run" / "dataset", run / "dataset", fs::copy_options::recursive);
+    if (std::string(command) == "train-diffusion") {
+      fs::remove_all(run / "vae");
+      fs::copy(root_ / "run" / "vae", run / "vae", fs::copy_options::recursive);
+    }
+    if (std::string(command).rfind("sample", 0) == 0) {
+      fs::remove_all(run / "diffusion");
+      fs::copy(root_ / "run" / "diffusion", run / "diffusion", fs::copy_options::recursive);
+    }
+    for (int attempt = 0; attempt < 2; ++attempt) {
+      const auto result = test::run_binary(line + " --config " + (root_ / "tiny.yaml").string() + " --run " + run.string(),
+                                           "timeout --preserve-status -s INT 2.5 ");
+      EXPECT_EQ(result.exit_code, 130) << command << ": " << result.err;
+      EXPECT_NE(result.err.find("goes on"), std::string::npos) << result.err;
+      if (attempt == 1 && std::string(command).rfind("train", 0) == 0) {
+        EXPECT_NE(result.err.find("going on from step"), std::string::npos) << result.err;
+      }
+    }
+    for (const auto& entry : fs::recursive_directory_iterator(run)) {
+      EXPECT_NE(entry.path().filename().string().rfind(".part", 0), 0u) << "left behind: " << entry.path();
+    }
+  }
+}
+
+TEST_F(Pipeline, AFullDiskIsReportedLeavesNothingHalfWrittenAndTheNextRunGoesOn) {
+  const fs::path out = root_ / "full";
+  // A limit on the size of a file fails a write as a full disk does.
+  const auto full = test::run_binary("sample --split all --config " + (root_ / "tiny.yaml").string() + " --run " +
+                                         (root_ / "run").string() + " --out " + out.string(),
+                                     "ulimit -f 2; ");
+  EXPECT_EQ(full.exit_code, 1) << full.err;
+  EXPECT_NE(full.err.find("annot write"), std::string::npos) << full.err;
+  for (const auto& entry : fs::directory_iterator(out)) EXPECT_NE(entry.path().extension(), ".gz") << entry.path();
+  const auto after = x2ctpa("sample --split all --out " + out.string());
+  EXPECT_EQ(after.exit_code, 0) << after.err;
+}
+
+TEST_F(Pipeline, AModelOfAnotherShapeIsRefusedWithTheTensor) {
+  copy_run("reshaped");
+  const fs::path config = root_ / "reshaped" / "diffusion" / "model" / "config.yaml";
+  std::string text = read_file(config);
+  text.replace(text.find("dim: 8"), 6, "dim: 16");
+  write_file(config, text);
+  const auto result = x2ctpa("sample --split all --out " + (root_ / "never").string(), "reshaped");
+  EXPECT_EQ(result.exit_code, 1);
+  EXPECT_NE(result.err.find("model.safetensors"), std::string::npos) << result.err;
+  EXPECT_NE(result.err.find("unet."), std::string::npos) << result.err;
+}
+
 }  // namespace
 }  // namespace x2ctpa

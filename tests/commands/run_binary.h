@@ -15,12 +15,13 @@ struct ProgramResult {
   std::string err;  ///< stderr
 };
 
-/// `x2ctpa <arguments>` through the shell; `arguments` are quoted by the caller where needed.
-inline ProgramResult run_binary(const std::string& arguments) {
+/// `x2ctpa <arguments>` through the shell; `arguments` are quoted by the caller where needed, and
+/// `before` is shell text that goes before the program ("ulimit -f 8; ").
+inline ProgramResult run_binary(const std::string& arguments, const std::string& before = {}) {
   char err_file[] = "/tmp/x2ctpa-stderr-XXXXXX";
   const int descriptor = mkstemp(err_file);
   if (descriptor >= 0) close(descriptor);
-  const std::string line = std::string(X2CTPA_BINARY) + " " + arguments + " 2>" + err_file;
+  const std::string line = before + X2CTPA_BINARY + " " + arguments + " 2>" + err_file;
   ProgramResult result;
   char buffer[4096];
   FILE* pipe = popen(line.c_str(), "r");

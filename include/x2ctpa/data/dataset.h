@@ -53,6 +53,9 @@ struct DatasetInfo {
   ProjectionGeometry geometry;
   std::string hash;  ///< SHA-256 over index.csv and the fields above
 
+  /// Spacing x, y, z of a grid of `size_dhw` that spans a typical volume, such as the latents'.
+  Vec3 typical_spacing_at_mm(const std::vector<int64_t>& size_dhw) const;
+
   void describe(OptionList& options);  ///< the fields as YAML in a model folder
 };
 
