@@ -39,14 +39,25 @@ class DownsampleImpl : public torch::nn::Module {
 };
 TORCH_MODULE(Downsample);
 
-/// Doubles the picture by its nearest pixels, then convolves.
+/// The kernel (in, out, 4, 4) of the transposed convolution that equals doubling a picture by its
+/// nearest pixels and convolving it with `weight` (out, in, 3, 3): each of its pixels meets the
+/// sum of the taps that fall on its copies.
+at::Tensor with_doubling(const at::Tensor& weight) {
+  const auto taps = weight.transpose(0, 1).flip({2, 3});
+  const auto rows = at::constant_pad_nd(taps, {0, 1}) + at::constant_pad_nd(taps, {1, 0});
+  return at::constant_pad_nd(rows, {0, 0, 0, 1}) + at::constant_pad_nd(rows, {0, 0, 1, 0});
+}
+
+/// Doubles the picture by its nearest pixels, then convolves; as one transposed convolution, with
+/// 16 products per pixel and channel in the place of 36.
 class UpsampleImpl : public torch::nn::Module {
  public:
   explicit UpsampleImpl(int64_t channels) {
     conv_ = register_module("conv", conv(channels, channels, 3));
   }
   at::Tensor forward(const at::Tensor& x) {
-    return conv_->forward(at::upsample_nearest2d(x, {2 * x.size(2), 2 * x.size(3)}));
+    return at::conv_transpose2d(x, with_doubling(conv_->weight), conv_->bias, /*stride=*/2,
+                                /*padding=*/1);
   }
 
  private:
