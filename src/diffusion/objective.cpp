@@ -8,48 +8,53 @@ namespace x2ctpa {
 
 void DiffusionProcess::describe(OptionList& options) {
   options.section("schedule", schedule);
-  options.add("prediction", &prediction, "What the denoiser predicts.", {.choices = {"noise", "x0", "v"}});
+  options.add("prediction", &prediction, "What the denoiser predicts.", {.choices = {"noise", "x0", "v", "flow"}});
 }
 
 Prediction prediction_from(const std::string& word) {
   if (word == "noise") return Prediction::noise;
   if (word == "x0") return Prediction::x0;
   if (word == "v") return Prediction::v;
-  throw Error(fmt::format("the prediction must be noise, x0 or v, found \"{}\"", word));
+  if (word == "flow") return Prediction::flow;
+  throw Error(fmt::format("the prediction must be noise, x0, v or flow, found \"{}\"", word));
 }
 
 namespace {
 
-/// a_t per sample, as (B, 1, 1, 1, 1) of x's type and device.
-at::Tensor gathered(const NoiseSchedule& schedule, const at::Tensor& t, const at::Tensor& x) {
+/// `values` at each sample's timestep, as (B, 1, 1, 1, 1) of x's type and device.
+at::Tensor gathered(const at::Tensor& values, const at::Tensor& t, const at::Tensor& x) {
   std::vector<int64_t> shape(size_t(x.dim()), 1);
   shape[0] = x.size(0);
-  return schedule.alphas_cumprod().index_select(0, t.to(at::kCPU)).to(x.options()).reshape(shape);
+  return values.index_select(0, t.to(at::kCPU)).to(x.options()).reshape(shape);
 }
 
 }  // namespace
 
 at::Tensor q_sample(const NoiseSchedule& schedule, const at::Tensor& x0, const at::Tensor& t, const at::Tensor& eps) {
-  const auto a = gathered(schedule, t, x0);
-  return a.sqrt() * x0 + (1 - a).sqrt() * eps;
+  return gathered(schedule.signal(), t, x0) * x0 + gathered(schedule.noise(), t, x0) * eps;
 }
 
 at::Tensor prediction_target(const NoiseSchedule& schedule, Prediction kind, const at::Tensor& x0, const at::Tensor& t,
                              const at::Tensor& eps) {
-  if (kind == Prediction::noise) return eps;
-  if (kind == Prediction::x0) return x0;
-  const auto a = gathered(schedule, t, x0);
-  return a.sqrt() * eps - (1 - a).sqrt() * x0;
+  switch (kind) {
+    case Prediction::noise: return eps;
+    case Prediction::x0: return x0;
+    case Prediction::flow: return eps - x0;
+    case Prediction::v: break;
+  }
+  return gathered(schedule.signal(), t, x0) * eps - gathered(schedule.noise(), t, x0) * x0;
 }
 
-Denoised denoised(Prediction kind, double alpha_bar, const at::Tensor& x_t, const at::Tensor& prediction) {
-  const double signal = std::sqrt(alpha_bar), noise = std::sqrt(1 - alpha_bar);
+Denoised denoised(Prediction kind, Mixture now, const at::Tensor& x_t, const at::Tensor& prediction) {
+  const auto [signal, noise] = now;
   switch (kind) {
     case Prediction::noise:
       // At zero signal the division is meaningless; the schedules keep signal > 0 for this kind.
       return {(x_t - noise * prediction) / std::max(signal, 1e-8), prediction};
     case Prediction::x0:
       return {prediction, (x_t - signal * prediction) / std::max(noise, 1e-8)};
+    case Prediction::flow:
+      return {(x_t - noise * prediction) / (signal + noise), (x_t + signal * prediction) / (signal + noise)};
     case Prediction::v:
       break;
   }

@@ -8,7 +8,7 @@
 namespace x2ctpa {
 
 void ScheduleOptions::describe(OptionList& options) {
-  options.add("kind", &kind, "Noise schedule.", {.choices = {"cosine", "linear", "scaled-linear"}});
+  options.add("kind", &kind, "Noise schedule.", {.choices = {"cosine", "linear", "scaled-linear", "rectified-flow"}});
   options.add("timesteps", &timesteps, "Timesteps T of the forward process.", {.min = 2, .max = 100000});
   options.add("zero_terminal_snr", &zero_terminal_snr,
               "Rescale so that the last timestep is pure noise; not for noise prediction.");
@@ -35,31 +35,69 @@ std::vector<double> betas_of(const ScheduleOptions& options) {
 
 }  // namespace
 
+double Mixture::lambda() const { return std::log(signal) - std::log(noise); }
+
 NoiseSchedule::NoiseSchedule(const ScheduleOptions& options) {
+  if (options.kind == "rectified-flow") {
+    noise_ = at::arange(1, options.timesteps + 1, at::kDouble) / double(options.timesteps);
+    signal_ = 1 - noise_;
+    return;
+  }
   const auto betas = betas_of(options);
-  alphas_cumprod_ = at::empty({options.timesteps}, at::kDouble);
-  double* a = alphas_cumprod_.data_ptr<double>();
+  auto alphas_cumprod = at::empty({options.timesteps}, at::kDouble);
+  double* a = alphas_cumprod.data_ptr<double>();
   double product = 1;
   for (size_t t = 0; t < betas.size(); ++t) a[t] = product *= 1 - betas[t];
   if (options.zero_terminal_snr) {
     // Shift and scale sqrt(a) so that the first stays and the last becomes 0.
-    const auto root = alphas_cumprod_.sqrt();
+    const auto root = alphas_cumprod.sqrt();
     const double first = root[0].item<double>(), last = root[-1].item<double>();
-    alphas_cumprod_ = ((root - last) * (first / (first - last))).square();
+    alphas_cumprod = ((root - last) * (first / (first - last))).square();
   }
+  signal_ = alphas_cumprod.sqrt();
+  noise_ = (1 - alphas_cumprod).sqrt();
+}
+
+NoiseSchedule::NoiseSchedule(const at::Tensor& signal, const at::Tensor& noise)
+    : signal_(signal.to(at::kCPU, at::kDouble).contiguous()), noise_(noise.to(at::kCPU, at::kDouble).contiguous()) {
+  if (signal_.dim() != 1 || noise_.dim() != 1 || signal_.numel() != noise_.numel()) {
+    throw Error(fmt::format("a noise schedule needs signal and noise of one size, found {} and {} values",
+                            signal_.numel(), noise_.numel()));
+  }
+}
+
+Mixture NoiseSchedule::at(int64_t t) const {
+  if (t < 0) return {1, 0};
+  return {signal_.const_data_ptr<double>()[t], noise_.const_data_ptr<double>()[t]};
 }
 
 double NoiseSchedule::alpha_bar(int64_t t) const {
-  return t < 0 ? 1.0 : alphas_cumprod_.const_data_ptr<double>()[t];
+  const auto [signal, noise] = at(t);
+  return signal * signal / (signal * signal + noise * noise);
 }
 
-std::vector<int64_t> trailing_timesteps(int64_t timesteps, int64_t steps) {
-  if (steps < 1 || steps > timesteps) {
-    throw Error(fmt::format("sampling needs between 1 and {} steps (the timesteps of the model), found {}", timesteps, steps));
+std::vector<int64_t> sampling_timesteps(int64_t timesteps, int64_t steps, const std::string& spacing,
+                                        bool without_zero) {
+  const bool trailing = spacing == "trailing";
+  if (!trailing && spacing != "leading" && spacing != "linspace") {
+    throw Error(fmt::format("the timesteps must be trailing, leading or linspace, found \"{}\"", spacing));
+  }
+  const int64_t points = steps + (without_zero && !trailing ? 1 : 0);
+  if (steps < 1 || points > timesteps) {
+    throw Error(fmt::format("sampling needs between 1 and {} steps (the timesteps of the model), found {}",
+                            timesteps - (points - steps), steps));
   }
   std::vector<int64_t> out;
   for (int64_t i = 0; i < steps; ++i) {
-    out.push_back(std::llround(double(timesteps) - double(i) * double(timesteps) / double(steps)) - 1);
+    const int64_t from_end = points - 1 - i;
+    if (trailing) {
+      out.push_back(int64_t(std::nearbyint(double(timesteps) - double(i * timesteps) / double(steps))) - 1);
+    } else if (spacing == "leading") {
+      out.push_back(from_end * (timesteps / points));
+    } else {
+      const double fraction = points > 1 ? double(from_end) / double(points - 1) : 1;
+      out.push_back(int64_t(std::nearbyint(double(timesteps - 1) * fraction)));
+    }
   }
   return out;
 }

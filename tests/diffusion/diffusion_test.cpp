@@ -39,7 +39,8 @@ TEST_P(SamplerOfGaussian, DrawsFromTheDataDistribution) {
 
 INSTANTIATE_TEST_SUITE_P(Samplers, SamplerOfGaussian,
                          testing::Values(std::tuple("ddim", "noise", 100), std::tuple("ddim", "v", 100),
-                                         std::tuple("ddim", "x0", 100), std::tuple("ddpm", "v", 1000),
+                                         std::tuple("ddim", "x0", 100), std::tuple("dpmpp2m", "v", 50),
+                                         std::tuple("unipc", "x0", 50), std::tuple("ddpm", "v", 1000),
                                          std::tuple("ddpm", "noise", 1000)));
 
 TEST(Objective, EveryPredictionLeadsBackToTheSameLatentAndNoise) {
@@ -48,8 +49,8 @@ TEST(Objective, EveryPredictionLeadsBackToTheSameLatentAndNoise) {
   for (const int64_t t : {0, 400, 990}) {
     const auto steps = at::full({1}, t, at::kLong);
     const auto x_t = q_sample(schedule, x0, steps, eps);
-    for (const auto kind : {Prediction::noise, Prediction::x0, Prediction::v}) {
-      const auto d = denoised(kind, schedule.alpha_bar(t), x_t, prediction_target(schedule, kind, x0, steps, eps));
+    for (const auto kind : {Prediction::noise, Prediction::x0, Prediction::v, Prediction::flow}) {
+      const auto d = denoised(kind, schedule.at(t), x_t, prediction_target(schedule, kind, x0, steps, eps));
       EXPECT_LT((d.x0 - x0).abs().max().item<double>(), 2e-3) << t;
       EXPECT_LT((d.eps - eps).abs().max().item<double>(), 2e-2) << t;
     }
@@ -67,9 +68,9 @@ TEST(Schedule, ZeroTerminalSnrEndsInPureNoiseAndKeepsTheFirstStep) {
 }
 
 TEST(Schedule, TrailingTimestepsBeginAtTheLastAndAreDistinct) {
-  EXPECT_EQ(trailing_timesteps(1000, 4), (std::vector<int64_t>{999, 749, 499, 249}));
-  EXPECT_EQ(trailing_timesteps(1000, 1000).back(), 0);
-  EXPECT_THROW(trailing_timesteps(10, 11), Error);
+  EXPECT_EQ(sampling_timesteps(1000, 4, "trailing"), (std::vector<int64_t>{999, 749, 499, 249}));
+  EXPECT_EQ(sampling_timesteps(1000, 1000, "trailing").back(), 0);
+  EXPECT_THROW(sampling_timesteps(10, 11, "trailing"), Error);
 }
 
 }  // namespace

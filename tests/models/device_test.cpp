@@ -3,11 +3,15 @@
 
 #include "models/helpers.h"
 #include "support/test_device.h"
+#include "x2ctpa/models/autoencoder_kl.h"
 #include "x2ctpa/models/back_projection.h"
 #include "x2ctpa/models/cxr_encoder.h"
 #include "x2ctpa/models/densenet3d.h"
+#include "x2ctpa/models/discriminators.h"
+#include "x2ctpa/models/lpips.h"
 #include "x2ctpa/models/model_folder.h"
 #include "x2ctpa/models/unet3d.h"
+#include "x2ctpa/models/vision_transformer.h"
 #include "x2ctpa/models/vqgan3d.h"
 
 namespace x2ctpa {
@@ -121,6 +125,67 @@ TEST(Device, trains_the_classifier) {
   const auto x = torch::randn({2, 1, 8, 16, 16});
   expect_same_step<DenseNet3d>(
       o, [&](DenseNet3d& model, at::Device d) { return model->forward(x.to(d)).square().mean(); });
+}
+
+TEST(Device, trains_the_slice_autoencoder_on_a_volume) {
+  AutoencoderKlOptions o;
+  o.block_out_channels = {4, 4};
+  o.layers_per_block = 1;
+  o.norm_num_groups = 2;
+  const auto x = torch::randn({1, 1, 2, 8, 8});
+  expect_same_step<AutoencoderKl>(o, [&](AutoencoderKl& model, at::Device d) {
+    const auto generator = at::make_generator<at::CPUGeneratorImpl>(uint64_t{7});
+    const auto z = model->encode_volume(x.to(d), true, generator);
+    const auto logvar = model->encode(x.select(2, 0).expand({-1, 3, -1, -1}).to(d)).logvar;
+    return (model->decode_volume(z) - x.to(d)).square().mean() + logvar.square().mean();
+  });
+}
+
+TEST(Device, trains_the_vision_transformers) {
+  for (const std::string layout : {"timm", "clip"}) {
+    VisionTransformerOptions o;
+    o.layout = layout;
+    o.image_size = o.width = o.mlp_width = 8;
+    o.patch_size = 4;
+    o.depth = o.heads = 2;
+    o.output_dim = layout == "timm" ? 6 : 0;
+    const auto x = torch::rand({2, 1, 10, 10});
+    expect_same_step<VisionTransformer>(o, [&](VisionTransformer& model, at::Device d) {
+      return (model->embed(x.to(d)) - 1).square().mean();
+    });
+  }
+}
+
+TEST(Device, trains_the_discriminators) {
+  const auto x = torch::randn({2, 1, 8, 16, 16});
+  expect_same_step<DiscriminatorPair>(
+      DiscriminatorPairOptions{.hidden_channels = 2}, [&](DiscriminatorPair& model, at::Device d) {
+        const auto solid = model->volumes(x.to(d)), other = model->volumes(0.5 * x.to(d));
+        const auto planar = model->slices(x.select(2, 3).to(d));
+        return discriminator_loss("hinge", solid.logits, other.logits) +
+               feature_matching_loss(other, solid) + generator_loss("hinge", planar.logits);
+      });
+}
+
+TEST(Device, trains_the_discriminator_of_latents) {
+  const auto x = torch::randn({2, 4, 16, 16, 16});
+  expect_same_step<LatentDiscriminator>(
+      LatentDiscriminatorOptions{.hidden_channels = 2},
+      [&](LatentDiscriminator& model, at::Device d) {
+        const auto fake = model->forward(x.to(d)).logits;
+        return discriminator_loss("least-squares", model->forward(0.5 * x.to(d)).logits, fake);
+      });
+}
+
+TEST(Device, compares_pictures_by_their_features) {
+  Lpips on_cpu, on_device;
+  load_tensors(*on_device, named_tensors(*on_cpu), "copy");
+  on_device->to(test_device());
+  const auto x = torch::rand({1, 1, 16, 16}), y = torch::rand({1, 1, 16, 16});
+  auto there = x.to(test_device()).requires_grad_(), here = x.clone().requires_grad_();
+  on_device->forward(there, y.to(test_device())).sum().backward();
+  on_cpu->forward(here, y).sum().backward();
+  EXPECT_LT(relative_error(there.grad(), here.grad()), 1e-4);
 }
 
 }  // namespace

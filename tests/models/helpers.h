@@ -63,3 +63,8 @@ class TemporaryFolder {
 };
 
 }  // namespace x2ctpa::testing
+
+/// Skips the test when `path`, relative to the reference vectors, is absent.
+#define X2CTPA_VECTORS_OR_SKIP(path)                                           \
+  if (!std::filesystem::exists(x2ctpa::testing::reference_folder() / (path)))  \
+  GTEST_SKIP() << "no " << (path) << " in " << x2ctpa::testing::reference_folder()

@@ -11,9 +11,9 @@
 
 namespace x2ctpa {
 
-enum class Prediction { noise, x0, v };
+enum class Prediction { noise, x0, v, flow };
 
-/// From "noise", "x0" or "v"; throws Error for another word.
+/// From "noise", "x0", "v" or "flow"; throws Error for another word.
 Prediction prediction_from(const std::string& word);
 
 /// What the denoiser's predictions mean; diffusion.yaml of the model folder.
@@ -24,18 +24,20 @@ struct DiffusionProcess {
   void describe(OptionList& options);
 };
 
-/// q(x_t | x_0): sqrt(a_t) x_0 + sqrt(1 - a_t) eps.
+/// q(x_t | x_0): signal_t x_0 + noise_t eps.
 at::Tensor q_sample(const NoiseSchedule& schedule, const at::Tensor& x0, const at::Tensor& t, const at::Tensor& eps);
 
-/// The regression target: eps; x_0; or v = sqrt(a_t) eps - sqrt(1 - a_t) x_0 (arXiv 2202.00512).
+/// The regression target: eps; x_0; v = signal_t eps - noise_t x_0 (arXiv 2202.00512); or the
+/// velocity of rectified flow, eps - x_0 (arXiv 2209.03003).
 at::Tensor prediction_target(const NoiseSchedule& schedule, Prediction kind, const at::Tensor& x0, const at::Tensor& t,
                              const at::Tensor& eps);
 
-/// x_0 and eps that a prediction at x_t stands for; `alpha_bar` is a_t of the whole batch.
+/// x_0 and eps that a prediction at x_t stands for; `now` is the mixture of the whole batch.
+/// "v" needs a schedule that preserves the variance.
 struct Denoised {
   at::Tensor x0, eps;
 };
-Denoised denoised(Prediction kind, double alpha_bar, const at::Tensor& x_t, const at::Tensor& prediction);
+Denoised denoised(Prediction kind, Mixture now, const at::Tensor& x_t, const at::Tensor& prediction);
 
 /// Mean over everything of |prediction - target| ("l1") or its square ("mse").
 at::Tensor prediction_loss(const std::string& loss, const at::Tensor& prediction, const at::Tensor& target);

@@ -1,0 +1,75 @@
+// The vision transformer (Dosovitskiy et al., arXiv 2010.11929) that encodes chest X-rays, in two
+// layouts: "timm", the image tower of BiomedCLIP (arXiv 2303.00915) with its linear projection, and
+// "clip", transformers' CLIPVisionModel (arXiv 2103.00020). The tensor names are those of the
+// published weights.
+#pragma once
+
+#include <torch/nn/module.h>
+#include <torch/nn/modules/container/modulelist.h>
+#include <torch/nn/modules/conv.h>
+#include <torch/nn/modules/linear.h>
+#include <torch/nn/modules/normalization.h>
+#include <torch/nn/pimpl.h>
+
+#include <string>
+#include <vector>
+
+#include "x2ctpa/core/options.h"
+
+namespace x2ctpa {
+
+struct VisionTransformerOptions {
+  std::string layout = "timm";
+  int64_t image_size = 224;
+  int64_t patch_size = 16;
+  int64_t width = 768;
+  int64_t depth = 12;
+  int64_t heads = 12;
+  int64_t mlp_width = 3072;
+  int64_t output_dim = 512;
+  std::vector<double> mean{0.633, 0.633, 0.633};
+  std::vector<double> std{0.181, 0.181, 0.181};
+
+  void describe(OptionList& options);
+};
+
+struct VisionFeatures {
+  at::Tensor tokens;  ///< (B, 1 + patches, width): "timm" after the last norm, "clip" before it
+  at::Tensor pooled;  ///< of the class token after the last norm: (B, output_dim), or width if 0
+};
+
+class VisionTransformerImpl : public torch::nn::Module {
+ public:
+  /// Throws Error when patch_size does not divide image_size, or heads width, and for a projection
+  /// with the layout "clip".
+  explicit VisionTransformerImpl(VisionTransformerOptions options = {});
+
+  /// Standardised pictures (B, 3, image_size, image_size).
+  VisionFeatures forward(const at::Tensor& x);
+
+  /// X-rays (B, 1, H, W) in [0, 1] -> forward()'s input: resized (bilinear, antialiased) to
+  /// image_size, repeated to three channels, standardised by `mean` and `std`.
+  at::Tensor prepare(const at::Tensor& cxr) const;
+
+  /// The paper's condition: forward(prepare(cxr)).pooled, of length 1. (B, output_dim)
+  at::Tensor embed(const at::Tensor& cxr);
+
+  const VisionTransformerOptions& options() const { return options_; }
+
+ private:
+  void make_timm();
+  void make_clip();
+
+  VisionTransformerOptions options_;
+  at::Tensor class_token_, positions_;
+  torch::nn::Conv2d patches_{nullptr};
+  torch::nn::LayerNorm first_norm_{nullptr}, last_norm_{nullptr};
+  torch::nn::ModuleList blocks_;
+  torch::nn::Linear projection_{nullptr};
+};
+TORCH_MODULE(VisionTransformer);
+
+/// Rows of length 1: x / |x| along the last axis.
+at::Tensor unit_length(const at::Tensor& x);
+
+}  // namespace x2ctpa

@@ -1,0 +1,122 @@
+#include "x2ctpa/models/autoencoder_kl.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <functional>
+
+#include "autoencoder_kl_blocks.h"
+#include "checks.h"
+#include "x2ctpa/core/error.h"
+
+namespace x2ctpa {
+
+void AutoencoderKlOptions::describe(OptionList& list) {
+  list.add("in_channels", &in_channels, "channels of the input", {.min = 1});
+  list.add("out_channels", &out_channels, "channels of the output", {.min = 1});
+  list.add("block_out_channels", &block_out_channels,
+           "channels of each level; each level but the last halves the picture", {.min = 1});
+  list.add("layers_per_block", &layers_per_block,
+           "residual blocks of each level of the encoder; the decoder has one more", {.min = 1});
+  list.add("latent_channels", &latent_channels, "channels of the latent", {.min = 1});
+  list.add("norm_num_groups", &norm_num_groups, "groups of GroupNorm", {.min = 1});
+  list.add("scaling_factor", &scaling_factor, "latents of volumes are multiplied by this",
+           {.min = 1e-6});
+}
+
+at::Tensor LatentPosterior::sample(std::optional<at::Generator> generator) const {
+  const auto noise = at::randn(mean.sizes(), generator, at::kFloat).to(mean.options());
+  return mean + (0.5 * logvar).exp() * noise;
+}
+
+namespace {
+
+void check_options(const AutoencoderKlOptions& o) {
+  if (o.block_out_channels.empty()) {
+    throw Error("autoencoder: expected at least one entry in block_out_channels");
+  }
+  for (const int64_t width : o.block_out_channels) {
+    require_multiple(width, o.norm_num_groups, "autoencoder: block_out_channels");
+  }
+}
+
+/// Applies `part` to rows of `x` (N, ...), `at_once` at a time, each result written to its place in
+/// one tensor; at once where gradients are wanted.
+at::Tensor in_parts(const at::Tensor& x, int64_t at_once,
+                    const std::function<at::Tensor(const at::Tensor&)>& part) {
+  if (at_once < 1) throw Error(fmt::format("autoencoder: {} slices at once", at_once));
+  if (torch::GradMode::is_enabled() || x.size(0) <= at_once) return part(x);
+  at::Tensor result;
+  for (int64_t start = 0; start < x.size(0); start += at_once) {
+    const auto y = part(x.narrow(0, start, std::min(at_once, x.size(0) - start)));
+    if (!result.defined()) {
+      auto sizes = y.sizes().vec();
+      sizes[0] = x.size(0);
+      result = at::empty(sizes, y.options());
+    }
+    result.narrow(0, start, y.size(0)).copy_(y);
+  }
+  return result;
+}
+
+/// (B, C, D, H, W) -> (B D, C, H, W), a view where D is next to B already.
+at::Tensor slices_of(const at::Tensor& x) { return x.transpose(1, 2).flatten(0, 1); }
+
+/// The inverse, contiguous.
+at::Tensor stacked(const at::Tensor& slices, int64_t batch) {
+  return slices.view({batch, -1, slices.size(1), slices.size(2), slices.size(3)})
+      .transpose(1, 2)
+      .contiguous();
+}
+
+}  // namespace
+
+AutoencoderKlImpl::AutoencoderKlImpl(AutoencoderKlOptions options) : options_(std::move(options)) {
+  check_options(options_);
+  const int64_t z = options_.latent_channels;
+  encoder_ = register_module("encoder", std::make_shared<autoencoder_kl::EncoderImpl>(options_));
+  decoder_ = register_module("decoder", std::make_shared<autoencoder_kl::DecoderImpl>(options_));
+  using torch::nn::Conv2d;
+  using torch::nn::Conv2dOptions;
+  quant_conv_ = register_module("quant_conv", Conv2d(Conv2dOptions(2 * z, 2 * z, 1)));
+  post_quant_conv_ = register_module("post_quant_conv", Conv2d(Conv2dOptions(z, z, 1)));
+}
+
+int64_t AutoencoderKlImpl::size_factor() const {
+  return int64_t{1} << (options_.block_out_channels.size() - 1);
+}
+
+LatentPosterior AutoencoderKlImpl::encode(const at::Tensor& x) {
+  require_shape(x, {-1, options_.in_channels, -1, -1}, "autoencoder: picture (B, C, H, W)");
+  require_multiple(x.size(2), size_factor(), "autoencoder: H of the picture");
+  require_multiple(x.size(3), size_factor(), "autoencoder: W of the picture");
+  const auto moments = quant_conv_->forward(encoder_->forward(x)).chunk(2, 1);
+  return {moments[0].contiguous(), moments[1].clamp(-30, 20).contiguous()};
+}
+
+at::Tensor AutoencoderKlImpl::decode(const at::Tensor& z) {
+  require_shape(z, {-1, options_.latent_channels, -1, -1}, "autoencoder: latent (B, C, h, w)");
+  return decoder_->forward(post_quant_conv_->forward(z)).contiguous();
+}
+
+at::Tensor AutoencoderKlImpl::encode_volume(const at::Tensor& volume, bool sampled,
+                                            std::optional<at::Generator> generator,
+                                            int64_t slices_at_once) {
+  require_shape(volume, {-1, 1, -1, -1, -1}, "autoencoder: volume (B, 1, D, H, W)");
+  const auto latent = in_parts(slices_of(volume), slices_at_once, [&](const at::Tensor& grey) {
+    const auto posterior = encode(grey.expand({-1, options_.in_channels, -1, -1}));
+    return sampled ? posterior.sample(generator) : posterior.mean;
+  });
+  return stacked(latent, volume.size(0)) * options_.scaling_factor;
+}
+
+at::Tensor AutoencoderKlImpl::decode_volume(const at::Tensor& latent, int64_t slices_at_once) {
+  require_shape(latent, {-1, options_.latent_channels, -1, -1, -1},
+                "autoencoder: latent (B, C, D, h, w)");
+  const auto grey = in_parts(slices_of(latent), slices_at_once, [&](const at::Tensor& z) {
+    return decode(z / options_.scaling_factor).mean(1, /*keepdim=*/true);
+  });
+  return stacked(grey, latent.size(0));
+}
+
+}  // namespace x2ctpa

@@ -1,0 +1,190 @@
+#include "x2ctpa/models/vision_transformer.h"
+
+#include <fmt/format.h>
+#include <torch/torch.h>
+
+#include "checks.h"
+#include "x2ctpa/core/error.h"
+
+namespace x2ctpa {
+
+void VisionTransformerOptions::describe(OptionList& list) {
+  list.add("layout", &layout, "timm: BiomedCLIP's image tower; clip: transformers' CLIP",
+           {.choices = {"timm", "clip"}});
+  list.add("image_size", &image_size, "side of the square picture, in pixels", {.min = 1});
+  list.add("patch_size", &patch_size, "side of a patch, in pixels", {.min = 1});
+  list.add("width", &width, "channels of a token", {.min = 1});
+  list.add("depth", &depth, "transformer blocks", {.min = 1});
+  list.add("heads", &heads, "attention heads", {.min = 1});
+  list.add("mlp_width", &mlp_width, "channels inside a block's perceptron", {.min = 1});
+  list.add("output_dim", &output_dim, "width of the projection of the class token; 0: none",
+           {.min = 0});
+  list.add("mean", &mean, "mean of the training X-rays in [0, 1], per channel", {.count = 3});
+  list.add("std", &std, "their standard deviation, per channel", {.min = 1e-6, .count = 3});
+}
+
+namespace {
+
+using torch::nn::LayerNorm;
+using torch::nn::Linear;
+
+bool is_timm(const VisionTransformerOptions& o) { return o.layout == "timm"; }
+
+LayerNorm layer_norm(const VisionTransformerOptions& o) {
+  return LayerNorm(torch::nn::LayerNormOptions({o.width}).eps(is_timm(o) ? 1e-6 : 1e-5));
+}
+
+/// A child module that only carries a part of the names.
+torch::nn::Module& name_part(torch::nn::Module& parent, const std::string& name) {
+  return *parent.register_module(name, std::make_shared<torch::nn::Module>(name));
+}
+
+/// Attention and perceptron, each after a norm and added to its input.
+class BlockImpl : public torch::nn::Module {
+ public:
+  explicit BlockImpl(const VisionTransformerOptions& o) : heads_(o.heads), timm_(is_timm(o)) {
+    const int64_t width = o.width;
+    norm1_ = register_module(timm_ ? "norm1" : "layer_norm1", layer_norm(o));
+    auto& attention = name_part(*this, timm_ ? "attn" : "self_attn");
+    if (timm_) {
+      qkv_ = attention.register_module("qkv", Linear(width, 3 * width));
+    } else {
+      q_ = attention.register_module("q_proj", Linear(width, width));
+      k_ = attention.register_module("k_proj", Linear(width, width));
+      v_ = attention.register_module("v_proj", Linear(width, width));
+    }
+    out_ = attention.register_module(timm_ ? "proj" : "out_proj", Linear(width, width));
+    norm2_ = register_module(timm_ ? "norm2" : "layer_norm2", layer_norm(o));
+    auto& perceptron = name_part(*this, "mlp");
+    fc1_ = perceptron.register_module("fc1", Linear(width, o.mlp_width));
+    fc2_ = perceptron.register_module("fc2", Linear(o.mlp_width, width));
+  }
+
+  /// (B, tokens, width).
+  at::Tensor forward(const at::Tensor& x) {
+    const auto y = x + attend(norm1_->forward(x));
+    return y + fc2_->forward(activate(fc1_->forward(norm2_->forward(y))));
+  }
+
+ private:
+  at::Tensor attend(const at::Tensor& x) {
+    std::vector<at::Tensor> qkv;
+    if (timm_) {
+      qkv = qkv_->forward(x).chunk(3, 2);
+    } else {
+      qkv = {q_->forward(x), k_->forward(x), v_->forward(x)};
+    }
+    for (auto& part : qkv) part = part.unflatten(2, {heads_, -1}).transpose(1, 2);
+    const auto h = at::scaled_dot_product_attention(qkv[0], qkv[1], qkv[2]);
+    return out_->forward(h.transpose(1, 2).flatten(2));
+  }
+
+  /// GELU; CLIP's is the quick one.
+  at::Tensor activate(const at::Tensor& x) const {
+    return timm_ ? at::gelu(x) : x * at::sigmoid(1.702 * x);
+  }
+
+  int64_t heads_;
+  bool timm_;
+  LayerNorm norm1_{nullptr}, norm2_{nullptr};
+  Linear qkv_{nullptr}, q_{nullptr}, k_{nullptr}, v_{nullptr}, out_{nullptr};
+  Linear fc1_{nullptr}, fc2_{nullptr};
+};
+TORCH_MODULE(Block);
+
+void check_options(const VisionTransformerOptions& o) {
+  require_multiple(o.image_size, o.patch_size, "vision transformer: image_size");
+  require_multiple(o.width, o.heads, "vision transformer: width");
+  if (!is_timm(o) && o.output_dim != 0) {
+    throw Error(fmt::format(
+        "vision transformer: the layout clip has no projection; expected output_dim 0, found {}",
+        o.output_dim));
+  }
+}
+
+torch::nn::Conv2d patch_convolution(const VisionTransformerOptions& o, bool bias) {
+  return torch::nn::Conv2d(
+      torch::nn::Conv2dOptions(3, o.width, o.patch_size).stride(o.patch_size).bias(bias));
+}
+
+int64_t token_count(const VisionTransformerOptions& o) {
+  const int64_t side = o.image_size / o.patch_size;
+  return side * side + 1;
+}
+
+}  // namespace
+
+VisionTransformerImpl::VisionTransformerImpl(VisionTransformerOptions options)
+    : options_(std::move(options)) {
+  check_options(options_);
+  for (int64_t i = 0; i < options_.depth; ++i) blocks_->push_back(Block(options_));
+  if (is_timm(options_)) {
+    make_timm();
+  } else {
+    make_clip();
+  }
+}
+
+void VisionTransformerImpl::make_timm() {
+  const auto& o = options_;
+  auto& trunk = name_part(*this, "trunk");
+  class_token_ = trunk.register_parameter("cls_token", 0.02 * torch::randn({1, 1, o.width}));
+  positions_ =
+      trunk.register_parameter("pos_embed", 0.02 * torch::randn({1, token_count(o), o.width}));
+  patches_ = name_part(trunk, "patch_embed").register_module("proj", patch_convolution(o, true));
+  trunk.register_module("blocks", blocks_);
+  last_norm_ = trunk.register_module("norm", layer_norm(o));
+  if (o.output_dim > 0) {
+    projection_ =
+        name_part(*this, "head")
+            .register_module("proj",
+                             Linear(torch::nn::LinearOptions(o.width, o.output_dim).bias(false)));
+  }
+}
+
+void VisionTransformerImpl::make_clip() {
+  const auto& o = options_;
+  auto& model = name_part(*this, "vision_model");
+  auto& embeddings = name_part(model, "embeddings");
+  class_token_ = embeddings.register_parameter("class_embedding", 0.02 * torch::randn({o.width}));
+  patches_ = embeddings.register_module("patch_embedding", patch_convolution(o, false));
+  positions_ = name_part(embeddings, "position_embedding")
+                   .register_parameter("weight", 0.02 * torch::randn({token_count(o), o.width}));
+  first_norm_ = model.register_module("pre_layrnorm", layer_norm(o));  // so spelled when published
+  name_part(model, "encoder").register_module("layers", blocks_);
+  last_norm_ = model.register_module("post_layernorm", layer_norm(o));
+}
+
+VisionFeatures VisionTransformerImpl::forward(const at::Tensor& x) {
+  require_shape(x, {-1, 3, options_.image_size, options_.image_size},
+                "vision transformer: picture (B, 3, S, S)");
+  const auto patches = patches_->forward(x).flatten(2).transpose(1, 2);
+  const auto first = class_token_.view({1, 1, -1}).expand({x.size(0), -1, -1});
+  auto tokens = at::cat({first, patches}, 1) + positions_;
+  if (first_norm_) tokens = first_norm_->forward(tokens);
+  for (const auto& block : *blocks_) tokens = block->as<Block>()->forward(tokens);
+  if (is_timm(options_)) tokens = last_norm_->forward(tokens);
+  auto pooled = tokens.select(1, 0);
+  if (!is_timm(options_)) pooled = last_norm_->forward(pooled);
+  return {tokens, projection_ ? projection_->forward(pooled) : pooled};
+}
+
+at::Tensor VisionTransformerImpl::prepare(const at::Tensor& cxr) const {
+  require_shape(cxr, {-1, 1, -1, -1}, "vision transformer: X-ray (B, 1, H, W)");
+  const int64_t side = options_.image_size;
+  const auto channel = [&](const std::vector<double>& values) {
+    return at::tensor(values, at::kFloat).view({1, 3, 1, 1}).to(cxr.options());
+  };
+  const auto grey = at::_upsample_bilinear2d_aa(cxr, {side, side}, /*align_corners=*/false);
+  return (grey - channel(options_.mean)) / channel(options_.std);
+}
+
+at::Tensor VisionTransformerImpl::embed(const at::Tensor& cxr) {
+  return unit_length(forward(prepare(cxr)).pooled);
+}
+
+at::Tensor unit_length(const at::Tensor& x) {
+  return x / at::linalg_vector_norm(x, 2, at::IntArrayRef({-1}), /*keepdim=*/true).clamp_min(1e-12);
+}
+
+}  // namespace x2ctpa

@@ -1,0 +1,63 @@
+// One case of cases.json: its hyperparameters, stored tensors and converted model folder, and the
+// comparison of its outputs.
+#pragma once
+
+#include <torch/types.h>
+
+#include <filesystem>
+#include <nlohmann/json.hpp>
+#include <set>
+#include <string>
+
+#include "x2ctpa/core/safetensors.h"
+
+namespace x2ctpa::check {
+
+class Case {
+ public:
+  /// Reads `vectors`/<name>.safetensors. `folder` is the converted model's.
+  Case(std::string name, nlohmann::json hyperparameters, const std::filesystem::path& vectors,
+       std::filesystem::path folder);
+
+  const nlohmann::json& hyperparameters() const { return hyperparameters_; }
+  const std::filesystem::path& folder() const { return folder_; }
+  const TensorMap& tensors() const { return tensors_; }
+
+  bool has(const std::string& tensor) const { return tensors_.count(tensor) > 0; }
+  /// A stored tensor that is an input. Throws Error when there is none of this name.
+  const at::Tensor& input(const std::string& tensor);
+
+  /// Prints "case output error", the largest difference as a share of the largest stored value.
+  /// Nothing happens when the folder has no such output.
+  void compare(const std::string& output, const at::Tensor& found);
+
+  /// The same for a number of cases.json, `key` of `numbers`.
+  void compare_number(const nlohmann::json& numbers, const std::string& key, double found);
+
+  /// Says on stderr which stored tensors were neither an input nor compared.
+  void report_rest() const;
+
+  int failures() const { return failures_; }
+
+ private:
+  void print(const std::string& output, double error);
+
+  std::string name_;
+  nlohmann::json hyperparameters_;
+  std::filesystem::path folder_;
+  TensorMap tensors_;
+  std::set<std::string> used_;
+  int failures_ = 0;
+};
+
+// By kind of cases.json.
+void check_unet3d(Case& c);
+void check_vqgan(Case& c);
+void check_autoencoder_kl(Case& c);
+void check_biomedclip_vit(Case& c);
+void check_clip_vision(Case& c);
+void check_densenet3d(Case& c);
+void check_samplers(Case& c);
+void check_metrics(Case& c);
+
+}  // namespace x2ctpa::check

@@ -1,0 +1,145 @@
+#include <torch/torch.h>
+
+#include <cmath>
+
+#include "case.h"
+#include "x2ctpa/diffusion/sampler.h"
+#include "x2ctpa/models/autoencoder_kl.h"
+#include "x2ctpa/models/densenet3d.h"
+#include "x2ctpa/models/discriminators.h"
+#include "x2ctpa/models/model_folder.h"
+#include "x2ctpa/models/unet3d.h"
+#include "x2ctpa/models/vision_transformer.h"
+#include "x2ctpa/models/vqgan3d.h"
+
+namespace x2ctpa::check {
+namespace {
+
+template <class Model, class Options>
+Model load(const std::filesystem::path& folder) {
+  Model model(load_options<Options>(model_config_file(folder)));
+  load_module(folder, *model);
+  model->eval();
+  return model;
+}
+
+/// One ancestral step of each sample, from its own timestep, with x_0 clamped to [-1, 1].
+at::Tensor ancestral_step(const NoiseSchedule& schedule, const at::Tensor& x, const at::Tensor& t,
+                          const at::Tensor& eps, const at::Tensor& noise) {
+  SamplerOptions options;
+  options.clamp = 1;
+  std::vector<at::Tensor> steps;
+  for (int64_t i = 0; i < x.size(0); ++i) {
+    const int64_t time = t[i].item<int64_t>();
+    const Mixture now = schedule.at(time), next = schedule.at(time - 1);
+    const auto d = denoised(options, Prediction::noise, now, x[i], eps[i]);
+    steps.push_back(ddim_step(now, next, d, 1.0, [&] { return noise[i]; }));
+  }
+  return at::stack(steps);
+}
+
+double gradient_norm(const torch::nn::Module& module) {
+  double squares = 0;
+  for (const auto& p : module.parameters()) {
+    if (p.grad().defined()) squares += p.grad().to(at::kDouble).square().sum().item<double>();
+  }
+  return std::sqrt(squares);
+}
+
+/// The number at the end of `name` after `start`, or -1.
+int64_t number_after(const std::string& name, const std::string& start) {
+  const bool fits = name.rfind(start, 0) == 0 && name.size() > start.size() &&
+                    name.find_first_not_of("0123456789", start.size()) == std::string::npos;
+  return fits ? std::stoll(name.substr(start.size())) : -1;
+}
+
+void check_discriminators(Case& c) {
+  auto pair = load<DiscriminatorPair, DiscriminatorPairOptions>(c.folder() / "discriminators");
+  const auto& x = c.input("x");
+  const auto solid = pair->volumes(x);
+  c.compare("disc3d", solid.logits);
+  for (const auto& [name, tensor] : c.tensors()) {
+    const int64_t slice = number_after(name, "disc2d_slice");
+    if (slice >= 0) c.compare(name, pair->slices(x.select(2, slice)).logits);
+    const int64_t stage = number_after(name, "disc3d_feat");
+    if (stage >= 0) c.compare(name, solid.features.at(static_cast<size_t>(stage)));
+  }
+}
+
+}  // namespace
+
+void check_unet3d(Case& c) {
+  auto model = load<Unet3d, Unet3dOptions>(c.folder());
+  ScheduleOptions options;
+  options.timesteps = c.hyperparameters().value("timesteps", int64_t{1000});
+  const NoiseSchedule schedule(options);
+  const auto &x = c.input("x"), &t = c.input("t"), &cond = c.input("cond"),
+             &noise = c.input("noise");
+  const auto x_t = q_sample(schedule, x.clamp(-1, 1), t, noise);
+  c.compare("q_sample", x_t);
+  const auto loss = prediction_loss("l1", model->forward(x_t, t, cond), noise);
+  c.compare("loss_l1", loss.view(1));
+  loss.backward();
+  c.compare("grad_norm", torch::full({1}, gradient_norm(*model), at::kDouble));
+  torch::NoGradGuard no_grad;
+  const auto eps = model->forward(x, t, cond);
+  c.compare("eps", eps);
+  c.compare("eps_null", model->forward(x, t, cond, torch::ones({x.size(0)}, torch::kBool)));
+  c.compare("eps_scale3", model->forward_with_guidance(x, t, cond, 3));
+  c.compare("ancestral_prev", ancestral_step(schedule, x, t, eps, noise));
+}
+
+void check_vqgan(Case& c) {
+  auto model = load<Vqgan3d, Vqgan3dOptions>(c.folder());
+  torch::NoGradGuard no_grad;
+  const auto& x = c.input("x");
+  const auto out = model->forward(x);
+  c.compare("z", out.z);
+  c.compare("indices", out.codes.indices);
+  c.compare("quantized", out.codes.quantised);
+  c.compare("commitment", out.codes.commitment_loss.view(1));
+  c.compare("perplexity", out.codes.perplexity.view(1));
+  c.compare("recon", out.reconstruction);
+  const auto [low, high] = model->codebook()->range();
+  c.compare("normalized_z", (out.z - low) / (high - low) * 2 - 1);
+  c.compare("decoded_from_latent", model->decode(c.input("latent"), true));
+  check_discriminators(c);
+  model->train();  // one update of the codebook
+  model->forward(x);
+  const auto tensors = named_tensors(*model);
+  c.compare("codebook_after_update", tensors.at("codebook.embeddings"));
+  c.compare("N_after_update", tensors.at("codebook.N"));
+}
+
+void check_autoencoder_kl(Case& c) {
+  auto model = load<AutoencoderKl, AutoencoderKlOptions>(c.folder());
+  torch::NoGradGuard no_grad;
+  const auto posterior = model->encode(c.input("x"));
+  c.compare("mean", posterior.mean);
+  c.compare("logvar", posterior.logvar);
+  c.compare("decoded", model->decode(posterior.mean));
+}
+
+void check_biomedclip_vit(Case& c) {
+  auto model = load<VisionTransformer, VisionTransformerOptions>(c.folder());
+  torch::NoGradGuard no_grad;
+  const auto features = model->forward(c.input("x")).pooled;
+  c.compare("features", features);
+  c.compare("normalized", unit_length(features));
+}
+
+void check_clip_vision(Case& c) {
+  auto model = load<VisionTransformer, VisionTransformerOptions>(c.folder());
+  torch::NoGradGuard no_grad;
+  const auto out = model->forward(c.input("x"));
+  c.compare("last_hidden_state", out.tokens);
+  c.compare("pooler_output", out.pooled);
+}
+
+void check_densenet3d(Case& c) {
+  auto model = load<DenseNet3d, DenseNet3dOptions>(c.folder());
+  torch::NoGradGuard no_grad;
+  c.compare("logit", model->forward(c.input("x")));
+}
+
+}  // namespace x2ctpa::check

@@ -1,0 +1,116 @@
+// check_vectors CONVERTED CASES_JSON: compares our models, converted from published checkpoints,
+// with stored outputs of the published implementations. README.md describes the folders.
+#include <cmath>
+#include <cstdio>
+#include <functional>
+#include <map>
+
+#include "case.h"
+#include "x2ctpa/core/error.h"
+#include "x2ctpa/core/files.h"
+
+namespace x2ctpa::check {
+namespace {
+
+constexpr double tolerance = 1e-4;
+
+const std::map<std::string, std::function<void(Case&)>> checks{
+    {"unet3d", check_unet3d},
+    {"vqgan", check_vqgan},
+    {"autoencoder_kl", check_autoencoder_kl},
+    {"biomedclip_vit", check_biomedclip_vit},
+    {"clip_vision", check_clip_vision},
+    {"densenet3d", check_densenet3d},
+    {"samplers", check_samplers},
+    {"metrics", check_metrics},
+};
+
+double relative_error(const at::Tensor& found, const at::Tensor& expected) {
+  const auto a = found.detach().to(at::kCPU, at::kDouble);
+  const auto b = expected.to(at::kCPU, at::kDouble);
+  if (a.sizes() != b.sizes()) {
+    throw Error(fmt::format("expected a result of {} values in {} dimensions, found {} in {}",
+                            b.numel(), b.dim(), a.numel(), a.dim()));
+  }
+  return ((a - b).abs().max() / b.abs().max().clamp_min(1e-30)).item<double>();
+}
+
+/// The number of failures of one case; an exception is one.
+int run_case(const std::string& name, const nlohmann::json& hyperparameters,
+             const std::filesystem::path& vectors, const std::filesystem::path& converted) {
+  try {
+    const auto kind = hyperparameters.at("kind").get<std::string>();
+    const auto check = checks.find(kind);
+    if (check == checks.end()) throw Error(fmt::format("the kind \"{}\" is not known", kind));
+    Case c(name, hyperparameters, vectors, converted / name);
+    check->second(c);
+    c.report_rest();
+    return c.failures();
+  } catch (const std::exception& e) {
+    fmt::print(stderr, "{}: {}\n", name, translate_exception(e, "checking " + name).what());
+    return 1;
+  }
+}
+
+int run(const std::filesystem::path& converted, const std::filesystem::path& cases_file) {
+  const auto cases = nlohmann::ordered_json::parse(read_file(cases_file));
+  int failures = 0;
+  for (const auto& [name, hyperparameters] : cases.items()) {
+    failures += run_case(name, hyperparameters, cases_file.parent_path(), converted);
+  }
+  if (failures > 0) fmt::print(stderr, "{} failures\n", failures);
+  return failures == 0 ? 0 : 1;
+}
+
+}  // namespace
+
+Case::Case(std::string name, nlohmann::json hyperparameters, const std::filesystem::path& vectors,
+           std::filesystem::path folder)
+    : name_(std::move(name)),
+      hyperparameters_(std::move(hyperparameters)),
+      folder_(std::move(folder)),
+      tensors_(read_safetensors(vectors / (name_ + ".safetensors"))) {}
+
+const at::Tensor& Case::input(const std::string& tensor) {
+  const auto found = tensors_.find(tensor);
+  if (found == tensors_.end()) throw Error("there is no stored tensor " + tensor);
+  used_.insert(tensor);
+  return found->second;
+}
+
+void Case::compare(const std::string& output, const at::Tensor& found) {
+  if (has(output)) print(output, relative_error(found, input(output)));
+}
+
+void Case::compare_number(const nlohmann::json& numbers, const std::string& key, double found) {
+  if (!numbers.contains(key)) return;
+  const double expected = numbers.at(key).get<double>();
+  print(key, std::abs(found - expected) / (expected == 0 ? 1 : std::abs(expected)));
+}
+
+void Case::print(const std::string& output, double error) {
+  fmt::print("{} {} {:.3e}\n", name_, output, error);
+  std::fflush(stdout);
+  if (!(error <= tolerance)) ++failures_;
+}
+
+void Case::report_rest() const {
+  for (const auto& [name, tensor] : tensors_) {
+    if (used_.count(name) == 0) fmt::print(stderr, "{} {}: not compared\n", name_, name);
+  }
+}
+
+}  // namespace x2ctpa::check
+
+int main(int argc, char** argv) {
+  if (argc != 3) {
+    fmt::print(stderr, "usage: check_vectors CONVERTED CASES_JSON\n");
+    return 1;
+  }
+  try {
+    return x2ctpa::check::run(argv[1], argv[2]);
+  } catch (const std::exception& e) {
+    fmt::print(stderr, "check_vectors: {}\n", e.what());
+    return 1;
+  }
+}

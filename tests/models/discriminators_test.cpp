@@ -1,0 +1,89 @@
+#include "x2ctpa/models/discriminators.h"
+
+#include <cmath>
+
+#include "models/helpers.h"
+#include "x2ctpa/models/model_folder.h"
+
+namespace x2ctpa {
+namespace {
+
+using testing::expect_error;
+
+DiscriminatorPairOptions small() { return {.channels = 1, .hidden_channels = 4, .layers = 3}; }
+
+TEST(Discriminators, give_the_published_sizes_and_features) {
+  DiscriminatorPair pair(small());
+  const auto planar = pair->slices(torch::randn({2, 1, 16, 16}));
+  EXPECT_EQ(planar.logits.sizes(), at::IntArrayRef({2, 1, 5, 5}));
+  const auto solid = pair->volumes(torch::randn({2, 1, 8, 16, 16}));
+  EXPECT_EQ(solid.logits.sizes(), at::IntArrayRef({2, 1, 4, 5, 5}));
+  ASSERT_EQ(solid.features.size(), 5u);
+  EXPECT_EQ(solid.features[1].sizes(), at::IntArrayRef({2, 8, 3, 5, 5}));
+  EXPECT_TRUE(solid.features[4].equal(solid.logits));
+}
+
+TEST(Discriminators, carry_the_names_of_the_published_checkpoint) {
+  const auto tensors = named_tensors(*DiscriminatorPair(small()));
+  EXPECT_EQ(tensors.size(), 50u);
+  EXPECT_EQ(tensors.at("image_discriminator.model0.0.weight").sizes(),
+            at::IntArrayRef({4, 1, 4, 4}));
+  EXPECT_EQ(tensors.at("video_discriminator.model2.1.running_var").sizes(), at::IntArrayRef({16}));
+  EXPECT_EQ(tensors.at("video_discriminator.model4.0.weight").sizes(),
+            at::IntArrayRef({1, 32, 4, 4, 4}));
+}
+
+TEST(Discriminators, of_latents_have_the_sizes_and_names_of_monai) {
+  LatentDiscriminator model(
+      LatentDiscriminatorOptions{.channels = 4, .hidden_channels = 2, .layers = 4, .kernel = 3});
+  const auto out = model->forward(torch::randn({2, 4, 16, 16, 16}));
+  EXPECT_EQ(out.logits.sizes(), at::IntArrayRef({2, 1, 1, 1, 1}));
+  EXPECT_EQ(out.features.size(), 6u);
+  const auto tensors = named_tensors(*model);
+  EXPECT_EQ(tensors.count("initial_conv.conv.bias"), 1u);
+  EXPECT_EQ(tensors.count("0.conv.bias"), 0u);
+  EXPECT_EQ(tensors.at("3.adn.N.weight").sizes(), at::IntArrayRef({32}));
+  EXPECT_EQ(tensors.at("final_conv.conv.weight").sizes(), at::IntArrayRef({1, 32, 3, 3, 3}));
+}
+
+TEST(Discriminators, feed_a_gradient_to_every_parameter) {
+  DiscriminatorPair pair(small());
+  const auto x = torch::randn({2, 1, 8, 16, 16});
+  (pair->volumes(x).logits.square().mean() + pair->slices(x.select(2, 3)).logits.square().mean())
+      .backward();
+  EXPECT_EQ(testing::parameters_without_gradient(*pair), "");
+}
+
+TEST(Discriminators, refuse_other_channels_and_dimensions) {
+  DiscriminatorPair pair(small());
+  expect_error([&] { pair->slices(torch::zeros({1, 3, 16, 16})); }, "found (1, 3, 16, 16)");
+  expect_error([&] { pair->volumes(torch::zeros({1, 1, 16, 16})); }, "found (1, 1, 16, 16)");
+}
+
+TEST(DiscriminatorLoss, follows_its_formula) {
+  const auto real = torch::tensor({2.0, 0.5}), fake = torch::tensor({-3.0, 0.25});
+  const auto loss = [&](const std::string& kind) {
+    return discriminator_loss(kind, real, fake).item<double>();
+  };
+  EXPECT_NEAR(loss("hinge"), 0.5 * ((0 + 0.5) / 2 + (0 + 1.25) / 2), 1e-6);
+  const auto softplus = [](double x) { return std::log1p(std::exp(x)); };
+  EXPECT_NEAR(loss("vanilla"),
+              0.25 * (softplus(-2) + softplus(-0.5) + softplus(-3) + softplus(0.25)), 1e-6);
+  EXPECT_NEAR(loss("least-squares"), 0.25 * (1 + 0.25 + 9 + 0.0625), 1e-6);
+  expect_error([&] { loss("wasserstein"); }, "wasserstein");
+  EXPECT_NEAR(generator_loss("hinge", fake).item<double>(), 1.375, 1e-6);
+  EXPECT_NEAR(generator_loss("least-squares", fake).item<double>(), (16 + 0.5625) / 2, 1e-6);
+}
+
+TEST(FeatureMatchingLoss, compares_all_stages_but_the_last_and_spares_the_real_image) {
+  auto a = torch::ones({2}).requires_grad_(), b = torch::zeros({2}).requires_grad_();
+  const PatchLogits fake{a, {a, 3 * a, 100 * a}}, real{b, {b, b, b}};
+  const auto loss = feature_matching_loss(fake, real);
+  EXPECT_NEAR(loss.item<double>(), 4.0 / 2 * (1 + 3), 1e-6);
+  loss.backward();
+  EXPECT_TRUE(a.grad().defined());
+  EXPECT_FALSE(b.grad().defined());
+}
+
+}  // namespace
+}  // namespace x2ctpa
