@@ -55,10 +55,17 @@ void bind(BoundCommand& bound, CLI::App& program, const OptionList& options) {
   bound.command->add_flags(app);
   for (const auto& option : options.all()) {
     if (!takes_section(*bound.command, option.key)) continue;
-    const std::string text = option_text(option.value);
-    app.add_option_function<std::string>(
-           "--" + option.key, [&bound, key = option.key](const std::string& value) { bound.option_flags[key] = value; },
-           fmt::format("{} [{}]", option.help, text))
+    const bool is_switch = std::holds_alternative<bool*>(option.value);
+    // The runtime's options concern every command: --seed serves for --runtime.seed.
+    const std::string section = "runtime.";
+    const std::string alias = option.key.rfind(section, 0) == 0 ? ",--" + option.key.substr(section.size()) : "";
+    auto* flag = app.add_option_function<std::vector<std::string>>(
+        "--" + option.key + alias,
+        [&bound, key = option.key](const std::vector<std::string>& values) {
+          bound.option_flags[key] = values.empty() || values.back().empty() ? "true" : values.back();
+        },
+        fmt::format("{} [{}]", option.help, option_text(option.value)));
+    flag->expected(is_switch ? 0 : 1, 1)
         ->type_name("(" + option_type_text(option) + ")")
         ->group("Options of the experiment: " + option.key.substr(0, option.key.find('.')));
   }

@@ -17,7 +17,7 @@ void RuntimeOptions::describe(OptionList& options) {
   options.add("seed", &seed, "Seed of every random stream of the run.", {.min = 0});
   options.add("deterministic", &deterministic,
               "Compute each case in the same way whatever the batch, with deterministic kernels only.");
-  options.add("precision", &precision, "Number format of the networks' arithmetic.", {.choices = {"fp32", "bf16"}});
+  options.add("precision", &precision, "Number format of the denoiser when sampling; everything else is fp32.", {.choices = {"fp32", "bf16"}});
 }
 
 c10::Device select_device(const RuntimeOptions& options) {

@@ -35,7 +35,7 @@ CtpaGenerator::CtpaGenerator(const fs::path& model, const RuntimeOptions& runtim
   load_module(model, *denoiser_);
   autoencoder_ = Vqgan3d(load_options<Vqgan3dOptions>(model_config_file(model / "autoencoder")));
   load_module(model / "autoencoder", *autoencoder_);
-  denoiser_->to(device_);
+  denoiser_->to(device_, compute_type(runtime));
   autoencoder_->to(device_);
   denoiser_->eval();
   autoencoder_->eval();
@@ -64,10 +64,13 @@ at::Tensor CtpaGenerator::generate_batch(const std::vector<SampleRequest>& reque
     }
     pictures.push_back(r.cxr);
   }
-  const CxrCondition condition = denoiser_->condition(at::stack(pictures).to(device_));
+  const at::ScalarType type = compute_type(runtime_);
+  const CxrCondition condition = denoiser_->condition(at::stack(pictures).to(device_, type));
   const auto x0 = sample(
       NoiseSchedule(process_.schedule), prediction_from(process_.prediction), options,
-      [&](const at::Tensor& x, const at::Tensor& t) { return denoiser_->guided(x, t, condition, options.guidance_scale); },
+      [&](const at::Tensor& x, const at::Tensor& t) {
+        return denoiser_->guided(x.to(type), t, condition, options.guidance_scale).to(at::kFloat);
+      },
       noise_of(""), [&](int64_t step) { return noise_of(fmt::format("/step/{}", step)); });
   const auto unit = autoencoder_->decode(scale_.restore(x0)).squeeze(1);
   return info_.window.to_hu(unit.clamp(-1, 1)).to(at::kCPU, at::kFloat);

@@ -30,7 +30,10 @@ CtpaDenoiserImpl::CtpaDenoiserImpl(CtpaDenoiserOptions options, int64_t latent_c
 
 CxrCondition CtpaDenoiserImpl::condition(const at::Tensor& cxr) {
   const CxrFeatures features = encoder_->forward(cxr);
-  return {features.embedding, options_.spatial_condition ? project_(features.map) : at::Tensor()};
+  if (!options_.spatial_condition) return {features.embedding, {}};
+  // Detector coordinates need more digits than bfloat16 has.
+  const auto spatial = project_(features.map.to(at::kFloat));
+  return {features.embedding, spatial.to(features.map.scalar_type())};
 }
 
 at::Tensor CtpaDenoiserImpl::forward(const at::Tensor& x_t, const at::Tensor& t, const CxrCondition& condition,

@@ -116,7 +116,7 @@ TEST_F(Pipeline, ACaseMadeAloneEqualsTheOneMadeInTheBatch) {
   EXPECT_LE((a.hu - b.hu).abs().max().item<double>(), 1.0);
 
   for (const char* batch : {"1", "4"}) {
-    const auto result = x2ctpa(std::string("sample --runtime.deterministic true --split test --sample.batch_size ") + batch +
+    const auto result = x2ctpa(std::string("sample --deterministic --split test --sample.batch_size ") + batch +
                                " --out " + (root_ / "deterministic").string() + batch);
     ASSERT_EQ(result.exit_code, 0) << result.err;
   }
@@ -124,6 +124,20 @@ TEST_F(Pipeline, ACaseMadeAloneEqualsTheOneMadeInTheBatch) {
     if (entry.path().extension() != ".gz") continue;
     EXPECT_TRUE(at::equal(read_volume(entry.path()).hu, read_volume(root_ / "deterministic4" / entry.path().filename()).hu));
   }
+}
+
+TEST_F(Pipeline, SamplingInBfloat16StaysCloseToFloat32) {
+  const auto result = x2ctpa("sample --precision bf16 --split test --out " + (root_ / "bf16").string());
+  ASSERT_EQ(result.exit_code, 0) << result.err;
+  int volumes = 0;
+  for (const auto& entry : fs::directory_iterator(root_ / "bf16")) {
+    if (entry.path().extension() != ".gz") continue;
+    const auto a = read_volume(entry.path()).hu, b = read_volume(root_ / "run" / "samples" / entry.path().filename()).hu;
+    EXPECT_FALSE(at::equal(a, b)) << "bf16 changed nothing: it was not used";
+    EXPECT_LT((a - b).abs().mean().item<double>(), 20) << entry.path();
+    ++volumes;
+  }
+  EXPECT_GT(volumes, 0);
 }
 
 TEST_F(Pipeline, ABadXrayInAFolderIsListedAndTheOthersAreMade) {

@@ -132,6 +132,8 @@ struct Published {
   std::string name, kind, timesteps;
 };
 
+void PrintTo(const Published& published, std::ostream* out) { *out << published.name; }
+
 class SamplerOfDiffusers : public testing::TestWithParam<Published> {};
 
 TEST_P(SamplerOfDiffusers, LeadsToTheSameResult) {
