@@ -18,6 +18,9 @@ class TrainDiffusionCommand : public Command {
   void add_flags(CLI::App& app) override {
     app.add_option("--dataset", dataset_, "Dataset folder [<run>/dataset].")->type_name("DIR");
     app.add_option("--vae", vae_, "Autoencoder's model folder [<run>/vae/model].")->type_name("DIR");
+    app.add_option("--cxr-encoder", cxr_encoder_,
+                   "Model folder of a frozen vision transformer [the small encoder, trained along].")
+        ->type_name("DIR");
     app.add_flag("--force", force_, "Go on from a checkpoint although the settings changed.");
   }
 
@@ -26,13 +29,13 @@ class TrainDiffusionCommand : public Command {
     log_to_file(folder / "log.txt");
     write_resolved(context, folder);
     const auto dataset = Dataset::open(dataset_.empty() ? context.run / "dataset" : fs::path(dataset_));
-    train_diffusion(dataset, vae_.empty() ? context.run / "vae" / "model" : fs::path(vae_), context.experiment.diffusion,
+    train_diffusion(dataset, vae_.empty() ? context.run / "vae" / "model" : fs::path(vae_), cxr_encoder_, context.experiment.diffusion,
                     context.experiment.runtime, folder, force_);
     return ExitCode::ok;
   }
 
  private:
-  std::string dataset_, vae_;
+  std::string dataset_, vae_, cxr_encoder_;
   bool force_ = false;
 };
 

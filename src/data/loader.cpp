@@ -93,17 +93,18 @@ CaseLoader::CaseLoader(const Dataset& dataset, const std::string& split,
                     "rank {}, world {}",
                     options.batch_size, options.rank, options.world));
   }
+  const bool needs_ct = content.ct || content.paired, needs_cxr = content.cxr || content.paired;
   for (const Case& c : dataset_.split(split)) {
-    if ((!content.ct || !c.ct.empty()) && (!content.cxr || !c.cxr.empty())) cases_.push_back(c);
+    if ((!needs_ct || !c.ct.empty()) && (!needs_cxr || !c.cxr.empty())) cases_.push_back(c);
   }
   if (cases_.empty()) {
     throw Error(
         fmt::format("{}: the split '{}' has no case with {}; add studies, or change the fractions "
                     "preprocess.splits",
                     dataset.folder().string(), split,
-                    content.ct && content.cxr ? "CT and X-ray"
-                    : content.ct              ? "CT"
-                                              : "X-ray"),
+                    needs_ct && needs_cxr ? "CT and X-ray"
+                    : needs_ct            ? "CT"
+                                          : "X-ray"),
         ExitCode::no_data);
   }
   const bool keep =

@@ -33,12 +33,16 @@ CtpaGenerator::CtpaGenerator(const fs::path& model, const RuntimeOptions& runtim
   denoiser_ = CtpaDenoiser(load_options<CtpaDenoiserOptions>(model_config_file(model)), scale_.channels(),
                            std::array<int64_t, 3>{scale_.size[0], scale_.size[1], scale_.size[2]}, geometry);
   load_module(model, *denoiser_);
-  autoencoder_ = Vqgan3d(load_options<Vqgan3dOptions>(model_config_file(model / "autoencoder")));
-  load_module(model / "autoencoder", *autoencoder_);
+  autoencoder_ = load_latent_codec(model / "autoencoder", device_);
+  if (denoiser_->options().cxr_encoder == "frozen") {
+    frozen_encoder_ = VisionTransformer(load_options<VisionTransformerOptions>(model_config_file(model / "cxr_encoder")));
+    load_module(model / "cxr_encoder", *frozen_encoder_);
+    frozen_encoder_->to(device_);
+    frozen_encoder_->eval();
+    hash_ = sha256(hash_ + sha256_of_file(model_weights_file(model / "cxr_encoder")));
+  }
   denoiser_->to(device_, compute_type(runtime));
-  autoencoder_->to(device_);
   denoiser_->eval();
-  autoencoder_->eval();
 }
 
 at::Tensor CtpaGenerator::generate(const std::vector<SampleRequest>& requests, const SamplerOptions& sampler, int64_t seed) {
@@ -47,6 +51,12 @@ at::Tensor CtpaGenerator::generate(const std::vector<SampleRequest>& requests, c
   std::vector<at::Tensor> volumes;
   for (const auto& request : requests) volumes.push_back(generate_batch({request}, sampler, seed));
   return at::cat(volumes);
+}
+
+CxrCondition CtpaGenerator::condition_of(const at::Tensor& cxr) {
+  const at::ScalarType type = compute_type(runtime_);
+  if (frozen_encoder_) return {frozen_encoder_->embed(cxr).to(type), {}};
+  return denoiser_->condition(cxr.to(type));
 }
 
 at::Tensor CtpaGenerator::generate_batch(const std::vector<SampleRequest>& requests, const SamplerOptions& options, int64_t seed) {
@@ -65,7 +75,7 @@ at::Tensor CtpaGenerator::generate_batch(const std::vector<SampleRequest>& reque
     pictures.push_back(r.cxr);
   }
   const at::ScalarType type = compute_type(runtime_);
-  const CxrCondition condition = denoiser_->condition(at::stack(pictures).to(device_, type));
+  const CxrCondition condition = condition_of(at::stack(pictures).to(device_));
   const auto x0 = sample(
       NoiseSchedule(process_.schedule), prediction_from(process_.prediction), options,
       [&](const at::Tensor& x, const at::Tensor& t) {

@@ -7,6 +7,9 @@ namespace x2ctpa {
 void CtpaDenoiserOptions::describe(OptionList& options) {
   options.section("encoder", encoder);
   options.section("unet", unet);
+  options.add("cxr_encoder", &cxr_encoder,
+              "trained: the small encoder, with the denoiser; frozen: a published one, its embedding alone.",
+              {.choices = {"trained", "frozen"}});
   options.add("spatial_condition", &spatial_condition,
               "Back-project a CXR feature map along the beam and join it to the noisy latent.");
 }
@@ -14,10 +17,12 @@ void CtpaDenoiserOptions::describe(OptionList& options) {
 CtpaDenoiserImpl::CtpaDenoiserImpl(CtpaDenoiserOptions options, int64_t latent_channels, std::array<int64_t, 3> latent_dhw,
                                    const BackProjectionGeometry& geometry)
     : options_(std::move(options)), project_(geometry, latent_dhw) {
+  const bool trained = options_.cxr_encoder == "trained";
+  if (!trained) options_.spatial_condition = false;
   options_.unet.out_channels = latent_channels;
   options_.unet.in_channels = latent_channels + (options_.spatial_condition ? options_.encoder.feature_channels : 0);
   options_.unet.cond_dim = options_.encoder.embedding_dim;
-  encoder_ = register_module("encoder", CxrEncoder(options_.encoder));
+  if (trained) encoder_ = register_module("encoder", CxrEncoder(options_.encoder));
   unet_ = register_module("unet", Unet3d(options_.unet));
   for (const int axis : {1, 2}) {
     if (latent_dhw[axis] % unet_->size_factor() != 0) {
@@ -29,6 +34,7 @@ CtpaDenoiserImpl::CtpaDenoiserImpl(CtpaDenoiserOptions options, int64_t latent_c
 }
 
 CxrCondition CtpaDenoiserImpl::condition(const at::Tensor& cxr) {
+  if (!encoder_) throw Error("this denoiser takes the embedding of a frozen CXR encoder, not an X-ray");
   const CxrFeatures features = encoder_->forward(cxr);
   if (!options_.spatial_condition) return {features.embedding, {}};
   // Detector coordinates need more digits than bfloat16 has.

@@ -5,8 +5,10 @@
 #include "x2ctpa/core/random.h"
 #include "x2ctpa/data/latent_cache.h"
 #include "x2ctpa/data/loader.h"
+#include "x2ctpa/models/latent_codec.h"
 #include "x2ctpa/models/latent_scale.h"
 #include "x2ctpa/models/model_folder.h"
+#include "x2ctpa/models/vision_transformer.h"
 #include "x2ctpa/training/stages.h"
 
 namespace x2ctpa {
@@ -33,10 +35,7 @@ class Latents {
  public:
   Latents(const Dataset& dataset, const fs::path& vae_model, const fs::path& folder, torch::Device device)
       : cache_(folder / "latents", sha256_of_file(model_weights_file(vae_model)) + dataset.info().hash) {
-    Vqgan3d vae(load_options<Vqgan3dOptions>(model_config_file(vae_model)));
-    load_module(vae_model, *vae);
-    vae->to(device);
-    vae->eval();
+    const auto vae = load_latent_codec(vae_model, device);
     at::NoGradGuard no_grad;
     std::vector<Case> missing;
     for (const auto& c : dataset.cases()) {
@@ -60,6 +59,40 @@ class Latents {
   LatentCache cache_;
 };
 
+/// Embeddings of every X-ray by a frozen encoder, computed once.
+class FrozenEmbeddings {
+ public:
+  FrozenEmbeddings(const Dataset& dataset, const fs::path& folder, torch::Device device) {
+    VisionTransformer encoder(load_options<VisionTransformerOptions>(model_config_file(folder)));
+    load_module(folder, *encoder);
+    encoder->to(device);
+    encoder->eval();
+    at::NoGradGuard no_grad;
+    std::vector<Case> cases;
+    for (const auto& c : dataset.cases()) {
+      if (!c.cxr.empty() && c.split != "test") cases.push_back(c);
+    }
+    Progress progress("encoding X-rays", int64_t(cases.size()));
+    if (cases.empty()) throw Error("no training case has an X-ray", ExitCode::no_data);
+    for (const auto& c : cases) {
+      stop_if_interrupted();
+      by_case_[c.id] = encoder->embed(dataset.load_cxr(c).unsqueeze(0).to(device)).squeeze(0);
+      progress.advance();
+    }
+  }
+
+  int64_t width() const { return by_case_.begin()->second.size(0); }
+
+  at::Tensor batch(const std::vector<Case>& cases) const {
+    std::vector<at::Tensor> rows;
+    for (const auto& c : cases) rows.push_back(by_case_.at(c.id));
+    return at::stack(rows);
+  }
+
+ private:
+  std::map<std::string, at::Tensor> by_case_;
+};
+
 std::vector<Case> paired(const std::vector<Case>& cases) {
   std::vector<Case> out;
   for (const auto& c : cases) {
@@ -69,6 +102,8 @@ std::vector<Case> paired(const std::vector<Case>& cases) {
 }
 
 void check_same_data(const Dataset& dataset, const fs::path& vae_model) {
+  // A published autoencoder was trained on other data; any grid that its factors divide will do.
+  if (!fs::exists(vae_model / "dataset.yaml")) return;
   const auto trained = load_options<DatasetInfo>(vae_model / "dataset.yaml");
   const auto& info = dataset.info();
   if (trained.grid_dhw != info.grid_dhw || !(trained.window == info.window)) {
@@ -80,66 +115,118 @@ void check_same_data(const Dataset& dataset, const fs::path& vae_model) {
   }
 }
 
+/// What the denoiser learns: the loss of a batch of cases.
+class DenoisingTask {
+ public:
+  DenoisingTask(const DiffusionOptions& options, Latents latents, LatentScale scale,
+                std::optional<FrozenEmbeddings> embeddings, CtpaDenoiser model, torch::Device device)
+      : loss_(options.loss),
+        schedule_(options.process.schedule),
+        prediction_(prediction_from(options.process.prediction)),
+        latents_(std::move(latents)),
+        scale_(std::move(scale)),
+        embeddings_(std::move(embeddings)),
+        model_(std::move(model)),
+        device_(device) {}
+
+  /// What a batch must carry; volumes stay on the disk, their latents serve.
+  BatchContent content() const { return {.ct = false, .cxr = !embeddings_, .paired = true}; }
+
+  at::Tensor loss(const Batch& batch, at::Generator random, double dropout) {
+    const auto x0 = scale_.standardise(latents_.batch(batch.cases)).to(device_);
+    const int64_t n = x0.size(0);
+    const auto t = at::randint(schedule_.timesteps(), {n}, random, at::kLong).to(device_);
+    const auto eps = at::randn(x0.sizes(), random, at::TensorOptions(at::kFloat)).to(device_);
+    const auto drop = (at::rand({n}, random, at::TensorOptions(at::kFloat)) < dropout).to(device_);
+    const auto x_t = q_sample(schedule_, x0, t, eps);
+    const CxrCondition condition =
+        embeddings_ ? CxrCondition{embeddings_->batch(batch.cases), {}} : model_->condition(batch.cxr.to(device_));
+    const auto out = model_->forward(x_t, t, condition, drop);
+    return prediction_loss(loss_, out, prediction_target(schedule_, prediction_, x0, t, eps));
+  }
+
+ private:
+  std::string loss_;
+  NoiseSchedule schedule_;
+  Prediction prediction_;
+  Latents latents_;
+  LatentScale scale_;
+  std::optional<FrozenEmbeddings> embeddings_;
+  CtpaDenoiser model_;
+  torch::Device device_;
+};
+
+/// Everything that a checkpoint depends on.
+std::string settings_of(const DiffusionOptions& options, const Dataset& dataset, const fs::path& vae_model,
+                        const fs::path& cxr_encoder, int64_t seed) {
+  std::string text = options_to_yaml(options);
+  text += "dataset: " + dataset.info().hash + "\n";
+  text += "autoencoder: " + sha256_of_file(model_weights_file(vae_model)) + "\n";
+  if (!cxr_encoder.empty()) text += "cxr_encoder: " + sha256_of_file(model_weights_file(cxr_encoder)) + "\n";
+  text += "seed: " + std::to_string(seed) + "\n";
+  return text;
+}
+
+/// Copies the two files of the model folder `from`.
+void copy_model(const fs::path& from, const fs::path& to) {
+  fs::create_directories(to);
+  for (const auto& file : {model_config_file(from), model_weights_file(from)}) {
+    fs::copy_file(file, to / file.filename(), fs::copy_options::overwrite_existing);
+  }
+}
+
 }  // namespace
 
-void train_diffusion(const Dataset& dataset, const fs::path& vae_model, const DiffusionOptions& given,
-                     const RuntimeOptions& runtime, const fs::path& folder, bool force) {
+void train_diffusion(const Dataset& dataset, const fs::path& vae_model, const fs::path& cxr_encoder,
+                     const DiffusionOptions& given, const RuntimeOptions& runtime, const fs::path& folder, bool force) {
   const auto device = select_device(runtime);
   check_same_data(dataset, vae_model);
+  const auto training = paired(dataset.split("train"));
+  const auto validation = paired(dataset.split("val"));
+  if (training.empty()) throw Error("no training case has both a CT and an X-ray", ExitCode::no_data);
+
   DiffusionOptions options = given;
   options.denoiser.encoder.mean = dataset.info().cxr_mean;
   options.denoiser.encoder.std = dataset.info().cxr_std;
-  const Latents latents(dataset, vae_model, folder, device);
-  const auto training = paired(dataset.split("train"));
-  if (training.empty()) throw Error("no training case has both a CT and an X-ray", ExitCode::no_data);
+  options.denoiser.cxr_encoder = cxr_encoder.empty() ? "trained" : "frozen";
+  std::optional<FrozenEmbeddings> embeddings;
+  if (!cxr_encoder.empty()) {
+    embeddings.emplace(dataset, cxr_encoder, device);
+    options.denoiser.encoder.embedding_dim = embeddings->width();
+  }
+  Latents latents(dataset, vae_model, folder, device);
   const LatentScale scale = measure_latent_scale(latents.batch(training));
-  const NoiseSchedule schedule(options.process.schedule);
-  const Prediction prediction = prediction_from(options.process.prediction);
 
   torch::manual_seed(stream_seed(runtime.seed, "diffusion/weights"));
-  CtpaDenoiser model(options.denoiser, scale.channels(),
-                     std::array<int64_t, 3>{scale.size[0], scale.size[1], scale.size[2]},
-                     BackProjectionGeometry{dataset.info().geometry.source_to_detector_mm,
-                                            dataset.info().geometry.source_to_centre_mm, dataset.info().geometry.detector_mm,
-                                            dataset.info().typical_spacing_at_mm(scale.size)});
+  const std::array<int64_t, 3> size{scale.size[0], scale.size[1], scale.size[2]};
+  const auto& projection = dataset.info().geometry;
+  const BackProjectionGeometry beam{projection.source_to_detector_mm, projection.source_to_centre_mm, projection.detector_mm,
+                                    dataset.info().typical_spacing_at_mm(scale.size)};
+  CtpaDenoiser model(options.denoiser, scale.channels(), size, beam);
   model->to(device);
-  LoaderOptions loading{.batch_size = options.train.batch_size, .seed = runtime.seed};
-  CaseLoader loader(dataset, "train", loading, {.ct = true, .cxr = true});
-
-  const auto loss_of = [&](const Batch& batch, at::Generator random, double dropout) {
-    const auto x0 = scale.standardise(latents.batch(batch.cases)).to(device);
-    const int64_t n = x0.size(0);
-    const auto t = at::randint(schedule.timesteps(), {n}, random, at::kLong).to(device);
-    const auto eps = at::randn(x0.sizes(), random, at::TensorOptions(at::kFloat)).to(device);
-    const auto drop = (at::rand({n}, random, at::TensorOptions(at::kFloat)) < dropout).to(device);
-    const auto x_t = q_sample(schedule, x0, t, eps);
-    const auto out = model->forward(x_t, t, model->condition(batch.cxr.to(device)), drop);
-    return prediction_loss(options.loss, out, prediction_target(schedule, prediction, x0, t, eps));
-  };
+  DenoisingTask task(options, std::move(latents), scale, std::move(embeddings), model, device);
+  CaseLoader loader(dataset, "train", {.batch_size = options.train.batch_size, .seed = runtime.seed}, task.content());
 
   TrainingStage stage;
   stage.name = "train-diffusion";
   stage.module = model.get();
   stage.start_at = [&](int64_t step) { loader.restore({step}); };
   stage.loss = [&](int64_t step) {
-    return loss_of(loader.next(), random_stream(runtime.seed, fmt::format("diffusion/step/{}", step)),
-                   options.condition_dropout);
+    return task.loss(loader.next(), random_stream(runtime.seed, fmt::format("diffusion/step/{}", step)),
+                     options.condition_dropout);
   };
   stage.validate = [&] {
+    if (validation.empty()) return 0.0;
     // The same cases, noise and timesteps every time, so that the curve is comparable.
     at::NoGradGuard no_grad;
-    const auto cases = paired(dataset.split("val"));
-    if (cases.empty()) return 0.0;
-    return loss_of(load_batch(dataset, cases, {.ct = false, .cxr = true}),
-                   random_stream(runtime.seed, "diffusion/validation"), 0).item<double>();
+    return task.loss(load_batch(dataset, validation, task.content()),
+                     random_stream(runtime.seed, "diffusion/validation"), 0).item<double>();
   };
-  const std::string settings = options_to_yaml(options) + "dataset: " + dataset.info().hash + "\nautoencoder: " +
-                               sha256_of_file(model_weights_file(vae_model)) + "\nseed: " + std::to_string(runtime.seed) + "\n";
-  train(stage, options.train, settings, folder, force);
+  train(stage, options.train, settings_of(options, dataset, vae_model, cxr_encoder, runtime.seed), folder, force);
 
   const fs::path out = folder / "model";
-  fs::create_directories(out);
-  fs::copy(vae_model, out / "autoencoder", fs::copy_options::recursive | fs::copy_options::overwrite_existing);
+  copy_model(vae_model, out / "autoencoder");
+  if (!cxr_encoder.empty()) copy_model(cxr_encoder, out / "cxr_encoder");
   write_file(out / "dataset.yaml", options_to_yaml(dataset.info()));
   write_file(out / "diffusion.yaml", options_to_yaml(options.process));
   write_file(out / "latent.yaml", options_to_yaml(scale));

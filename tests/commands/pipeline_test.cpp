@@ -6,6 +6,9 @@
 #include "x2ctpa/core/csv.h"
 #include "x2ctpa/core/files.h"
 #include "x2ctpa/imaging/volume_io.h"
+#include "x2ctpa/models/autoencoder_kl.h"
+#include "x2ctpa/models/model_folder.h"
+#include "x2ctpa/models/vision_transformer.h"
 
 namespace x2ctpa {
 namespace {
@@ -161,6 +164,25 @@ TEST_F(Pipeline, WrongUseEndsWithTheCodeAndTheAdviceOfTheContract) {
   EXPECT_EQ(x2ctpa("sample --out " + (root_ / "m").string() + " --model " + root_.string()).exit_code, 1);
   fs::create_directories(root_ / "empty");
   EXPECT_EQ(x2ctpa("sample --cxr " + (root_ / "empty").string()).exit_code, 2);
+}
+
+TEST_F(Pipeline, APublishedAutoencoderAndAFrozenEncoderServeInPlaceOfOurs) {
+  AutoencoderKlOptions kl;
+  kl.block_out_channels = {8, 8};
+  kl.layers_per_block = 1;
+  kl.norm_num_groups = 4;
+  save_module(root_ / "kl", *AutoencoderKl(kl), options_to_yaml(kl));
+  VisionTransformerOptions vit{.image_size = 32, .patch_size = 8, .width = 16, .depth = 1, .heads = 2, .mlp_width = 32, .output_dim = 8};
+  save_module(root_ / "vit", *VisionTransformer(vit), options_to_yaml(vit));
+  fs::create_directories(root_ / "published");
+  fs::copy(root_ / "run" / "dataset", root_ / "published" / "dataset", fs::copy_options::recursive);
+  const auto trained = x2ctpa("train-diffusion --vae " + (root_ / "kl").string() + " --cxr-encoder " + (root_ / "vit").string(), "published");
+  ASSERT_EQ(trained.exit_code, 0) << trained.err;
+  const auto sampled = x2ctpa("sample", "published");
+  ASSERT_EQ(sampled.exit_code, 0) << sampled.err;
+  const auto samples = CsvTable::read(root_ / "published" / "samples" / "samples.csv");
+  const auto volume = read_volume(root_ / "published" / "samples" / samples.at(0, "file"));
+  EXPECT_EQ(volume.size_dhw(), (std::array<int64_t, 3>{8, 16, 16}));
 }
 
 TEST_F(Pipeline, CtrlCInEachLongCommandEndsWith130AndTheNextRunGoesOn) {

@@ -16,6 +16,7 @@ namespace x2ctpa {
 struct BatchContent {
   bool ct = true;
   bool cxr = true;
+  bool paired = false;  ///< leave out cases without both, whatever is loaded
 };
 
 struct Batch {

@@ -10,8 +10,9 @@
 #include "x2ctpa/data/dataset.h"
 #include "x2ctpa/diffusion/sampler.h"
 #include "x2ctpa/models/ctpa_denoiser.h"
+#include "x2ctpa/models/latent_codec.h"
 #include "x2ctpa/models/latent_scale.h"
-#include "x2ctpa/models/vqgan3d.h"
+#include "x2ctpa/models/vision_transformer.h"
 
 namespace x2ctpa {
 
@@ -37,6 +38,7 @@ class CtpaGenerator {
   const std::string& model_hash() const { return hash_; }
 
  private:
+  CxrCondition condition_of(const at::Tensor& cxr);
   at::Tensor generate_batch(const std::vector<SampleRequest>& requests, const SamplerOptions& sampler, int64_t seed);
 
   RuntimeOptions runtime_;
@@ -46,7 +48,8 @@ class CtpaGenerator {
   LatentScale scale_;
   std::string hash_;
   CtpaDenoiser denoiser_{nullptr};
-  Vqgan3d autoencoder_{nullptr};
+  VisionTransformer frozen_encoder_{nullptr};  ///< empty when the encoder is the denoiser's own
+  std::unique_ptr<LatentCodec> autoencoder_;
 };
 
 }  // namespace x2ctpa

@@ -1,5 +1,6 @@
-// The CXR-conditioned denoiser: a trainable CXR encoder, its features back-projected along the beam
-// into the latent grid, and the 3D U-Net of the paper.
+// The CXR-conditioned denoiser: the 3D U-Net of the paper under the embedding of an X-ray. The
+// embedding comes from a small encoder trained with it, whose features are also back-projected along
+// the beam into the latent grid; or from a frozen encoder outside, as in the paper.
 #pragma once
 
 #include <array>
@@ -14,6 +15,7 @@ namespace x2ctpa {
 struct CtpaDenoiserOptions {
   CxrEncoderOptions encoder;
   Unet3dOptions unet;  ///< in_channels, out_channels and cond_dim follow from the rest
+  std::string cxr_encoder = "trained";
   bool spatial_condition = true;
 
   void describe(OptionList& options);
@@ -31,7 +33,8 @@ class CtpaDenoiserImpl : public torch::nn::Module {
   CtpaDenoiserImpl(CtpaDenoiserOptions options, int64_t latent_channels, std::array<int64_t, 3> latent_dhw,
                    const BackProjectionGeometry& geometry);
 
-  /// The condition of X-rays (B, 1, S, S) in [0, 1].
+  /// The condition of X-rays (B, 1, S, S) in [0, 1] by the trained encoder. Throws Error when the
+  /// model was made for a frozen one: its embedding (B, encoder.embedding_dim) is the condition then.
   CxrCondition condition(const at::Tensor& cxr);
 
   /// The prediction for x_t (B, C, d, h, w) at t (B); `drop` (B) bool hides the X-ray of a sample,

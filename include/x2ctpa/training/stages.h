@@ -49,9 +49,12 @@ struct ClassifierOptions {
 void train_vae(const Dataset& dataset, const VaeOptions& options, const RuntimeOptions& runtime,
                const std::filesystem::path& folder, bool force);
 
-/// Trains the denoiser on latents of the autoencoder in `vae_model` and writes `folder`/model:
-/// everything that sampling needs, the autoencoder included.
-void train_diffusion(const Dataset& dataset, const std::filesystem::path& vae_model, const DiffusionOptions& options,
+/// Trains the denoiser on latents of the autoencoder in `vae_model` (a VQ-GAN of train-vae, or a
+/// converted AutoencoderKL) and writes `folder`/model: everything that sampling needs, the
+/// autoencoder included. `cxr_encoder`: the model folder of a frozen vision transformer, or empty
+/// for the small encoder trained with the denoiser.
+void train_diffusion(const Dataset& dataset, const std::filesystem::path& vae_model,
+                     const std::filesystem::path& cxr_encoder, const DiffusionOptions& options,
                      const RuntimeOptions& runtime, const std::filesystem::path& folder, bool force);
 
 /// What a classifier sees of a case: (C, D, H, W) in [-1, 1], or (1, S, S) standardised.
