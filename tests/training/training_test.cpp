@@ -10,6 +10,9 @@
 #include "x2ctpa/core/files.h"
 #include "x2ctpa/diffusion/sampler.h"
 #include "x2ctpa/models/ctpa_denoiser.h"
+#include "x2ctpa/models/densenet3d.h"
+#include "x2ctpa/models/model_folder.h"
+#include "x2ctpa/models/vqgan3d.h"
 #include "x2ctpa/training/checkpoint.h"
 #include "x2ctpa/training/loop.h"
 #include "x2ctpa/training/optimiser.h"
@@ -102,6 +105,75 @@ at::Tensor train_and_sample(const c10::Device device) {
 TEST(TestDevice, TrainingStepAndSamplingRunThereAndMatchTheCpu) {
   const auto cpu = train_and_sample(c10::kCPU), other = train_and_sample(testing::test_device());
   EXPECT_LT((cpu - other).abs().max().item<double>() / cpu.abs().max().item<double>(), 1e-4);
+}
+
+/// Trains four steps there at once, and four whose last two are done anew from a checkpoint.
+template <class MakeModel, class Loss>
+void expect_resume_there(MakeModel make, Loss loss) {
+  TrainOptions options;
+  options.steps = 4;
+  options.checkpoint_every = 2;
+  options.keep_checkpoints = 2;
+  const auto run = [&](const std::filesystem::path& folder) {
+    torch::manual_seed(5);
+    auto model = make();
+    model->to(testing::test_device());
+    TrainingStage stage;
+    stage.name = "test";
+    stage.module = model.get();
+    stage.start_at = [](int64_t) {};
+    stage.loss = [&](int64_t step) {
+      torch::manual_seed(100 + step);  // the noise of dropout and the data follow from the step
+      return loss(model);
+    };
+    stage.validate = [] { return 0.0; };
+    train(stage, options, "settings\n", folder);
+    return named_tensors(*model);
+  };
+  const test::TemporaryFolder folder;
+  const auto whole = run(folder.path());
+  std::filesystem::remove(folder / "checkpoints" / "step-000000004.safetensors");
+  ASSERT_EQ(newest_checkpoint(folder / "checkpoints")->step, 2);
+  const auto resumed = run(folder.path());
+  for (const auto& [name, tensor] : whole) {
+    EXPECT_EQ(resumed.at(name).device().type(), testing::test_device().type()) << name;
+    EXPECT_TRUE(at::equal(resumed.at(name).detach().to(at::kCPU), tensor.detach().to(at::kCPU))) << name;
+  }
+}
+
+at::Tensor there(const at::Tensor& x) { return x.to(testing::test_device()); }
+
+TEST(TestDevice, TheDenoiserResumesThere) {
+  expect_resume_there([] { return small_denoiser(); }, [](CtpaDenoiser& model) {
+    const auto x = there(at::randn({2, 3, 2, 4, 4})), cxr = there(at::rand({2, 1, 32, 32}));
+    return prediction_loss("mse", model->forward(x, there(at::tensor({10, 700}, at::kLong)), model->condition(cxr)), x);
+  });
+}
+
+TEST(TestDevice, TheVqganResumesThere) {
+  Vqgan3dOptions options;
+  options.hidden_channels = 4;
+  options.embedding_dim = 4;
+  options.codes = 16;
+  options.downsample = {2, 2, 2};
+  options.groups = 2;
+  options.random_restart = false;
+  expect_resume_there([&] { return Vqgan3d(options); }, [](Vqgan3d& model) {
+    const auto x = there(at::rand({1, 1, 4, 8, 8}));
+    const auto out = model->forward(x);
+    return (out.reconstruction - x).abs().mean() + out.codes.commitment_loss;
+  });
+}
+
+TEST(TestDevice, TheClassifierResumesThere) {
+  DenseNet3dOptions options;
+  options.blocks = {1, 1};
+  options.growth = 4;
+  options.init_features = 8;
+  options.drop_rate = 0;
+  expect_resume_there([&] { return DenseNet3d(options); }, [](DenseNet3d& model) {
+    return model->forward(there(at::rand({2, 1, 8, 16, 16}))).square().mean();
+  });
 }
 
 TEST(TestDevice, AnXrayLeftOnTheCpuFailsThere) {
