@@ -28,7 +28,9 @@ struct Item {
 const std::vector<std::string> kColumns = {"name", "case_id", "patient_id", "split", "cxr", "file", "seed",
                                            "steps", "sampler", "guidance_scale", "seconds", "model_hash"};
 
-/// X-rays below `root`, named by their path so that equal file names in two folders stay apart.
+/// X-rays below `root`. Outputs are named by path, so that equal file names in two folders stay
+/// apart; the case, and with it the noise, by the file alone, so that an X-ray gives the same volume
+/// from its own path and from any folder above it.
 std::vector<Item> items_in(const fs::path& root) {
   std::vector<fs::path> files;
   if (fs::is_regular_file(root)) files.push_back(root);
@@ -46,7 +48,8 @@ std::vector<Item> items_in(const fs::path& root) {
     const fs::path relative = file == root ? file.filename() : fs::relative(file, root);
     std::string name = safe_id((relative.parent_path() / relative.stem()).string());
     for (int n = 2; !taken.insert(name).second; ++n) name = fmt::format("{}_{}", safe_id((relative.parent_path() / relative.stem()).string()), n);
-    items.push_back({name, name, name, "", file});
+    const std::string id = safe_id(file.stem().string());
+    items.push_back({name, id, id, "", file});
   }
   return items;
 }

@@ -155,6 +155,17 @@ TEST_F(Pipeline, ABadXrayInAFolderIsListedAndTheOthersAreMade) {
   EXPECT_NE(summarise_volume(root_ / "made" / "good.nii.gz").description.find("SYNTHETIC"), std::string::npos);
 }
 
+TEST_F(Pipeline, AnXrayGivesTheSameVolumeFromItsPathAndFromAFolderAbove) {
+  const fs::path tree = root_ / "tree";
+  fs::create_directories(tree / "clinic" / "monday");
+  fs::copy(root_ / "run" / "phantom" / "P0001" / "cxr.dcm", tree / "clinic" / "monday" / "a.dcm");
+  fs::copy(root_ / "run" / "phantom" / "P0002" / "cxr.dcm", tree / "b.dcm");
+  ASSERT_EQ(x2ctpa("sample --cxr " + tree.string() + " --out " + (root_ / "of_tree").string()).exit_code, 0);
+  ASSERT_EQ(x2ctpa("sample --cxr " + (tree / "clinic" / "monday" / "a.dcm").string() + " --out " + (root_ / "of_path").string()).exit_code, 0);
+  const auto a = read_volume(root_ / "of_tree" / "clinic_monday_a.nii.gz"), b = read_volume(root_ / "of_path" / "a.nii.gz");
+  EXPECT_LE((a.hu - b.hu).abs().max().item<double>(), 1.0);
+}
+
 TEST_F(Pipeline, WrongUseEndsWithTheCodeAndTheAdviceOfTheContract) {
   const auto unknown = x2ctpa("sample --sample.sampler.stepps 3");
   EXPECT_EQ(unknown.exit_code, 1);
