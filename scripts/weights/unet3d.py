@@ -59,6 +59,18 @@ def select(tensors):
     return kept, aside
 
 
+def _tokens(t, cond_dim):
+    """How many tokens of a vision transformer the condition is made of; 0: it is a vector."""
+    if "fc_cond.weight" not in t:
+        return 0
+    out, features = shape_of(t, "fc_cond.weight", 2)
+    if out != cond_dim or features % cond_dim:
+        raise WeightsError(
+            f"fc_cond maps {features} features to {out}; expected tokens of {cond_dim} channels, to {cond_dim}"
+        )
+    return features // cond_dim
+
+
 def options(t, given):
     first = shape_of(t, "init_conv.weight", 5)
     time_dim, dim = shape_of(t, "time_mlp.1.weight", 2)
@@ -70,12 +82,14 @@ def options(t, given):
     widths = [shape_of(t, f"downs.{i}.0.block1.proj.weight", 5)[0] for i in range(levels)]
     if not widths or any(width % dim for width in widths):
         raise WeightsError(f"levels of {widths} channels are not multiples of dim {dim}")
+    cond_dim = shape_of(t, "downs.0.0.mlp.1.weight", 2)[1] - time_dim
     return {
         "in_channels": first[1],
         "out_channels": shape_of(t, "final_conv.1.weight", 5)[0],
         "dim": dim,
         "dim_mults": [width // dim for width in widths],
-        "cond_dim": shape_of(t, "downs.0.0.mlp.1.weight", 2)[1] - time_dim,
+        "cond_dim": cond_dim,
+        "cond_tokens": _tokens(t, cond_dim),
         "attention_heads": shape_of(t, "time_rel_pos_bias.relative_attention_bias.weight", 2)[1],
         "norm_groups": given.get("norm_groups", 8),
         "init_kernel": first[3],
@@ -149,6 +163,9 @@ def layout(o):
     all_of = Layout()
     if o["cond_dim"]:
         all_of.add("null_cond", "null_cond_emb", (1, o["cond_dim"]))
+    if o.get("cond_tokens"):  # absent in folders made before there were tokens
+        width, tokens = o["cond_dim"], o["cond_tokens"]
+        all_of.layer("cond_projection", "fc_cond", (width, tokens * width), width)
     all_of.add("rotary_frequencies", _rotary_names(len(o["dim_mults"])), (HEAD_DIM // 2,))
     bias = "time_rel_pos_bias.relative_attention_bias.weight"
     all_of.add("position_bias.weight", bias, (32, o["attention_heads"]))

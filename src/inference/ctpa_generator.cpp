@@ -55,7 +55,10 @@ at::Tensor CtpaGenerator::generate(const std::vector<SampleRequest>& requests, c
 
 CxrCondition CtpaGenerator::condition_of(const at::Tensor& cxr) {
   const at::ScalarType type = compute_type(runtime_);
-  if (frozen_encoder_) return {frozen_encoder_->embed(cxr).to(type), {}};
+  if (frozen_encoder_) {
+    const bool tokens = denoiser_->options().unet.cond_tokens > 0;
+    return denoiser_->frozen_condition((tokens ? frozen_encoder_->tokens(cxr) : frozen_encoder_->embed(cxr)).to(type));
+  }
   return denoiser_->condition(cxr.to(type));
 }
 

@@ -19,6 +19,9 @@ CtpaDenoiserImpl::CtpaDenoiserImpl(CtpaDenoiserOptions options, int64_t latent_c
     : options_(std::move(options)), project_(geometry, latent_dhw) {
   const bool trained = options_.cxr_encoder == "trained";
   if (!trained) options_.spatial_condition = false;
+  if (trained && options_.unet.cond_tokens > 0) {
+    throw Error("diffusion.denoiser.unet.cond_tokens needs a frozen CXR encoder: give --cxr-encoder, or set it to 0");
+  }
   options_.unet.out_channels = latent_channels;
   options_.unet.in_channels = latent_channels + (options_.spatial_condition ? options_.encoder.feature_channels : 0);
   options_.unet.cond_dim = options_.encoder.embedding_dim;
@@ -34,13 +37,15 @@ CtpaDenoiserImpl::CtpaDenoiserImpl(CtpaDenoiserOptions options, int64_t latent_c
 }
 
 CxrCondition CtpaDenoiserImpl::condition(const at::Tensor& cxr) {
-  if (!encoder_) throw Error("this denoiser takes the embedding of a frozen CXR encoder, not an X-ray");
+  if (!encoder_) throw Error("this denoiser takes what a frozen CXR encoder found, not an X-ray");
   const CxrFeatures features = encoder_->forward(cxr);
   if (!options_.spatial_condition) return {features.embedding, {}};
   // Detector coordinates need more digits than bfloat16 has.
   const auto spatial = project_(features.map.to(at::kFloat));
   return {features.embedding, spatial.to(features.map.scalar_type())};
 }
+
+CxrCondition CtpaDenoiserImpl::frozen_condition(const at::Tensor& found) { return {unet_->condition(found), {}}; }
 
 at::Tensor CtpaDenoiserImpl::forward(const at::Tensor& x_t, const at::Tensor& t, const CxrCondition& condition,
                                      const at::Tensor& drop) {

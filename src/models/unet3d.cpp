@@ -22,6 +22,10 @@ void Unet3dOptions::describe(OptionList& list) {
            "channels of each level as multiples of dim; each level but the last halves H and W",
            {.min = 1});
   list.add("cond_dim", &cond_dim, "width of the condition; 0: unconditional", {.min = 0});
+  list.add("cond_tokens", &cond_tokens,
+           "tokens of cond_dim channels that one linear layer turns into the condition; 0: the "
+           "condition is a vector",
+           {.min = 0});
   list.add("attention_heads", &attention_heads, "heads of 32 channels in every attention",
            {.min = 1});
   list.add("norm_groups", &norm_groups, "groups of GroupNorm", {.min = 1});
@@ -45,6 +49,9 @@ void check_options(const Unet3dOptions& o) {
   if (o.dim < 4 || o.dim % 2 != 0) {
     throw Error(fmt::format("Unet3D: expected an even dim of at least 4, found {}", o.dim));
   }
+  if (o.cond_tokens > 0 && o.cond_dim == 0) {
+    throw Error("Unet3D: cond_tokens needs a cond_dim above 0");
+  }
   if (o.init_kernel % 2 != 1) {
     throw Error(fmt::format("Unet3D: expected an odd init_kernel, found {}", o.init_kernel));
   }
@@ -58,6 +65,11 @@ Unet3dImpl::Unet3dImpl(Unet3dOptions options) : options_(std::move(options)) {
   const int64_t mid = dim * options_.dim_mults.back(), embedding = time_dim + options_.cond_dim;
   if (options_.cond_dim > 0) {
     null_cond_ = register_parameter("null_cond", torch::randn({1, options_.cond_dim}));
+    if (options_.cond_tokens > 0) {
+      cond_projection_ = register_module(
+          "cond_projection",
+          torch::nn::Linear(options_.cond_tokens * options_.cond_dim, options_.cond_dim));
+    }
   }
   rotary_frequencies_ = register_buffer("rotary_frequencies", rotary_frequencies());
   position_bias_ = register_module("position_bias", std::make_shared<PositionBiasImpl>(heads));
@@ -203,6 +215,13 @@ at::Tensor Unet3dImpl::run(at::Tensor x, const Condition& condition) const {
   }
   x = final_block_->forward(at::cat({x, first}, 4), {});
   return final_conv_->forward(x);
+}
+
+at::Tensor Unet3dImpl::condition(const at::Tensor& tokens) {
+  if (!cond_projection_) return tokens;
+  require_shape(tokens, {-1, options_.cond_tokens, options_.cond_dim},
+                "Unet3D: tokens (B, cond_tokens, cond_dim)");
+  return cond_projection_->forward(tokens.flatten(1).to(cond_projection_->weight.scalar_type()));
 }
 
 at::Tensor Unet3dImpl::forward(const at::Tensor& x, const at::Tensor& t, const at::Tensor& cond,

@@ -179,6 +179,8 @@ at::Tensor VisionTransformerImpl::prepare(const at::Tensor& cxr) const {
   return (grey - channel(options_.mean)) / channel(options_.std);
 }
 
+at::Tensor VisionTransformerImpl::tokens(const at::Tensor& cxr) { return forward(prepare(cxr)).tokens; }
+
 at::Tensor VisionTransformerImpl::embed(const at::Tensor& cxr) {
   return unit_length(forward(prepare(cxr)).pooled);
 }

@@ -59,10 +59,10 @@ class Latents {
   LatentCache cache_;
 };
 
-/// Embeddings of every X-ray by a frozen encoder, computed once.
+/// What a frozen encoder finds in every X-ray, computed once: embeddings, or all tokens.
 class FrozenEmbeddings {
  public:
-  FrozenEmbeddings(const Dataset& dataset, const fs::path& folder, torch::Device device) {
+  FrozenEmbeddings(const Dataset& dataset, const fs::path& folder, bool tokens, torch::Device device) {
     VisionTransformer encoder(load_options<VisionTransformerOptions>(model_config_file(folder)));
     load_module(folder, *encoder);
     encoder->to(device);
@@ -76,12 +76,13 @@ class FrozenEmbeddings {
     if (cases.empty()) throw Error("no training case has an X-ray", ExitCode::no_data);
     for (const auto& c : cases) {
       stop_if_interrupted();
-      by_case_[c.id] = encoder->embed(dataset.load_cxr(c).unsqueeze(0).to(device)).squeeze(0);
+      const auto cxr = dataset.load_cxr(c).unsqueeze(0).to(device);
+      by_case_[c.id] = (tokens ? encoder->tokens(cxr) : encoder->embed(cxr)).squeeze(0);
       progress.advance();
     }
   }
 
-  int64_t width() const { return by_case_.begin()->second.size(0); }
+  int64_t width() const { return by_case_.begin()->second.size(-1); }
 
   at::Tensor batch(const std::vector<Case>& cases) const {
     std::vector<at::Tensor> rows;
@@ -140,7 +141,7 @@ class DenoisingTask {
     const auto drop = (at::rand({n}, random, at::TensorOptions(at::kFloat)) < dropout).to(device_);
     const auto x_t = q_sample(schedule_, x0, t, eps);
     const CxrCondition condition =
-        embeddings_ ? CxrCondition{embeddings_->batch(batch.cases), {}} : model_->condition(batch.cxr.to(device_));
+        embeddings_ ? model_->frozen_condition(embeddings_->batch(batch.cases)) : model_->condition(batch.cxr.to(device_));
     const auto out = model_->forward(x_t, t, condition, drop);
     return prediction_loss(loss_, out, prediction_target(schedule_, prediction_, x0, t, eps));
   }
@@ -191,7 +192,7 @@ void train_diffusion(const Dataset& dataset, const fs::path& vae_model, const fs
   options.denoiser.cxr_encoder = cxr_encoder.empty() ? "trained" : "frozen";
   std::optional<FrozenEmbeddings> embeddings;
   if (!cxr_encoder.empty()) {
-    embeddings.emplace(dataset, cxr_encoder, device);
+    embeddings.emplace(dataset, cxr_encoder, options.denoiser.unet.cond_tokens > 0, device);
     options.denoiser.encoder.embedding_dim = embeddings->width();
   }
   Latents latents(dataset, vae_model, folder, device);

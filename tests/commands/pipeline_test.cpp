@@ -191,6 +191,13 @@ TEST_F(Pipeline, APublishedAutoencoderAndAFrozenEncoderServeInPlaceOfOurs) {
   ASSERT_EQ(trained.exit_code, 0) << trained.err;
   const auto sampled = x2ctpa("sample", "published");
   ASSERT_EQ(sampled.exit_code, 0) << sampled.err;
+  fs::create_directories(root_ / "by_tokens");
+  fs::copy(root_ / "run" / "dataset", root_ / "by_tokens" / "dataset", fs::copy_options::recursive);
+  const auto by_tokens = x2ctpa("train-diffusion --vae " + (root_ / "kl").string() + " --cxr-encoder " + (root_ / "vit").string() +
+                                    " --diffusion.denoiser.unet.cond_tokens 17",  // 16 patches and the class token
+                                "by_tokens");
+  EXPECT_EQ(by_tokens.exit_code, 0) << by_tokens.err;
+  EXPECT_EQ(x2ctpa("sample", "by_tokens").exit_code, 0);
   const auto samples = CsvTable::read(root_ / "published" / "samples" / "samples.csv");
   const auto volume = read_volume(root_ / "published" / "samples" / samples.at(0, "file"));
   EXPECT_EQ(volume.size_dhw(), (std::array<int64_t, 3>{8, 16, 16}));

@@ -32,6 +32,18 @@ TEST(Unet3d, predicts_out_channels_on_the_grid_of_the_input) {
   EXPECT_EQ(model->forward(in.x, in.t, in.cond).sizes(), at::IntArrayRef({2, 3, 3, 4, 6}));
 }
 
+TEST(Unet3d, maps_all_tokens_to_the_condition_by_one_linear_layer) {
+  auto o = small();
+  o.cond_tokens = 5;
+  Unet3d model(o);
+  const auto named = named_tensors(*model);
+  const auto tokens = at::randn({2, 5, o.cond_dim});
+  const auto expected = tokens.reshape({2, 5 * o.cond_dim}).matmul(named.at("cond_projection.weight").t()) +
+                        named.at("cond_projection.bias");
+  EXPECT_TRUE(at::allclose(model->condition(tokens), expected, 1e-4, 1e-5));
+  EXPECT_THROW(model->condition(at::randn({2, 4, o.cond_dim})), Error);
+}
+
 TEST(Unet3d, gives_the_same_with_and_without_gradients) {
   Unet3d model(small());
   const Inputs in;

@@ -226,6 +226,13 @@ class PublishedSizes(unittest.TestCase):
         sizes = {**UNET, "dim": 32, "dim_mults": [1, 2, 4, 8], "cond_dim": 512}
         self.assertEqual(self.parameters(unet3d, **{**sizes, "attention_heads": 8}), 12_007_252)
 
+    def test_unet3d_of_clip_tokens(self):
+        published = random_published(unet3d, {**UNET, "cond_tokens": 3})
+        width = UNET["cond_dim"]
+        self.assertEqual(published["fc_cond.weight"].shape, (width, 3 * width))
+        self.assertEqual(unet3d.options(published, {})["cond_tokens"], 3)
+        self.assertEqual(unet3d.options(random_published(unet3d, UNET), {})["cond_tokens"], 0)
+
     def test_autoencoder_of_stable_diffusion(self):
         sizes = {"in_channels": 3, "out_channels": 3, "latent_channels": 4, "layers_per_block": 2}
         widths = [128, 256, 512, 512]

@@ -23,6 +23,7 @@ UNET = {
     "dim": 8,
     "dim_mults": [1, 2],
     "cond_dim": 6,
+    "cond_tokens": 0,
     "attention_heads": 2,
     "norm_groups": 4,
     "init_kernel": 7,

@@ -34,8 +34,12 @@ class CtpaDenoiserImpl : public torch::nn::Module {
                    const BackProjectionGeometry& geometry);
 
   /// The condition of X-rays (B, 1, S, S) in [0, 1] by the trained encoder. Throws Error when the
-  /// model was made for a frozen one: its embedding (B, encoder.embedding_dim) is the condition then.
+  /// model was made for a frozen one.
   CxrCondition condition(const at::Tensor& cxr);
+
+  /// The condition from what a frozen encoder found: its embedding (B, encoder.embedding_dim), or
+  /// with unet.cond_tokens its tokens (B, cond_tokens, encoder.embedding_dim).
+  CxrCondition frozen_condition(const at::Tensor& found);
 
   /// The prediction for x_t (B, C, d, h, w) at t (B); `drop` (B) bool hides the X-ray of a sample,
   /// its embedding and its spatial features, as guidance needs it.

@@ -22,6 +22,7 @@ struct Unet3dOptions {
   int64_t dim = 32;
   std::vector<int64_t> dim_mults{1, 2, 4, 8};
   int64_t cond_dim = 512;
+  int64_t cond_tokens = 0;
   int64_t attention_heads = 8;
   int64_t norm_groups = 8;
   int64_t init_kernel = 7;
@@ -50,6 +51,11 @@ class Unet3dImpl : public torch::nn::Module {
   /// Differentiable; under NoGradGuard it works in place and needs less memory.
   at::Tensor forward(const at::Tensor& x, const at::Tensor& t, const at::Tensor& cond = {},
                      const at::Tensor& drop = {});
+
+  /// The condition (B, cond_dim) of tokens (B, cond_tokens, cond_dim), as from CLIP's vision
+  /// transformer: all of them through one linear layer. Once a sample, not once a step. Without
+  /// cond_tokens a condition is returned as it came.
+  at::Tensor condition(const at::Tensor& tokens);
 
   /// Classifier-free guidance (arXiv 2207.12598): null + scale (own - null), both predictions in
   /// one batch; a scale of 1 costs one prediction.
@@ -87,7 +93,7 @@ class Unet3dImpl : public torch::nn::Module {
   Unet3dOptions options_;
   at::Tensor null_cond_, rotary_frequencies_;
   std::shared_ptr<unet3d::PositionBiasImpl> position_bias_;
-  torch::nn::Linear time1_{nullptr}, time2_{nullptr};
+  torch::nn::Linear time1_{nullptr}, time2_{nullptr}, cond_projection_{nullptr};
   std::shared_ptr<unet3d::PlanarConvImpl> init_conv_, final_conv_;
   std::shared_ptr<unet3d::TemporalAttentionImpl> init_attention_, mid_temporal_attention_;
   std::shared_ptr<unet3d::SpatialAttentionImpl> mid_spatial_attention_;

@@ -54,6 +54,9 @@ class VisionTransformerImpl : public torch::nn::Module {
   /// The paper's condition: forward(prepare(cxr)).pooled, of length 1. (B, output_dim)
   at::Tensor embed(const at::Tensor& cxr);
 
+  /// All tokens of X-rays, the condition of the paper's CLIP variant. (B, 1 + patches, width)
+  at::Tensor tokens(const at::Tensor& cxr);
+
   const VisionTransformerOptions& options() const { return options_; }
 
  private:
