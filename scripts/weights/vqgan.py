@@ -58,7 +58,8 @@ def hyperparameters(settings):
 def options(t, given):
     first = shape_of(t, "encoder.conv_first.conv.weight", 5)
     codes = shape_of(t, "codebook.embeddings", 2)
-    for name in ("downsample", "groups"):
+    batch_norm = "encoder.final_block.0.running_mean" in t
+    for name in ("downsample",) if batch_norm else ("downsample", "groups"):
         if name not in given:
             raise WeightsError(
                 f"the file does not say the option {name}, and its tensors cannot; give "
@@ -73,7 +74,8 @@ def options(t, given):
         "embedding_dim": codes[1],
         "codes": codes[0],
         "downsample": factors,
-        "groups": given["groups"],
+        "norm": "batch" if batch_norm else "group",
+        "groups": given.get("groups", 32),
         "commitment_weight": given.get("commitment_weight", 0.25),
         "ema_decay": given.get("ema_decay", 0.99),
         "random_restart": given.get("random_restart", True),
@@ -86,9 +88,14 @@ def _conv(layout, name, out, width, kernel):
     layout.layer(place, place, (out, width, kernel, kernel, kernel), out)
 
 
-def _res_block(layout, name, width):
+def _norm(layout, o, name, width):
+    add = layout.batch_norm if o.get("norm") == "batch" else layout.affine
+    add(name, name, width)
+
+
+def _res_block(layout, o, name, width):
     for i in ("1", "2"):
-        layout.affine(f"{name}.norm{i}", f"{name}.norm{i}", width)
+        _norm(layout, o, f"{name}.norm{i}", width)
         _conv(layout, f"{name}.conv{i}", width, width, 3)
 
 
@@ -101,15 +108,15 @@ def layout(o):
     for i in range(levels):
         width = first * 2**i
         _conv(all_of, f"encoder.conv_blocks.{i}.down", 2 * width, width, 4)
-        _res_block(all_of, f"encoder.conv_blocks.{i}.res", 2 * width)
+        _res_block(all_of, o, f"encoder.conv_blocks.{i}.res", 2 * width)
     for side in ("encoder", "decoder"):
-        all_of.affine(side + ".final_block.0", side + ".final_block.0", inner)
+        _norm(all_of, o, side + ".final_block.0", inner)
     width = inner
     for i in range(levels):
         out, place = first * 2 ** (levels - i), f"decoder.conv_blocks.{i}"
         all_of.layer(place + ".up.convt", place + ".up.convt", (width, out, 4, 4, 4), out)
-        _res_block(all_of, place + ".res1", out)
-        _res_block(all_of, place + ".res2", out)
+        _res_block(all_of, o, place + ".res1", out)
+        _res_block(all_of, o, place + ".res2", out)
         width = out
     _conv(all_of, "decoder.conv_last", o["channels"], width, 3)
     _conv(all_of, "pre_vq_conv", o["embedding_dim"], inner, 1)

@@ -18,6 +18,8 @@ void Vqgan3dOptions::describe(OptionList& list) {
   list.add("codes", &codes, "size of the codebook", {.min = 1});
   list.add("downsample", &downsample, "downsampling along D, H, W; powers of two",
            {.min = 1, .count = 3});
+  list.add("norm", &norm, "group: by sample; batch: over the batch, its averages in evaluation",
+           {.choices = {"group", "batch"}});
   list.add("groups", &groups, "groups of GroupNorm; fewer where they do not divide the channels",
            {.min = 1});
   list.add("commitment_weight", &commitment_weight, "weight of the commitment loss", {.min = 0});
@@ -55,10 +57,28 @@ at::Tensor activate(at::Tensor x) {
   return torch::GradMode::is_enabled() ? at::silu(x) : at::silu_(x);
 }
 
-torch::nn::GroupNorm group_norm(int64_t channels, int64_t groups) {
-  return torch::nn::GroupNorm(
-      torch::nn::GroupNormOptions(fitting_groups(channels, groups), channels).eps(1e-6));
-}
+class NormImpl : public torch::nn::Module {
+ public:
+  NormImpl(int64_t channels, const Vqgan3dOptions& o)
+      : groups_(o.norm == "batch" ? 0 : fitting_groups(channels, o.groups)) {
+    weight_ = register_parameter("weight", at::ones({channels}));
+    bias_ = register_parameter("bias", at::zeros({channels}));
+    if (groups_ > 0) return;
+    mean_ = register_buffer("running_mean", at::zeros({channels}));
+    variance_ = register_buffer("running_var", at::ones({channels}));
+    batches_ = register_buffer("num_batches_tracked", at::zeros({}, at::kLong));
+  }
+  at::Tensor forward(const at::Tensor& x) {
+    if (groups_ > 0) return at::group_norm(x, groups_, weight_, bias_, 1e-6);
+    if (is_training()) batches_.add_(1);
+    return at::batch_norm(x, weight_, bias_, mean_, variance_, is_training(), 0.1, 1e-5, true);
+  }
+
+ private:
+  int64_t groups_;  // 0: batch norm
+  at::Tensor weight_, bias_, mean_, variance_, batches_;
+};
+TORCH_MODULE(Norm);
 
 class SamePadConvImpl : public torch::nn::Module {
  public:
@@ -95,10 +115,10 @@ TORCH_MODULE(SamePadUp);
 
 class ResBlockImpl : public torch::nn::Module {
  public:
-  ResBlockImpl(int64_t channels, int64_t groups) {
-    norm1_ = register_module("norm1", group_norm(channels, groups));
+  ResBlockImpl(int64_t channels, const Vqgan3dOptions& o) {
+    norm1_ = register_module("norm1", Norm(channels, o));
     conv1_ = register_module("conv1", SamePadConv(channels, channels, 3));
-    norm2_ = register_module("norm2", group_norm(channels, groups));
+    norm2_ = register_module("norm2", Norm(channels, o));
     conv2_ = register_module("conv2", SamePadConv(channels, channels, 3));
   }
   at::Tensor forward(const at::Tensor& x) {
@@ -108,7 +128,7 @@ class ResBlockImpl : public torch::nn::Module {
   }
 
  private:
-  torch::nn::GroupNorm norm1_{nullptr}, norm2_{nullptr};
+  Norm norm1_{nullptr}, norm2_{nullptr};
   SamePadConv conv1_{nullptr}, conv2_{nullptr};
 };
 TORCH_MODULE(ResBlock);
@@ -133,9 +153,9 @@ std::vector<Sizes> level_strides(const Sizes& downsample) {
 
 class DownLevelImpl : public torch::nn::Module {
  public:
-  DownLevelImpl(int64_t in, const Sizes& stride, int64_t groups) {
+  DownLevelImpl(int64_t in, const Sizes& stride, const Vqgan3dOptions& o) {
     down_ = register_module("down", SamePadConv(in, 2 * in, 4, stride));
-    res_ = register_module("res", ResBlock(2 * in, groups));
+    res_ = register_module("res", ResBlock(2 * in, o));
   }
   at::Tensor forward(const at::Tensor& x) { return res_->forward(down_->forward(x)); }
 
@@ -147,10 +167,10 @@ TORCH_MODULE(DownLevel);
 
 class UpLevelImpl : public torch::nn::Module {
  public:
-  UpLevelImpl(int64_t in, int64_t out, const Sizes& stride, int64_t groups) {
+  UpLevelImpl(int64_t in, int64_t out, const Sizes& stride, const Vqgan3dOptions& o) {
     up_ = register_module("up", SamePadUp(in, out, stride));
-    res1_ = register_module("res1", ResBlock(out, groups));
-    res2_ = register_module("res2", ResBlock(out, groups));
+    res1_ = register_module("res1", ResBlock(out, o));
+    res2_ = register_module("res2", ResBlock(out, o));
   }
   at::Tensor forward(const at::Tensor& x) {
     return res2_->forward(res1_->forward(up_->forward(x)));
@@ -168,11 +188,11 @@ class EncoderImpl : public torch::nn::Module {
     first_ = register_module("conv_first", SamePadConv(o.channels, o.hidden_channels, 3));
     int64_t channels = o.hidden_channels;
     for (const auto& stride : level_strides(o.downsample)) {
-      levels_->push_back(DownLevel(channels, stride, o.groups));
+      levels_->push_back(DownLevel(channels, stride, o));
       channels *= 2;
     }
     register_module("conv_blocks", levels_);
-    norm_->push_back(group_norm(channels, o.groups));
+    norm_->push_back(Norm(channels, o));
     register_module("final_block", norm_);
   }
   at::Tensor forward(const at::Tensor& x) {
@@ -192,11 +212,11 @@ class DecoderImpl : public torch::nn::Module {
   DecoderImpl(const Vqgan3dOptions& o) {
     const auto strides = level_strides(o.downsample);
     int64_t channels = o.hidden_channels << strides.size();
-    norm_->push_back(group_norm(channels, o.groups));
+    norm_->push_back(Norm(channels, o));
     register_module("final_block", norm_);
     for (size_t i = 0; i < strides.size(); ++i) {
       const int64_t out = o.hidden_channels << (strides.size() - i);
-      levels_->push_back(UpLevel(channels, out, strides[i], o.groups));
+      levels_->push_back(UpLevel(channels, out, strides[i], o));
       channels = out;
     }
     register_module("conv_blocks", levels_);

@@ -72,6 +72,26 @@ TEST(Vqgan3d, learns_one_volume) {
   EXPECT_LT(last, 0.9 * first);
 }
 
+TEST(Vqgan3d, with_batch_norm_evaluates_each_sample_by_the_averages_of_training) {
+  torch::manual_seed(2);
+  auto options = small();
+  options.norm = "batch";
+  Vqgan3d model(options);
+  torch::NoGradGuard no_grad;
+  const auto x = torch::randn({2, 1, 8, 8, 8}) * 2 + 1;
+  const auto name = "encoder.final_block.0.running_mean";
+  const auto before = model->named_buffers()[name].clone();
+  model->encode(x);
+  EXPECT_FALSE(at::equal(model->named_buffers()[name], before)) << "training did not track the mean";
+  EXPECT_EQ(model->named_buffers()["encoder.final_block.0.num_batches_tracked"].item<int64_t>(), 1);
+
+  const auto trained = model->encode(x);
+  model->eval();
+  const auto both = model->encode(x);
+  EXPECT_LT(relative_error(model->encode(x.narrow(0, 1, 1)), both.narrow(0, 1, 1)), 1e-5);
+  EXPECT_GT(relative_error(trained, both), 1e-3) << "training used the averages";
+}
+
 TEST(Vqgan3d, refuses_sizes_that_do_not_divide_and_wrong_channels) {
   Vqgan3d model(small());
   expect_error([&] { model->encode(torch::zeros({1, 1, 8, 8, 10})); }, "multiple of 4, found 10");

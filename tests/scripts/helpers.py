@@ -36,6 +36,7 @@ VQGAN = {
     "embedding_dim": 3,
     "codes": 5,
     "downsample": [2, 4, 4],
+    "norm": "group",
     "groups": 2,
     "commitment_weight": 0.5,
     "ema_decay": 0.99,
@@ -53,7 +54,9 @@ DENSENET = {
     "drop_rate": 0.1,
     "classes": 1,
 }
-SMALL = ((unet3d, UNET), (vqgan, VQGAN), (densenet3d, DENSENET))
+# The running averages tell the norm; its groups, of no use then, are not in the tensors.
+VQGAN_BATCH = {**VQGAN, "norm": "batch", "groups": 32}
+SMALL = ((unet3d, UNET), (vqgan, VQGAN), (vqgan, VQGAN_BATCH), (densenet3d, DENSENET))
 
 
 def random_own(kind, options):

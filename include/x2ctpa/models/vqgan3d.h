@@ -5,6 +5,7 @@
 #include <torch/nn/module.h>
 #include <torch/nn/pimpl.h>
 
+#include <string>
 #include <vector>
 
 #include "x2ctpa/core/options.h"
@@ -18,6 +19,7 @@ struct Vqgan3dOptions {
   int64_t embedding_dim = 8;
   int64_t codes = 16384;
   std::vector<int64_t> downsample{4, 4, 4};
+  std::string norm = "group";
   int64_t groups = 32;
   double commitment_weight = 0.25;
   double ema_decay = 0.99;
