@@ -18,6 +18,7 @@ from weights import (
     autoencoder_kl,
     densenet3d,
     discriminators,
+    generator,
     lora,
     lpips,
     model_folder,
@@ -71,8 +72,9 @@ def options_of(kind, tensors, hints, wanted):
 
 def hints_of(kind, found):
     """What the file says beside its tensors."""
-    if found.options:
-        return found.options
+    own = generator.own_options(found.options, kind)
+    if own:
+        return own
     if kind is vqgan:
         return vqgan.hyperparameters(found.settings)
     if found.config and hasattr(kind, "hyperparameters"):
@@ -114,6 +116,8 @@ def print_report(report, notes=()):
 
 
 def to_x2ctpa(args):
+    if args.kind == generator.NAME:
+        return to_generator(args)
     found, notes = read_source(args)
     kind = find_kind(args.kind, found.tensors, own=False)
     models = [("", *convert(kind, found, args.option))]
@@ -129,8 +133,57 @@ def to_x2ctpa(args):
     return 0
 
 
+def convert_part(part, args, whole):
+    """(kind, report, options, tensors) of a generator's network: from a file or folder of its own,
+    ours or published, where one is given, else from the generator's file."""
+    given = {"autoencoder": args.vae, "cxr_encoder": args.cxr_encoder}[part]
+    if given and os.path.exists(os.path.join(given, model_folder.CONFIG)):
+        options, tensors = model_folder.read(given)
+        kind = generator.kind_of(part, tensors, own=True)
+        report, _ = published_of(kind, given, options, tensors)
+        return kind, report, options, tensors
+    if given:
+        found = source.read(given)
+    else:
+        tensors, prefix = generator.part_tensors(whole.tensors, part)
+        if not tensors:
+            flag = {"autoencoder": "--vae", "cxr_encoder": "--cxr-encoder"}[part]
+            raise WeightsError(f"{args.source} holds no {part}; give {flag}")
+        found = source.Source(f"{whole.name}, {prefix}", tensors, options=whole.options)
+    kind = generator.kind_of(part, found.tensors)
+    wanted = args.vae_option if part == "autoencoder" else args.cxr_encoder_option
+    return (kind, *convert(kind, found, wanted))
+
+
+def to_generator(args):
+    found, notes = read_source(args)
+    report, unet, tensors = convert(unet3d, found, args.option)
+    vae, *vae_parts = convert_part("autoencoder", args, found)
+    _, *encoder_parts = convert_part("cxr_encoder", args, found)
+    for each in (report, vae_parts[0], encoder_parts[0]):
+        print_report(each, notes if each is report else ())
+    if not (report.fine() and vae_parts[0].fine() and encoder_parts[0].fine()):
+        return 1
+    encoder = encoder_parts[1]
+    parts = {
+        "": (
+            generator.denoiser_options(unet, generator.embedding_width(encoder)),
+            generator.with_unet_prefix(tensors),
+        ),
+        "autoencoder": tuple(vae_parts[1:]),
+        "cxr_encoder": tuple(encoder_parts[1:]),
+    }
+    sides = found.options.get("sides") or generator.side_files(args, vae, *vae_parts[1:], encoder)
+    generator.write(args.out, parts, sides)
+    print(f"written     {args.out}")
+    return 0
+
+
 def published_of(kind, folder, options, tensors):
     """(report, published tensors by name) of one of our folders."""
+    sections = [name for name, value in options.items() if isinstance(value, dict)]
+    if sections:
+        raise WeightsError(f"{folder}: a model made of several ({', '.join(sections)}) has no published layout")
     report = Report(folder, kind.NAME, options)
     if kind is densenet3d and options.get("planar"):
         raise WeightsError(f"{folder}: the published DenseNet classifies volumes, not pictures")
@@ -140,7 +193,35 @@ def published_of(kind, folder, options, tensors):
         raise WeightsError(f"{folder}/config.yaml: the option {error} is missing") from None
 
 
+def generator_to_reference(args):
+    """One file with all three networks, as the published trainer saves them."""
+    reports, state = [], {}
+    unet_options, unet = generator.unet_of(args.source)
+    models = [(unet3d, args.source, unet_options, unet)]
+    for part in generator.PARTS:
+        folder = os.path.join(args.source, part)
+        options, tensors = model_folder.read(folder)
+        models.append((generator.kind_of(part, tensors, own=True), folder, options, tensors))
+    for kind, folder, options, tensors in models:
+        report, published = published_of(kind, folder, options, tensors)
+        reports.append(report)
+        if kind is not unet3d:
+            published = kind.published_content(published)[0]
+        state.update({generator.published_name(kind, n): t for n, t in published.items()})
+    for report in reports:
+        print_report(report)
+    if not all(report.fine() for report in reports):
+        return 1
+    own = {kind.NAME: options for kind, _, options, _ in models}
+    own["sides"] = generator.read_sides(args.source)
+    torch_writer.write(args.out, unet3d.published_content({})[1](state), own)
+    print(f"written     {args.out}")
+    return 0
+
+
 def to_reference(args):
+    if args.kind == generator.NAME or (not args.kind and generator.is_own(args.source)):
+        return generator_to_reference(args)
     options, tensors = model_folder.read(args.source)
     kind = find_kind(args.kind, tensors, own=True)
     report, published = published_of(kind, args.source, options, tensors)
@@ -170,12 +251,25 @@ def one_option(text):
     return name, model_folder.value_of(value)
 
 
+def numbers(kind, count):
+    def parse(text):
+        try:
+            found = [kind(part) for part in text.split(",")]
+        except ValueError:
+            found = []
+        if len(found) != count:
+            raise argparse.ArgumentTypeError(f"expected {count} numbers with commas, found {text}")
+        return found
+
+    return parse
+
+
 def arguments(argv):
     parser = argparse.ArgumentParser(
         prog="convert_weights.py",
         usage="%(prog)s [KIND] SOURCE OUT [options]",
         description="Published weights to x2ctpa model folders and back; see docs/weights.md.",
-        epilog=f"Kinds: {', '.join(KINDS)}. Without KIND, the names of the tensors tell it.",
+        epilog=f"Kinds: {', '.join([*KINDS, generator.NAME])}. Without KIND, the names of the tensors tell it.",
     )
     parser.add_argument("paths", nargs="+", metavar="[KIND] SOURCE OUT")
     parser.add_argument("--to", choices=("x2ctpa", "reference"), default="x2ctpa", help="direction")
@@ -194,14 +288,35 @@ def arguments(argv):
     parser.add_argument("--linear", help="lpips: the file of the linear layers, beside VGG-16's")
     parser.add_argument("--lora", help="unet3d: a file of low-rank updates to add")
     parser.add_argument("--lora-scale", type=float, default=1.0, help="factor of the updates")
+    whole = parser.add_argument_group("generator: U-Net, autoencoder and X-ray encoder in one folder")
+    whole.add_argument("--vae", help="the autoencoder, published or ours, where the file has none")
+    whole.add_argument("--cxr-encoder", help="the X-ray encoder likewise")
+    whole.add_argument(
+        "--data", choices=generator.LATENT_RANGES, default="ctpa", help="whose range the latents have"
+    )
+    whole.add_argument("--latent-range", type=numbers(float, 2), help="LOW,HIGH of another data set")
+    whole.add_argument(
+        "--grid", type=numbers(int, 3), default=[64, 256, 256], help="of volumes: depth,height,width"
+    )
+    whole.add_argument("--window", type=numbers(float, 2), default=[-200, 500], help="LOW,HIGH in HU")
+    whole.add_argument(
+        "--field-of-view-mm",
+        type=numbers(float, 3),
+        default=[290, 210, 270],
+        help="x,y,z of a typical volume, which published weights do not tell; here a lung box",
+    )
+    for flag in ("--vae-option", "--cxr-encoder-option"):
+        whole.add_argument(flag, type=one_option, action="append", default=[], metavar="NAME=VALUE")
     args = parser.parse_intermixed_args(argv)
     if not 2 <= len(args.paths) <= 3:
         parser.error("expected [KIND] SOURCE OUT")
     *kind, args.source, args.out = args.paths
     args.kind = kind[0] if kind else None
-    if args.kind and args.kind not in KINDS:
-        parser.error(f'"{args.kind}" is no kind; expected one of {", ".join(KINDS)}')
-    args.option = dict(args.option)
+    kinds = [*KINDS, generator.NAME]
+    if args.kind and args.kind not in kinds:
+        parser.error(f'"{args.kind}" is no kind; expected one of {", ".join(kinds)}')
+    for name in ("option", "vae_option", "cxr_encoder_option"):
+        setattr(args, name, dict(getattr(args, name)))
     return args
 
 

@@ -26,29 +26,53 @@ def value_of(text):
         return text.strip("\"'")
 
 
+def yaml_lines(options, indent=""):
+    """Options as the program writes them: sections as indented blocks."""
+    for name, value in options.items():
+        if isinstance(value, dict):
+            yield f"{indent}{name}:\n"
+            yield from yaml_lines(value, indent + "  ")
+        else:
+            yield f"{indent}{name}: {option_text(value)}\n"
+
+
+def write_options(path, options):
+    with open(path + ".tmp", "w", encoding="utf-8") as file:
+        file.writelines(yaml_lines(options))
+    os.replace(path + ".tmp", path)
+
+
 def write(folder, options, tensors):
     os.makedirs(folder, exist_ok=True)
     safetensors_file.write(os.path.join(folder, WEIGHTS), tensors)
-    config = os.path.join(folder, CONFIG)
-    with open(config + ".tmp", "w", encoding="utf-8") as file:
-        file.writelines(f"{name}: {option_text(value)}\n" for name, value in options.items())
-    os.replace(config + ".tmp", config)
+    write_options(os.path.join(folder, CONFIG), options)
 
 
-def read(folder):
-    """(options, tensors). Options in sections, as those of a whole denoiser, are refused."""
-    options = {}
-    path = os.path.join(folder, CONFIG)
+def read_options(path):
+    """The options of such a file; sections become dictionaries."""
+    root = {}
+    stack = [(-1, root)]  # (indent of its name, section)
     with open(path, encoding="utf-8") as file:
         for line in file:
             line = line.split(" #")[0].rstrip()
             if not line or line.startswith("#"):
                 continue
-            name, colon, value = line.partition(":")
-            if not colon or not value.strip() or line[0] == " ":
-                raise WeightsError(
-                    f'{path}: expected lines of one option each, found "{line}"; a model made of '
-                    "several has no published layout"
-                )
-            options[name] = value_of(value)
+            name, colon, value = line.strip().partition(":")
+            indent = len(line) - len(line.lstrip())
+            while indent <= stack[-1][0]:
+                stack.pop()
+            section = stack[-1][1]
+            if not colon or name in section:
+                raise WeightsError(f'{path}: expected "name: value", each name once, found "{line}"')
+            if value.strip():
+                section[name] = value_of(value)
+            else:
+                section[name] = {}
+                stack.append((indent, section[name]))
+    return root
+
+
+def read(folder):
+    """(options, tensors)"""
+    options = read_options(os.path.join(folder, CONFIG))
     return options, safetensors_file.read(os.path.join(folder, WEIGHTS))[0]
