@@ -233,8 +233,8 @@ ordered_json run_parts(const fs::path& run) {
 [[noreturn]] void refuse(const fs::path& path, const std::string& found) {
   throw Error(fmt::format(
       "{}: {}; expected a dataset, model or run folder, a folder with DICOM files, a volume "
-      "(.nii, .nii.gz, .nrrd, .mha, .mhd), an X-ray (.dcm, .png, .jpg, .tif) or a .safetensors "
-      "file",
+      "(.nii, .nii.gz, .nrrd, .mha, .mhd), an X-ray (.dcm, .png, .jpg, .tif), an experiment (.yaml) "
+      "or a .safetensors file",
       path.string(), found));
 }
 
@@ -266,6 +266,8 @@ ordered_json describe_path(const fs::path& path) {
     json = describe_folder(path);
   } else if (path.extension() == ".safetensors") {
     json = describe_safetensors(path);
+  } else if (path.extension() == ".yaml" || path.extension() == ".yml") {
+    json = describe_experiment(path);
   } else if (is_volume_file(path)) {
     json = describe_volume(path);
   } else if (is_radiograph_file(path)) {

@@ -19,7 +19,8 @@ class TrainDiffusionCommand : public Command {
     app.add_option("--dataset", dataset_, "Dataset folder [<run>/dataset].")->type_name("DIR");
     app.add_option("--vae", vae_, "Autoencoder's model folder [<run>/vae/model].")->type_name("DIR");
     app.add_option("--cxr-encoder", cxr_encoder_,
-                   "Model folder of a frozen vision transformer [the small encoder, trained along].")
+                   "Model folder of a frozen vision transformer [with denoiser.cxr_encoder frozen "
+                   "<run>/cxr_encoder/model, else the small encoder is trained along].")
         ->type_name("DIR");
     app.add_flag("--force", force_, "Go on from a checkpoint although the settings changed.");
   }
@@ -29,7 +30,10 @@ class TrainDiffusionCommand : public Command {
     log_to_file(folder / "log.txt");
     write_resolved(context, folder);
     const auto dataset = Dataset::open(dataset_.empty() ? context.run / "dataset" : fs::path(dataset_));
-    train_diffusion(dataset, vae_.empty() ? context.run / "vae" / "model" : fs::path(vae_), cxr_encoder_, context.experiment.diffusion,
+    const auto& options = context.experiment.diffusion;
+    fs::path encoder = cxr_encoder_;
+    if (encoder.empty() && options.denoiser.cxr_encoder == "frozen") encoder = context.run / "cxr_encoder" / "model";
+    train_diffusion(dataset, vae_.empty() ? context.run / "vae" / "model" : fs::path(vae_), encoder, options,
                     context.experiment.runtime, folder, force_);
     return ExitCode::ok;
   }

@@ -2,6 +2,7 @@
 #include <CLI/CLI.hpp>
 
 #include "x2ctpa/commands/command.h"
+#include "x2ctpa/core/error.h"
 #include "x2ctpa/core/log.h"
 
 namespace x2ctpa {
@@ -19,6 +20,10 @@ class TrainVaeCommand : public Command {
   }
 
   ExitCode run(CommandContext& context) override {
+    if (context.experiment.vae.kind == "kl") {
+      throw Error("vae.kind is kl: the published autoencoder is not trained. Convert it with scripts/convert_weights.py into "
+                  "<run>/vae/model and go on with train-diffusion; or set vae.kind to vqgan.");
+    }
     const auto folder = context.run / "vae";
     log_to_file(folder / "log.txt");
     write_resolved(context, folder);

@@ -9,6 +9,9 @@ namespace x2ctpa {
 void DiffusionProcess::describe(OptionList& options) {
   options.section("schedule", schedule);
   options.add("prediction", &prediction, "What the denoiser predicts.", {.choices = {"noise", "x0", "v", "flow"}});
+  options.add("x0_limit", &x0_limit,
+              "Clean latents lie within +-this, so sampling clamps them there unless its own clamp is set; 0: no limit.",
+              {.min = 0});
 }
 
 Prediction prediction_from(const std::string& word) {

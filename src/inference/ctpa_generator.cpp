@@ -53,32 +53,42 @@ at::Tensor CtpaGenerator::generate(const std::vector<SampleRequest>& requests, c
   return at::cat(volumes);
 }
 
-CxrCondition CtpaGenerator::condition_of(const at::Tensor& cxr) {
+CxrCondition CtpaGenerator::condition_of(const std::vector<SampleRequest>& requests) {
+  std::vector<at::Tensor> pictures;
+  std::vector<int64_t> label_list;
+  for (const auto& r : requests) {
+    if (r.cxr.dim() != 3 || r.cxr.size(1) != info_.cxr_size || r.cxr.size(2) != info_.cxr_size) {
+      throw Error(fmt::format("X-ray {}: expected (1, {}, {}) pixels", r.id, info_.cxr_size, info_.cxr_size));
+    }
+    pictures.push_back(r.cxr);
+    label_list.push_back(r.label);
+  }
   const at::ScalarType type = compute_type(runtime_);
+  const auto cxr = at::stack(pictures).to(device_);
+  at::Tensor labels;
+  if (denoiser_->options().label_guidance) labels = at::tensor(label_list, at::kLong).to(device_);
+  else if (std::any_of(label_list.begin(), label_list.end(), [](int64_t l) { return l != label_unknown; })) {
+    throw Error("this model was trained without label guidance; it takes no PE label");
+  }
   if (frozen_encoder_) {
     const bool tokens = denoiser_->options().unet.cond_tokens > 0;
-    return denoiser_->frozen_condition((tokens ? frozen_encoder_->tokens(cxr) : frozen_encoder_->embed(cxr)).to(type));
+    return denoiser_->frozen_condition((tokens ? frozen_encoder_->tokens(cxr) : frozen_encoder_->embed(cxr)).to(type), labels);
   }
-  return denoiser_->condition(cxr.to(type));
+  return denoiser_->condition(cxr.to(type), labels);
 }
 
-at::Tensor CtpaGenerator::generate_batch(const std::vector<SampleRequest>& requests, const SamplerOptions& options, int64_t seed) {
+at::Tensor CtpaGenerator::generate_batch(const std::vector<SampleRequest>& requests, const SamplerOptions& given, int64_t seed) {
   at::InferenceMode no_grad;
+  SamplerOptions options = given;
+  if (options.clamp == 0) options.clamp = process_.x0_limit;
   const std::vector<int64_t> shape{scale_.channels(), scale_.size[0], scale_.size[1], scale_.size[2]};
   const auto noise_of = [&](const std::string& suffix) {
     std::vector<at::Tensor> noise;
     for (const auto& r : requests) noise.push_back(case_noise(seed, r.id + suffix, r.sample, shape));
     return at::stack(noise).to(device_);
   };
-  std::vector<at::Tensor> pictures;
-  for (const auto& r : requests) {
-    if (r.cxr.dim() != 3 || r.cxr.size(1) != info_.cxr_size || r.cxr.size(2) != info_.cxr_size) {
-      throw Error(fmt::format("X-ray {}: expected (1, {}, {}) pixels", r.id, info_.cxr_size, info_.cxr_size));
-    }
-    pictures.push_back(r.cxr);
-  }
   const at::ScalarType type = compute_type(runtime_);
-  const CxrCondition condition = condition_of(at::stack(pictures).to(device_));
+  const CxrCondition condition = condition_of(requests);
   const auto x0 = sample(
       NoiseSchedule(process_.schedule), prediction_from(process_.prediction), options,
       [&](const at::Tensor& x, const at::Tensor& t) {

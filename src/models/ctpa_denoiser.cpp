@@ -1,5 +1,6 @@
 #include "x2ctpa/models/ctpa_denoiser.h"
 
+#include "checks.h"
 #include "x2ctpa/core/error.h"
 
 namespace x2ctpa {
@@ -12,6 +13,8 @@ void CtpaDenoiserOptions::describe(OptionList& options) {
               {.choices = {"trained", "frozen"}});
   options.add("spatial_condition", &spatial_condition,
               "Back-project a CXR feature map along the beam and join it to the noisy latent.");
+  options.add("label_guidance", &label_guidance,
+              "Join the PE label (0, 1, or 2: unknown) to the condition, as the paper's variant does.");
 }
 
 CtpaDenoiserImpl::CtpaDenoiserImpl(CtpaDenoiserOptions options, int64_t latent_channels, std::array<int64_t, 3> latent_dhw,
@@ -24,7 +27,10 @@ CtpaDenoiserImpl::CtpaDenoiserImpl(CtpaDenoiserOptions options, int64_t latent_c
   }
   options_.unet.out_channels = latent_channels;
   options_.unet.in_channels = latent_channels + (options_.spatial_condition ? options_.encoder.feature_channels : 0);
-  options_.unet.cond_dim = options_.encoder.embedding_dim;
+  if (options_.label_guidance && options_.unet.cond_tokens > 0) {
+    throw Error("diffusion.denoiser: label_guidance needs a condition that is a vector; set unet.cond_tokens to 0");
+  }
+  options_.unet.cond_dim = options_.encoder.embedding_dim + (options_.label_guidance ? 1 : 0);
   if (trained) encoder_ = register_module("encoder", CxrEncoder(options_.encoder));
   unet_ = register_module("unet", Unet3d(options_.unet));
   for (const int axis : {1, 2}) {
@@ -36,16 +42,29 @@ CtpaDenoiserImpl::CtpaDenoiserImpl(CtpaDenoiserOptions options, int64_t latent_c
   }
 }
 
-CxrCondition CtpaDenoiserImpl::condition(const at::Tensor& cxr) {
-  if (!encoder_) throw Error("this denoiser takes what a frozen CXR encoder found, not an X-ray");
-  const CxrFeatures features = encoder_->forward(cxr);
-  if (!options_.spatial_condition) return {features.embedding, {}};
-  // Detector coordinates need more digits than bfloat16 has.
-  const auto spatial = project_(features.map.to(at::kFloat));
-  return {features.embedding, spatial.to(features.map.scalar_type())};
+at::Tensor CtpaDenoiserImpl::with_label(const at::Tensor& embedding, const at::Tensor& labels) const {
+  if (!options_.label_guidance) {
+    if (labels.defined()) throw Error("this denoiser takes no PE label: it was trained without label guidance");
+    return embedding;
+  }
+  if (!labels.defined()) return at::cat({embedding, at::full({embedding.size(0), 1}, label_unknown, embedding.options())}, 1);
+  require_shape(labels, {embedding.size(0)}, "labels (B)");
+  return at::cat({embedding, labels.to(embedding.options()).unsqueeze(1)}, 1);
 }
 
-CxrCondition CtpaDenoiserImpl::frozen_condition(const at::Tensor& found) { return {unet_->condition(found), {}}; }
+CxrCondition CtpaDenoiserImpl::condition(const at::Tensor& cxr, const at::Tensor& labels) {
+  if (!encoder_) throw Error("this denoiser takes what a frozen CXR encoder found, not an X-ray");
+  const CxrFeatures features = encoder_->forward(cxr);
+  const auto embedding = with_label(features.embedding, labels);
+  if (!options_.spatial_condition) return {embedding, {}};
+  // Detector coordinates need more digits than bfloat16 has.
+  const auto spatial = project_(features.map.to(at::kFloat));
+  return {embedding, spatial.to(features.map.scalar_type())};
+}
+
+CxrCondition CtpaDenoiserImpl::frozen_condition(const at::Tensor& found, const at::Tensor& labels) {
+  return {with_label(unet_->condition(found), labels), {}};
+}
 
 at::Tensor CtpaDenoiserImpl::forward(const at::Tensor& x_t, const at::Tensor& t, const CxrCondition& condition,
                                      const at::Tensor& drop) {

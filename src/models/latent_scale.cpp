@@ -38,20 +38,49 @@ at::Tensor LatentScale::restore(const at::Tensor& x) const {
   return x * per_channel(std, x) + per_channel(mean, x);
 }
 
-LatentScale measure_latent_scale(const at::Tensor& latents) {
-  LatentScale scale;
+void LatentStatistics::add(const at::Tensor& latents) {
+  if (latents.dim() != 5) {
+    throw Error(fmt::format("expected latents (B, C, d, h, w), found a tensor of {} dimensions", latents.dim()));
+  }
+  const std::vector<int64_t> size{latents.size(2), latents.size(3), latents.size(4)};
+  if (size_.empty()) size_ = size;
+  if (size != size_ || (sum_.defined() && sum_.numel() != latents.size(1))) {
+    throw Error("latents of the training set differ in shape; delete the folder `latents` and encode them again");
+  }
   const auto rows = latents.detach().to(at::kCPU, at::kDouble).transpose(0, 1).flatten(1);
-  const auto mean = rows.mean(1), deviation = rows.std(1, /*unbiased=*/false);
-  for (int64_t c = 0; c < rows.size(0); ++c) {
+  const auto sum = rows.sum(1), squares = rows.square().sum(1), low = rows.amin(1), high = rows.amax(1);
+  count_ += double(rows.size(1));
+  const bool first = !sum_.defined();
+  sum_ = first ? sum : sum_ + sum;
+  sum_of_squares_ = first ? squares : sum_of_squares_ + squares;
+  min_ = first ? low : at::minimum(min_, low);
+  max_ = first ? high : at::maximum(max_, high);
+}
+
+LatentScale LatentStatistics::standard() const {
+  if (!sum_.defined()) throw Error("there are no latents to take statistics of", ExitCode::no_data);
+  LatentScale scale;
+  scale.size = size_;
+  const auto mean = sum_ / count_;
+  const auto deviation = (sum_of_squares_ / count_ - mean.square()).clamp_min(0).sqrt();
+  for (int64_t c = 0; c < mean.numel(); ++c) {
     scale.mean.push_back(mean[c].item<double>());
     scale.std.push_back(deviation[c].item<double>());
-    if (!std::isfinite(scale.mean.back()) || !(scale.std.back() > 0)) {
+    // A constant channel leaves rounding errors of its mean behind.
+    if (!std::isfinite(scale.mean.back()) || !(scale.std.back() > 1e-7 * std::abs(scale.mean.back()))) {
       throw Error(fmt::format("latent channel {} has mean {} and standard deviation {} over the training set: the "
                               "autoencoder has collapsed. Train it again with another seed or learning rate.",
                               c, scale.mean.back(), scale.std.back()));
     }
   }
-  for (int64_t d = 2; d < 5; ++d) scale.size.push_back(latents.size(d));
+  return scale;
+}
+
+LatentScale LatentStatistics::range() const {
+  LatentScale scale = standard();
+  const double low = min_.min().item<double>(), high = max_.max().item<double>();
+  scale.mean.assign(scale.mean.size(), (low + high) / 2);
+  scale.std.assign(scale.std.size(), (high - low) / 2);
   return scale;
 }
 

@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 #include <torch/torch.h>
 
+#include <cmath>
+
 #include "checks.h"
 #include "x2ctpa/core/error.h"
 #include "x2ctpa/core/files.h"
@@ -32,6 +34,13 @@ void check_names(const TensorMap& expected, const TensorMap& found, const std::s
   throw Error(text + " Were the weights saved with other options?");
 }
 
+/// In one pass without a temporary: NaN goes through minimum and maximum.
+bool is_finite(const at::Tensor& x) {
+  if (!x.is_floating_point() || x.numel() == 0) return true;
+  const auto [low, high] = at::aminmax(x);
+  return std::isfinite(low.item<double>()) && std::isfinite(high.item<double>());
+}
+
 void check_tensor(const std::string& name, const at::Tensor& own, const at::Tensor& given,
                   const std::string& source) {
   if (own.sizes() != given.sizes()) {
@@ -42,7 +51,7 @@ void check_tensor(const std::string& name, const at::Tensor& own, const at::Tens
     throw Error(fmt::format("{}: tensor {}: expected type {}, found {}", source, name,
                             c10::toString(own.scalar_type()), c10::toString(given.scalar_type())));
   }
-  if (given.is_floating_point() && !given.isfinite().all().item<bool>()) {
+  if (!is_finite(given)) {
     throw Error(fmt::format("{}: tensor {} holds values that are not finite", source, name));
   }
 }
@@ -56,10 +65,19 @@ TensorMap named_tensors(const torch::nn::Module& module) {
   return tensors;
 }
 
-void load_tensors(torch::nn::Module& module, const TensorMap& tensors, const std::string& source) {
-  const TensorMap own = named_tensors(module);
+namespace {
+
+TensorMap checked(const torch::nn::Module& module, const TensorMap& tensors, const std::string& source) {
+  TensorMap own = named_tensors(module);
   check_names(own, tensors, source);
   for (const auto& [name, tensor] : own) check_tensor(name, tensor, tensors.at(name), source);
+  return own;
+}
+
+}  // namespace
+
+void load_tensors(torch::nn::Module& module, const TensorMap& tensors, const std::string& source) {
+  const TensorMap own = checked(module, tensors, source);
   torch::NoGradGuard no_grad;
   for (const auto& [name, tensor] : own) at::Tensor(tensor).copy_(tensors.at(name));
 }
@@ -82,7 +100,14 @@ void save_module(const std::filesystem::path& folder, const torch::nn::Module& m
 
 void load_module(const std::filesystem::path& folder, torch::nn::Module& module) {
   const auto file = model_weights_file(folder);
-  load_tensors(module, read_safetensors(file), file.string());
+  const TensorMap tensors = read_safetensors(file);
+  const TensorMap own = checked(module, tensors, file.string());
+  torch::NoGradGuard no_grad;
+  for (const auto& [name, tensor] : own) {
+    // On the CPU the mapped file itself serves as the weights: there is no second copy of them.
+    if (tensor.is_cpu()) tensor.set_data(tensors.at(name));
+    else at::Tensor(tensor).copy_(tensors.at(name));
+  }
 }
 
 }  // namespace x2ctpa

@@ -8,6 +8,18 @@
 
 namespace x2ctpa {
 
+VisionTransformerOptions clip_vit_large() {
+  return {.layout = "clip",
+          .patch_size = 14,
+          .width = 1024,
+          .depth = 24,
+          .heads = 16,
+          .mlp_width = 4096,
+          .output_dim = 0,
+          .mean = {0.48145466, 0.4578275, 0.40821073},
+          .std = {0.26862954, 0.26130258, 0.27577711}};
+}
+
 void VisionTransformerOptions::describe(OptionList& list) {
   list.add("layout", &layout, "timm: BiomedCLIP's image tower; clip: transformers' CLIP",
            {.choices = {"timm", "clip"}});

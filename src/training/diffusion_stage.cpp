@@ -26,6 +26,12 @@ void DiffusionOptions::describe(OptionList& options) {
   options.add("loss", &loss, "Loss between prediction and target.", {.choices = {"l1", "mse"}});
   options.add("condition_dropout", &condition_dropout, "Share of cases trained without their X-ray, for guidance.",
               {.min = 0, .max = 1});
+  options.add("label_dropout", &label_dropout, "With label guidance: share of cases trained with an unknown label.",
+              {.min = 0, .max = 1});
+  options.add("latent_scale", &latent_scale,
+              "standard: each latent channel to mean 0 and deviation 1 over the training set; range: smallest and largest "
+              "value to -1 and 1, as published.",
+              {.choices = {"standard", "range"}});
 }
 
 namespace {
@@ -59,40 +65,57 @@ class Latents {
   LatentCache cache_;
 };
 
-/// What a frozen encoder finds in every X-ray, computed once: embeddings, or all tokens.
+/// What a frozen encoder finds in every X-ray, computed once and kept on the disk: embeddings, or
+/// all tokens.
 class FrozenEmbeddings {
  public:
-  FrozenEmbeddings(const Dataset& dataset, const fs::path& folder, bool tokens, torch::Device device) {
-    VisionTransformer encoder(load_options<VisionTransformerOptions>(model_config_file(folder)));
-    load_module(folder, *encoder);
-    encoder->to(device);
-    encoder->eval();
-    at::NoGradGuard no_grad;
-    std::vector<Case> cases;
+  FrozenEmbeddings(const Dataset& dataset, const fs::path& model, const fs::path& folder, bool tokens, torch::Device device)
+      : cache_(folder / "embeddings",
+               sha256_of_file(model_weights_file(model)) + dataset.info().hash + (tokens ? "tokens" : "embedding")) {
+    std::vector<Case> cases, missing;
     for (const auto& c : dataset.cases()) {
-      if (!c.cxr.empty() && c.split != "test") cases.push_back(c);
+      if (c.cxr.empty() || c.split == "test") continue;
+      cases.push_back(c);
+      if (!cache_.has(c)) missing.push_back(c);
     }
-    Progress progress("encoding X-rays", int64_t(cases.size()));
     if (cases.empty()) throw Error("no training case has an X-ray", ExitCode::no_data);
-    for (const auto& c : cases) {
-      stop_if_interrupted();
-      const auto cxr = dataset.load_cxr(c).unsqueeze(0).to(device);
-      by_case_[c.id] = (tokens ? encoder->tokens(cxr) : encoder->embed(cxr)).squeeze(0);
-      progress.advance();
-    }
+    if (!missing.empty()) encode(dataset, model, missing, tokens, device);
+    width_ = cache_.get(cases.front()).size(-1);
   }
 
-  int64_t width() const { return by_case_.begin()->second.size(-1); }
+  int64_t width() const { return width_; }
 
   at::Tensor batch(const std::vector<Case>& cases) const {
     std::vector<at::Tensor> rows;
-    for (const auto& c : cases) rows.push_back(by_case_.at(c.id));
+    for (const auto& c : cases) rows.push_back(cache_.get(c));
     return at::stack(rows);
   }
 
  private:
-  std::map<std::string, at::Tensor> by_case_;
+  void encode(const Dataset& dataset, const fs::path& model, const std::vector<Case>& cases, bool tokens, torch::Device device) {
+    VisionTransformer encoder(load_options<VisionTransformerOptions>(model_config_file(model)));
+    load_module(model, *encoder);
+    encoder->to(device);
+    encoder->eval();
+    at::NoGradGuard no_grad;
+    Progress progress("encoding X-rays", int64_t(cases.size()));
+    for (const auto& c : cases) {
+      stop_if_interrupted();
+      const auto cxr = dataset.load_cxr(c).unsqueeze(0).to(device);
+      cache_.put(c, (tokens ? encoder->tokens(cxr) : encoder->embed(cxr)).squeeze(0));
+      progress.advance();
+    }
+  }
+
+  LatentCache cache_;
+  int64_t width_ = 0;
 };
+
+LatentScale scale_of(const Latents& latents, const std::vector<Case>& training, const std::string& kind) {
+  LatentStatistics statistics;
+  for (const auto& c : training) statistics.add(latents.batch({c}));
+  return kind == "range" ? statistics.range() : statistics.standard();
+}
 
 std::vector<Case> paired(const std::vector<Case>& cases) {
   std::vector<Case> out;
@@ -122,6 +145,9 @@ class DenoisingTask {
   DenoisingTask(const DiffusionOptions& options, Latents latents, LatentScale scale,
                 std::optional<FrozenEmbeddings> embeddings, CtpaDenoiser model, torch::Device device)
       : loss_(options.loss),
+        condition_dropout_(options.condition_dropout),
+        label_guidance_(options.denoiser.label_guidance),
+        label_dropout_(options.label_dropout),
         schedule_(options.process.schedule),
         prediction_(prediction_from(options.process.prediction)),
         latents_(std::move(latents)),
@@ -133,21 +159,32 @@ class DenoisingTask {
   /// What a batch must carry; volumes stay on the disk, their latents serve.
   BatchContent content() const { return {.ct = false, .cxr = !embeddings_, .paired = true}; }
 
-  at::Tensor loss(const Batch& batch, at::Generator random, double dropout) {
+  /// `train`: X-rays and labels are hidden as often as the options say.
+  at::Tensor loss(const Batch& batch, at::Generator random, bool train) {
     const auto x0 = scale_.standardise(latents_.batch(batch.cases)).to(device_);
     const int64_t n = x0.size(0);
     const auto t = at::randint(schedule_.timesteps(), {n}, random, at::kLong).to(device_);
     const auto eps = at::randn(x0.sizes(), random, at::TensorOptions(at::kFloat)).to(device_);
-    const auto drop = (at::rand({n}, random, at::TensorOptions(at::kFloat)) < dropout).to(device_);
+    const auto drop = (at::rand({n}, random, at::TensorOptions(at::kFloat)) < (train ? condition_dropout_ : 0)).to(device_);
     const auto x_t = q_sample(schedule_, x0, t, eps);
-    const CxrCondition condition =
-        embeddings_ ? model_->frozen_condition(embeddings_->batch(batch.cases)) : model_->condition(batch.cxr.to(device_));
+    const auto labels = label_guidance_ ? labels_of(batch, random, train ? label_dropout_ : 0) : at::Tensor();
+    const CxrCondition condition = embeddings_ ? model_->frozen_condition(embeddings_->batch(batch.cases).to(device_), labels)
+                                               : model_->condition(batch.cxr.to(device_), labels);
     const auto out = model_->forward(x_t, t, condition, drop);
     return prediction_loss(loss_, out, prediction_target(schedule_, prediction_, x0, t, eps));
   }
 
  private:
+  /// (B): 0 or 1, or 2 where the label is not known or hidden.
+  at::Tensor labels_of(const Batch& batch, at::Generator random, double dropout) const {
+    const auto hidden = at::rand(batch.pe.sizes(), random, at::TensorOptions(at::kFloat)) < dropout;
+    return batch.pe.masked_fill(hidden.logical_or(batch.pe < 0), double(label_unknown)).to(device_);
+  }
+
   std::string loss_;
+  double condition_dropout_;
+  bool label_guidance_;
+  double label_dropout_;
   NoiseSchedule schedule_;
   Prediction prediction_;
   Latents latents_;
@@ -156,6 +193,11 @@ class DenoisingTask {
   CtpaDenoiser model_;
   torch::Device device_;
 };
+
+void require_model(const fs::path& folder, const std::string& what, const std::string& flag, const std::string& remedy) {
+  if (fs::exists(model_config_file(folder)) && fs::exists(model_weights_file(folder))) return;
+  throw Error(fmt::format("expected {} in {}, found no model folder. {} (docs/weights.md), or give {}.", what, folder.string(), remedy, flag));
+}
 
 /// Everything that a checkpoint depends on.
 std::string settings_of(const DiffusionOptions& options, const Dataset& dataset, const fs::path& vae_model,
@@ -181,6 +223,8 @@ void copy_model(const fs::path& from, const fs::path& to) {
 void train_diffusion(const Dataset& dataset, const fs::path& vae_model, const fs::path& cxr_encoder,
                      const DiffusionOptions& given, const RuntimeOptions& runtime, const fs::path& folder, bool force) {
   const auto device = select_device(runtime);
+  require_model(vae_model, "an autoencoder", "--vae", "Run x2ctpa train-vae first, convert published weights into it");
+  if (!cxr_encoder.empty()) require_model(cxr_encoder, "a CXR encoder", "--cxr-encoder", "Convert published weights into it");
   check_same_data(dataset, vae_model);
   const auto training = paired(dataset.split("train"));
   const auto validation = paired(dataset.split("val"));
@@ -192,11 +236,12 @@ void train_diffusion(const Dataset& dataset, const fs::path& vae_model, const fs
   options.denoiser.cxr_encoder = cxr_encoder.empty() ? "trained" : "frozen";
   std::optional<FrozenEmbeddings> embeddings;
   if (!cxr_encoder.empty()) {
-    embeddings.emplace(dataset, cxr_encoder, options.denoiser.unet.cond_tokens > 0, device);
+    embeddings.emplace(dataset, cxr_encoder, folder, options.denoiser.unet.cond_tokens > 0, device);
     options.denoiser.encoder.embedding_dim = embeddings->width();
   }
   Latents latents(dataset, vae_model, folder, device);
-  const LatentScale scale = measure_latent_scale(latents.batch(training));
+  const LatentScale scale = scale_of(latents, training, options.latent_scale);
+  if (options.latent_scale == "range" && options.process.x0_limit == 0) options.process.x0_limit = 1;
 
   torch::manual_seed(stream_seed(runtime.seed, "diffusion/weights"));
   const std::array<int64_t, 3> size{scale.size[0], scale.size[1], scale.size[2]};
@@ -213,15 +258,14 @@ void train_diffusion(const Dataset& dataset, const fs::path& vae_model, const fs
   stage.module = model.get();
   stage.start_at = [&](int64_t step) { loader.restore({step}); };
   stage.loss = [&](int64_t step) {
-    return task.loss(loader.next(), random_stream(runtime.seed, fmt::format("diffusion/step/{}", step)),
-                     options.condition_dropout);
+    return task.loss(loader.next(), random_stream(runtime.seed, fmt::format("diffusion/step/{}", step)), true);
   };
   stage.validate = [&] {
     if (validation.empty()) return 0.0;
     // The same cases, noise and timesteps every time, so that the curve is comparable.
     at::NoGradGuard no_grad;
     return task.loss(load_batch(dataset, validation, task.content()),
-                     random_stream(runtime.seed, "diffusion/validation"), 0).item<double>();
+                     random_stream(runtime.seed, "diffusion/validation"), false).item<double>();
   };
   train(stage, options.train, settings_of(options, dataset, vae_model, cxr_encoder, runtime.seed), folder, force);
 

@@ -19,6 +19,10 @@ VaeOptions::VaeOptions() {
 }
 
 void VaeOptions::describe(OptionList& options) {
+  options.add("kind", &kind,
+              "vqgan: the 3D VQ-GAN, trained by train-vae; kl: Stable Diffusion's, converted into <run>/vae/model or "
+              "given as --vae.",
+              {.choices = {"vqgan", "kl"}});
   options.section("model", model);
   options.section("train", train);
   options.add("l1_weight", &l1_weight, "Weight of the L1 reconstruction loss; the commitment loss has its own.", {.min = 0});

@@ -166,6 +166,19 @@ TEST_F(Pipeline, AnXrayGivesTheSameVolumeFromItsPathAndFromAFolderAbove) {
   EXPECT_LE((a.hu - b.hu).abs().max().item<double>(), 1.0);
 }
 
+TEST_F(Pipeline, ThePublishedScaleAndLabelGuidanceAreTrainedAndSampled) {
+  fs::create_directories(root_ / "labelled");
+  for (const char* part : {"dataset", "vae"}) {
+    fs::copy(root_ / "run" / part, root_ / "labelled" / part, fs::copy_options::recursive);
+  }
+  const auto trained = x2ctpa("train-diffusion --diffusion.denoiser.label_guidance true --diffusion.latent_scale range "
+                              "--diffusion.process.prediction noise", "labelled");
+  ASSERT_EQ(trained.exit_code, 0) << trained.err;
+  EXPECT_NE(read_file(root_ / "labelled" / "diffusion" / "model" / "diffusion.yaml").find("x0_limit: 1"), std::string::npos);
+  const auto sampled = x2ctpa("sample", "labelled");
+  EXPECT_EQ(sampled.exit_code, 0) << sampled.err;
+}
+
 TEST_F(Pipeline, WrongUseEndsWithTheCodeAndTheAdviceOfTheContract) {
   const auto unknown = x2ctpa("sample --sample.sampler.stepps 3");
   EXPECT_EQ(unknown.exit_code, 1);
@@ -191,6 +204,9 @@ TEST_F(Pipeline, APublishedAutoencoderAndAFrozenEncoderServeInPlaceOfOurs) {
   ASSERT_EQ(trained.exit_code, 0) << trained.err;
   const auto sampled = x2ctpa("sample", "published");
   ASSERT_EQ(sampled.exit_code, 0) << sampled.err;
+  const auto again = x2ctpa("train-diffusion --vae " + (root_ / "kl").string() + " --cxr-encoder " + (root_ / "vit").string(), "published");
+  EXPECT_EQ(again.exit_code, 0) << again.err;
+  EXPECT_EQ(again.err.find("encoding X-rays"), std::string::npos) << "the frozen encoder ran again";
   fs::create_directories(root_ / "by_tokens");
   fs::copy(root_ / "run" / "dataset", root_ / "by_tokens" / "dataset", fs::copy_options::recursive);
   const auto by_tokens = x2ctpa("train-diffusion --vae " + (root_ / "kl").string() + " --cxr-encoder " + (root_ / "vit").string() +

@@ -20,6 +20,7 @@ Prediction prediction_from(const std::string& word);
 struct DiffusionProcess {
   ScheduleOptions schedule;
   std::string prediction = "v";
+  double x0_limit = 0;
 
   void describe(OptionList& options);
 };

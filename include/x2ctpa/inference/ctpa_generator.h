@@ -21,6 +21,7 @@ struct SampleRequest {
   std::string id;           ///< names the noise stream; a case id or a file's name
   at::Tensor cxr;           ///< (1, S, S) in [0, 1], bone bright, S = info().cxr_size
   int64_t sample = 0;       ///< number of the sample of this X-ray
+  int64_t label = label_unknown;  ///< for a model with label guidance; see ctpa_denoiser.h
 };
 
 class CtpaGenerator {
@@ -38,7 +39,7 @@ class CtpaGenerator {
   const std::string& model_hash() const { return hash_; }
 
  private:
-  CxrCondition condition_of(const at::Tensor& cxr);
+  CxrCondition condition_of(const std::vector<SampleRequest>& requests);
   at::Tensor generate_batch(const std::vector<SampleRequest>& requests, const SamplerOptions& sampler, int64_t seed);
 
   RuntimeOptions runtime_;

@@ -17,13 +17,18 @@ struct CtpaDenoiserOptions {
   Unet3dOptions unet;  ///< in_channels, out_channels and cond_dim follow from the rest
   std::string cxr_encoder = "trained";
   bool spatial_condition = true;
+  bool label_guidance = false;
 
   void describe(OptionList& options);
 };
 
+/// What a label says to a denoiser with label guidance: PE absent, present, or not known. The paper
+/// joins this number to the condition.
+constexpr int64_t label_negative = 0, label_positive = 1, label_unknown = 2;
+
 /// What does not change over the steps of one sample.
 struct CxrCondition {
-  at::Tensor embedding;  ///< (B, cond_dim)
+  at::Tensor embedding;  ///< (B, cond_dim), the label at its end with label guidance
   at::Tensor spatial;    ///< (B, feature_channels, d, h, w); undefined without spatial condition
 };
 
@@ -33,13 +38,14 @@ class CtpaDenoiserImpl : public torch::nn::Module {
   CtpaDenoiserImpl(CtpaDenoiserOptions options, int64_t latent_channels, std::array<int64_t, 3> latent_dhw,
                    const BackProjectionGeometry& geometry);
 
-  /// The condition of X-rays (B, 1, S, S) in [0, 1] by the trained encoder. Throws Error when the
-  /// model was made for a frozen one.
-  CxrCondition condition(const at::Tensor& cxr);
+  /// The condition of X-rays (B, 1, S, S) in [0, 1] by the trained encoder. `labels` (B): 0, 1 or
+  /// 2, as above; all unknown when undefined; only for a model with label guidance. Throws Error
+  /// when the model was made for a frozen encoder.
+  CxrCondition condition(const at::Tensor& cxr, const at::Tensor& labels = {});
 
   /// The condition from what a frozen encoder found: its embedding (B, encoder.embedding_dim), or
   /// with unet.cond_tokens its tokens (B, cond_tokens, encoder.embedding_dim).
-  CxrCondition frozen_condition(const at::Tensor& found);
+  CxrCondition frozen_condition(const at::Tensor& found, const at::Tensor& labels = {});
 
   /// The prediction for x_t (B, C, d, h, w) at t (B); `drop` (B) bool hides the X-ray of a sample,
   /// its embedding and its spatial features, as guidance needs it.
@@ -52,6 +58,8 @@ class CtpaDenoiserImpl : public torch::nn::Module {
   const CtpaDenoiserOptions& options() const { return options_; }
 
  private:
+  at::Tensor with_label(const at::Tensor& embedding, const at::Tensor& labels) const;
+
   CtpaDenoiserOptions options_;
   BackProjection project_;
   CxrEncoder encoder_{nullptr};

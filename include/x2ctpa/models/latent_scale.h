@@ -1,4 +1,4 @@
-// Standardisation of latents per channel over the training set; it travels in the model folder.
+// Standardisation of latents over the training set; it travels in the model folder.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -21,8 +21,23 @@ struct LatentScale {
   void describe(OptionList& options);
 };
 
-/// Mean and standard deviation of each channel of `latents` (N, C, d, h, w).
-/// Throws Error when a channel is constant or not finite.
-LatentScale measure_latent_scale(const at::Tensor& latents);
+/// What a LatentScale is made from, gathered latent by latent, so that a set of any size will do.
+class LatentStatistics {
+ public:
+  /// Latents (B, C, d, h, w), all of one shape but B.
+  void add(const at::Tensor& latents);
+
+  /// Mean and standard deviation of each channel. Throws Error when a channel is constant or not
+  /// finite, or nothing was added.
+  LatentScale standard() const;
+
+  /// The paper's scale: the smallest and the largest value of all channels become -1 and 1.
+  LatentScale range() const;
+
+ private:
+  std::vector<int64_t> size_;
+  double count_ = 0;  // values per channel
+  at::Tensor sum_, sum_of_squares_, min_, max_;  // (C), float64
+};
 
 }  // namespace x2ctpa

@@ -33,6 +33,9 @@ struct VisionTransformerOptions {
   void describe(OptionList& options);
 };
 
+/// CLIP ViT-L/14 (openai/clip-vit-large-patch14). The defaults above are BiomedCLIP's ViT-B/16.
+VisionTransformerOptions clip_vit_large();
+
 struct VisionFeatures {
   at::Tensor tokens;  ///< (B, 1 + patches, width): "timm" after the last norm, "clip" before it
   at::Tensor pooled;  ///< of the class token after the last norm: (B, output_dim), or width if 0

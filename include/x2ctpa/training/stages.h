@@ -16,6 +16,7 @@
 namespace x2ctpa {
 
 struct VaeOptions {
+  std::string kind = "vqgan";
   Vqgan3dOptions model;
   TrainOptions train;
   double l1_weight = 4;
@@ -30,6 +31,8 @@ struct DiffusionOptions {
   TrainOptions train;
   std::string loss = "mse";
   double condition_dropout = 0.1;
+  double label_dropout = 0.5;
+  std::string latent_scale = "standard";
 
   DiffusionOptions();
   void describe(OptionList& options);
