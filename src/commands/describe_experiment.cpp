@@ -46,14 +46,14 @@ void add_denoiser(const Experiment& e, const LatentShape& latent, ordered_json& 
     const bool unet = part.key() == "unet";
     ordered_json& entry = models[unet ? "unet3d" : "cxr_encoder"];
     entry = counted(unet ? fmt::format("Unet3D, condition of {}", model->options().unet.cond_dim)
-                         : "small CXR encoder, trained with the denoiser",
+                         : "CXR encoder, trained with the denoiser",
                     *part.value());
     if (!unet) continue;
     // The rotary frequencies, a buffer here, are a parameter of the published module.
     entry["parameters"] = entry["parameters"].get<int64_t>() + entry["buffers"].get<int64_t>();
     entry["buffers"] = 0;
   }
-  if (model->options().cxr_encoder == "trained") return;
+  if (model->options().cxr_encoder != "frozen") return;
   models["biomedclip"] = counted("BiomedCLIP ViT-B/16 with projection, frozen: one of these two",
                                  *VisionTransformer());
   models["clip"] =

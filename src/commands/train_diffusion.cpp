@@ -19,7 +19,7 @@ class TrainDiffusionCommand : public Command {
     app.add_option("--dataset", dataset_, "Dataset folder [<run>/dataset].")->type_name("DIR");
     app.add_option("--vae", vae_, "Autoencoder's model folder [<run>/vae/model].")->type_name("DIR");
     app.add_option("--cxr-encoder", cxr_encoder_,
-                   "Model folder of a frozen vision transformer [with denoiser.cxr_encoder frozen "
+                   "Model folder of a vision transformer [with denoiser.cxr_encoder frozen or finetuned "
                    "<run>/cxr_encoder/model, else the small encoder is trained along].")
         ->type_name("DIR");
     app.add_flag("--force", force_, "Go on from a checkpoint although the settings changed.");
@@ -32,7 +32,7 @@ class TrainDiffusionCommand : public Command {
     const auto dataset = Dataset::open(dataset_.empty() ? context.run / "dataset" : fs::path(dataset_));
     const auto& options = context.experiment.diffusion;
     fs::path encoder = cxr_encoder_;
-    if (encoder.empty() && options.denoiser.cxr_encoder == "frozen") encoder = context.run / "cxr_encoder" / "model";
+    if (encoder.empty() && options.denoiser.cxr_encoder != "trained") encoder = context.run / "cxr_encoder" / "model";
     train_diffusion(dataset, vae_.empty() ? context.run / "vae" / "model" : fs::path(vae_), encoder, options,
                     context.experiment.runtime, folder, force_);
     return ExitCode::ok;

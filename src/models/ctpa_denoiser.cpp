@@ -7,10 +7,12 @@ namespace x2ctpa {
 
 void CtpaDenoiserOptions::describe(OptionList& options) {
   options.section("encoder", encoder);
+  options.section("transformer", transformer);
   options.section("unet", unet);
   options.add("cxr_encoder", &cxr_encoder,
-              "trained: the small encoder, with the denoiser; frozen: a published one, its embedding alone.",
-              {.choices = {"trained", "frozen"}});
+              "trained: the small encoder, with the denoiser; frozen: a published vision transformer; finetuned: the same, "
+              "trained further with the denoiser.",
+              {.choices = {"trained", "frozen", "finetuned"}});
   options.add("spatial_condition", &spatial_condition,
               "Back-project a CXR feature map along the beam and join it to the noisy latent.");
   options.add("label_guidance", &label_guidance,
@@ -23,7 +25,7 @@ CtpaDenoiserImpl::CtpaDenoiserImpl(CtpaDenoiserOptions options, int64_t latent_c
   const bool trained = options_.cxr_encoder == "trained";
   if (!trained) options_.spatial_condition = false;
   if (trained && options_.unet.cond_tokens > 0) {
-    throw Error("diffusion.denoiser.unet.cond_tokens needs a frozen CXR encoder: give --cxr-encoder, or set it to 0");
+    throw Error("diffusion.denoiser.unet.cond_tokens needs a vision transformer as CXR encoder: give --cxr-encoder, or set it to 0");
   }
   options_.unet.out_channels = latent_channels;
   options_.unet.in_channels = latent_channels + (options_.spatial_condition ? options_.encoder.feature_channels : 0);
@@ -31,6 +33,7 @@ CtpaDenoiserImpl::CtpaDenoiserImpl(CtpaDenoiserOptions options, int64_t latent_c
     throw Error("diffusion.denoiser: label_guidance needs a condition that is a vector; set unet.cond_tokens to 0");
   }
   options_.unet.cond_dim = options_.encoder.embedding_dim + (options_.label_guidance ? 1 : 0);
+  if (options_.cxr_encoder == "finetuned") transformer_ = register_module("transformer", VisionTransformer(options_.transformer));
   if (trained) encoder_ = register_module("encoder", CxrEncoder(options_.encoder));
   unet_ = register_module("unet", Unet3d(options_.unet));
   for (const int axis : {1, 2}) {
@@ -53,6 +56,9 @@ at::Tensor CtpaDenoiserImpl::with_label(const at::Tensor& embedding, const at::T
 }
 
 CxrCondition CtpaDenoiserImpl::condition(const at::Tensor& cxr, const at::Tensor& labels) {
+  if (transformer_) {
+    return frozen_condition(options_.unet.cond_tokens > 0 ? transformer_->tokens(cxr) : transformer_->embed(cxr), labels);
+  }
   if (!encoder_) throw Error("this denoiser takes what a frozen CXR encoder found, not an X-ray");
   const CxrFeatures features = encoder_->forward(cxr);
   const auto embedding = with_label(features.embedding, labels);

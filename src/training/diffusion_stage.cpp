@@ -233,9 +233,13 @@ void train_diffusion(const Dataset& dataset, const fs::path& vae_model, const fs
   DiffusionOptions options = given;
   options.denoiser.encoder.mean = dataset.info().cxr_mean;
   options.denoiser.encoder.std = dataset.info().cxr_std;
-  options.denoiser.cxr_encoder = cxr_encoder.empty() ? "trained" : "frozen";
+  const bool finetuned = !cxr_encoder.empty() && given.denoiser.cxr_encoder == "finetuned";
+  options.denoiser.cxr_encoder = cxr_encoder.empty() ? "trained" : finetuned ? "finetuned" : "frozen";
   std::optional<FrozenEmbeddings> embeddings;
-  if (!cxr_encoder.empty()) {
+  if (finetuned) {
+    const auto& transformer = options.denoiser.transformer = load_options<VisionTransformerOptions>(model_config_file(cxr_encoder));
+    options.denoiser.encoder.embedding_dim = transformer.output_dim > 0 ? transformer.output_dim : transformer.width;
+  } else if (!cxr_encoder.empty()) {
     embeddings.emplace(dataset, cxr_encoder, folder, options.denoiser.unet.cond_tokens > 0, device);
     options.denoiser.encoder.embedding_dim = embeddings->width();
   }
@@ -249,6 +253,7 @@ void train_diffusion(const Dataset& dataset, const fs::path& vae_model, const fs
   const BackProjectionGeometry beam{projection.source_to_detector_mm, projection.source_to_centre_mm, projection.detector_mm,
                                     dataset.info().typical_spacing_at_mm(scale.size)};
   CtpaDenoiser model(options.denoiser, scale.channels(), size, beam);
+  if (finetuned) load_module(cxr_encoder, *model->transformer());
   model->to(device);
   DenoisingTask task(options, std::move(latents), scale, std::move(embeddings), model, device);
   CaseLoader loader(dataset, "train", {.batch_size = options.train.batch_size, .seed = runtime.seed}, task.content());
@@ -271,7 +276,7 @@ void train_diffusion(const Dataset& dataset, const fs::path& vae_model, const fs
 
   const fs::path out = folder / "model";
   copy_model(vae_model, out / "autoencoder");
-  if (!cxr_encoder.empty()) copy_model(cxr_encoder, out / "cxr_encoder");
+  if (options.denoiser.cxr_encoder == "frozen") copy_model(cxr_encoder, out / "cxr_encoder");
   write_file(out / "dataset.yaml", options_to_yaml(dataset.info()));
   write_file(out / "diffusion.yaml", options_to_yaml(options.process));
   write_file(out / "latent.yaml", options_to_yaml(scale));

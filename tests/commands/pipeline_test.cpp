@@ -207,6 +207,18 @@ TEST_F(Pipeline, APublishedAutoencoderAndAFrozenEncoderServeInPlaceOfOurs) {
   const auto again = x2ctpa("train-diffusion --vae " + (root_ / "kl").string() + " --cxr-encoder " + (root_ / "vit").string(), "published");
   EXPECT_EQ(again.exit_code, 0) << again.err;
   EXPECT_EQ(again.err.find("encoding X-rays"), std::string::npos) << "the frozen encoder ran again";
+  fs::create_directories(root_ / "finetuned");
+  fs::copy(root_ / "run" / "dataset", root_ / "finetuned" / "dataset", fs::copy_options::recursive);
+  const auto finetuned = x2ctpa("train-diffusion --vae " + (root_ / "kl").string() + " --cxr-encoder " + (root_ / "vit").string() +
+                                    " --diffusion.denoiser.cxr_encoder finetuned",
+                                "finetuned");
+  ASSERT_EQ(finetuned.exit_code, 0) << finetuned.err;
+  const auto name = "trunk.blocks.0.mlp.fc1.weight";
+  const auto start = read_safetensors(root_ / "vit" / "model.safetensors").at(name);
+  const auto end = read_safetensors(root_ / "finetuned" / "diffusion" / "model" / "model.safetensors").at(std::string("transformer.") + name);
+  EXPECT_FALSE(at::equal(start, end)) << "the encoder was not trained";
+  EXPECT_LT((start - end).abs().max().item<double>(), 0.1) << "the encoder did not start from its weights";
+  EXPECT_EQ(x2ctpa("sample", "finetuned").exit_code, 0);
   fs::create_directories(root_ / "by_tokens");
   fs::copy(root_ / "run" / "dataset", root_ / "by_tokens" / "dataset", fs::copy_options::recursive);
   const auto by_tokens = x2ctpa("train-diffusion --vae " + (root_ / "kl").string() + " --cxr-encoder " + (root_ / "vit").string() +

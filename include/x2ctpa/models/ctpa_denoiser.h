@@ -1,6 +1,7 @@
 // The CXR-conditioned denoiser: the 3D U-Net of the paper under the embedding of an X-ray. The
 // embedding comes from a small encoder trained with it, whose features are also back-projected along
-// the beam into the latent grid; or from a frozen encoder outside, as in the paper.
+// the beam into the latent grid; or from a published vision transformer, frozen and outside, as in
+// the paper, or trained further as a part of the denoiser.
 #pragma once
 
 #include <array>
@@ -9,11 +10,13 @@
 #include "x2ctpa/models/back_projection.h"
 #include "x2ctpa/models/cxr_encoder.h"
 #include "x2ctpa/models/unet3d.h"
+#include "x2ctpa/models/vision_transformer.h"
 
 namespace x2ctpa {
 
 struct CtpaDenoiserOptions {
   CxrEncoderOptions encoder;
+  VisionTransformerOptions transformer;  ///< the finetuned encoder; from its model folder
   Unet3dOptions unet;  ///< in_channels, out_channels and cond_dim follow from the rest
   std::string cxr_encoder = "trained";
   bool spatial_condition = true;
@@ -38,7 +41,7 @@ class CtpaDenoiserImpl : public torch::nn::Module {
   CtpaDenoiserImpl(CtpaDenoiserOptions options, int64_t latent_channels, std::array<int64_t, 3> latent_dhw,
                    const BackProjectionGeometry& geometry);
 
-  /// The condition of X-rays (B, 1, S, S) in [0, 1] by the trained encoder. `labels` (B): 0, 1 or
+  /// The condition of X-rays (B, 1, S, S) in [0, 1] by the denoiser's own encoder. `labels` (B): 0, 1 or
   /// 2, as above; all unknown when undefined; only for a model with label guidance. Throws Error
   /// when the model was made for a frozen encoder.
   CxrCondition condition(const at::Tensor& cxr, const at::Tensor& labels = {});
@@ -56,6 +59,8 @@ class CtpaDenoiserImpl : public torch::nn::Module {
   at::Tensor guided(const at::Tensor& x_t, const at::Tensor& t, const CxrCondition& condition, double scale);
 
   const CtpaDenoiserOptions& options() const { return options_; }
+  /// The finetuned encoder, to be loaded before training; empty for the other kinds.
+  VisionTransformer transformer() const { return transformer_; }
 
  private:
   at::Tensor with_label(const at::Tensor& embedding, const at::Tensor& labels) const;
@@ -63,6 +68,7 @@ class CtpaDenoiserImpl : public torch::nn::Module {
   CtpaDenoiserOptions options_;
   BackProjection project_;
   CxrEncoder encoder_{nullptr};
+  VisionTransformer transformer_{nullptr};
   Unet3d unet_{nullptr};
 };
 TORCH_MODULE(CtpaDenoiser);

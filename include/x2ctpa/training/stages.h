@@ -54,7 +54,8 @@ void train_vae(const Dataset& dataset, const VaeOptions& options, const RuntimeO
 
 /// Trains the denoiser on latents of the autoencoder in `vae_model` (a VQ-GAN of train-vae, or a
 /// converted AutoencoderKL) and writes `folder`/model: everything that sampling needs, the
-/// autoencoder included. `cxr_encoder`: the model folder of a frozen vision transformer, or empty
+/// autoencoder included. `cxr_encoder`: the model folder of a vision transformer, frozen unless
+/// options.denoiser.cxr_encoder is "finetuned", or empty
 /// for the small encoder trained with the denoiser.
 void train_diffusion(const Dataset& dataset, const std::filesystem::path& vae_model,
                      const std::filesystem::path& cxr_encoder, const DiffusionOptions& options,
