@@ -22,12 +22,13 @@ HINTS = {
     "unet3d": {"resnet_groups": "norm_groups"},
     "biomedclip_vit": {"heads": "heads", "num_heads": "heads"},
     "clip_vision": {"heads": "heads"},
+    "densenet3d": {"drop_rate": "drop_rate"},
 }
 
 
-def run_converter(case, vectors, out, extra=()):
+def run_converter(case, vectors, out, extra=(), key="checkpoint"):
     """(exit code, what the converter printed)."""
-    checkpoint = os.path.join(vectors, case["checkpoint"].split(" (")[0])
+    checkpoint = os.path.join(vectors, case[key].split(" (")[0])
     known = HINTS.get(case["kind"], {})
     hints = [f"{ours}={case[name]}" for name, ours in known.items() if name in case]
     arguments = [case["kind"], checkpoint, out]
@@ -77,6 +78,9 @@ def main():
             code, printed = convert_with_unknown_heads(name, case, *where)
         else:
             code, printed = run_converter(case, args.vectors, os.path.join(args.out, name))
+        if code == 0 and "gradients" in case:
+            out = os.path.join(args.out, name, "gradients")
+            code, printed = run_converter(case, args.vectors, out, key="gradients")
         if code:
             print(f"{name}: the checkpoint does not convert\n{printed}", file=sys.stderr)
             failed = 1

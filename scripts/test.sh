@@ -1,8 +1,13 @@
 #!/usr/bin/env bash
 # Installs what is missing, builds the preset `release` and runs the tests.
 # Arguments go to ctest: scripts/test.sh -R models
+#
+# scripts/test.sh --peers compares the models with the published Python implementations instead
+# (scripts/test_peers.sh).
 set -euo pipefail
 cd "$(dirname "$0")/.."
+
+if [[ ${1:-} == --peers ]]; then exec scripts/test_peers.sh "${@:2}"; fi
 
 scripts/setup.sh --cpu
 cmake --preset release

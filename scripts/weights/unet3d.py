@@ -13,7 +13,7 @@ REST = {
     "vqgan.": "the VQ-GAN (convert with --prefix vqgan.)",
     "xray_encoder.": "the X-ray encoder (convert with --prefix xray_encoder.)",
     "classifier.": "the classifier (convert with --prefix classifier.)",
-    "netD.": "the discriminator of latents",
+    "netD.": "the discriminator of latents (convert with --prefix netD.)",
     "perceptual_model.": "the perceptual network",
     "text_encoder.": "the text encoder",
 }

@@ -1,10 +1,11 @@
 // One case of cases.json: its hyperparameters, stored tensors and converted model folder, and the
-// comparison of its outputs.
+// comparison of its outputs and gradients.
 #pragma once
 
-#include <torch/types.h>
+#include <torch/nn/module.h>
 
 #include <filesystem>
+#include <functional>
 #include <nlohmann/json.hpp>
 #include <set>
 #include <string>
@@ -31,6 +32,12 @@ class Case {
   /// Nothing happens when the folder has no such output.
   void compare(const std::string& output, const at::Tensor& found);
 
+  /// Runs `model` on the stored tensors `inputs` and compares its outputs, and where the case
+  /// stores gradients, those of every parameter and input of the sum of each output times the
+  /// stored "cotangent.<output>". Training mode where the case says so.
+  using Run = std::function<TensorMap(const TensorMap& inputs)>;
+  void check_run(torch::nn::Module& model, const std::vector<std::string>& inputs, const Run& run);
+
   /// The same for a number of cases.json, `key` of `numbers`.
   void compare_number(const nlohmann::json& numbers, const std::string& key, double found);
 
@@ -40,7 +47,10 @@ class Case {
   int failures() const { return failures_; }
 
  private:
-  void print(const std::string& output, double error);
+  void print(const std::string& output, double error, double tolerance,
+             const std::string& note = "");
+  void check_gradients(torch::nn::Module& model, TensorMap inputs, const Run& run);
+  void compare_parameters(const torch::nn::Module& model);
 
   std::string name_;
   nlohmann::json hyperparameters_;
@@ -57,6 +67,9 @@ void check_autoencoder_kl(Case& c);
 void check_biomedclip_vit(Case& c);
 void check_clip_vision(Case& c);
 void check_densenet3d(Case& c);
+void check_lpips(Case& c);
+void check_discriminators(Case& c);
+void check_latent_discriminator(Case& c);
 void check_samplers(Case& c);
 void check_metrics(Case& c);
 

@@ -7,6 +7,7 @@
 #include "x2ctpa/models/autoencoder_kl.h"
 #include "x2ctpa/models/densenet3d.h"
 #include "x2ctpa/models/discriminators.h"
+#include "x2ctpa/models/lpips.h"
 #include "x2ctpa/models/model_folder.h"
 #include "x2ctpa/models/unet3d.h"
 #include "x2ctpa/models/vision_transformer.h"
@@ -53,23 +54,22 @@ int64_t number_after(const std::string& name, const std::string& start) {
   return fits ? std::stoll(name.substr(start.size())) : -1;
 }
 
-void check_discriminators(Case& c) {
-  auto pair = load<DiscriminatorPair, DiscriminatorPairOptions>(c.folder() / "discriminators");
-  const auto& x = c.input("x");
+/// What two discriminators say of volumes x, under the names of the stored outputs.
+TensorMap discriminate(Case& c, DiscriminatorPair& pair, const at::Tensor& x) {
+  TensorMap outputs;
   const auto solid = pair->volumes(x);
-  c.compare("disc3d", solid.logits);
+  outputs["disc3d"] = solid.logits;
   for (const auto& [name, tensor] : c.tensors()) {
     const int64_t slice = number_after(name, "disc2d_slice");
-    if (slice >= 0) c.compare(name, pair->slices(x.select(2, slice)).logits);
+    if (slice >= 0) outputs[name] = pair->slices(x.select(2, slice)).logits;
     const int64_t stage = number_after(name, "disc3d_feat");
-    if (stage >= 0) c.compare(name, solid.features.at(static_cast<size_t>(stage)));
+    if (stage >= 0) outputs[name] = solid.features.at(static_cast<size_t>(stage));
   }
+  return outputs;
 }
 
-}  // namespace
-
-void check_unet3d(Case& c) {
-  auto model = load<Unet3d, Unet3dOptions>(c.folder());
+/// q_sample, the L1 loss with its total gradient, and one ancestral step.
+void check_diffusion(Case& c, Unet3d& model) {
   ScheduleOptions options;
   options.timesteps = c.hyperparameters().value("timesteps", int64_t{1000});
   const NoiseSchedule schedule(options);
@@ -83,10 +83,26 @@ void check_unet3d(Case& c) {
   c.compare("grad_norm", torch::full({1}, gradient_norm(*model), at::kDouble));
   torch::NoGradGuard no_grad;
   const auto eps = model->forward(x, t, cond);
-  c.compare("eps", eps);
-  c.compare("eps_null", model->forward(x, t, cond, torch::ones({x.size(0)}, torch::kBool)));
-  c.compare("eps_scale3", model->forward_with_guidance(x, t, cond, 3));
   c.compare("ancestral_prev", ancestral_step(schedule, x, t, eps, noise));
+}
+
+}  // namespace
+
+void check_unet3d(Case& c) {
+  auto model = load<Unet3d, Unet3dOptions>(c.folder());
+  const bool conditional = model->options().cond_dim > 0;
+  std::vector<std::string> inputs{"x", "t"};
+  if (conditional) inputs.push_back("cond");
+  c.check_run(*model, inputs, [&](const TensorMap& in) -> TensorMap {
+    const auto &x = in.at("x"), &t = in.at("t");
+    if (!conditional) return {{"eps", model->forward(x, t)}};
+    const auto& given = in.at("cond");
+    const auto cond = given.dim() == 3 ? model->condition(given) : given;
+    return {{"eps", model->forward(x, t, cond)},
+            {"eps_null", model->forward(x, t, cond, torch::ones({x.size(0)}, torch::kBool))},
+            {"eps_scale3", model->forward_with_guidance(x, t, cond, 3)}};
+  });
+  if (c.has("noise")) check_diffusion(c, model);
 }
 
 void check_vqgan(Case& c) {
@@ -103,7 +119,8 @@ void check_vqgan(Case& c) {
   const auto [low, high] = model->codebook()->range();
   c.compare("normalized_z", (out.z - low) / (high - low) * 2 - 1);
   c.compare("decoded_from_latent", model->decode(c.input("latent"), true));
-  check_discriminators(c);
+  auto pair = load<DiscriminatorPair, DiscriminatorPairOptions>(c.folder() / "discriminators");
+  for (const auto& [name, output] : discriminate(c, pair, x)) c.compare(name, output);
   model->train();  // one update of the codebook
   model->forward(x);
   const auto tensors = named_tensors(*model);
@@ -113,33 +130,61 @@ void check_vqgan(Case& c) {
 
 void check_autoencoder_kl(Case& c) {
   auto model = load<AutoencoderKl, AutoencoderKlOptions>(c.folder());
-  torch::NoGradGuard no_grad;
-  const auto posterior = model->encode(c.input("x"));
-  c.compare("mean", posterior.mean);
-  c.compare("logvar", posterior.logvar);
-  c.compare("decoded", model->decode(posterior.mean));
+  c.check_run(*model, {"x"}, [&](const TensorMap& in) -> TensorMap {
+    const auto posterior = model->encode(in.at("x"));
+    return {{"mean", posterior.mean},
+            {"logvar", posterior.logvar},
+            {"decoded", model->decode(posterior.mean)}};
+  });
 }
 
 void check_biomedclip_vit(Case& c) {
   auto model = load<VisionTransformer, VisionTransformerOptions>(c.folder());
-  torch::NoGradGuard no_grad;
-  const auto features = model->forward(c.input("x")).pooled;
-  c.compare("features", features);
-  c.compare("normalized", unit_length(features));
+  c.check_run(*model, {"x"}, [&](const TensorMap& in) -> TensorMap {
+    const auto features = model->forward(in.at("x")).pooled;
+    return {{"features", features}, {"normalized", unit_length(features)}};
+  });
 }
 
 void check_clip_vision(Case& c) {
   auto model = load<VisionTransformer, VisionTransformerOptions>(c.folder());
-  torch::NoGradGuard no_grad;
-  const auto out = model->forward(c.input("x"));
-  c.compare("last_hidden_state", out.tokens);
-  c.compare("pooler_output", out.pooled);
+  c.check_run(*model, {"x"}, [&](const TensorMap& in) -> TensorMap {
+    const auto out = model->forward(in.at("x"));
+    return {{"last_hidden_state", out.tokens}, {"pooler_output", out.pooled}};
+  });
 }
 
 void check_densenet3d(Case& c) {
   auto model = load<DenseNet3d, DenseNet3dOptions>(c.folder());
-  torch::NoGradGuard no_grad;
-  c.compare("logit", model->forward(c.input("x")));
+  c.check_run(*model, {"x"}, [&](const TensorMap& in) -> TensorMap {
+    return {{"logit", model->forward(in.at("x"))}};
+  });
+}
+
+void check_lpips(Case& c) {
+  Lpips model;
+  load_module(c.folder(), *model);
+  for (auto& parameter : model->parameters()) parameter.set_requires_grad(true);
+  c.check_run(*model, {"x", "y"}, [&](const TensorMap& in) -> TensorMap {
+    return {{"distance", model->forward(in.at("x"), in.at("y"))}};
+  });
+}
+
+void check_discriminators(Case& c) {
+  auto pair = load<DiscriminatorPair, DiscriminatorPairOptions>(c.folder());
+  c.check_run(*pair, {"x"}, [&](const TensorMap& in) { return discriminate(c, pair, in.at("x")); });
+}
+
+void check_latent_discriminator(Case& c) {
+  auto model = load<LatentDiscriminator, LatentDiscriminatorOptions>(c.folder());
+  c.check_run(*model, {"x"}, [&](const TensorMap& in) {
+    const auto said = model->forward(in.at("x"));
+    TensorMap outputs{{"logits", said.logits}};
+    for (size_t i = 0; i + 1 < said.features.size(); ++i) {
+      outputs[fmt::format("feature{}", i)] = said.features[i];
+    }
+    return outputs;
+  });
 }
 
 }  // namespace x2ctpa::check

@@ -21,6 +21,9 @@ const std::map<std::string, std::function<void(Case&)>> checks{
     {"biomedclip_vit", check_biomedclip_vit},
     {"clip_vision", check_clip_vision},
     {"densenet3d", check_densenet3d},
+    {"lpips", check_lpips},
+    {"discriminators", check_discriminators},
+    {"latent_discriminator", check_latent_discriminator},
     {"samplers", check_samplers},
     {"metrics", check_metrics},
 };
@@ -79,17 +82,18 @@ const at::Tensor& Case::input(const std::string& tensor) {
 }
 
 void Case::compare(const std::string& output, const at::Tensor& found) {
-  if (has(output)) print(output, relative_error(found, input(output)));
+  if (has(output)) print(output, relative_error(found, input(output)), tolerance);
 }
 
 void Case::compare_number(const nlohmann::json& numbers, const std::string& key, double found) {
   if (!numbers.contains(key)) return;
   const double expected = numbers.at(key).get<double>();
-  print(key, std::abs(found - expected) / (expected == 0 ? 1 : std::abs(expected)));
+  print(key, std::abs(found - expected) / (expected == 0 ? 1 : std::abs(expected)), tolerance);
 }
 
-void Case::print(const std::string& output, double error) {
-  fmt::print("{} {} {:.3e}\n", name_, output, error);
+void Case::print(const std::string& output, double error, double tolerance,
+                 const std::string& note) {
+  fmt::print("{} {} {:.3e}{}\n", name_, output, error, note);
   std::fflush(stdout);
   if (!(error <= tolerance)) ++failures_;
 }

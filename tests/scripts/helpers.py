@@ -14,7 +14,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "scripts"))
 
 import convert_weights  # noqa: E402
-from weights import densenet3d, torch_writer, unet3d, vqgan  # noqa: E402
+from weights import densenet3d, latent_discriminator, torch_writer, unet3d, vqgan  # noqa: E402
 from weights.tensors import Tensor, of_array  # noqa: E402
 
 UNET = {
@@ -56,7 +56,14 @@ DENSENET = {
 }
 # The running averages tell the norm; its groups, of no use then, are not in the tensors.
 VQGAN_BATCH = {**VQGAN, "norm": "batch", "groups": 32}
-SMALL = ((unet3d, UNET), (vqgan, VQGAN), (vqgan, VQGAN_BATCH), (densenet3d, DENSENET))
+LATENT_DISCRIMINATOR = {"channels": 2, "hidden_channels": 4, "layers": 2, "kernel": 3}
+SMALL = (
+    (unet3d, UNET),
+    (vqgan, VQGAN),
+    (vqgan, VQGAN_BATCH),
+    (densenet3d, DENSENET),
+    (latent_discriminator, LATENT_DISCRIMINATOR),
+)
 
 
 def random_own(kind, options):
