@@ -72,6 +72,7 @@ Study study_of(const Row& row) {
   study.patient_id = row.get("patient_id");
   study.ct = beside(row.file, row.get("ct"));
   study.cxr = beside(row.file, row.get("cxr"));
+  study.mask = beside(row.file, row.get("mask"));
   study.pe = label(row);
   study.split = row.get("split");
   study.cxr_centre_mm = centre(row);

@@ -30,6 +30,20 @@ struct Outcome {
   bool kept = false;
 };
 
+/// The options with the window of their preset: of the published CTPA set, of its params.py, and of
+/// its LIDC set.
+PreprocessOptions with_preset(PreprocessOptions options) {
+  const std::string& preset = options.window_preset;
+  auto set = [&](double min_hu, double max_hu) {
+    options.window.min_hu = min_hu;
+    options.window.max_hu = max_hu;
+  };
+  if (preset == "ctpa") set(-200, 500);
+  if (preset == "wide") set(-100, 900);
+  if (preset == "lung" || preset == "lidc") set(-1200, 600);
+  return options;
+}
+
 void check(const PreprocessOptions& options) {
   if (options.window.max_hu <= options.window.min_hu) {
     throw Error(fmt::format("preprocess.window_max_hu must be above window_min_hu, found {} and {}",
@@ -40,15 +54,21 @@ void check(const PreprocessOptions& options) {
     throw Error(fmt::format(
         "preprocess.field_of_view_mm: expected no value or three (x, y, z), found {}", extents));
   }
+  if (extents != 0 && options.interpolation == "published") {
+    throw Error(
+        "preprocess.field_of_view_mm: expected none with preprocess.interpolation published, which "
+        "stretches the box to the grid; choose cubic or linear for a fixed field of view");
+  }
 }
 
-Outcome process(const Study& study, const PreprocessOptions& options, const fs::path& out) {
+Outcome process(const Study& study, const PreprocessOptions& options, int64_t seed,
+                const fs::path& out) {
   Outcome outcome;
   outcome.record = finished_case(out, study);
   outcome.kept = outcome.record.has_value();
   if (outcome.kept) return outcome;
   try {
-    outcome.record = preprocess_case(study, options, out);
+    outcome.record = preprocess_case(study, options, seed, out);
     write_record(out, *outcome.record);
     for (const std::string& warning : outcome.record->warnings) {
       log_warning("case {}: {}", study.id, warning);
@@ -62,7 +82,8 @@ Outcome process(const Study& study, const PreprocessOptions& options, const fs::
 }
 
 std::vector<Outcome> process_all(const std::vector<Study>& studies,
-                                 const PreprocessOptions& options, const fs::path& out) {
+                                 const PreprocessOptions& options, int64_t seed,
+                                 const fs::path& out) {
   std::vector<Outcome> outcomes(studies.size());
   const auto count = static_cast<int64_t>(studies.size());
   Progress progress("preprocess", count);
@@ -71,7 +92,7 @@ std::vector<Outcome> process_all(const std::vector<Study>& studies,
   for_each_parallel(count, workers, [&](int64_t i) {
     stop_if_interrupted();
     const auto n = static_cast<size_t>(i);
-    outcomes[n] = process(studies[n], options, out);
+    outcomes[n] = process(studies[n], options, seed, out);
     const std::lock_guard lock(progress_mutex);
     progress.advance(1, studies[n].id);
   });
@@ -140,19 +161,31 @@ void log_summary(const PreprocessResult& result, const std::vector<Case>& cases,
 void PreprocessOptions::describe(OptionList& options) {
   options.add("grid", &grid, "Voxels of every volume as depth, height, width.",
               {.min = 4, .max = 2048, .count = 3});
-  options.add("box", &box, "What the grid is laid around: the lungs, the body, or the whole scan.",
-              {.choices = {"lungs", "body", "none"}});
+  options.add("box", &box,
+              "What the grid is laid around: the lungs (by the manifest's mask where it names one), "
+              "the body, that mask whatever it shows, or the whole scan.",
+              {.choices = {"lungs", "body", "mask", "none"}});
   options.add("margin_mm", &margin_mm, "Margin around the box on every side in mm.", {.min = 0});
   options.add("field_of_view_mm", &field_of_view_mm,
               "Fixed extent x, y, z in mm around the centre of the box, which keeps true scale; "
               "empty: the box itself is stretched to the grid.",
               {.min = 1});
   options.add("interpolation", &interpolation,
-              "Linear (averaging where the grid is coarser) or cubic B-spline (as published).",
-              {.choices = {"linear", "cubic"}});
+              "Linear (averaging where the grid is coarser), cubic B-spline, or published: two cubic "
+              "splines, to 1 mm and to the grid, equal to the published scipy steps.",
+              {.choices = {"linear", "cubic", "published"}});
+  options.add("window", &window_preset,
+              "A window by name, in place of window_min_hu and window_max_hu: ctpa (-200 to 500), wide "
+              "(-100 to 900), lung or lidc (-1200 to 600).",
+              {.choices = {"custom", "ctpa", "wide", "lung", "lidc"}});
   window.describe(options);
   options.add("cxr_size", &cxr_size, "Side of the square X-rays in pixels.",
               {.min = 8, .max = 4096});
+  options.section("cxr", cxr);
+  options.add("cxr_from_ct", &cxr_from_ct,
+              "Render X-rays from the CTs: for no study, for those without an X-ray, or for all.",
+              {.choices = {"none", "missing", "all"}});
+  options.section("drr", drr);
   geometry.describe(options);
   options.add("splits", &splits, "Shares of patients in train, val and test.",
               {.min = 0, .count = 3});
@@ -160,11 +193,12 @@ void PreprocessOptions::describe(OptionList& options) {
               {.min = 0, .max = 1024});
 }
 
-PreprocessResult preprocess(const std::vector<Study>& studies, const PreprocessOptions& options,
+PreprocessResult preprocess(const std::vector<Study>& studies, const PreprocessOptions& given,
                             int64_t seed, const fs::path& out, bool force) {
+  const PreprocessOptions options = with_preset(given);
   check(options);
   claim_folder(out, options, seed, force);
-  const std::vector<Outcome> outcomes = process_all(studies, options, out);
+  const std::vector<Outcome> outcomes = process_all(studies, options, seed, out);
   write_rejections(out, outcomes);
 
   PreprocessResult result;

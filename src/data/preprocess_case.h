@@ -23,10 +23,26 @@ class RejectedStudy : public Error {
   std::string reason_code_;
 };
 
+/// Runs one step; what goes wrong in it rejects the study under `reason_code`.
+template <class Step>
+auto run_step(const char* reason_code, const std::string& doing, Step step) {
+  try {
+    return step();
+  } catch (const RejectedStudy&) {
+    throw;
+  } catch (const std::exception& e) {
+    const Error error = translate_exception(e, doing);
+    const bool memory = error.code() == ExitCode::out_of_memory;
+    throw RejectedStudy(memory ? "out-of-memory" : reason_code, error.what());
+  }
+}
+
 /// What is kept in records/<id>.json: provenance, and the numbers of the set's statistics.
 struct CaseRecord {
   std::string id, ct_source, cxr_source;
+  std::string mask_source;
   std::string ct, cxr;  ///< written files, relative to the dataset folder; empty: none
+  bool cxr_rendered = false;  ///< the X-ray was made from the CT
   Vec3 spacing_mm{0, 0, 0};
   double lung_litres = 0;  ///< 0: not measured
   double cxr_mean = 0, cxr_mean_square = 0;
@@ -34,8 +50,8 @@ struct CaseRecord {
 };
 
 /// Reads, checks, resamples and writes one study. Throws RejectedStudy for what is wrong with the
-/// study, Error for what is wrong with the output folder.
-CaseRecord preprocess_case(const Study& study, const PreprocessOptions& options,
+/// study, Error for what is wrong with the output folder. `seed`: of the noise of rendered X-rays.
+CaseRecord preprocess_case(const Study& study, const PreprocessOptions& options, int64_t seed,
                            const std::filesystem::path& out);
 
 /// Makes `out` ready for these options. Throws Error when it was made with others, unless `force`.

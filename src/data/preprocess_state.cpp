@@ -82,6 +82,8 @@ std::optional<CaseRecord> finished_case(const fs::path& out, const Study& study)
     record.id = json.at("id");
     record.ct_source = json.at("ct_source");
     record.cxr_source = json.at("cxr_source");
+    record.mask_source = json.value("mask_source", "");
+    record.cxr_rendered = json.value("cxr_rendered", false);
     record.ct = json.at("ct");
     record.cxr = json.at("cxr");
     record.spacing_mm = json.at("spacing_mm").get<Vec3>();
@@ -94,7 +96,8 @@ std::optional<CaseRecord> finished_case(const fs::path& out, const Study& study)
     return {};
   }
   const bool same_sources =
-      record.ct_source == study.ct.string() && record.cxr_source == study.cxr.string();
+      record.ct_source == study.ct.string() && record.cxr_source == study.cxr.string() &&
+      record.mask_source == study.mask.string();
   const bool files_there = (record.ct.empty() || fs::exists(out / record.ct)) &&
                            (record.cxr.empty() || fs::exists(out / record.cxr));
   if (!same_sources || !files_there) return {};
@@ -105,6 +108,8 @@ void write_record(const fs::path& out, const CaseRecord& record) {
   const ordered_json json = {{"id", record.id},
                              {"ct_source", record.ct_source},
                              {"cxr_source", record.cxr_source},
+                             {"mask_source", record.mask_source},
+                             {"cxr_rendered", record.cxr_rendered},
                              {"ct", record.ct},
                              {"cxr", record.cxr},
                              {"spacing_mm", record.spacing_mm},

@@ -2,7 +2,6 @@
 
 #include <gdcmTrace.h>
 #include <itkIOCommon.h>
-#include <itkJPEGImageIO.h>
 #include <itkMetaDataObject.h>
 #include <itkMetaImageIO.h>
 #include <itkNiftiImageIO.h>
@@ -15,6 +14,8 @@
 
 #include <mutex>
 
+#include "jpeg_file.h"
+#include "picture_checks.h"
 #include "volume_file_size.h"
 #include "x2ctpa/core/error.h"
 #include "x2ctpa/core/files.h"
@@ -51,38 +52,10 @@ itk::ImageIOBase::Pointer make_volume_io(const fs::path& file, std::string& form
                           "or .mhd, or a folder with a DICOM series.", file.string()));
 }
 
-uint32_t big_endian(const std::string& bytes, size_t at) {
-  uint32_t value = 0;
-  for (size_t i = 0; i < 4; ++i) value = value << 8 | static_cast<unsigned char>(bytes[at + i]);
-  return value;
-}
-
-/// CRC-32 of PNG chunks.
-uint32_t crc32_of(const std::string& bytes, size_t first, size_t count) {
-  uint32_t crc = 0xFFFFFFFFu;
-  for (size_t i = first; i < first + count; ++i) {
-    crc ^= static_cast<unsigned char>(bytes[i]);
-    for (int bit = 0; bit < 8; ++bit) crc = (crc >> 1) ^ (0xEDB88320u & (0u - (crc & 1u)));
-  }
-  return ~crc;
-}
-
-/// Throws Error for a damaged PNG: libpng, as ITK calls it, ends the process on one.
-void require_whole_png(const fs::path& file) {
-  const std::string bytes = read_file(file);
-  size_t at = 8;
-  bool first = true;
-  while (at + 12 <= bytes.size()) {
-    const uint64_t length = big_endian(bytes, at);
-    const std::string type = bytes.substr(at + 4, 4);
-    if (length > bytes.size() - at - 12 || (first && type != "IHDR")) break;
-    if (crc32_of(bytes, at + 4, length + 4) != big_endian(bytes, at + 8 + length)) break;
-    if (type == "IEND") return;
-    at += 12 + length;
-    first = false;
-  }
-  throw Error(fmt::format("{}: damaged PNG file: truncated or altered at byte {} of {}. Copy it again from its source.",
-                          file.string(), at, bytes.size()));
+bool is_jpeg(const fs::path& file) {
+  unsigned char head[2] = {0, 0};
+  std::ifstream(file, std::ios::binary).read(reinterpret_cast<char*>(head), 2);
+  return head[0] == 0xFF && head[1] == 0xD8;
 }
 
 itk::ImageIOBase::Pointer make_picture_io(const fs::path& file, std::string& format) {
@@ -94,15 +67,13 @@ itk::ImageIOBase::Pointer make_picture_io(const fs::path& file, std::string& for
     require_whole_png(file);
     return itk::PNGImageIO::New().GetPointer();
   }
-  if (head[0] == 0xFF && head[1] == 0xD8) {
-    format = "JPEG";
-    return itk::JPEGImageIO::New().GetPointer();
-  }
   if ((head[0] == 'I' && head[1] == 'I') || (head[0] == 'M' && head[1] == 'M')) {
     format = "TIFF";
+    require_whole_tiff(file);
     return itk::TIFFImageIO::New().GetPointer();
   }
-  throw Error(fmt::format("{}: not a picture: its content is none of PNG, JPEG and TIFF.", file.string()));
+  throw Error(fmt::format("{}: not a picture, or a damaged one: its content is none of PNG, JPEG and TIFF.",
+                          file.string()));
 }
 
 itk::ImageIOBase::Pointer make_io(const fs::path& file, ImageKind kind, std::string& format) {
@@ -110,7 +81,7 @@ itk::ImageIOBase::Pointer make_io(const fs::path& file, ImageKind kind, std::str
   std::error_code error;
   if (!fs::is_regular_file(file, error))
     throw Error(fmt::format("{}: no such file.", file.string()));
-  if (fs::file_size(file, error) == 0) throw Error(fmt::format("{}: the file is empty.", file.string()));
+  if (fs::file_size(file, error) == 0) throw Error(fmt::format("{}: damaged: the file is empty.", file.string()));
   auto io = kind == ImageKind::volume ? make_volume_io(file, format) : make_picture_io(file, format);
   io->SetFileName(file.string());
   return io;
@@ -252,15 +223,18 @@ ImageHeader read_image_header(const fs::path& file, ImageKind kind) {
 }
 
 torch::Tensor read_image_file(const fs::path& file, ImageKind kind, ImageHeader& header,
-                              int64_t max_samples) {
+                              int64_t max_samples, const std::function<void(const ImageHeader&)>& check) {
+  if (kind == ImageKind::picture && is_jpeg(file)) return read_jpeg(file, header, check);
   header = {};
   auto io = make_io(file, kind, header.format);
   torch::Tensor samples;
   guarded("reading", file, [&] {
     io->ReadImageInformation();
     fill_header(*io, file, header);
+    if (check) check(header);
     count_samples(header, file, max_samples);
     if (kind == ImageKind::volume) require_whole_volume(file, header);
+    else require_possible_size(file, static_cast<double>(io->GetImageSizeInBytes()));
     const auto dims = static_cast<unsigned>(header.size.size());
     itk::ImageIORegion region(dims);
     for (unsigned i = 0; i < dims; ++i) region.SetSize(i, static_cast<size_t>(header.size[i]));

@@ -5,6 +5,7 @@
 #include <torch/types.h>
 
 #include <filesystem>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -34,9 +35,11 @@ enum class ImageKind { volume, picture };
 ImageHeader read_image_header(const std::filesystem::path& file, ImageKind kind);
 
 /// Samples as stored, shape (..., z, y, x, components), with the header.
-/// Throws Error, also when the image would hold more than `max_samples`.
+/// Throws Error, also when the image would hold more than `max_samples`. `check` may throw at the
+/// header, before the samples take memory.
 torch::Tensor read_image_file(const std::filesystem::path& file, ImageKind kind, ImageHeader& header,
-                              int64_t max_samples = int64_t{1} << 32);
+                              int64_t max_samples = int64_t{1} << 32,
+                              const std::function<void(const ImageHeader&)>& check = {});
 
 /// Writes `samples` (z, y, x) or (y, x, components), contiguous, atomically; the format follows the
 /// extension of `file`.

@@ -18,6 +18,9 @@ constexpr double body_threshold_hu = -500;
 constexpr double vessel_radius_mm = 8;    ///< vessels and nodules up to twice this are closed
 constexpr double largest_hole_mm2 = 800;  ///< of a slice; the heart between merged lungs is larger
 constexpr double smallest_litres = 0.5, largest_litres = 12;
+constexpr double bare_gas_hu = -970;      ///< lungs, even with emphysema, hold more tissue
+constexpr double thin_share = 0.01;       ///< of the largest slice
+constexpr double most_outside = 0.05;     ///< of a mask, which sampling on another grid changes too
 
 /// A grid along the volume's axes with cubic voxels over the same extent.
 Grid cubic_grid(const Volume& volume, double spacing_mm) {
@@ -89,6 +92,30 @@ Box box_of(const torch::Tensor& mask) {
   return box;
 }
 
+/// `mask` without its uppermost slices as long as they hold almost nothing: what is left of the
+/// trachea's wall above the lungs.
+torch::Tensor without_thin_top(const torch::Tensor& mask) {
+  const auto area = mask.sum(std::vector<int64_t>{1, 2}, false, torch::kLong).contiguous();
+  const int64_t* slices = area.const_data_ptr<int64_t>();
+  int64_t slice = area.numel() - 1;
+  const double least = thin_share * static_cast<double>(area.max().item<int64_t>());
+  for (; slice > 0 && static_cast<double>(slices[slice]) < least; --slice) mask[slice].zero_();
+  return mask;
+}
+
+/// `mask` with its box and volume.
+Lungs measured(const torch::Tensor& mask, const Volume& volume) {
+  Lungs lungs;
+  lungs.mask = mask;
+  const double voxel_litres = volume.spacing_mm[0] * volume.spacing_mm[1] * volume.spacing_mm[2] * 1e-6;
+  const int64_t voxels = mask.sum(torch::kLong).item<int64_t>();
+  lungs.litres = static_cast<double>(voxels) * voxel_litres;
+  if (voxels == 0) return lungs;
+  lungs.box = box_of(mask);
+  lungs.cut_off = lungs.box.first[0] == 0 || lungs.box.last[0] + 1 == mask.size(0);
+  return lungs;
+}
+
 torch::Tensor lungs_at_working_size(const torch::Tensor& hu, double voxel_mm) {
   const auto air = inner_air(hu);
   const auto airway = find_airway(hu, air, voxel_mm);
@@ -109,16 +136,32 @@ Lungs segment_lungs(const Volume& volume) {
   const double voxel_mm = std::clamp(finest_mm, working_mm, coarsest_mm);
   const Grid grid = cubic_grid(volume, voxel_mm);
   const torch::Tensor hu = resample(volume, grid, "linear", -1024).hu;
-  Lungs lungs;
-  lungs.mask = onto(lungs_at_working_size(hu, voxel_mm), grid, volume);
-  const double voxel_litres = volume.spacing_mm[0] * volume.spacing_mm[1] * volume.spacing_mm[2] * 1e-6;
-  lungs.litres = static_cast<double>(lungs.mask.sum(torch::kLong).item<int64_t>()) * voxel_litres;
+  const torch::Tensor coarse = lungs_at_working_size(hu, voxel_mm);
+  const Lungs lungs = measured(without_thin_top(onto(coarse, grid, volume)), volume);
   if (lungs.litres < smallest_litres || lungs.litres > largest_litres)
     throw Error(fmt::format("no lungs found: the air inside the body is {:.2f} litres where lungs hold {} to {}. Is it a "
                             "whole chest CT in HU?", lungs.litres, smallest_litres, largest_litres));
-  lungs.box = box_of(lungs.mask);
-  lungs.cut_off = lungs.box.first[0] == 0 || lungs.box.last[0] + 1 == lungs.mask.size(0);
+  const double middle_hu = hu.masked_select(coarse == 1).median().item<float>();
+  if (middle_hu < bare_gas_hu)
+    throw Error(fmt::format("no lungs found: the air inside the body is bare gas (median {:.0f} HU; lungs lie above {}), as "
+                            "in the bowels. Is it a chest CT?", middle_hu, bare_gas_hu));
   return lungs;
+}
+
+Lungs region_of_mask(const Volume& volume, const Volume& mask, bool of_lungs) {
+  const Volume binary{(mask.hu != 0).to(torch::kFloat), mask.origin_mm, mask.spacing_mm, mask.direction};
+  const auto voxel_litres = [](const Volume& v) { return v.spacing_mm[0] * v.spacing_mm[1] * v.spacing_mm[2] * 1e-6; };
+  const double given = binary.hu.sum(torch::kDouble).item<double>() * voxel_litres(binary);
+  if (given == 0) throw Error("the mask is empty: all of its voxels are 0.");
+  const auto inside = (resample(binary, grid_of(volume), "linear", 0).hu > 0.5).to(torch::kUInt8);
+  const double held = static_cast<double>(inside.sum(torch::kLong).item<int64_t>()) * voxel_litres(volume);
+  if (held < (1 - most_outside) * given)
+    throw Error(fmt::format("the mask does not lie in the scan: of its {:.3f} litres {:.3f} are inside. Is it the mask of "
+                            "another scan, or without its geometry?", given, held));
+  if (of_lungs && (held < smallest_litres || held > largest_litres))
+    throw Error(fmt::format("the mask is {:.2f} litres where lungs hold {} to {}. For another region set preprocess.box to "
+                            "mask.", held, smallest_litres, largest_litres));
+  return measured(inside, volume);
 }
 
 Box body_box(const Volume& volume) {

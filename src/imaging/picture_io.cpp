@@ -11,8 +11,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr int64_t most_picture_samples = int64_t{4} * 16384 * 16384;
-
 double type_maximum(const torch::Tensor& samples) {
   switch (samples.scalar_type()) {
     case torch::kUInt8: return 255;

@@ -1,5 +1,6 @@
 #include "x2ctpa/imaging/radiograph.h"
 
+#include "chest_view.h"
 #include "gdcm_dataset.h"
 #include "picture_io.h"
 #include "radiograph_dicom.h"
@@ -12,6 +13,8 @@ namespace fs = std::filesystem;
 
 constexpr int64_t smallest_side = 16;   ///< below this a file holds an icon, not a film
 constexpr double widest_aspect = 2.0;   ///< frontal films are between 1:1 and 1:1.5
+constexpr double least_contrast = 0.01;  ///< standard deviation of the picture
+constexpr double doubted_likeness = 0.5;  ///< below this a header's "frontal" is doubted
 
 std::string lower_extension(const fs::path& file) {
   std::string extension = file.extension().string();
@@ -28,29 +31,68 @@ void check_size(int64_t height, int64_t width, const fs::path& file) {
 }
 
 Radiograph read_picture(const fs::path& file) {
-  ImageHeader header = read_image_header(file, ImageKind::picture);
-  if (header.size.size() < 2 || (header.size.size() > 2 && header.size[2] != 1))
-    throw Error(fmt::format("{}: expected a single picture, found size {}.", file.string(),
-                            fmt::join(header.size, " x ")));
-  check_size(header.size[1], header.size[0], file);
-  auto samples = read_image_file(file, ImageKind::picture, header);
+  ImageHeader header;
+  auto samples = read_image_file(file, ImageKind::picture, header, most_picture_samples, [&](const ImageHeader& h) {
+    if (h.size.size() < 2 || (h.size.size() > 2 && h.size[2] != 1))
+      throw Error(fmt::format("{}: expected a single picture, found size {}.", file.string(),
+                              fmt::join(h.size, " x ")));
+    check_size(h.size[1], h.size[0], file);
+  });
   samples = samples.reshape({header.size[1], header.size[0], header.components});
   Radiograph xray;
   xray.pixels = grey_picture(samples);
   xray.photometric = header.components >= 3 ? "RGB" : "MONOCHROME2";
   xray.bits = header.bits;
-  if (is_colourful(samples)) xray.warnings.push_back("not a chest X-ray? it is a colour picture");
+  if (is_colourful(samples)) xray.warn("not-chest", "not a chest X-ray? it is a colour picture");
   return xray;
 }
 
+bool has(const Radiograph& xray, const std::string& code) {
+  return std::find(xray.codes.begin(), xray.codes.end(), code) != xray.codes.end();
+}
+
+/// Turns the picture over where `invert` or the picture itself says so.
+void settle_polarity(Radiograph& xray, ChestLikeness& likeness, const std::string& invert) {
+  const bool wrong_way = likeness.negative();
+  if (invert != "always" && !(invert == "auto" && wrong_way)) {
+    if (wrong_way)
+      xray.warn("polarity", "its grey levels look inverted; preprocess.cxr.invert is never, so they stay");
+    return;
+  }
+  if (invert == "auto")
+    xray.warn("polarity", fmt::format("its grey levels are inverted against {}; it is turned over (likeness to a "
+                                      "chest X-ray {:.2f} instead of {:.2f})",
+                                      xray.modality.empty() ? "what pictures have" : "its header",
+                                      likeness.bone_dark, likeness.bone_bright));
+  xray.pixels = 1 - xray.pixels;
+  xray.inverted = !xray.inverted;
+  std::swap(likeness.bone_bright, likeness.bone_dark);
+}
+
+/// What the picture is, by its header where that speaks and by its looks where it does not.
+void judge_view(Radiograph& xray, const ChestLikeness& likeness) {
+  xray.likeness = likeness.bone_bright;
+  const bool looks_frontal = likeness.frontal() && likeness.bone_bright > likeness.bone_dark;
+  if (xray.view.empty()) xray.view = looks_frontal ? "frontal" : "unknown";
+  if (!looks_frontal && xray.view == "unknown" && !has(xray, "not-chest"))
+    xray.warn("not-chest", fmt::format("not a chest X-ray? it does not look like a frontal one (likeness {:.2f})",
+                                       likeness.bone_bright));
+  if (!looks_frontal && xray.view == "frontal" && likeness.bone_bright < doubted_likeness)
+    xray.warn("unlike", fmt::format("its header says a frontal view, and it does not look like a frontal chest X-ray "
+                                    "(likeness {:.2f})", likeness.bone_bright));
+  xray.is_chest_xray = !has(xray, "not-chest") && !has(xray, "blank");
+}
+
 /// The doubts that any picture may raise.
-void add_picture_warnings(Radiograph& xray) {
+void judge_picture(Radiograph& xray, const std::string& invert) {
   const auto height = static_cast<double>(xray.pixels.size(0)), width = static_cast<double>(xray.pixels.size(1));
   if (std::max(height, width) > widest_aspect * std::min(height, width))
-    xray.warnings.push_back(fmt::format("not a chest X-ray? its sides are {} x {} pixels, more than {} to 1", width,
-                                        height, widest_aspect));
-  if (xray.pixels.std().item<float>() < 0.01)
-    xray.warnings.push_back("it has almost no contrast");
+    xray.warn("not-chest", fmt::format("not a chest X-ray? its sides are {} x {} pixels, more than {} to 1", width,
+                                       height, widest_aspect));
+  if (xray.pixels.std().item<float>() < least_contrast) xray.warn("blank", "it has almost no contrast");
+  ChestLikeness likeness = chest_likeness(without_borders(xray.pixels));
+  settle_polarity(xray, likeness, invert);
+  judge_view(xray, likeness);
 }
 
 }  // namespace
@@ -64,15 +106,49 @@ bool is_radiograph_file(const fs::path& file) {
   return std::find(known.begin(), known.end(), extension) != known.end();
 }
 
-Radiograph read_radiograph(const fs::path& file) {
+void CxrOptions::describe(OptionList& options) {
+  options.add("invert", &invert,
+              "Turn an X-ray over: auto where its negative looks like a chest X-ray and it does not, "
+              "never beyond what the header says, or always.",
+              {.choices = {"auto", "never", "always"}});
+  options.add("trim", &trim, "Cut off the borders of a collimator, at most 20% of each side.");
+  options.add("refuse_not_chest", &refuse_not_chest,
+              "Refuse lateral views and pictures that are no chest X-ray, instead of a warning.");
+}
+
+void Radiograph::warn(const std::string& code, const std::string& warning) {
+  codes.push_back(code);
+  warnings.push_back(warning);
+}
+
+Radiograph read_radiograph(const fs::path& file, const std::string& invert) {
   std::error_code error;
   if (!fs::is_regular_file(file, error)) throw Error(fmt::format("{}: no such file.", file.string()));
+  if (invert != "auto" && invert != "never" && invert != "always")
+    throw Error(fmt::format("cxr.invert: expected auto, never or always, found '{}'.", invert));
   const std::string extension = lower_extension(file);
   const bool dicom = has_dicom_magic(file) || extension == ".dcm" || extension == ".dicom";
   Radiograph xray = dicom ? read_dicom_radiograph(file) : read_picture(file);
   check_size(xray.pixels.size(0), xray.pixels.size(1), file);
-  add_picture_warnings(xray);
+  judge_picture(xray, invert);
   return xray;
+}
+
+ModelXray load_model_xray(const fs::path& file, int64_t size, const CxrOptions& options) {
+  const Radiograph xray = read_radiograph(file, options.invert);
+  const auto refuse = [&](const char* code, const std::string& what) {
+    throw RefusedXray(code, fmt::format("{}: {}: {}. Give another file, or accept it with --preprocess.cxr."
+                                        "refuse_not_chest false.", file.string(), what,
+                                        fmt::join(xray.warnings, "; ")));
+  };
+  if (options.refuse_not_chest && has(xray, "blank")) refuse("cxr-blank", "refused as a blank picture");
+  if (options.refuse_not_chest && xray.view == "lateral") refuse("cxr-lateral", "refused as a lateral view");
+  if (options.refuse_not_chest && !xray.is_chest_xray) refuse("cxr-not-chest", "refused as no chest X-ray");
+  ModelXray loaded;
+  loaded.warnings = xray.warnings;
+  const torch::Tensor pixels = options.trim ? without_borders(xray.pixels) : xray.pixels;
+  loaded.picture = square_radiograph(pixels, size);
+  return loaded;
 }
 
 }  // namespace x2ctpa

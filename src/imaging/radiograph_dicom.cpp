@@ -21,15 +21,9 @@ struct LookupTable {
   int64_t bits = 16;
 };
 
-std::optional<LookupTable> lookup_table(const gdcm::DataSet& data, uint16_t element, bool signed_input) {
-  const gdcm::Tag tag(0x0028, element);
-  if (!data.FindDataElement(tag)) return std::nullopt;
-  const auto items = data.GetDataElement(tag).GetValueAsSQ();
-  if (!items || items->GetNumberOfItems() < 1) return std::nullopt;
-  const gdcm::DataSet& item = items->GetItem(1).GetNestedDataSet();
-  const auto descriptor = dicom_words(item, 0x0028, 0x3002);
-  const auto words = dicom_words(item, 0x0028, 0x3006);
-  if (descriptor.size() != 3) return std::nullopt;
+/// The table of a descriptor (entries, first input, bits) and its words; nothing where they are too few.
+std::optional<LookupTable> table_of(const std::vector<uint16_t>& descriptor, const std::vector<uint16_t>& words,
+                                    bool signed_input) {
   const size_t count = descriptor[0] == 0 ? 65536 : descriptor[0];
   LookupTable table;
   table.bits = std::clamp<int64_t>(descriptor[2], 1, 16);
@@ -47,6 +41,17 @@ std::optional<LookupTable> lookup_table(const gdcm::DataSet& data, uint16_t elem
   }
   table.values = torch::tensor(values);
   return table;
+}
+
+std::optional<LookupTable> lookup_table(const gdcm::DataSet& data, uint16_t element, bool signed_input) {
+  const gdcm::Tag tag(0x0028, element);
+  if (!data.FindDataElement(tag)) return std::nullopt;
+  const auto items = data.GetDataElement(tag).GetValueAsSQ();
+  if (!items || items->GetNumberOfItems() < 1) return std::nullopt;
+  const gdcm::DataSet& item = items->GetItem(1).GetNestedDataSet();
+  const auto descriptor = dicom_words(item, 0x0028, 0x3002);
+  if (descriptor.size() != 3) return std::nullopt;
+  return table_of(descriptor, dicom_words(item, 0x0028, 0x3006), signed_input);
 }
 
 torch::Tensor look_up(const LookupTable& table, const torch::Tensor& x) {
@@ -91,7 +96,7 @@ torch::Tensor apply_voi(const gdcm::DataSet& data, const torch::Tensor& x, const
   if (!shown.defined()) return percentile_range(x, padding);
   const double inside = (shown > 0).logical_and(shown < 1).to(torch::kFloat).mean().item<float>();
   if (inside < 0.05) {
-    xray.warnings.push_back("its display window leaves almost no pixel visible; the 0.5 to 99.5 percentile range is used");
+    xray.warn("window", "its display window leaves almost no pixel visible; the 0.5 to 99.5 percentile range is used");
     return percentile_range(x, padding);
   }
   return shown;
@@ -104,7 +109,7 @@ void check_modality(const fs::path& file, const std::string& modality, Radiograp
     throw Error(fmt::format("{}: expected a radiograph (modality CR, DX or RF), found modality {}.", file.string(),
                             modality));
   if (!films.contains(modality))
-    xray.warnings.push_back(fmt::format("not a chest X-ray? its modality is {}", modality));
+    xray.warn("not-chest", fmt::format("not a chest X-ray? its modality is {}", modality));
 }
 
 std::string upper_case(std::string text) {
@@ -131,15 +136,19 @@ void add_header_warnings(const gdcm::DataSet& data, Radiograph& xray) {
                                               " " + dicom_text(data, 0x0018, 0x1030));
   if (!body_part.empty()) {
     if (word_in(upper_case(body_part), chest).empty())
-      xray.warnings.push_back(fmt::format("not a chest X-ray? its body part is {}", body_part));
+      xray.warn("not-chest", fmt::format("not a chest X-ray? its body part is {}", body_part));
   } else if (const auto word = word_in(descriptions, elsewhere); !word.empty() && word_in(descriptions, chest).empty()) {
-    xray.warnings.push_back(fmt::format("not a chest X-ray? its description names {}", word));
+    xray.warn("not-chest", fmt::format("not a chest X-ray? its description names {}", word));
   }
   const std::string view = dicom_text(data, 0x0018, 0x5101);
   const std::string orientation = dicom_text(data, 0x0020, 0x0020);
   static const std::set<std::string> lateral{"LL", "RL", "LAT", "LATERAL", "LLD", "RLD"};
-  if (lateral.contains(view) || orientation.starts_with("A") || orientation.starts_with("P"))
-    xray.warnings.push_back("a lateral view; a frontal (PA or AP) one is expected");
+  if (lateral.contains(view) || orientation.starts_with("A") || orientation.starts_with("P")) {
+    xray.view = "lateral";
+    xray.warn("lateral", "a lateral view; a frontal (PA or AP) one is expected");
+  } else if (view == "PA" || view == "AP") {
+    xray.view = "frontal";
+  }
 }
 
 /// Hung as a film is: patient right on the left, head up, where the header says how it lies.
@@ -157,6 +166,21 @@ torch::Tensor colour_to_grey(const torch::Tensor& stored, const std::string& pho
   const auto x = (stored / top).clamp(0, 1);
   if (photometric.starts_with("YBR")) return x.select(2, 0).contiguous();
   return (0.299 * x.select(2, 0) + 0.587 * x.select(2, 1) + 0.114 * x.select(2, 2)).contiguous();
+}
+
+/// The luminance of a palette's colours (PS3.3 C.7.6.3.1.5).
+torch::Tensor palette_to_grey(const gdcm::DataSet& data, const torch::Tensor& index, const fs::path& file) {
+  constexpr std::array share{0.299, 0.587, 0.114};
+  torch::Tensor grey = torch::zeros_like(index);
+  for (uint16_t colour = 0; colour < 3; ++colour) {
+    const auto descriptor = dicom_words(data, 0x0028, 0x1101 + colour);
+    const auto words = dicom_words(data, 0x0028, 0x1201 + colour);
+    const auto table = descriptor.size() == 3 ? table_of(descriptor, words, false) : std::nullopt;
+    if (!table) throw Error(fmt::format("{}: a palette-colour image without a whole palette.", file.string()));
+    const double top = std::ldexp(1.0, static_cast<int>(table->bits)) - 1;
+    grey += share[colour] * (look_up(*table, index) / top).clamp(0, 1);
+  }
+  return grey;
 }
 
 void set_spacing(const gdcm::DataSet& data, Radiograph& xray) {
@@ -178,11 +202,14 @@ Radiograph read_dicom_radiograph(const fs::path& file) {
   xray.photometric = reader.GetImage().GetPhotometricInterpretation().GetString();
   while (!xray.photometric.empty() && xray.photometric.back() == ' ') xray.photometric.pop_back();
   xray.bits = reader.GetImage().GetPixelFormat().GetBitsStored();
-  if (xray.photometric.starts_with("PALETTE"))
-    throw Error(fmt::format("{}: a palette-colour image; expected a grey radiograph.", file.string()));
   const torch::Tensor stored = decode_first_frame(file, reader);
+  if (xray.photometric.starts_with("PALETTE")) {
+    xray.pixels = hang(data, palette_to_grey(data, stored.select(2, 0), file)).contiguous();
+    set_spacing(data, xray);
+    return xray;
+  }
   if (stored.size(2) >= 3) {
-    xray.warnings.push_back("not a chest X-ray? it is a colour image");
+    xray.warn("not-chest", "not a chest X-ray? it is a colour image");
     xray.pixels = hang(data, colour_to_grey(stored, xray.photometric, xray.bits)).contiguous();
     set_spacing(data, xray);
     return xray;
@@ -207,7 +234,7 @@ Radiograph read_dicom_radiograph(const fs::path& file) {
   xray.pixels = hang(data, x).contiguous();
   set_spacing(data, xray);
   if (reader.GetImage().GetNumberOfDimensions() > 2 && reader.GetImage().GetDimension(2) > 1)
-    xray.warnings.push_back(fmt::format("the first of {} frames is used", reader.GetImage().GetDimension(2)));
+    xray.warn("frames", fmt::format("the first of {} frames is used", reader.GetImage().GetDimension(2)));
   return xray;
 }
 

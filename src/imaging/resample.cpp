@@ -4,6 +4,7 @@
 
 #include <cmath>
 
+#include "axis_filter.h"
 #include "x2ctpa/core/error.h"
 
 namespace x2ctpa {
@@ -18,13 +19,6 @@ Kernel kernel_of(const std::string& interpolation) {
   throw Error(fmt::format("resample: interpolation must be nearest, linear or cubic, found '{}'.", interpolation));
 }
 
-/// The weights of the source samples for each target sample along one axis. Rows that leave the
-/// source sum to less than one; the rest is the value outside.
-struct AxisWeights {
-  std::vector<int64_t> first;             ///< per target: the first source sample
-  std::vector<std::vector<float>> weights;
-};
-
 constexpr double edge_tolerance = 1e-6;  ///< in source voxels
 
 /// Integral from the source's edge to x of the linear basis function of sample `i` among `n`, which
@@ -37,22 +31,9 @@ double basis_integral(double x, int64_t i, int64_t n) {
 }
 
 void cubic_weights(double c, int64_t n, int64_t& first, std::vector<float>& weights) {
-  c = std::clamp(c, 0.0, static_cast<double>(n - 1));
-  const auto base = static_cast<int64_t>(std::floor(c));
-  const double t = c - static_cast<double>(base), u = 1 - t;
-  const std::array<double, 4> w{u * u * u / 6, (3 * t * t * t - 6 * t * t + 4) / 6,
-                                (3 * u * u * u - 6 * u * u + 4) / 6, t * t * t / 6};
-  // Mirrored about the end samples, as the prefilter is.
-  first = std::max<int64_t>(base - 1, 0);
-  const int64_t last = std::min<int64_t>(base + 2, n - 1);
-  weights.assign(static_cast<size_t>(last - first + 1), 0.0f);
-  for (int k = 0; k < 4; ++k) {
-    int64_t i = base - 1 + k;
-    if (i < 0) i = -i;
-    if (i > n - 1) i = 2 * (n - 1) - i;
-    i = std::clamp<int64_t>(i, first, last);
-    weights[static_cast<size_t>(i - first)] += static_cast<float>(w[k]);
-  }
+  const CubicWeights cubic = cubic_weights_mirrored(c, n);
+  first = cubic.first;
+  weights.assign(cubic.weights.begin(), cubic.weights.begin() + cubic.count);
 }
 
 void point_weights(double c, int64_t n, Kernel kernel, int64_t& first, std::vector<float>& weights) {
@@ -79,81 +60,57 @@ void box_weights(double c, double width, int64_t n, int64_t& first, std::vector<
     weights.push_back(static_cast<float>((basis_integral(high, i, n) - basis_integral(low, i, n)) / width));
 }
 
-/// Weights of targets at c = start + step * j.
-AxisWeights axis_weights(int64_t targets, int64_t n, double start, double step, Kernel kernel) {
-  AxisWeights axis{std::vector<int64_t>(targets, 0), std::vector<std::vector<float>>(targets)};
+/// What makes targets at c = start + step * j of n samples.
+AxisFilter axis_filter(int64_t targets, int64_t n, double start, double step, Kernel kernel) {
+  AxisFilter filter(n, kernel == Kernel::cubic ? Prefilter::mirror : Prefilter::none);
   const bool average = kernel == Kernel::linear && std::abs(step) > 1 + 1e-6;
+  std::vector<float> weights;
   for (int64_t j = 0; j < targets; ++j) {
     const double c = start + step * static_cast<double>(j);
-    if (average) box_weights(c, std::abs(step), n, axis.first[j], axis.weights[j]);
-    else point_weights(c, n, kernel, axis.first[j], axis.weights[j]);
+    int64_t first = 0;
+    weights.clear();
+    if (average) box_weights(c, std::abs(step), n, first, weights);
+    else point_weights(c, n, kernel, first, weights);
+    filter.add(first, weights);
   }
-  return axis;
+  return filter;
 }
 
-/// Applies the weights along dimension `dim` of a contiguous (a, b, c) tensor.
-torch::Tensor apply_along(const torch::Tensor& source, int64_t dim, const AxisWeights& axis) {
+/// Filters dimension `dim` of a contiguous (a, b, c) tensor.
+torch::Tensor filtered_along(const torch::Tensor& source, int64_t dim, const AxisFilter& filter) {
   auto shape = source.sizes().vec();
-  const int64_t n = shape[dim], targets = static_cast<int64_t>(axis.first.size());
-  shape[dim] = targets;
-  auto out = torch::empty(shape);
-  int64_t outer = 1, inner = 1;
-  for (int64_t d = 0; d < dim; ++d) outer *= shape[d];
-  for (int64_t d = dim + 1; d < 3; ++d) inner *= shape[d];
-  const float* in = source.data_ptr<float>();
-  float* result = out.data_ptr<float>();
-  const int64_t grain = std::max<int64_t>(1, 16384 / inner);
-  at::parallel_for(0, outer * targets, grain, [&](int64_t begin, int64_t end) {
-    for (int64_t row = begin; row < end; ++row) {
-      const int64_t o = row / targets, j = row % targets;
-      const auto& weights = axis.weights[j];
-      const float* from = in + (o * n + axis.first[j]) * inner;
-      float* to = result + row * inner;
-      std::fill_n(to, inner, 0.0f);
-      for (float w : weights) {
-        for (int64_t i = 0; i < inner; ++i) to[i] += w * from[i];
-        from += inner;
-      }
+  shape[dim] = filter.targets();
+  auto result = torch::empty(shape);
+  const float* in = source.const_data_ptr<float>();
+  float* out = result.mutable_data_ptr<float>();
+  const int64_t n = filter.n(), targets = filter.targets();
+  if (dim == 2) {
+    at::parallel_for(0, shape[0] * shape[1], filter_lanes, [&](int64_t begin, int64_t end) {
+      filter_rows(filter, in + begin * n, n, end - begin, out + begin * targets, targets);
+    });
+    return result;
+  }
+  // Pieces of a few blocks of lines, so that one plane is enough work for every thread.
+  constexpr int64_t piece = 8 * filter_lanes;
+  const int64_t outer = dim == 0 ? 1 : shape[0];
+  const int64_t lines = dim == 0 ? shape[1] * shape[2] : shape[2];
+  const int64_t pieces = (lines + piece - 1) / piece;
+  at::parallel_for(0, outer * pieces, 1, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      const int64_t o = i / pieces, first = (i % pieces) * piece;
+      filter_columns(filter, in + o * n * lines + first, lines, std::min(piece, lines - first),
+                     out + o * targets * lines + first, lines);
     }
   });
-  return out;
+  return result;
 }
 
-/// Turns samples into cubic B-spline coefficients along the last dimension, mirrored at both ends
-/// (Unser 1999: one pole, a causal and an anticausal pass).
-void spline_prefilter_line(float* x, int64_t n) {
-  if (n < 2) return;
-  const double pole = std::sqrt(3.0) - 2.0, gain = (1 - pole) * (1 - 1 / pole);
-  std::vector<double> c(x, x + n);
-  for (double& v : c) v *= gain;
-  double sum = c[0], power = pole;
-  const int64_t horizon = std::min<int64_t>(n, 40);  // pole^40 is below 1e-22
-  if (horizon < n) {
-    for (int64_t k = 1; k < horizon; ++k, power *= pole) sum += power * c[k];
-  } else {
-    // Short lines: the exact sum over the mirrored periods.
-    const double last = std::pow(pole, static_cast<double>(n - 1));
-    double back = last * last / pole;
-    sum = c[0] + last * c[n - 1];
-    for (int64_t k = 1; k < n - 1; ++k, power *= pole, back /= pole) sum += (power + back) * c[k];
-    sum /= 1 - last * last;
-  }
-  c[0] = sum;
-  for (int64_t k = 1; k < n; ++k) c[k] += pole * c[k - 1];
-  c[n - 1] = pole / (pole * pole - 1) * (pole * c[n - 2] + c[n - 1]);
-  for (int64_t k = n - 2; k >= 0; --k) c[k] = pole * (c[k + 1] - c[k]);
-  for (int64_t k = 0; k < n; ++k) x[k] = static_cast<float>(c[k]);
-}
-
+/// The volume as cubic B-spline coefficients.
 torch::Tensor spline_coefficients(torch::Tensor x) {
   for (int64_t dim = 0; dim < 3; ++dim) {
-    auto lines = x.transpose(dim, 2).contiguous().clone();
-    const int64_t n = lines.size(2);
-    float* data = lines.data_ptr<float>();
-    at::parallel_for(0, lines.numel() / n, 64, [&](int64_t begin, int64_t end) {
-      for (int64_t i = begin; i < end; ++i) spline_prefilter_line(data + i * n, n);
-    });
-    x = lines.transpose(dim, 2).contiguous();
+    AxisFilter filter(x.size(dim), Prefilter::mirror);
+    for (int64_t k = 0; k < x.size(dim); ++k) filter.add(k, {1.0f});
+    x = filtered_along(x, dim, filter);
   }
   return x;
 }
@@ -202,7 +159,8 @@ torch::Tensor resample_parallel(torch::Tensor x, const IndexMap& map, const std:
   std::stable_sort(order.begin(), order.end(), [&](int a, int b) { return grows[a] < grows[b]; });
   for (int a : order) {
     const int b = partner[a];
-    x = apply_along(x, 2 - a, axis_weights(grid.size_dhw[2 - b], x.size(2 - a), map.offset[a], map.matrix[a][b], kernel));
+    x = filtered_along(x, 2 - a,
+                       axis_filter(grid.size_dhw[2 - b], x.size(2 - a), map.offset[a], map.matrix[a][b], kernel));
   }
   std::vector<int64_t> permutation(3);
   for (int a = 0; a < 3; ++a) permutation[2 - partner[a]] = 2 - a;
@@ -305,10 +263,14 @@ Volume resample(const Volume& volume, const Grid& grid, const std::string& inter
   const Kernel kernel = kernel_of(interpolation);
   // Relative to the outside value, what lies beyond the source is zero and drops out of the sums.
   torch::Tensor x = (volume.hu.to(torch::kCPU, torch::kFloat) - outside_hu).contiguous();
-  if (kernel == Kernel::cubic) x = spline_coefficients(x);
   const IndexMap map = index_map(volume, grid);
   const auto partner = parallel_axes(map, grid);
-  x = partner ? resample_parallel(x, map, *partner, grid, kernel) : resample_oblique(x, map, grid, kernel);
+  if (partner) {
+    x = resample_parallel(x, map, *partner, grid, kernel);
+  } else {
+    if (kernel == Kernel::cubic) x = spline_coefficients(x);
+    x = resample_oblique(x, map, grid, kernel);
+  }
   return {x.add_(outside_hu), grid.origin_mm, grid.spacing_mm, grid.direction};
 }
 

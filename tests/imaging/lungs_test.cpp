@@ -60,6 +60,46 @@ TEST(Lungs, a_block_of_water_has_none) {
   EXPECT_THROW(body_box(v), Error);
 }
 
+TEST(Lungs, an_abdomen_with_gas_in_the_bowels_has_none) {
+  // Two long loops of bowel beside each other, as large as small lungs.
+  Volume v{torch::full({80, 100, 130}, -1000.0f), {-195, -150, 0}, {3, 3, 4}};
+  v.hu.masked_fill_(ellipsoid(v, {0, 0, 160}, {180, 120, 1e4}), 40);
+  for (double side : {-1.0, 1.0}) v.hu.masked_fill_(ellipsoid(v, {side * 80, 0, 160}, {45, 45, 120}), -1000);
+  EXPECT_THROW(segment_lungs(v), Error);
+  // The same with the density of lungs is accepted: it is the gas that was refused.
+  for (double side : {-1.0, 1.0}) v.hu.masked_fill_(ellipsoid(v, {side * 80, 0, 160}, {45, 45, 120}), -850);
+  EXPECT_GT(segment_lungs(v).litres, 0.5);
+}
+
+TEST(Lungs, a_mask_on_another_grid_is_placed_by_its_geometry) {
+  const Volume v = chest({3, 3, 4});
+  const Lungs found = segment_lungs(v);
+  // The mask of the lungs on a coarser grid, flipped and with its own origin.
+  const Volume fine = chest({1.5, 1.5, 2});
+  Volume mask = fine;
+  mask.hu = (fine.hu < -800).logical_and(fine.hu > -900).to(torch::kFloat).flip({0}).contiguous();
+  mask.origin_mm = fine.point({0, 0, double(fine.hu.size(0) - 1)});
+  mask.direction = {{{1, 0, 0}, {0, 1, 0}, {0, 0, -1}}};
+  const Lungs given = region_of_mask(v, mask, true);
+  EXPECT_NEAR(given.litres, chest_litres, 0.05 * chest_litres);
+  for (int d = 0; d < 3; ++d) {
+    EXPECT_NEAR(double(given.box.first[d]), double(found.box.first[d]), 2);
+    EXPECT_NEAR(double(given.box.last[d]), double(found.box.last[d]), 2);
+  }
+}
+
+TEST(Lungs, an_empty_a_foreign_and_an_implausible_mask_are_refused) {
+  const Volume v = chest({3, 3, 4});
+  Volume mask = v;
+  mask.hu = torch::zeros_like(v.hu);
+  EXPECT_THROW(region_of_mask(v, mask, false), Error);
+  mask.hu.slice(0, 30, 40).slice(1, 30, 40).slice(2, 30, 40).fill_(1);
+  EXPECT_NO_THROW(region_of_mask(v, mask, false));
+  EXPECT_THROW(region_of_mask(v, mask, true), Error);  // 36 ml are no lungs
+  mask.origin_mm[2] += 1000;
+  EXPECT_THROW(region_of_mask(v, mask, false), Error);
+}
+
 TEST(Body, box_spans_the_body) {
   const Volume v = chest({3, 3, 4});
   const Box box = body_box(v);
@@ -72,6 +112,29 @@ double dice(const torch::Tensor& a, const torch::Tensor& b) {
   return 2 * both / (a.sum().item<double>() + b.sum().item<double>());
 }
 
+/// The box of the largest part of the labels, so that stray voxels do not count.
+void expect_box_within_two_voxels(const Box& found, const torch::Tensor& truth) {
+  for (int64_t d = 0; d < 3; ++d) {
+    std::vector<int64_t> others;
+    for (int64_t o = 0; o < 3; ++o)
+      if (o != d) others.push_back(o);
+    const auto used = truth.to(torch::kInt).amax(others).nonzero();
+    EXPECT_NEAR(double(found.first[d]), used.min().item<double>(), 2) << "axis " << d;
+    EXPECT_NEAR(double(found.last[d]), used.max().item<double>(), 2) << "axis " << d;
+  }
+}
+
+TEST(Lungs, the_lower_part_of_a_real_scan_without_lungs_is_refused) {
+  X2CTPA_NEEDS_REAL_DATA("ct_volume");
+  Volume ct = oriented_to_lps(read_volume(real_data("ct_volume/LIDC-IDRI-0001_2mm.nii.gz")));
+  const auto labels = oriented_to_lps(read_volume(real_data("ct_volume/LIDC-IDRI-0001_2mm_labels118.nii.gz"))).hu;
+  const auto lobes = (labels >= 10).logical_and(labels <= 14);
+  const int64_t first = lobes.to(torch::kInt).amax(std::vector<int64_t>{1, 2}).nonzero().min().item<int64_t>();
+  ASSERT_GT(first, 3);
+  ct.hu = ct.hu.slice(0, 0, first).contiguous();
+  EXPECT_THROW(segment_lungs(ct), Error);
+}
+
 TEST(Lungs, of_a_real_scan_agree_with_its_labels) {
   X2CTPA_NEEDS_REAL_DATA("ct_volume");
   const Volume ct = oriented_to_lps(read_volume(real_data("ct_volume/LIDC-IDRI-0001_2mm.nii.gz")));
@@ -80,13 +143,16 @@ TEST(Lungs, of_a_real_scan_agree_with_its_labels) {
   const auto lobes = (labels >= 10).logical_and(labels <= 14);
   EXPECT_GE(dice(lungs.mask == 1, lobes), 0.97);
   EXPECT_NEAR(lungs.litres, 3.70, 0.05 * 3.70);
+  expect_box_within_two_voxels(lungs.box, lobes);
 }
 
 TEST(Lungs, of_a_coarse_real_scan_agree_with_its_mask) {
   X2CTPA_NEEDS_REAL_DATA("ct_volume");
   const Volume ct = oriented_to_lps(read_volume(real_data("ct_volume/CIP_ct-64.nrrd")));
   const auto mask = oriented_to_lps(read_volume(real_data("ct_volume/CIP_ct-64_wholeLung.nrrd"))).hu > 0;
-  EXPECT_GE(dice(segment_lungs(ct).mask == 1, mask), 0.96);
+  const Lungs lungs = segment_lungs(ct);
+  EXPECT_GE(dice(lungs.mask == 1, mask), 0.96);
+  expect_box_within_two_voxels(lungs.box, mask);
 }
 
 }  // namespace

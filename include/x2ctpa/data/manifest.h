@@ -16,6 +16,7 @@ struct Study {
   std::string patient_id;
   std::filesystem::path ct;   ///< volume file or DICOM folder; empty: none
   std::filesystem::path cxr;  ///< DICOM or picture file; empty: none
+  std::filesystem::path mask;  ///< volume file: the lungs, or another region, in the CT; empty: none
   std::optional<int> pe;      ///< 0, 1, or unknown
   std::string split;          ///< "train", "val", "test", or empty: to be chosen
   /// The LPS point that the central ray passes through, for X-rays simulated from this CT.
@@ -27,7 +28,7 @@ struct Study {
 std::string safe_id(const std::string& text);
 
 /// The rows of a CSV with the columns `ct` and `cxr` (either may be empty or absent; paths relative
-/// to the manifest) and, where known, `id`, `patient_id`, `pe`, `split`, `cxr_centre_x_mm`,
+/// to the manifest) and, where known, `id`, `patient_id`, `pe`, `split`, `mask`, `cxr_centre_x_mm`,
 /// `cxr_centre_y_mm`, `cxr_centre_z_mm`. Without `id`, ids are made from patient_id, or from
 /// the file names. Without `patient_id` every row is a patient of its own.
 /// Throws Error naming file and row for a missing column, a doubtful value or an id given twice.

@@ -9,6 +9,8 @@
 #include "x2ctpa/core/options.h"
 #include "x2ctpa/data/dataset.h"
 #include "x2ctpa/data/manifest.h"
+#include "x2ctpa/imaging/drr.h"
+#include "x2ctpa/imaging/radiograph.h"
 
 namespace x2ctpa {
 
@@ -19,8 +21,12 @@ struct PreprocessOptions {
   double margin_mm = 0;
   std::vector<double> field_of_view_mm;
   std::string interpolation = "linear";
+  std::string window_preset = "custom";
   IntensityWindow window;
   int64_t cxr_size = 224;
+  CxrOptions cxr;
+  std::string cxr_from_ct = "none";
+  DrrRendering drr;
   ProjectionGeometry geometry;
   std::vector<double> splits = {0.7, 0.1, 0.2};
   int64_t workers = 0;

@@ -8,7 +8,19 @@
 #include <string>
 #include <vector>
 
+#include "x2ctpa/core/error.h"
+#include "x2ctpa/core/options.h"
+
 namespace x2ctpa {
+
+/// How X-rays are read, for training and sampling alike. Section `preprocess.cxr`.
+struct CxrOptions {
+  std::string invert = "auto";
+  bool trim = true;
+  bool refuse_not_chest = false;
+
+  void describe(OptionList& options);
+};
 
 /// One X-ray picture with bone bright.
 struct Radiograph {
@@ -19,7 +31,24 @@ struct Radiograph {
   std::string modality;                    ///< DICOM modality; empty for pictures
   int64_t bits = 0;                        ///< stored bits per sample
   bool inverted = false;                   ///< true when the stored values were bone dark
+  bool is_chest_xray = true;               ///< by the header, and by the picture where it is silent
+  std::string view;                        ///< "frontal", "lateral" or "unknown"
+  double likeness = 0;                     ///< to a frontal chest X-ray, -1 to 1
+  std::vector<std::string> codes;          ///< of the warnings: "not-chest", "lateral", "polarity", ...
   std::vector<std::string> warnings;       ///< doubts such as "not a chest X-ray"
+
+  void warn(const std::string& code, const std::string& warning);
+};
+
+/// An X-ray that is readable and not wanted: "cxr-blank", "cxr-lateral" or "cxr-not-chest".
+class RefusedXray : public Error {
+ public:
+  RefusedXray(std::string reason_code, const std::string& reason)
+      : Error(reason), reason_code_(std::move(reason_code)) {}
+  const std::string& reason_code() const { return reason_code_; }
+
+ private:
+  std::string reason_code_;
 };
 
 /// True for a name that may hold an X-ray: .dcm, .dicom, .png, .jpg, .jpeg, .tif, .tiff, or no
@@ -28,8 +57,27 @@ bool is_radiograph_file(const std::filesystem::path& file);
 
 /// Reads one X-ray. DICOM: first frame, modality LUT or rescale, VOI LUT or window (else the 0.5 to
 /// 99.5 percentile range), MONOCHROME1 inverted. Pictures: grey or colour to grey, full range of the
-/// stored type. Throws Error naming the file and the reason.
-Radiograph read_radiograph(const std::filesystem::path& file);
+/// stored type. `invert`: "auto" turns the picture over, with a warning, where its negative looks like
+/// a frontal chest X-ray and it does not; "never" trusts the header; "always" turns over what the
+/// header would give. Throws Error naming the file and the reason.
+Radiograph read_radiograph(const std::filesystem::path& file, const std::string& invert = "auto");
+
+/// The picture without the borders of a collimator: lines of one level along an edge (90% of the line
+/// within 0.03), at most 20% of the side, behind which most of the line jumps by 0.05 or more. A
+/// border that is wider, or that fades into the picture, stays.
+torch::Tensor without_borders(const torch::Tensor& pixels);
+
+/// An X-ray as models take it.
+struct ModelXray {
+  torch::Tensor picture;  ///< float32 (size, size) in [0, 1], bone bright
+  std::vector<std::string> warnings;
+};
+
+/// Reads, trims, pads to a square and resizes an X-ray: what preprocess stores and sample feeds.
+/// Throws Error for a file that cannot be read and, with `refuse_not_chest`, RefusedXray for a blank
+/// picture, a lateral view or what is no chest X-ray.
+ModelXray load_model_xray(const std::filesystem::path& file, int64_t size,
+                          const CxrOptions& options = {});
 
 /// Pads `pixels` (H, W) with `fill` to a square around its middle and resizes it, anti-aliased, to
 /// (size, size).
