@@ -127,10 +127,6 @@ ordered_json describe_volume(const fs::path& file) {
 
 ordered_json describe_xray(const fs::path& file) {
   const Radiograph xray = read_radiograph(file);
-  const bool doubtful =
-      std::any_of(xray.warnings.begin(), xray.warnings.end(), [](const std::string& warning) {
-        return warning.find("not a chest X-ray") != std::string::npos;
-      });
   return {{"kind", "xray"},
           {"size", {xray.pixels.size(1), xray.pixels.size(0)}},
           {"spacing_mm", {xray.spacing_mm[1], xray.spacing_mm[0]}},
@@ -138,7 +134,9 @@ ordered_json describe_xray(const fs::path& file) {
           {"photometric", xray.photometric},
           {"bits", xray.bits},
           {"inverted", xray.inverted},
-          {"is_chest_xray", !doubtful},
+          {"is_chest_xray", xray.is_chest_xray},
+          {"view", xray.view},
+          {"likeness", xray.likeness},
           {"warnings", xray.warnings}};
 }
 

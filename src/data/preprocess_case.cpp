@@ -39,7 +39,7 @@ void process_ct(const Study& study, const PreprocessOptions& options, int64_t se
                 const fs::path& out, CaseRecord& record) {
   Volume volume = run_step("ct-unreadable", "reading " + study.ct.string(),
                            [&] { return oriented_to_lps(read_volume(study.ct)); });
-  volume.hu = volume.hu.clamp_min(kAirHu);
+  volume.hu.clamp_min_(kAirHu);
   const Volume resampled = on_dataset_grid(volume, study, options, record);
   record.ct = fmt::format("ct/{}.nii", study.id);
   record.spacing_mm = resampled.spacing_mm;

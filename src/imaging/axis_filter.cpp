@@ -105,6 +105,11 @@ void sum_many(const float* x, const float* w, int64_t count, float* out) {
 }
 
 X2CTPA_VECTOR_CLONES
+void shift_row(float* x, float shift) {
+  for (int64_t i = 0; i < L; ++i) x[i] += shift;
+}
+
+X2CTPA_VECTOR_CLONES
 void round_row(float* x) {
   for (int64_t i = 0; i < L; ++i)
     x[i] = static_cast<float>(static_cast<int32_t>(x[i] + std::copysign(0.5f, x[i])));
@@ -152,6 +157,14 @@ void AxisFilter::add(int64_t first, const std::vector<float>& weights) {
   begin_.push_back(static_cast<int64_t>(weights_.size()));
 }
 
+void AxisFilter::subtract(float level) {
+  // The prefilter leaves a constant as it is, so the sums see it through their weights alone.
+  shift_.assign(first_.size(), 0);
+  for (size_t t = 0; t < first_.size(); ++t)
+    for (int64_t k = begin_[t]; k < begin_[t + 1]; ++k)
+      shift_[t] -= level * weights_[static_cast<size_t>(k)];
+}
+
 void AxisFilter::apply(float* block, float* out, int64_t stride, int64_t lanes) const {
   float* x = block + first_row();
   if (prefilter_ == Prefilter::mirror) prefilter_mirrored(x, n_);
@@ -166,6 +179,7 @@ void AxisFilter::apply(float* block, float* out, int64_t stride, int64_t lanes) 
       sum_four(x + first_[t] * L, w, to);
     else
       sum_many(x + first_[t] * L, w, count, to);
+    if (!shift_.empty()) shift_row(to, shift_[t]);
     if (round_) round_row(to);
     if (to == row) std::copy_n(row, lanes, out + j * stride);
   }

@@ -32,6 +32,9 @@ class AxisFilter {
   /// margin with Prefilter::nearest. No weights: the target is 0.
   void add(int64_t first, const std::vector<float>& weights);
 
+  /// The targets of samples from which `level` was subtracted.
+  void subtract(float level);
+
   /// The target is rounded to an integer, halves away from zero.
   void round_targets() { round_ = true; }
 
@@ -51,6 +54,7 @@ class AxisFilter {
   bool round_ = false;
   std::vector<int64_t> first_, begin_{0};  ///< per target: first sample, first weight
   std::vector<float> weights_;
+  std::vector<float> shift_;  ///< per target, or empty
 };
 
 /// The weights of cubic B-spline coefficients at a continuous index: of `count` from `first` on.

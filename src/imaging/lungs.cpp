@@ -72,12 +72,6 @@ std::vector<torch::Tensor> largest_two(const torch::Tensor& air) {
   return lungs;
 }
 
-/// The mask on the volume's own grid.
-torch::Tensor onto(const torch::Tensor& mask, const Grid& from, const Volume& volume) {
-  const Volume coarse{mask.to(torch::kFloat), from.origin_mm, from.spacing_mm, from.direction};
-  return (resample(coarse, grid_of(volume), "linear", 0).hu > 0.5).to(torch::kUInt8);
-}
-
 /// Bounding box of the non-zero voxels. `mask` must not be empty.
 Box box_of(const torch::Tensor& mask) {
   Box box;
@@ -90,6 +84,33 @@ Box box_of(const torch::Tensor& mask) {
     box.last[d] = used.max().item<int64_t>();
   }
   return box;
+}
+
+/// The mask on the volume's own grid; only the part around it is computed.
+torch::Tensor onto(const torch::Tensor& mask, const Grid& from, const Volume& volume) {
+  const auto size = volume.size_dhw();
+  auto result = torch::zeros({size[0], size[1], size[2]}, torch::kUInt8);
+  if (!mask.any().item<bool>()) return result;
+  const Volume coarse{mask.to(torch::kFloat), from.origin_mm, from.spacing_mm, from.direction};
+  const Box box = box_of(mask);
+  Grid part = grid_of(volume);
+  torch::Tensor target = result;
+  Vec3 origin{};
+  for (int d = 0; d < 3; ++d) {
+    // Both grids have the same axes.
+    const int a = 2 - d;
+    Vec3 low{}, high{};
+    low[a] = static_cast<double>(box.first[d] - 1), high[a] = static_cast<double>(box.last[d] + 1);
+    const auto first = static_cast<int64_t>(std::floor(volume.index(coarse.point(low))[a]));
+    const auto last = static_cast<int64_t>(std::ceil(volume.index(coarse.point(high))[a]));
+    const int64_t begin = std::clamp<int64_t>(first, 0, size[d] - 1), end = std::clamp<int64_t>(last + 1, begin + 1, size[d]);
+    part.size_dhw[d] = end - begin;
+    origin[a] = static_cast<double>(begin);
+    target = target.narrow(d, begin, end - begin);
+  }
+  part.origin_mm = volume.point(origin);
+  target.copy_(resample(coarse, part, "linear", 0).hu > 0.5);
+  return result;
 }
 
 /// `mask` without its uppermost slices as long as they hold almost nothing: what is left of the
@@ -122,8 +143,17 @@ torch::Tensor lungs_at_working_size(const torch::Tensor& hu, double voxel_mm) {
   const auto pieces = largest_two(air.bitwise_and(1 - airway));
   auto mask = torch::zeros_like(air);
   const auto largest_hole = static_cast<int64_t>(largest_hole_mm2 / (voxel_mm * voxel_mm));
-  for (const auto& piece : pieces)
-    mask.bitwise_or_(holes_filled(closed(piece, vessel_radius_mm, voxel_mm), largest_hole));
+  for (const auto& piece : pieces) {
+    // Closing and filling stay within the piece's own box.
+    const Box box = box_of(piece);
+    auto part = piece, target = mask;
+    for (int64_t d = 0; d < 3; ++d) {
+      const int64_t length = box.last[d] - box.first[d] + 1;
+      part = part.narrow(d, box.first[d], length);
+      target = target.narrow(d, box.first[d], length);
+    }
+    target.bitwise_or_(holes_filled(closed(part, vessel_radius_mm, voxel_mm), largest_hole));
+  }
   return mask.bitwise_and(1 - airway);
 }
 

@@ -149,9 +149,10 @@ std::optional<std::array<int, 3>> parallel_axes(const IndexMap& map, const Grid&
 }
 
 torch::Tensor resample_parallel(torch::Tensor x, const IndexMap& map, const std::array<int, 3>& partner,
-                                const Grid& grid, Kernel kernel) {
-  // Axes that shrink most come first: fewer voxels for the passes that follow.
-  std::array<int, 3> order{0, 1, 2};
+                                const Grid& grid, Kernel kernel, double outside_hu) {
+  // Axes that shrink most come first: fewer voxels for the passes that follow. Rows last among equals,
+  // as their blocks must be transposed.
+  std::array<int, 3> order{1, 2, 0};
   const auto growth = [&](int a) {
     return static_cast<double>(grid.size_dhw[2 - partner[a]]) / static_cast<double>(x.size(2 - a));
   };
@@ -159,8 +160,9 @@ torch::Tensor resample_parallel(torch::Tensor x, const IndexMap& map, const std:
   std::stable_sort(order.begin(), order.end(), [&](int a, int b) { return grows[a] < grows[b]; });
   for (int a : order) {
     const int b = partner[a];
-    x = filtered_along(x, 2 - a,
-                       axis_filter(grid.size_dhw[2 - b], x.size(2 - a), map.offset[a], map.matrix[a][b], kernel));
+    AxisFilter filter = axis_filter(grid.size_dhw[2 - b], x.size(2 - a), map.offset[a], map.matrix[a][b], kernel);
+    if (a == order[0]) filter.subtract(static_cast<float>(outside_hu));
+    x = filtered_along(x, 2 - a, filter);
   }
   std::vector<int64_t> permutation(3);
   for (int a = 0; a < 3; ++a) permutation[2 - partner[a]] = 2 - a;
@@ -262,12 +264,12 @@ Volume resample(const Volume& volume, const Grid& grid, const std::string& inter
   check_grid(grid);
   const Kernel kernel = kernel_of(interpolation);
   // Relative to the outside value, what lies beyond the source is zero and drops out of the sums.
-  torch::Tensor x = (volume.hu.to(torch::kCPU, torch::kFloat) - outside_hu).contiguous();
+  torch::Tensor x = volume.hu.to(torch::kCPU, torch::kFloat).contiguous();
   const IndexMap map = index_map(volume, grid);
-  const auto partner = parallel_axes(map, grid);
-  if (partner) {
-    x = resample_parallel(x, map, *partner, grid, kernel);
+  if (const auto partner = parallel_axes(map, grid)) {
+    x = resample_parallel(x, map, *partner, grid, kernel, outside_hu);
   } else {
+    x = x - outside_hu;
     if (kernel == Kernel::cubic) x = spline_coefficients(x);
     x = resample_oblique(x, map, grid, kernel);
   }
