@@ -12,7 +12,8 @@ namespace {
 
 constexpr int64_t working_side = 64;
 constexpr double least_likeness = 0.65, least_lead = 0.12;
-constexpr double least_lung_contrast = 0.35, most_lung_difference = 0.8;
+constexpr double least_lung_contrast = 0.35, most_lung_difference = 0.6;
+constexpr double high_likeness = 0.75, most_diseased_difference = 1.2;  // an effusion, an opacity
 
 enum class Part { none, right_lung, left_lung, mediastinum, heart, abdomen, wall };
 
@@ -86,6 +87,34 @@ struct Drawing {
     deviation = std::sqrt(deviation);
   }
 };
+
+/// Lines of one level above the first row of `pixels`, when at least a quarter of the first line of
+/// the picture differs from them: bars that make a picture square, of any width. The edge of a
+/// body, as on a CT slice, touches fewer.
+int64_t bar_above(const torch::Tensor& pixels) {
+  constexpr float same_level = 0.02f;
+  constexpr double least_share = 0.25, widest_share = 0.45;
+  const int64_t n = pixels.size(0);
+  const auto low = pixels.amin(1).contiguous(), high = pixels.amax(1).contiguous();
+  const float *lows = low.const_data_ptr<float>(), *highs = high.const_data_ptr<float>();
+  int64_t width = 0;
+  while (width < n && highs[width] - lows[0] <= same_level && highs[0] - lows[width] <= same_level)
+    ++width;
+  if (width == 0 || static_cast<double>(width) > widest_share * static_cast<double>(n)) return 0;
+  for (int64_t behind = width; behind < std::min(width + 3, n); ++behind) {
+    const auto differs = ((pixels[behind] - lows[0]).abs() > same_level).to(torch::kFloat).mean();
+    if (differs.item<double>() >= least_share) return width;
+  }
+  return 0;
+}
+
+torch::Tensor without_bars(const torch::Tensor& pixels) {
+  const auto columns = pixels.t().contiguous();
+  const int64_t left = bar_above(columns), right = bar_above(columns.flip({0}));
+  const auto rows = pixels.slice(1, left, pixels.size(1) - right).contiguous();
+  const int64_t top = bar_above(rows), bottom = bar_above(rows.flip({0}));
+  return rows.slice(0, top, rows.size(0) - bottom);
+}
 
 /// The picture at the working size; rows below it repeat the last one.
 struct Thumbnail {
@@ -164,16 +193,18 @@ void measure_contrasts(const Thumbnail& picture, const Place& place, double sign
 }  // namespace
 
 bool ChestLikeness::frontal() const {
-  return std::max(bone_bright, bone_dark) >= least_likeness &&
-         std::abs(bone_bright - bone_dark) >= least_lead &&
+  const double likeness = std::max(bone_bright, bone_dark);
+  const double most_difference =
+      likeness >= high_likeness ? most_diseased_difference : most_lung_difference;
+  return likeness >= least_likeness && std::abs(bone_bright - bone_dark) >= least_lead &&
          std::min(right_lung, left_lung) >= least_lung_contrast &&
-         std::abs(right_lung - left_lung) <= most_lung_difference && lower_border > 0;
+         std::abs(right_lung - left_lung) <= most_difference && lower_border > 0;
 }
 
 ChestLikeness chest_likeness(const torch::Tensor& pixels) {
   if (!pixels.defined() || pixels.dim() != 2 || pixels.numel() == 0)
     throw Error("chest_likeness: expected a picture of shape (H, W).");
-  const Thumbnail picture = thumbnail_of(pixels);
+  const Thumbnail picture = thumbnail_of(without_bars(pixels.to(torch::kFloat)));
   Place bright, dark;
   for (const double part : {0.6, 0.7, 0.8, 0.9, 1.0})
     for (const double aspect : {0.85, 1.0, 1.2}) {

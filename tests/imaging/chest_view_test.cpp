@@ -132,6 +132,16 @@ TEST(ChestView, a_frame_changes_neither_the_view_nor_the_polarity) {
   EXPECT_TRUE(negative.inverted) << negative.likeness;
 }
 
+TEST(ChestView, bars_that_make_a_picture_square_do_not_matter) {
+  for (int64_t i = 0; i < 3; ++i) {
+    const auto film = patient(i).cxr * 0.8 + 0.1;
+    for (const auto& [top, side] : {std::pair<int64_t, int64_t>{40, 0}, {0, 50}}) {
+      const auto seen = read_back(framed(film, top, side, 0.0));
+      EXPECT_EQ(seen.view, "frontal") << i << " likeness " << seen.likeness;
+    }
+  }
+}
+
 /// The patient seen from the side, as a volume turned by a quarter about the body's axis.
 torch::Tensor lateral(const Volume& ct) {
   Volume turned = ct;
