@@ -197,6 +197,11 @@ PreprocessResult preprocess(const std::vector<Study>& studies, const PreprocessO
                             int64_t seed, const fs::path& out, bool force) {
   const PreprocessOptions options = with_preset(given);
   check(options);
+  if (options.cxr_from_ct != "none" && options.drr.view == "ap") {
+    log_warning(
+        "preprocess.drr.view is ap: models that project X-ray features into the volume do it along "
+        "a beam from the back (pa)");
+  }
   claim_folder(out, options, seed, force);
   const std::vector<Outcome> outcomes = process_all(studies, options, seed, out);
   write_rejections(out, outcomes);
