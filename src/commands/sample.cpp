@@ -119,9 +119,9 @@ class SampleCommand : public Command {
 
   static at::Tensor load_cxr(const Item& item, const std::optional<Dataset>& dataset, const DatasetInfo& info) {
     if (item.dataset_case != nullptr) return dataset->load_cxr(*item.dataset_case);
-    const Radiograph radiograph = read_radiograph(item.cxr);
-    for (const auto& warning : radiograph.warnings) log_warning("{}: {}", item.cxr.string(), warning);
-    return square_radiograph(radiograph.pixels, info.cxr_size).unsqueeze(0);
+    const ModelXray xray = load_model_xray(item.cxr, info.cxr_size);
+    for (const auto& warning : xray.warnings) log_warning("{}: {}", item.cxr.string(), warning);
+    return xray.picture.unsqueeze(0);
   }
 
   /// The place of the volume: the true CT's where there is one, else the training set's typical
