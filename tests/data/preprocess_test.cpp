@@ -1,6 +1,7 @@
 #include "x2ctpa/data/preprocess.h"
 
 #include "data/synthetic_study.h"
+#include "support/dicom_bytes.h"
 #include "x2ctpa/core/csv.h"
 #include "x2ctpa/core/files.h"
 #include "x2ctpa/core/log.h"
@@ -43,11 +44,13 @@ Volume ramp(size_t axis, double slope) {
   return volume;
 }
 
-TEST(Preprocess, WorldPointsOfAnObliqueAnisotropicVolumeSurviveWithinAHundredthOfAMillimetre) {
+/// From a NIfTI or DICOM source to a dataset volume: the largest error of any voxel's place in mm.
+void expect_world_points_survive(bool from_dicom) {
   for (size_t axis = 0; axis < 3; ++axis) {
     TemporaryFolder folder;
     constexpr double slope = 150;  // HU per mm: rounding to whole HU is 0.003 mm
-    write_nifti(ramp(axis, slope), folder / "ramp.nii", "test", false);
+    if (from_dicom) test::CtMaker{ramp(axis, slope)}.write(folder / "ramp.nii");
+    else write_nifti(ramp(axis, slope), folder / "ramp.nii", "test", false);
     PreprocessOptions options = small_options();
     options.box = "none";
     options.field_of_view_mm = {40, 36, 30};
@@ -69,6 +72,38 @@ TEST(Preprocess, WorldPointsOfAnObliqueAnisotropicVolumeSurviveWithinAHundredthO
     }
     EXPECT_LT(worst_mm, 0.01) << "axis " << axis;
   }
+}
+
+TEST(Preprocess, WorldPointsOfAnObliqueAnisotropicVolumeSurviveWithinAHundredthOfAMillimetre) {
+  expect_world_points_survive(false);
+}
+
+TEST(Preprocess, WorldPointsSurviveFromDicomToTheDatasetsNiftiWithinAHundredthOfAMillimetre) {
+  expect_world_points_survive(true);
+}
+
+/// The mean column, from 0 (patient's right) to 1, of soft tissue between the lungs in the lower half
+/// of the volume.
+double heart_column(const Volume& volume) {
+  const int64_t depth = volume.hu.size(0), width = volume.hu.size(2);
+  const auto region = volume.hu.slice(0, depth / 5, depth / 2).slice(1, volume.hu.size(1) / 8, volume.hu.size(1) / 2);
+  const auto heart = region.gt(20).logical_and(region.lt(300)).to(torch::kDouble);
+  const auto columns = (torch::arange(width, torch::kDouble) + 0.5) / double(width);
+  return ((heart * columns).sum() / heart.sum()).item<double>();
+}
+
+TEST(Preprocess, LeftStaysLeftOnARealScan) {
+  X2CTPA_NEEDS_REAL_DATA("ct_dicom/LIDC-IDRI-0001_jpegls");
+  TemporaryFolder folder;
+  PreprocessOptions options = small_options();
+  options.grid = {64, 64, 64};
+  preprocess(read_inputs({test::real_data("ct_dicom/LIDC-IDRI-0001_jpegls")}), options, 0, folder / "set");
+  const Dataset set = Dataset::open(folder / "set");
+  const Volume volume = set.load_volume(set.cases().at(0));
+  const double column = heart_column(volume);
+  RecordProperty("heart_column", std::to_string(column));
+  EXPECT_GT(column, 0.52) << "the heart must lie on the patient's left, the higher columns";
+  EXPECT_LT(column, 0.75);
 }
 
 TEST(Preprocess, TheGridIsLaidAroundTheLungs) {
