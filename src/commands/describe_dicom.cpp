@@ -43,7 +43,8 @@ ordered_json describe_series(DicomSeries series) {
   const auto range = hu_range(series);
   const bool placed = !series.files.empty();
   ordered_json spacing = ordered_json::array();
-  for (const double s : series.spacing_mm) spacing.push_back(s > 0 ? ordered_json(s) : ordered_json());
+  for (const double s : series.spacing_mm)
+    spacing.push_back(s > 0 ? ordered_json(s) : ordered_json());
   ordered_json json = {{"uid", series.uid},
                        {"modality", series.modality},
                        {"description", series.tags->description},
@@ -51,7 +52,8 @@ ordered_json describe_series(DicomSeries series) {
                        {"files_left_out", series.left_out.size()},
                        {"size", {series.size_dhw[2], series.size_dhw[1], series.size_dhw[0]}},
                        {"spacing_mm", spacing},
-                       {"orientation", placed ? ordered_json(orientation_letters(series.direction)) : ordered_json()},
+                       {"orientation", placed ? ordered_json(orientation_letters(series.direction))
+                                              : ordered_json()},
                        {"axial", placed && series.axial()},
                        {"hu_min", range ? ordered_json(range->min) : ordered_json()},
                        {"hu_max", range ? ordered_json(range->max) : ordered_json()},
@@ -85,8 +87,10 @@ ordered_json describe_dicom(const fs::path& path, const std::vector<DicomSeries>
   for (const DicomSeries& one : series) json["series"].push_back(describe_series(one));
   const SeriesChoice choice = choose_series(series);
   json["reason"] = choice.reason;
-  if (choice.index) json["chosen"] = series[*choice.index].uid;
-  else json["reason"] = fmt::format("{} ({}): {}", choice.reason, choice.reason_code, path.string());
+  if (choice.index)
+    json["chosen"] = series[*choice.index].uid;
+  else
+    json["reason"] = fmt::format("{} ({}): {}", choice.reason, choice.reason_code, path.string());
   json["passed_over"] = choice.passed_over;
   return json;
 }

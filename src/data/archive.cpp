@@ -56,20 +56,24 @@ fs::path safe_path(const fs::path& archive, const std::string& name) {
 int64_t write_entry(const fs::path& archive, struct ::archive* reader, const fs::path& target,
                     int64_t most_bytes) {
   const int file = open(target.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0600);
-  if (file < 0) refuse(archive, fmt::format("{} cannot be made: {}", target.string(), std::strerror(errno)));
-  const std::unique_ptr<const int, void (*)(const int*)> closer(&file, [](const int* f) { close(*f); });
+  if (file < 0)
+    refuse(archive, fmt::format("{} cannot be made: {}", target.string(), std::strerror(errno)));
+  const std::unique_ptr<const int, void (*)(const int*)> closer(&file,
+                                                                [](const int* f) { close(*f); });
   char buffer[65536];
   int64_t bytes = 0;
   for (la_ssize_t n; (n = archive_read_data(reader, buffer, sizeof buffer)) != 0;) {
     if (n < 0) {
       const char* text = archive_error_string(reader);
-      refuse(archive, fmt::format("it is damaged or encrypted ({})", text ? text : "no reason given"));
+      refuse(archive,
+             fmt::format("it is damaged or encrypted ({})", text ? text : "no reason given"));
     }
     bytes += n;
-    if (bytes > most_bytes) refuse(archive, "it unpacks to more than the limits allow; it may be a bomb");
+    if (bytes > most_bytes)
+      refuse(archive, "it unpacks to more than the limits allow; it may be a bomb");
     if (write(file, buffer, static_cast<size_t>(n)) != n)
-      refuse(archive, fmt::format("{} cannot be written: {}. TMPDIR may name another place", target.string(),
-                                  std::strerror(errno)));
+      refuse(archive, fmt::format("{} cannot be written: {}. TMPDIR may name another place",
+                                  target.string(), std::strerror(errno)));
   }
   return bytes;
 }
@@ -93,8 +97,9 @@ bool is_archive_file(const fs::path& file) {
 Unpacked::Unpacked(fs::path archive, const ArchiveLimits& limits) : archive_(std::move(archive)) {
   std::string name = (fs::temp_directory_path() / "x2ctpa-unpacked-XXXXXX").string();
   if (!mkdtemp(name.data()))
-    throw Error(fmt::format("{}: no temporary folder can be made ({}). TMPDIR may name another place.",
-                            name, std::strerror(errno)));
+    throw Error(
+        fmt::format("{}: no temporary folder can be made ({}). TMPDIR may name another place.",
+                    name, std::strerror(errno)));
   folder_ = name;
   const auto clean = [&] {
     std::error_code ignored;
@@ -123,7 +128,8 @@ void Unpacked::unpack(const ArchiveLimits& limits) {
   archive_read_support_filter_gzip(reader.get());
   const auto fail = [&] {
     const char* text = archive_error_string(reader.get());
-    refuse(archive_, fmt::format("it is damaged or no archive ({})", text ? text : "no reason given"));
+    refuse(archive_,
+           fmt::format("it is damaged or no archive ({})", text ? text : "no reason given"));
   };
   if (archive_read_open_filename(reader.get(), archive_.c_str(), 65536) != ARCHIVE_OK) fail();
   const auto packed = static_cast<double>(fs::file_size(archive_));
@@ -133,7 +139,8 @@ void Unpacked::unpack(const ArchiveLimits& limits) {
   for (int status; (status = archive_read_next_header(reader.get(), &entry)) != ARCHIVE_EOF;) {
     stop_if_interrupted();
     if (status < ARCHIVE_WARN) fail();
-    if (++files > limits.files) refuse(archive_, fmt::format("it holds more than {} files", limits.files));
+    if (++files > limits.files)
+      refuse(archive_, fmt::format("it holds more than {} files", limits.files));
     const char* name = archive_entry_pathname(entry);
     if (!name) refuse(archive_, "it holds a file without a name");
     const fs::path path = safe_path(archive_, name);
@@ -148,8 +155,10 @@ void Unpacked::unpack(const ArchiveLimits& limits) {
       target = folder_ / fmt::format("{}-{}", path.string(), n);
     bytes += write_entry(archive_, reader.get(), target, std::min(limits.bytes, by_ratio) - bytes);
   }
-  if (left_out > 0) log_warning("{}: {} links or devices in it are left out", archive_.string(), left_out);
-  log_debug("{}: {} files, {} bytes unpacked into {}", archive_.string(), files, bytes, folder_.string());
+  if (left_out > 0)
+    log_warning("{}: {} links or devices in it are left out", archive_.string(), left_out);
+  log_debug("{}: {} files, {} bytes unpacked into {}", archive_.string(), files, bytes,
+            folder_.string());
 }
 
 }  // namespace x2ctpa

@@ -23,8 +23,8 @@ struct Listed {
   std::shared_ptr<const Unpacked> archive;
 };
 
-/// Every regular file below `real`, sorted so that nothing depends on the disk's order. Hidden files
-/// are passed over and links to folders not followed.
+/// Every regular file below `real`, sorted so that nothing depends on the disk's order. Hidden
+/// files are passed over and links to folders not followed.
 std::vector<Listed> list_tree(const fs::path& real, const fs::path& shown,
                               const std::shared_ptr<const Unpacked>& archive) {
   std::vector<Listed> files;
@@ -38,7 +38,8 @@ std::vector<Listed> list_tree(const fs::path& real, const fs::path& shown,
     files.push_back({it->path(), shown / it->path().lexically_relative(real), archive});
   }
   if (error) log_warning("{}: not searched to its end: {}", shown.string(), error.message());
-  std::sort(files.begin(), files.end(), [](const Listed& a, const Listed& b) { return a.shown < b.shown; });
+  std::sort(files.begin(), files.end(),
+            [](const Listed& a, const Listed& b) { return a.shown < b.shown; });
   return files;
 }
 
@@ -49,8 +50,8 @@ bool is_film_modality(const std::string& modality) {
 
 /// Objects that come with a study and are no images to use.
 bool is_companion(const std::string& modality) {
-  static const std::set<std::string> companions = {"SR", "PR", "KO", "SEG", "RTSTRUCT", "RTDOSE", "RTPLAN",
-                                                   "REG", "DOC", "AU", "OT", "SC"};
+  static const std::set<std::string> companions = {
+      "SR", "PR", "KO", "SEG", "RTSTRUCT", "RTDOSE", "RTPLAN", "REG", "DOC", "AU", "OT", "SC"};
   return companions.contains(modality);
 }
 
@@ -86,7 +87,8 @@ class DicomFinds {
   std::vector<Find> find() {
     std::vector<fs::path> files;
     for (const auto& [path, listed] : listed_) files.push_back(path);
-    for (DicomSeries& series : scan_dicom_files(files, options_.series.limits)) place(std::move(series));
+    for (DicomSeries& series : scan_dicom_files(files, options_.series.limits))
+      place(std::move(series));
     for (auto& [key, group] : groups_) add_study(group);
     for (const auto& series : films_) add_films(series);
     add_broken();
@@ -107,10 +109,11 @@ class DicomFinds {
     for (const auto& file : all_files(series)) by_folder[file.parent_path()].push_back(file);
     const size_t all = series.files.size() + series.left_out.size();
     if (by_folder.size() < 2 || 2 * all < 3 * series.files.size()) return false;
-    log_info("{} lies in {} folders, such as {}; each is taken as a study of its own", series_name(series),
-             by_folder.size(), by_folder.begin()->first.string());
+    log_info("{} lies in {} folders, such as {}; each is taken as a study of its own",
+             series_name(series), by_folder.size(), by_folder.begin()->first.string());
     for (const auto& [folder, files] : by_folder)
-      for (DicomSeries& copy : scan_dicom_files(files, options_.series.limits)) place_one(std::move(copy), folder);
+      for (DicomSeries& copy : scan_dicom_files(files, options_.series.limits))
+        place_one(std::move(copy), folder);
     return true;
   }
 
@@ -119,15 +122,19 @@ class DicomFinds {
       for (const auto& file : series.left_out) broken_[file.parent_path()].push_back(file);
       return;
     }
-    if (is_film_modality(series.modality)) films_.push_back(std::move(series));
-    else if (!place_copies(series)) place_one(std::move(series), {});
+    if (is_film_modality(series.modality))
+      films_.push_back(std::move(series));
+    else if (!place_copies(series))
+      place_one(std::move(series), {});
   }
 
   void place_one(DicomSeries series, const fs::path& copy_in) {
     const auto files = all_files(series);
     std::string study = series.tags->study_uid;
-    if (study.empty() || series.tags->patient_id.empty()) study += "\n" + common_folder(files).string();
-    groups_[series.tags->patient_id + "\n" + study + "\n" + copy_in.string()].push_back(std::move(series));
+    if (study.empty() || series.tags->patient_id.empty())
+      study += "\n" + common_folder(files).string();
+    groups_[series.tags->patient_id + "\n" + study + "\n" + copy_in.string()].push_back(
+        std::move(series));
   }
 
   fs::path shown_folder(const fs::path& real_folder, const Listed& of) const {
@@ -137,9 +144,8 @@ class DicomFinds {
   }
 
   void add_study(std::vector<DicomSeries>& group) {
-    const bool only_companions = std::all_of(group.begin(), group.end(), [](const DicomSeries& s) {
-      return is_companion(s.modality);
-    });
+    const bool only_companions = std::all_of(
+        group.begin(), group.end(), [](const DicomSeries& s) { return is_companion(s.modality); });
     std::vector<fs::path> files;
     for (const auto& series : group) {
       const auto more = all_files(series);
@@ -147,7 +153,8 @@ class DicomFinds {
       if (series.modality == "CT") ct_studies_.insert(series.tags->study_uid);
     }
     if (only_companions) {
-      log_debug("{}: passed over, {} holds no images to use", common_folder(files).string(), series_name(group.front()));
+      log_debug("{}: passed over, {} holds no images to use", common_folder(files).string(),
+                series_name(group.front()));
       return;
     }
     const SeriesChoice choice = choose_series(group, options_.series);
@@ -174,7 +181,8 @@ class DicomFinds {
   void keep_archives(const std::vector<fs::path>& files, Find& find) const {
     for (const auto& file : files) {
       const auto& archive = listed_.at(file)->archive;
-      if (archive && std::find(find.archives.begin(), find.archives.end(), archive) == find.archives.end())
+      if (archive &&
+          std::find(find.archives.begin(), find.archives.end(), archive) == find.archives.end())
         find.archives.push_back(archive);
     }
   }
@@ -220,8 +228,9 @@ class DicomFinds {
     for (const auto& [folder, files] : broken_) {
       const Listed& listed = *listed_.at(files.front());
       const fs::path shown = shown_folder(folder, listed);
-      const std::string what = fmt::format("{} files that are DICOM by name or beginning cannot be parsed, such as {}",
-                                           files.size(), files.front().filename().string());
+      const std::string what =
+          fmt::format("{} files that are DICOM by name or beginning cannot be parsed, such as {}",
+                      files.size(), files.front().filename().string());
       const auto beside = std::find_if(found_.begin(), found_.end(),
                                        [&](const Find& find) { return find.folder == shown; });
       if (beside != found_.end()) {
@@ -281,15 +290,18 @@ std::vector<Find> search_files(std::vector<Listed> files, const InputOptions& op
       continue;
     }
     try {
-      const auto archive = std::make_shared<const Unpacked>(file.real, archive_limits(options.find));
-      for (auto& inner : list_tree(archive->folder(), file.shown, archive)) files.push_back(std::move(inner));
+      const auto archive =
+          std::make_shared<const Unpacked>(file.real, archive_limits(options.find));
+      for (auto& inner : list_tree(archive->folder(), file.shown, archive))
+        files.push_back(std::move(inner));
     } catch (const Error& e) {
       if (e.code() == ExitCode::interrupted) throw;
       found.push_back(refused_archive(file, e.what()));
     }
   }
   for (Find& find : DicomFinds(dicom, options).find()) found.push_back(std::move(find));
-  std::stable_sort(found.begin(), found.end(), [](const Find& a, const Find& b) { return a.shown < b.shown; });
+  std::stable_sort(found.begin(), found.end(),
+                   [](const Find& a, const Find& b) { return a.shown < b.shown; });
   return found;
 }
 
@@ -297,9 +309,11 @@ std::vector<Find> search_files(std::vector<Listed> files, const InputOptions& op
 
 PathKind kind_of(const fs::path& file) {
   std::string name = file.filename().string();
-  std::transform(name.begin(), name.end(), name.begin(), [](unsigned char c) { return std::tolower(c); });
+  std::transform(name.begin(), name.end(), name.begin(),
+                 [](unsigned char c) { return std::tolower(c); });
   const auto ends = [&](std::initializer_list<const char*> endings) {
-    return std::any_of(endings.begin(), endings.end(), [&](const char* e) { return name.ends_with(e); });
+    return std::any_of(endings.begin(), endings.end(),
+                       [&](const char* e) { return name.ends_with(e); });
   };
   if (name.starts_with(".")) return PathKind::other;
   if (ends({".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd"})) return PathKind::volume;
@@ -322,7 +336,8 @@ std::vector<Find> search(const fs::path& root, const InputOptions& options) {
   return search_files(list_tree(root, root, nullptr), options);
 }
 
-std::vector<Find> search(const std::shared_ptr<const Unpacked>& archive, const InputOptions& options) {
+std::vector<Find> search(const std::shared_ptr<const Unpacked>& archive,
+                         const InputOptions& options) {
   return search_files(list_tree(archive->folder(), archive->archive(), archive), options);
 }
 

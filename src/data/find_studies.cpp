@@ -43,13 +43,15 @@ std::optional<double> hours_between(const Find& a, const Find& b) {
 
 fs::path common_parent(const fs::path& a, const fs::path& b) {
   fs::path common;
-  for (auto i = a.begin(), j = b.begin(); i != a.end() && j != b.end() && *i == *j; ++i, ++j) common /= *i;
+  for (auto i = a.begin(), j = b.begin(); i != a.end() && j != b.end() && *i == *j; ++i, ++j)
+    common /= *i;
   return common;
 }
 
 class Grouping {
  public:
-  Grouping(fs::path root, const InputOptions& options) : root_(std::move(root)), options_(options) {}
+  Grouping(fs::path root, const InputOptions& options)
+      : root_(std::move(root)), options_(options) {}
 
   std::vector<Study> studies(const std::vector<Find>& finds) {
     std::map<std::string, std::vector<const Find*>> by_patient;
@@ -60,8 +62,9 @@ class Grouping {
     for (const Find& find : finds)
       if (!paired_.contains(&find)) left.push_back(&find);
     divide(root_, left);
-    std::stable_sort(drafts_.begin(), drafts_.end(),
-                     [](const Draft& a, const Draft& b) { return a.first().shown < b.first().shown; });
+    std::stable_sort(drafts_.begin(), drafts_.end(), [](const Draft& a, const Draft& b) {
+      return a.first().shown < b.first().shown;
+    });
     count_folders();
     std::vector<Study> studies;
     for (const Draft& draft : drafts_) studies.push_back(study_of(draft));
@@ -79,23 +82,27 @@ class Grouping {
   void pair_by_headers(const std::vector<const Find*>& finds) {
     std::vector<const Find*> cts, films;
     for (const Find* find : finds)
-      if (find->is_ct ? find->refused.empty() : !find->lateral) (find->is_ct ? cts : films).push_back(find);
+      if (find->is_ct ? find->refused.empty() : !find->lateral)
+        (find->is_ct ? cts : films).push_back(find);
     std::vector<std::tuple<double, const Find*, const Find*>> near;
     for (const Find* ct : cts)
       for (const Find* film : films)
-        if (const auto hours = hours_between(*ct, *film); hours && *hours <= options_.find.pair_hours)
+        if (const auto hours = hours_between(*ct, *film);
+            hours && *hours <= options_.find.pair_hours)
           near.emplace_back(*hours, ct, film);
-    std::stable_sort(near.begin(), near.end(), [](const auto& a, const auto& b) { return std::get<0>(a) < std::get<0>(b); });
+    std::stable_sort(near.begin(), near.end(),
+                     [](const auto& a, const auto& b) { return std::get<0>(a) < std::get<0>(b); });
     for (const auto& [hours, ct, film] : near)
       if (!paired_.contains(ct) && !paired_.contains(film))
-        pair(*ct, *film, common_parent(ct->folder, film->folder), fmt::format("paired by date: {:.1f} h apart", hours));
+        pair(*ct, *film, common_parent(ct->folder, film->folder),
+             fmt::format("paired by date: {:.1f} h apart", hours));
     const bool one_of_each = cts.size() == 1 && films.size() == 1 && !paired_.contains(cts[0]);
     if (one_of_each && !hours_between(*cts[0], *films[0]))
       pair(*cts[0], *films[0], common_parent(cts[0]->folder, films[0]->folder),
            "paired as the only CT and X-ray of the patient; their dates are unknown");
     else if (one_of_each)
-      log_info("{} and {} are of one patient, but more than {} h apart; not paired", cts[0]->shown.string(),
-               films[0]->shown.string(), options_.find.pair_hours);
+      log_info("{} and {} are of one patient, but more than {} h apart; not paired",
+               cts[0]->shown.string(), films[0]->shown.string(), options_.find.pair_hours);
   }
 
   bool may_pair(const Find& a, const Find& b) const {
@@ -115,8 +122,10 @@ class Grouping {
     std::map<fs::path, std::vector<const Find*>> below;
     for (const Find* find : finds) {
       const fs::path relative = find->folder.lexically_relative(folder);
-      if (relative == ".") drafts_.push_back({find->is_ct ? find : nullptr, find->is_ct ? nullptr : find, {}, {}});
-      else below[folder / *relative.begin()].push_back(find);
+      if (relative == ".")
+        drafts_.push_back({find->is_ct ? find : nullptr, find->is_ct ? nullptr : find, {}, {}});
+      else
+        below[folder / *relative.begin()].push_back(find);
     }
     for (const auto& [sub, sub_finds] : below) divide(sub, sub_finds);
   }
@@ -127,7 +136,8 @@ class Grouping {
       std::set<fs::path> folders;
       for (const Find* find : {draft.ct, draft.cxr}) {
         if (!find) continue;
-        for (fs::path f = find->folder; f != root_ && f.has_relative_path(); f = f.parent_path()) folders.insert(f);
+        for (fs::path f = find->folder; f != root_ && f.has_relative_path(); f = f.parent_path())
+          folders.insert(f);
         if (!find->patient.empty()) patients_[top_folder(*find)].insert(find->patient);
       }
       folders.insert(root_);
@@ -138,7 +148,8 @@ class Grouping {
   fs::path top_folder(const Find& find) const {
     const fs::path relative = find.shown.lexically_relative(root_);
     if (relative == ".") return {};
-    return std::distance(relative.begin(), relative.end()) < 2 && !find.series ? fs::path() : *relative.begin();
+    return std::distance(relative.begin(), relative.end()) < 2 && !find.series ? fs::path()
+                                                                               : *relative.begin();
   }
 
   /// The path that a study is called by: the folder that holds it alone, else its own file.
@@ -156,7 +167,9 @@ class Grouping {
     // Files without headers in the folder of one patient are that patient's.
     const fs::path top = top_folder(draft.first());
     const auto known = patients_.find(top);
-    return !top.empty() && known != patients_.end() && known->second.size() == 1 ? *known->second.begin() : "";
+    return !top.empty() && known != patients_.end() && known->second.size() == 1
+               ? *known->second.begin()
+               : "";
   }
 
   std::string path_id(const fs::path& path) const {
@@ -166,9 +179,11 @@ class Grouping {
     return safe_id(relative.has_parent_path() ? (relative.parent_path() / last).string() : last);
   }
 
-  static void hide(std::string& id, const std::vector<std::string>& secrets, const std::string& instead) {
+  static void hide(std::string& id, const std::vector<std::string>& secrets,
+                   const std::string& instead) {
     const auto lower = [](std::string text) {
-      std::transform(text.begin(), text.end(), text.begin(), [](unsigned char c) { return std::tolower(c); });
+      std::transform(text.begin(), text.end(), text.begin(),
+                     [](unsigned char c) { return std::tolower(c); });
       return text;
     };
     for (const auto& secret : secrets) {
@@ -185,8 +200,11 @@ class Grouping {
     const std::string hash = patient.empty() ? "" : hashed_patient(patient, options_.find);
     const auto path = name_path(draft);
     Study study;
-    if (path) study.id = path_id(*path);
-    else study.id = (hash.empty() ? "study" : hash) + "-" + sha256(draft.first().study_uid).substr(0, 4);
+    if (path)
+      study.id = path_id(*path);
+    else
+      study.id =
+          (hash.empty() ? "study" : hash) + "-" + sha256(draft.first().study_uid).substr(0, 4);
     for (const Find* find : {draft.ct, draft.cxr})
       if (find) hide(study.id, find->secrets, hash.empty() ? "x" : hash);
     study.id = unique_id(study.id, taken_);
@@ -198,7 +216,8 @@ class Grouping {
       (find->is_ct ? study.ct : study.cxr) = find->source;
       study.notes.insert(study.notes.end(), find->notes.begin(), find->notes.end());
       if (find->series) study.ct_series = find->series;
-      if (!find->refused.empty()) study.refused_code = find->refused_code, study.refused = find->refused;
+      if (!find->refused.empty())
+        study.refused_code = find->refused_code, study.refused = find->refused;
       study.archives.insert(study.archives.end(), find->archives.begin(), find->archives.end());
     }
     return study;
@@ -216,7 +235,8 @@ class Grouping {
 /// An archive given by itself: its manifest, or what is found in it.
 std::vector<Study> studies_in_archive(const fs::path& path, const InputOptions& options) {
   const auto archive = std::make_shared<const Unpacked>(path, archive_limits(options.find));
-  if (!fs::exists(archive->folder() / "manifest.csv")) return group_finds(path, search(archive, options), options);
+  if (!fs::exists(archive->folder() / "manifest.csv"))
+    return group_finds(path, search(archive, options), options);
   std::vector<Study> studies = read_manifest(archive->folder() / "manifest.csv", options);
   for (Study& study : studies) study.archives.push_back(archive);
   return studies;
@@ -230,14 +250,16 @@ std::string hashed_patient(const std::string& patient, const FindOptions& option
 
 std::string as_given(const Study& study, std::string text) {
   for (const auto& archive : study.archives) {
-    const std::string inside = archive->folder().string(), outside = archive->archive().string() + "!";
+    const std::string inside = archive->folder().string(),
+                      outside = archive->archive().string() + "!";
     for (size_t at = 0; (at = text.find(inside, at)) != std::string::npos; at += outside.size())
       text.replace(at, inside.size(), outside);
   }
   return text;
 }
 
-std::vector<Study> group_finds(const fs::path& root, std::vector<Find> finds, const InputOptions& options) {
+std::vector<Study> group_finds(const fs::path& root, std::vector<Find> finds,
+                               const InputOptions& options) {
   return Grouping(root, options).studies(finds);
 }
 
@@ -247,7 +269,8 @@ std::vector<Study> find_studies(const fs::path& path, const InputOptions& option
   if (!fs::is_directory(path)) {
     const PathKind kind = kind_of(path);
     if (kind == PathKind::archive) return studies_in_archive(whole, options);
-    const bool film = kind == PathKind::picture || (kind == PathKind::maybe_dicom && is_radiograph_file(path));
+    const bool film =
+        kind == PathKind::picture || (kind == PathKind::maybe_dicom && is_radiograph_file(path));
     if (kind != PathKind::volume && !film) return {};
     Study study;
     study.id = study.patient_id = safe_id(stem(whole, false));

@@ -20,10 +20,10 @@ struct Find {
   std::filesystem::path shown;   ///< the same as the user knows it: archives count as folders
   std::filesystem::path folder;  ///< where it lies, of `shown`
   bool is_ct = false;
-  bool lateral = false;                     ///< of X-rays, by the header
-  std::string patient;                      ///< PatientID; empty: unknown
+  bool lateral = false;  ///< of X-rays, by the header
+  std::string patient;   ///< PatientID; empty: unknown
   std::string study_uid, accession;
-  std::vector<std::string> secrets;         ///< what must not be part of an id
+  std::vector<std::string> secrets;  ///< what must not be part of an id
   std::optional<double> time_s;
   std::shared_ptr<const DicomSeries> series;  ///< of a DICOM CT
   std::vector<std::string> notes;
@@ -39,7 +39,8 @@ PathKind kind_of(const std::filesystem::path& file);
 std::vector<Find> search(const std::filesystem::path& root, const InputOptions& options);
 
 /// The finds of one unpacked archive, shown as a folder in its place.
-std::vector<Find> search(const std::shared_ptr<const Unpacked>& archive, const InputOptions& options);
+std::vector<Find> search(const std::shared_ptr<const Unpacked>& archive,
+                         const InputOptions& options);
 
 ArchiveLimits archive_limits(const FindOptions& options);
 

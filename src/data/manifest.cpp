@@ -72,6 +72,8 @@ std::string safe_id(const std::string& text) {
   }
   // A leading dot would hide the file, a leading dash look like a flag.
   if (id.empty() || id[0] == '.' || id[0] == '-') id = "_" + id;
+  // NIfTI's library takes ".nii" out of "scan.nii.nii".
+  if (id.ends_with(".nii")) id[id.size() - 4] = '_';
   return id;
 }
 
@@ -85,7 +87,7 @@ static std::vector<Study> read_paths_layout(const CsvTable& table, const fs::pat
     const Study& study = studies.back();
     if (!study.id.empty() && safe_id(study.id) != study.id) {
       row.fail("id",
-               "made of letters, digits, '.', '_' and '-', and begin with none of '.' and '-'");
+               "made of letters, digits, '.', '_' and '-', begin with none of '.' and '-', and not end with .nii");
     }
   }
   return studies;

@@ -21,7 +21,8 @@ namespace {
 fs::path images_folder(const fs::path& manifest, const InputOptions& options) {
   const fs::path folder = manifest.parent_path() / options.manifest.images;
   if (!options.manifest.images.empty() && !fs::is_directory(folder))
-    throw Error(fmt::format("preprocess.manifest.images: the folder {} does not exist", folder.string()));
+    throw Error(
+        fmt::format("preprocess.manifest.images: the folder {} does not exist", folder.string()));
   return folder.empty() ? fs::path(".") : folder;
 }
 
@@ -29,17 +30,20 @@ fs::path images_folder(const fs::path& manifest, const InputOptions& options) {
 std::string plain_number(std::string text) {
   const auto first = text.find_first_not_of(' '), last = text.find_last_not_of(' ');
   text = first == std::string::npos ? "" : text.substr(first, last - first + 1);
-  const bool is_float = text.size() > 2 && text.ends_with(".0") &&
-                        std::all_of(text.begin(), text.end() - 2, [](char c) { return c >= '0' && c <= '9'; });
+  const bool is_float =
+      text.size() > 2 && text.ends_with(".0") &&
+      std::all_of(text.begin(), text.end() - 2, [](char c) { return c >= '0' && c <= '9'; });
   return is_float ? text.substr(0, text.size() - 2) : text;
 }
 
 /// The images below a folder by name, and by header once a name is not found.
 class ImageIndex {
  public:
-  ImageIndex(fs::path root, const InputOptions& options) : root_(std::move(root)), options_(options) {
+  ImageIndex(fs::path root, const InputOptions& options)
+      : root_(std::move(root)), options_(options) {
     std::error_code error;
-    fs::recursive_directory_iterator it(root_, fs::directory_options::skip_permission_denied, error);
+    fs::recursive_directory_iterator it(root_, fs::directory_options::skip_permission_denied,
+                                        error);
     for (; !error && it != fs::recursive_directory_iterator(); it.increment(error)) {
       const fs::path path = it->path();
       std::string name = path.filename().string();
@@ -51,18 +55,22 @@ class ImageIndex {
 
   /// A folder or CT file called `name`; empty: none.
   fs::path ct_named(const std::string& name) const {
-    return named(name, [](const fs::path& p) { return fs::is_directory(p) || kind_of(p) == PathKind::volume; });
+    return named(name, [](const fs::path& p) {
+      return fs::is_directory(p) || kind_of(p) == PathKind::volume;
+    });
   }
   /// An X-ray file called `name`, or a folder of it.
   fs::path cxr_named(const std::string& name) const {
     return named(name, [](const fs::path& p) {
-      return fs::is_directory(p) || kind_of(p) == PathKind::picture || kind_of(p) == PathKind::maybe_dicom;
+      return fs::is_directory(p) || kind_of(p) == PathKind::picture ||
+             kind_of(p) == PathKind::maybe_dicom;
     });
   }
 
   /// The images whose header holds this accession number.
   const Find* by_accession(const std::string& accession, bool is_ct) {
-    return by_header([&](const Find& find) { return find.is_ct == is_ct && find.accession == accession; });
+    return by_header(
+        [&](const Find& find) { return find.is_ct == is_ct && find.accession == accession; });
   }
   const Find* by_study(const std::string& uid) {
     return by_header([&](const Find& find) { return find.is_ct && find.study_uid == uid; });
@@ -79,8 +87,10 @@ class ImageIndex {
   template <class F>
   const Find* by_header(F fits) {
     if (!searched_) {
-      log_info("{}: reading the headers of its DICOM images, as not every image of the table is there by name",
-               root_.string());
+      log_info(
+          "{}: reading the headers of its DICOM images, as not every image of the table is there "
+          "by name",
+          root_.string());
       finds_ = search(root_, options_);
       searched_ = true;
     }
@@ -113,11 +123,14 @@ std::string patient_in(const fs::path& path) {
   std::error_code error;
   if (path.empty() || !fs::exists(path, error)) return {};
   std::vector<fs::path> files;
-  if (!fs::is_directory(path, error)) files.push_back(path);
+  if (!fs::is_directory(path, error))
+    files.push_back(path);
   else
-    for (fs::recursive_directory_iterator it(path, error); !error && it != fs::recursive_directory_iterator() &&
-                                                           files.size() < 5; it.increment(error))
-      if (it->is_regular_file(error) && kind_of(it->path()) == PathKind::maybe_dicom) files.push_back(it->path());
+    for (fs::recursive_directory_iterator it(path, error);
+         !error && it != fs::recursive_directory_iterator() && files.size() < 5;
+         it.increment(error))
+      if (it->is_regular_file(error) && kind_of(it->path()) == PathKind::maybe_dicom)
+        files.push_back(it->path());
   for (const auto& file : files) {
     try {
       const std::string patient = read_dicom_tags(file).patient_id;
@@ -130,15 +143,16 @@ std::string patient_in(const fs::path& path) {
 }
 
 /// Rows that share a CT or an X-ray are of one patient, whatever else is known of them.
-void join_patients(std::vector<Study>& studies, const std::vector<std::array<std::string, 2>>& accessions) {
+void join_patients(std::vector<Study>& studies, std::vector<std::array<std::string, 3>> keys) {
   std::map<std::string, std::string> patient_of;
+  for (size_t i = 0; i < studies.size(); ++i) keys[i][2] = "patient " + studies[i].patient_id;
   bool changed = true;
   while (changed) {
     changed = false;
     for (size_t i = 0; i < studies.size(); ++i) {
-      for (const auto& accession : accessions[i]) {
-        if (accession.empty()) continue;
-        const auto [known, is_new] = patient_of.try_emplace(accession, studies[i].patient_id);
+      for (const auto& key : keys[i]) {
+        if (key.empty()) continue;
+        const auto [known, is_new] = patient_of.try_emplace(key, studies[i].patient_id);
         const std::string both = std::min(known->second, studies[i].patient_id);
         changed |= !is_new && (both != known->second || both != studies[i].patient_id);
         known->second = studies[i].patient_id = both;
@@ -150,8 +164,8 @@ void join_patients(std::vector<Study>& studies, const std::vector<std::array<std
 }  // namespace
 
 void ManifestRow::fail(const std::string& column, const std::string& expected) const {
-  throw Error(fmt::format("{}: row {}: {} must be {}, found '{}'", file.string(), index + 1, column, expected,
-                          get(column)));
+  throw Error(fmt::format("{}: row {}: {} must be {}, found '{}'", file.string(), index + 1, column,
+                          expected, get(column)));
 }
 
 std::optional<double> ManifestRow::number(const std::string& column) const {
@@ -176,17 +190,19 @@ std::optional<int> ManifestRow::label(const std::string& column) const {
   return static_cast<int>(*value);
 }
 
-std::vector<Study> read_accession_layout(const CsvTable& table, const fs::path& file, const InputOptions& options) {
+std::vector<Study> read_accession_layout(const CsvTable& table, const fs::path& file,
+                                         const InputOptions& options) {
   const ManifestOptions& columns = options.manifest;
   if (!table.has_column(columns.ct_column) && !table.has_column(columns.cxr_column))
     table.require_columns({columns.ct_column, columns.cxr_column});
   ImageIndex index(images_folder(file, options), options);
   std::vector<Study> studies;
-  std::vector<std::array<std::string, 2>> accessions;
+  std::vector<std::array<std::string, 3>> keys;
   std::set<std::string> taken;
   for (size_t i = 0; i < table.size(); ++i) {
     const ManifestRow row{table, i, file};
-    const std::string ct = plain_number(row.get(columns.ct_column)), cxr = plain_number(row.get(columns.cxr_column));
+    const std::string ct = plain_number(row.get(columns.ct_column)),
+                      cxr = plain_number(row.get(columns.cxr_column));
     Study study;
     study.id = unique_id(safe_id(ct.empty() ? cxr : ct), taken);
     study.pe = row.label(columns.label_column);
@@ -194,28 +210,31 @@ std::vector<Study> read_accession_layout(const CsvTable& table, const fs::path& 
     study.split = row.get("split");
     if (!ct.empty()) {
       study.ct = index.ct_named(ct);
-      if (const Find* find = study.ct.empty() ? index.by_accession(ct, true) : nullptr) take(*find, study);
+      if (const Find* find = study.ct.empty() ? index.by_accession(ct, true) : nullptr)
+        take(*find, study);
       if (study.ct.empty()) study.ct = images_folder(file, options) / ct;
     }
     if (!cxr.empty()) {
       study.cxr = index.cxr_named(cxr);
-      if (const Find* find = study.cxr.empty() ? index.by_accession(cxr, false) : nullptr) take(*find, study);
+      if (const Find* find = study.cxr.empty() ? index.by_accession(cxr, false) : nullptr)
+        take(*find, study);
       if (study.cxr.empty()) study.cxr = images_folder(file, options) / cxr;
     }
     study.patient_id = row.get(columns.patient_column);
     if (study.patient_id.empty())
-      if (const auto patient = patient_in(study.ct.empty() ? study.cxr : study.ct); !patient.empty())
+      if (const auto patient = patient_in(study.ct.empty() ? study.cxr : study.ct);
+          !patient.empty())
         study.patient_id = hashed_patient(patient, options.find);
     if (study.patient_id.empty()) study.patient_id = study.id;
     studies.push_back(std::move(study));
-    accessions.push_back({"ct " + ct, cxr.empty() ? "" : "cxr " + cxr});
-    if (ct.empty()) accessions.back()[0].clear();
+    keys.push_back({ct.empty() ? "" : "ct " + ct, cxr.empty() ? "" : "cxr " + cxr, ""});
   }
-  join_patients(studies, accessions);
+  join_patients(studies, std::move(keys));
   return studies;
 }
 
-std::vector<Study> read_lidc_layout(const CsvTable& table, const fs::path& file, const InputOptions& options) {
+std::vector<Study> read_lidc_layout(const CsvTable& table, const fs::path& file,
+                                    const InputOptions& options) {
   table.require_columns({"Subject ID"});
   const fs::path root = images_folder(file, options);
   std::optional<ImageIndex> index;
@@ -236,9 +255,12 @@ std::vector<Study> read_lidc_layout(const CsvTable& table, const fs::path& file,
     if (modality != "CT" && !modality.empty()) continue;
     Study study;
     study.patient_id = subject;
-    if (has_places) study.ct = path;
-    else if (const fs::path named = index->ct_named(subject); !named.empty()) study.ct = named;
-    else study.ct = root / subject;
+    if (has_places)
+      study.ct = path;
+    else if (const fs::path named = index->ct_named(subject); !named.empty())
+      study.ct = named;
+    else
+      study.ct = root / subject;
     study.ct_series_uid = row.get("Series UID");
     if (study.ct_series_uid.empty()) study.ct_series_uid = row.get("Series Instance UID");
     scans[subject].push_back(std::move(study));
@@ -258,7 +280,8 @@ std::vector<Study> read_lidc_layout(const CsvTable& table, const fs::path& file,
   return studies;
 }
 
-std::vector<Study> read_rspect_layout(const CsvTable& table, const fs::path& file, const InputOptions& options) {
+std::vector<Study> read_rspect_layout(const CsvTable& table, const fs::path& file,
+                                      const InputOptions& options) {
   table.require_columns({"StudyInstanceUID", "SeriesInstanceUID"});
   ImageIndex index(images_folder(file, options), options);
   std::vector<Study> studies;
@@ -266,7 +289,8 @@ std::vector<Study> read_rspect_layout(const CsvTable& table, const fs::path& fil
   int64_t indeterminate = 0;
   for (size_t i = 0; i < table.size(); ++i) {
     const ManifestRow row{table, i, file};
-    const std::string study_uid = row.get("StudyInstanceUID"), series_uid = row.get("SeriesInstanceUID");
+    const std::string study_uid = row.get("StudyInstanceUID"),
+                      series_uid = row.get("SeriesInstanceUID");
     std::optional<int> pe = row.label("negative_exam_for_pe");
     if (pe) pe = 1 - *pe;
     // An exam that nobody could judge is neither.

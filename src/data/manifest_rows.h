@@ -25,8 +25,8 @@ struct ManifestRow {
   std::optional<int> label(const std::string& column) const;
 };
 
-/// Accession numbers of CT and X-ray (the layout of arXiv 2406.16109's tables): a folder or file below
-/// the images' folder with that name, else the DICOM images whose headers hold that number.
+/// Accession numbers of CT and X-ray (the layout of arXiv 2406.16109's tables): a folder or file
+/// below the images' folder with that name, else the DICOM images whose headers hold that number.
 std::vector<Study> read_accession_layout(const CsvTable& table, const std::filesystem::path& file,
                                          const InputOptions& options);
 
@@ -34,8 +34,8 @@ std::vector<Study> read_accession_layout(const CsvTable& table, const std::files
 std::vector<Study> read_lidc_layout(const CsvTable& table, const std::filesystem::path& file,
                                     const InputOptions& options);
 
-/// RSPECT's table: `StudyInstanceUID`, `SeriesInstanceUID`, `negative_exam_for_pe`, a row per image or
-/// per series.
+/// RSPECT's table: `StudyInstanceUID`, `SeriesInstanceUID`, `negative_exam_for_pe`, a row per image
+/// or per series.
 std::vector<Study> read_rspect_layout(const CsvTable& table, const std::filesystem::path& file,
                                       const InputOptions& options);
 

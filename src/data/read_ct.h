@@ -12,7 +12,7 @@ namespace x2ctpa {
 struct CtReading {
   Volume volume;                      ///< as stored
   std::vector<std::string> problems;  ///< codes of dicom_series.h, and "unit-spacing"
-  std::vector<std::string> notes;     ///< what was chosen and passed over, when that was decided here
+  std::vector<std::string> notes;  ///< what was chosen and passed over, when that was decided here
 };
 
 /// Throws SeriesError or Error.

@@ -44,7 +44,8 @@ class Groups {
     });
     return found;
   }
-  std::optional<uint16_t> word(int64_t frame, const gdcm::Tag& group, uint16_t g, uint16_t e) const {
+  std::optional<uint16_t> word(int64_t frame, const gdcm::Tag& group, uint16_t g,
+                               uint16_t e) const {
     std::optional<uint16_t> found;
     visit(frame, group, [&](const gdcm::DataSet& macro) {
       if (!found) found = dicom_word(macro, g, e);
@@ -78,14 +79,14 @@ Rescale rescale_in(const Groups& groups, int64_t frame, const Rescale& of_file) 
 }
 
 Rescale rescale_of_file(const gdcm::DataSet& data) {
-  const auto slope = dicom_numbers(data, 0x0028, 0x1053), intercept = dicom_numbers(data, 0x0028, 0x1052);
+  const auto slope = dicom_numbers(data, 0x0028, 0x1053),
+             intercept = dicom_numbers(data, 0x0028, 0x1052);
   Rescale rescale;
   rescale.known = !intercept.empty();
   if (!slope.empty() && slope[0] != 0) rescale.slope = slope[0];
   if (!intercept.empty()) rescale.intercept = intercept[0];
   return rescale;
 }
-
 
 }  // namespace
 
@@ -100,7 +101,8 @@ std::vector<SliceHeader> frame_headers(const gdcm::DataSet& data, const SliceHea
     slice.has_geometry = set_geometry(groups.numbers(f, plane_position, 0x0020, 0x0032),
                                       groups.numbers(f, plane_orientation, 0x0020, 0x0037),
                                       groups.numbers(f, pixel_measures, 0x0028, 0x0030), slice);
-    slice.localizer |= groups.text(f, ct_frame_type, 0x0008, 0x9007).find("LOCALIZER") != std::string::npos;
+    slice.localizer |=
+        groups.text(f, ct_frame_type, 0x0008, 0x9007).find("LOCALIZER") != std::string::npos;
     slice.acquisition = groups.word(f, frame_content, 0x0020, 0x9156).value_or(0);
     slice.has_rescale = rescale_in(groups, f, of_file).known;
   }

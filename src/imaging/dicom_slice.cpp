@@ -39,7 +39,8 @@ bool set_orientation(const std::vector<double>& cosines, SliceHeader& header) {
   return true;
 }
 
-int64_t first_integer(const gdcm::DataSet& data, uint16_t group, uint16_t element, int64_t fallback) {
+int64_t first_integer(const gdcm::DataSet& data, uint16_t group, uint16_t element,
+                      int64_t fallback) {
   const auto numbers = dicom_numbers(data, group, element);
   if (numbers.empty() || std::abs(numbers[0]) > 1e15) return fallback;
   return static_cast<int64_t>(numbers[0]);
@@ -62,23 +63,26 @@ std::optional<int> digits(const std::string& text, size_t at, size_t count) {
   return value;
 }
 
-/// Seconds since 1970 of DICOM's DA ("20200131") and TM ("134500.5"); a date without a time is noon.
+/// Seconds since 1970 of DICOM's DA ("20200131") and TM ("134500.5"); a date without a time is
+/// noon.
 std::optional<double> seconds_of(const std::string& date, const std::string& time) {
   const auto y = digits(date, 0, 4), m = digits(date, 4, 2), d = digits(date, 6, 2);
   if (!y || !m || !d) return std::nullopt;
-  const std::chrono::year_month_day day(std::chrono::year(*y), std::chrono::month(static_cast<unsigned>(*m)),
+  const std::chrono::year_month_day day(std::chrono::year(*y),
+                                        std::chrono::month(static_cast<unsigned>(*m)),
                                         std::chrono::day(static_cast<unsigned>(*d)));
   if (!day.ok()) return std::nullopt;
   const auto days = std::chrono::sys_days(day).time_since_epoch().count();
-  const double of_day = 3600.0 * digits(time, 0, 2).value_or(12) + 60.0 * digits(time, 2, 2).value_or(0) +
-                        digits(time, 4, 2).value_or(0);
+  const double of_day = 3600.0 * digits(time, 0, 2).value_or(12) +
+                        60.0 * digits(time, 2, 2).value_or(0) + digits(time, 4, 2).value_or(0);
   return 86400.0 * static_cast<double>(days) + of_day;
 }
 
 std::optional<double> time_of(const gdcm::DataSet& data) {
   if (const auto both = dicom_text(data, 0x0008, 0x002a); both.size() >= 8)
     if (const auto seconds = seconds_of(both.substr(0, 8), both.substr(8))) return seconds;
-  for (const auto& [date, time] : {std::pair(0x0022, 0x0032), std::pair(0x0021, 0x0031), std::pair(0x0020, 0x0030)})
+  for (const auto& [date, time] :
+       {std::pair(0x0022, 0x0032), std::pair(0x0021, 0x0031), std::pair(0x0020, 0x0030)})
     if (const auto seconds = seconds_of(dicom_text(data, 0x0008, static_cast<uint16_t>(date)),
                                         dicom_text(data, 0x0008, static_cast<uint16_t>(time))))
       return seconds;
@@ -109,8 +113,8 @@ bool is_localizer(const std::string& image_type) {
 }
 
 void fill_header(const gdcm::Reader& reader, SliceHeader& header) {
-  static const std::set<std::string> ct_classes{"1.2.840.10008.5.1.4.1.1.2", "1.2.840.10008.5.1.4.1.1.2.1",
-                                                "1.2.840.10008.5.1.4.1.1.2.2"};
+  static const std::set<std::string> ct_classes{
+      "1.2.840.10008.5.1.4.1.1.2", "1.2.840.10008.5.1.4.1.1.2.1", "1.2.840.10008.5.1.4.1.1.2.2"};
   const auto& data = reader.GetFile().GetDataSet();
   header.tags = std::make_shared<const SeriesTags>(tags_of(data));
   header.series_uid = dicom_text(data, 0x0020, 0x000e);
@@ -126,8 +130,9 @@ void fill_header(const gdcm::Reader& reader, SliceHeader& header) {
   header.localizer = is_localizer(header.tags->image_type);
   header.secondary = sop_class.starts_with("1.2.840.10008.5.1.4.1.1.7");
   header.has_rescale = rescales_of(data, 1)[0].known;
-  header.has_geometry = set_geometry(dicom_numbers(data, 0x0020, 0x0032), dicom_numbers(data, 0x0020, 0x0037),
-                                     dicom_numbers(data, 0x0028, 0x0030), header);
+  header.has_geometry =
+      set_geometry(dicom_numbers(data, 0x0020, 0x0032), dicom_numbers(data, 0x0020, 0x0037),
+                   dicom_numbers(data, 0x0028, 0x0030), header);
 }
 
 /// Parses up to the pixels; false when GDCM cannot.
@@ -162,7 +167,8 @@ FileKind parse_slice_headers(const fs::path& file, std::vector<SliceHeader>& sli
   slices.clear();
   const bool magic = has_dicom_magic(file);
   if (!magic && !may_lack_magic(file)) return FileKind::not_dicom;
-  const FileKind failed = magic || !file.extension().empty() ? FileKind::broken : FileKind::not_dicom;
+  const FileKind failed =
+      magic || !file.extension().empty() ? FileKind::broken : FileKind::not_dicom;
   const DicomStructure structure = walk_dicom(file);
   if (!structure.fault.empty()) return failed;
   gdcm::Reader reader;
@@ -176,8 +182,10 @@ FileKind parse_slice_headers(const fs::path& file, std::vector<SliceHeader>& sli
     header.file = file;
     fill_header(reader, header);
     header.truncated = structure.pixels_cut || (header.rows > 0 && !structure.has_pixels);
-    if (header.frames > 1) slices = frame_headers(data, header);
-    else slices.push_back(std::move(header));
+    if (header.frames > 1)
+      slices = frame_headers(data, header);
+    else
+      slices.push_back(std::move(header));
   } catch (const std::exception&) {
     return failed;
   }
@@ -189,8 +197,8 @@ SeriesTags read_dicom_tags(const fs::path& file) {
   const DicomStructure structure = walk_dicom(file);
   gdcm::Reader reader;
   if (!structure.fault.empty() || !read_header(file, reader))
-    throw Error(fmt::format("{}: not a DICOM file, or one whose header is broken{}{}.", file.string(),
-                            structure.fault.empty() ? "" : ": ", structure.fault));
+    throw Error(fmt::format("{}: not a DICOM file, or one whose header is broken{}{}.",
+                            file.string(), structure.fault.empty() ? "" : ": ", structure.fault));
   return tags_of(reader.GetFile().GetDataSet());
 }
 

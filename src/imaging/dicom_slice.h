@@ -36,8 +36,8 @@ enum class FileKind { not_dicom, broken, image };
 /// Parses the header of `file` up to its pixels; `slices` gets one header per frame of an image.
 FileKind parse_slice_headers(const std::filesystem::path& file, std::vector<SliceHeader>& slices);
 
-/// Sets position, orientation and spacing from the macros of one data set; false when one is missing
-/// or makes no sense.
+/// Sets position, orientation and spacing from the macros of one data set; false when one is
+/// missing or makes no sense.
 bool set_geometry(const std::vector<double>& position, const std::vector<double>& cosines,
                   const std::vector<double>& spacing, SliceHeader& header);
 
@@ -53,8 +53,8 @@ struct Rescale {
 /// The rescale of each frame: its own, else the one that all share, else the file's.
 std::vector<Rescale> rescales_of(const gdcm::DataSet& data, int64_t frames);
 
-/// HU (n, H, W) of frames of one file; `padding_to_air`: what the header calls padding, and all at or
-/// below -1024, to -1024. Throws Error.
+/// HU (n, H, W) of frames of one file; `padding_to_air`: what the header calls padding, and all at
+/// or below -1024, to -1024. Throws Error.
 torch::Tensor read_frames_hu(const std::filesystem::path& file, const std::vector<int64_t>& frames,
                              bool padding_to_air);
 

@@ -1,6 +1,6 @@
 #include "gdcm_dataset.h"
 
-#include <gdcmImage.h>
+#include <gdcmPixmap.h>
 
 #include <charconv>
 #include <cmath>
@@ -82,7 +82,7 @@ bool has_dicom_magic(const fs::path& file) {
   return in.gcount() == sizeof head && std::memcmp(head + 128, "DICM", 4) == 0;
 }
 
-void read_dicom_image(const fs::path& file, gdcm::ImageReader& reader) {
+void read_dicom_image(const fs::path& file, DicomReader& reader) {
   silence_imaging_libraries();
   bool read = false;
   std::error_code error;
@@ -133,7 +133,7 @@ torch::ScalarType stored_type(const gdcm::PixelFormat& format, const fs::path& f
 }
 
 /// Width and height after checking them, since GDCM allocates whatever the header says.
-std::array<int64_t, 2> checked_size(const gdcm::Image& image, const fs::path& file) {
+std::array<int64_t, 2> checked_size(const gdcm::Pixmap& image, const fs::path& file) {
   const int64_t width = image.GetDimension(0), height = image.GetDimension(1);
   if (width < 2 || height < 2 || width > largest_picture_side || height > largest_picture_side)
     throw Error(fmt::format("{}: an image of {} x {} pixels; expected sides between 2 and {}.", file.string(),
@@ -143,9 +143,9 @@ std::array<int64_t, 2> checked_size(const gdcm::Image& image, const fs::path& fi
 
 }  // namespace
 
-StoredPixels decode_pixels(const fs::path& file, const gdcm::ImageReader& reader) {
+StoredPixels decode_pixels(const fs::path& file, const DicomReader& reader) {
   constexpr size_t most_bytes = size_t{1} << 30;
-  const gdcm::Image& image = reader.GetImage();
+  const gdcm::Pixmap& image = reader.GetImage();
   StoredPixels pixels;
   const auto [height, width] = checked_size(image, file);
   pixels.height = height;
@@ -177,7 +177,7 @@ StoredPixels decode_pixels(const fs::path& file, const gdcm::ImageReader& reader
   return pixels;
 }
 
-torch::Tensor decode_first_frame(const fs::path& file, const gdcm::ImageReader& reader) {
+torch::Tensor decode_first_frame(const fs::path& file, const DicomReader& reader) {
   StoredPixels pixels = decode_pixels(file, reader);
   const auto shape = pixels.planar ? std::vector<int64_t>{pixels.samples, pixels.height, pixels.width}
                                    : std::vector<int64_t>{pixels.height, pixels.width, pixels.samples};

@@ -71,7 +71,8 @@ TEST(Archive, NamesThatLeadOutOfItAreRefusedAndNothingIsWritten) {
   for (const char* name : {"../../x2ctpa-escaped", "a/../../x2ctpa-escaped", "/tmp/x2ctpa-escaped",
                            "..\\..\\x2ctpa-escaped", "C:\\x2ctpa-escaped"}) {
     write_archive(folder / "slip.zip", {{"fine.txt", "1", ""}, {name, "evil", ""}});
-    EXPECT_CONTAINS(error_of([&] { Unpacked unpacked(folder / "slip.zip"); }), "archive not used") << name;
+    EXPECT_CONTAINS(error_of([&] { Unpacked unpacked(folder / "slip.zip"); }), "archive not used")
+        << name;
   }
   EXPECT_FALSE(fs::exists(fs::temp_directory_path() / "x2ctpa-escaped"));
   EXPECT_FALSE(fs::exists(fs::temp_directory_path().parent_path() / "x2ctpa-escaped"));
@@ -94,7 +95,8 @@ TEST(Archive, BombsAreRefusedBySizeRatioAndCount) {
   limits = {};
   limits.files = 1;
   write_archive(folder / "many.zip", {{"a", "1", ""}, {"b", "2", ""}});
-  EXPECT_CONTAINS(error_of([&] { Unpacked unpacked(folder / "many.zip", limits); }), "more than 1 files");
+  EXPECT_CONTAINS(error_of([&] { Unpacked unpacked(folder / "many.zip", limits); }),
+                  "more than 1 files");
 }
 
 TEST(Archive, DamageAtAnyByteGivesAReasonOrTheFiles) {
@@ -109,16 +111,22 @@ TEST(Archive, DamageAtAnyByteGivesAReasonOrTheFiles) {
       if (!cut) broken[n] = static_cast<char>(broken[n] ^ 0x55);
       write_file(folder / "b.zip", broken);
       const std::string error = error_of([&] { Unpacked unpacked(folder / "b.zip"); });
-      if (error != "no error") EXPECT_CONTAINS(error, "b.zip");
+      if (error != "no error") {
+        EXPECT_CONTAINS(error, "b.zip");
+      }
     }
   }
 }
 
 TEST(Archive, StudiesInsideAreFoundAndNamedByTheArchive) {
   TemporaryFolder folder;
-  const std::string volume =
-      file_bytes([](const fs::path& p) { write_nifti({torch::zeros({3, 3, 3})}, p, "test"); }, "ct.nii");
-  const std::string film = file_bytes([](const fs::path& p) { write_png16(test::picture(16, 0), p); }, "x.png");
+  const std::string volume = file_bytes(
+      [](const fs::path& p) {
+        write_nifti({torch::zeros({3, 3, 3})}, p, "test");
+      },
+      "ct.nii");
+  const std::string film =
+      file_bytes([](const fs::path& p) { write_png16(test::picture(16, 0), p); }, "x.png");
   write_archive(folder / "in" / "patients.zip",
                 {{"p1/ct.nii", volume, ""}, {"p1/x.png", film, ""}, {"p2/x.png", film, ""}});
   fs::path unpacked;
@@ -127,7 +135,8 @@ TEST(Archive, StudiesInsideAreFoundAndNamedByTheArchive) {
     ASSERT_EQ(studies.size(), 2u);
     EXPECT_EQ(studies[0].id, "patients.zip_p1");
     EXPECT_TRUE(fs::exists(studies[0].ct) && fs::exists(studies[0].cxr));
-    EXPECT_EQ(as_given(studies[0], studies[0].ct.string()), (folder / "in" / "patients.zip").string() + "!/p1/ct.nii");
+    EXPECT_EQ(as_given(studies[0], studies[0].ct.string()),
+              (folder / "in" / "patients.zip").string() + "!/p1/ct.nii");
     unpacked = studies[0].ct;
   }
   EXPECT_FALSE(fs::exists(unpacked));

@@ -1,4 +1,5 @@
-// Studies in exports as archives and hospitals make them: only the headers tell what belongs together.
+// Studies in exports as archives and hospitals make them: only the headers tell what belongs
+// together.
 #include "data/synthetic_study.h"
 #include "support/dicom_bytes.h"
 #include "x2ctpa/core/csv.h"
@@ -15,7 +16,8 @@ using test::DicomBytes;
 using test::error_of;
 using test::TemporaryFolder;
 
-CtMaker ct_of(const std::string& patient, const std::string& uid, const std::string& date = "20240229") {
+CtMaker ct_of(const std::string& patient, const std::string& uid,
+              const std::string& date = "20240229") {
   CtMaker ct{{torch::zeros({6, 8, 8}), {0, 0, 0}, {2, 2, 3}}};
   ct.patient_id = patient;
   ct.series_uid = uid;
@@ -25,14 +27,24 @@ CtMaker ct_of(const std::string& patient, const std::string& uid, const std::str
 }
 
 /// A chest film of a patient; `view` as in ViewPosition.
-void write_film(const fs::path& file, const std::string& patient, const std::string& date, const std::string& time,
-                const std::string& view = "PA") {
+void write_film(const fs::path& file, const std::string& patient, const std::string& date,
+                const std::string& time, const std::string& view = "PA") {
   DicomBytes d;
-  d.text(0x00080016, "UI", "1.2.840.10008.5.1.4.1.1.1.1").text(0x00080020, "DA", date).text(0x00080030, "TM", time);
-  d.text(0x00080050, "SH", "X" + patient).text(0x00080060, "CS", "DX").text(0x00100010, "PN", "Doe^" + patient);
-  d.text(0x00100020, "LO", patient).text(0x00185101, "CS", view).text(0x0020000d, "UI", "9." + date);
-  d.text(0x0020000e, "UI", "9." + date + "." + std::to_string(std::hash<std::string>{}(file.string()) % 100000));
-  d.word(0x00280002, 1).text(0x00280004, "CS", "MONOCHROME2").word(0x00280010, 16).word(0x00280011, 16);
+  d.text(0x00080016, "UI", "1.2.840.10008.5.1.4.1.1.1.1")
+      .text(0x00080020, "DA", date)
+      .text(0x00080030, "TM", time);
+  d.text(0x00080050, "SH", "X" + patient)
+      .text(0x00080060, "CS", "DX")
+      .text(0x00100010, "PN", "Doe^" + patient);
+  d.text(0x00100020, "LO", patient)
+      .text(0x00185101, "CS", view)
+      .text(0x0020000d, "UI", "9." + date);
+  d.text(0x0020000e, "UI",
+         "9." + date + "." + std::to_string(std::hash<std::string>{}(file.string()) % 100000));
+  d.word(0x00280002, 1)
+      .text(0x00280004, "CS", "MONOCHROME2")
+      .word(0x00280010, 16)
+      .word(0x00280011, 16);
   d.word(0x00280100, 16).word(0x00280101, 12).word(0x00280102, 11).word(0x00280103, 0);
   std::vector<uint16_t> pixels(256);
   for (size_t i = 0; i < pixels.size(); ++i) pixels[i] = static_cast<uint16_t>(i * 16);
@@ -67,7 +79,8 @@ TEST(FindByHeaders, NoIdentifierOfTheHeadersReachesIdsOrNotes) {
   write_film(folder / "Smith-123" / "x.dcm", "SMITH-123", "20240229", "090000");
   const auto studies = find_studies(folder.path());
   ASSERT_EQ(studies.size(), 1u);
-  for (std::string text : {studies[0].id, studies[0].patient_id, fmt::format("{}", fmt::join(studies[0].notes, " "))}) {
+  for (std::string text : {studies[0].id, studies[0].patient_id,
+                           fmt::format("{}", fmt::join(studies[0].notes, " "))}) {
     std::transform(text.begin(), text.end(), text.begin(), ::tolower);
     EXPECT_EQ(text.find("smith"), std::string::npos) << text;
   }
@@ -111,7 +124,8 @@ TEST(FindByHeaders, OneSeriesOfAStudyIsChosenAndTheOthersAreNamed) {
   const auto studies = find_studies(folder.path());
   ASSERT_EQ(studies.size(), 1u);
   EXPECT_EQ(studies[0].ct_series->uid, "1.2");
-  EXPECT_CONTAINS(fmt::format("{}", fmt::join(studies[0].notes, "\n")), "passed over: series 'CHEST'");
+  EXPECT_CONTAINS(fmt::format("{}", fmt::join(studies[0].notes, "\n")),
+                  "passed over: series 'CHEST'");
   InputOptions options;
   options.series.prefer = {"chest"};
   EXPECT_EQ(find_studies(folder.path(), options)[0].ct_series->uid, "1.1");
@@ -141,7 +155,9 @@ TEST(FindByHeaders, ReportsBesideACtAreNoStudiesAndScreensNoFilms) {
   ct_of("A", "1.1").write(folder.path());
   for (const char* modality : {"SR", "OT"}) {
     DicomBytes d = ct_of("A", std::string("1.1.") + modality).slice(0);
-    d.text(0x00080060, "CS", modality).text(0x0020000d, "UI", "1.1.0").text(0x00080016, "UI", "1.2.840.10008.5.1.4.1.1.7");
+    d.text(0x00080060, "CS", modality)
+        .text(0x0020000d, "UI", "1.1.0")
+        .text(0x00080016, "UI", "1.2.840.10008.5.1.4.1.1.7");
     write_file(folder / modality, d.file());
   }
   EXPECT_EQ(find_studies(folder.path()).size(), 1u);
@@ -154,7 +170,9 @@ TEST(FindByHeaders, AStudyWithoutAUsableSeriesIsRejectedWithItsCode) {
     d.text(0x00080008, "CS", "ORIGINAL\\PRIMARY\\LOCALIZER");
     return k == 0;
   });
-  ct_of("B", "1.2").write(folder / "in" / "flat", [](int64_t, DicomBytes& d) { return d.remove(0x00280030), true; });
+  ct_of("B", "1.2").write(folder / "in" / "flat", [](int64_t, DicomBytes& d) {
+    return d.remove(0x00280030), true;
+  });
   write_file(folder / "in" / "junk" / "text.dcm", "hello");
   write_nifti({torch::zeros({30, 40, 40})}, folder / "in" / "unit.nii", "test");
   PreprocessOptions options;
@@ -164,7 +182,8 @@ TEST(FindByHeaders, AStudyWithoutAUsableSeriesIsRejectedWithItsCode) {
   const CsvTable rejected = CsvTable::read(folder / "set" / "rejected.csv");
   std::set<std::string> codes;
   for (size_t i = 0; i < rejected.size(); ++i) codes.insert(rejected.at(i, "reason_code"));
-  EXPECT_EQ(codes, (std::set<std::string>{"localizer", "no-geometry", "unreadable-file", "unit-spacing"}));
+  EXPECT_EQ(codes,
+            (std::set<std::string>{"localizer", "no-geometry", "unreadable-file", "unit-spacing"}));
 }
 
 TEST(FindByHeaders, TheRecordSaysWhatWasChosenAndWhatWasWrong) {
@@ -214,7 +233,8 @@ TEST_F(Layouts, PublishedAccessionColumnsFindImagesByNameAndByHeader) {
 TEST_F(Layouts, RowsOfOnePatientByHeaderOrSharedImageStayTogether) {
   ct_of("A", "1.1").write(folder_ / "cts/10");
   ct_of("A", "1.2").write(folder_ / "cts/11");
-  const auto studies = read("CT_Accession_number,cxr_Accession_number,PE\n10,1,1\n11,2,0\n12,2,0\n13,3,0\n");
+  const auto studies =
+      read("CT_Accession_number,cxr_Accession_number,PE\n10,1,1\n11,2,0\n12,2,0\n13,3,0\n");
   EXPECT_EQ(studies[0].patient_id, studies[1].patient_id);
   EXPECT_EQ(studies[1].patient_id, studies[2].patient_id);
   EXPECT_NE(studies[0].patient_id, studies[3].patient_id);
@@ -237,7 +257,8 @@ TEST_F(Layouts, LidcPairsBySubjectAndTakesTheSeriesNamed) {
   write_film(folder_ / "LIDC/L1/film/lateral.dcm", "L1", "20000101", "090000", "LL");
   write_film(folder_ / "LIDC/L1/film/z.dcm", "L1", "20000101", "090000", "PA");
   const auto studies = read(
-      "Subject ID,Modality,Series UID,File Location\nL1,DX,9.9,.\\LIDC\\L1\\film\nL1,CT,1.1,.\\LIDC\\L1\\ct\n"
+      "Subject ID,Modality,Series UID,File "
+      "Location\nL1,DX,9.9,.\\LIDC\\L1\\film\nL1,CT,1.1,.\\LIDC\\L1\\ct\n"
       "L2,CT,1.2,.\\LIDC\\L2\\ct\n");
   ASSERT_EQ(studies.size(), 2u);
   EXPECT_EQ(studies[0].id, "L1");
@@ -249,7 +270,8 @@ TEST_F(Layouts, LidcPairsBySubjectAndTakesTheSeriesNamed) {
 
 TEST_F(Layouts, RspectTakesOneStudyPerSeriesAndInvertsItsLabel) {
   ct_of("R", "1.1").write(folder_ / "train/aa/bb");
-  const std::string head = "StudyInstanceUID,SeriesInstanceUID,SOPInstanceUID,negative_exam_for_pe,indeterminate\n";
+  const std::string head =
+      "StudyInstanceUID,SeriesInstanceUID,SOPInstanceUID,negative_exam_for_pe,indeterminate\n";
   const auto studies = read(head + "aa,bb,1,0,0\naa,bb,2,0,0\ncc,dd,3,1,0\nee,ff,4,0,1\n");
   ASSERT_EQ(studies.size(), 3u);
   EXPECT_EQ(studies[0].id, "aa_bb");

@@ -19,9 +19,7 @@ class DicomCasesSeries : public testing::Test {
  protected:
   void SetUp() override { X2CTPA_NEEDS_REAL_DATA("dicom_cases/series"); }
 
-  static fs::path folder(const std::string& name) {
-    return real_data("dicom_cases/series") / name;
-  }
+  static fs::path folder(const std::string& name) { return real_data("dicom_cases/series") / name; }
   /// The only series of a case.
   static DicomSeries only(const std::string& name) {
     const auto all = scan_dicom_folder(folder(name));
@@ -112,8 +110,8 @@ TEST_F(DicomCasesSeries, two_series_one_folder_gives_one_by_the_rule_and_names_t
 
 TEST_F(DicomCasesSeries, per_slice_slope_intercept_is_applied_per_slice) {
   const Volume volume = read_volume(folder("per_slice_slope_intercept"));
-  EXPECT_NEAR(volume.hu.min().item<float>(), -1007, 0.5);
-  EXPECT_NEAR(volume.hu.max().item<float>(), 1046, 0.5);
+  EXPECT_NEAR(volume.hu.min().item<float>(), -1007, 1);
+  EXPECT_NEAR(volume.hu.max().item<float>(), 1046, 1);
   EXPECT_TRUE(only("per_slice_slope_intercept").problems.empty());
 }
 
@@ -184,12 +182,16 @@ TEST_F(DicomCasesTransferSyntax, a_single_image_is_no_volume) {
 /// What the header says is wrong with each broken file; "" where only its series is too short.
 TEST(DicomCasesBrokenFiles, each_has_a_reason_code) {
   X2CTPA_NEEDS_REAL_DATA("dicom_cases/broken_files");
-  const std::map<std::string, std::string> expected = {
-      {"CT_fodicom_GH178.dcm", "unreadable-file"},   {"CT_fodicom_GH179B.dcm", "unreadable-file"},
-      {"ExplVR_BigEnd.dcm", "wrong-modality"},       {"MR_truncated.dcm", "wrong-modality"},
-      {"badVR.dcm", "wrong-modality"},               {"eCT_Supplemental.dcm", "too-few-slices"},
-      {"explicit_VR-UN.dcm", "too-few-slices"},      {"no-pixel-data.dcm", "wrong-modality"},
-      {"no_meta.dcm", "unreadable-file"},            {"reportsi.dcm", "wrong-modality"}};
+  const std::map<std::string, std::string> expected = {{"CT_fodicom_GH178.dcm", "unreadable-file"},
+                                                       {"CT_fodicom_GH179B.dcm", "unreadable-file"},
+                                                       {"ExplVR_BigEnd.dcm", "wrong-modality"},
+                                                       {"MR_truncated.dcm", "wrong-modality"},
+                                                       {"badVR.dcm", "wrong-modality"},
+                                                       {"eCT_Supplemental.dcm", "too-few-slices"},
+                                                       {"explicit_VR-UN.dcm", "too-few-slices"},
+                                                       {"no-pixel-data.dcm", "wrong-modality"},
+                                                       {"no_meta.dcm", "unreadable-file"},
+                                                       {"reportsi.dcm", "wrong-modality"}};
   for (const auto& [name, code] : expected) {
     const fs::path file = real_data("dicom_cases/broken_files") / name;
     ASSERT_TRUE(fs::exists(file)) << file;

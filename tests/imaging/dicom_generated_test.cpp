@@ -35,7 +35,8 @@ double error_of(const TemporaryFolder& folder) {
 }
 
 TEST(DicomGenerated, every_byte_order_and_vr_kind_reads_alike) {
-  for (const Syntax syntax : {Syntax::implicit_little, Syntax::explicit_little, Syntax::explicit_big}) {
+  for (const Syntax syntax :
+       {Syntax::implicit_little, Syntax::explicit_little, Syntax::explicit_big}) {
     const TemporaryFolder folder;
     maker(rotation(10)).write(folder.path(), {}, syntax);
     EXPECT_LT(error_of(folder), 0.51) << static_cast<int>(syntax);
@@ -45,8 +46,9 @@ TEST(DicomGenerated, every_byte_order_and_vr_kind_reads_alike) {
 
 TEST(DicomGenerated, flipped_orientations_keep_every_voxel_in_its_place) {
   // Prone, feet first, and both: rows or columns or slices run the other way.
-  for (const Mat3& direction : {Mat3{{{-1, 0, 0}, {0, -1, 0}, {0, 0, 1}}}, Mat3{{{-1, 0, 0}, {0, 1, 0}, {0, 0, -1}}},
-                                Mat3{{{1, 0, 0}, {0, -1, 0}, {0, 0, -1}}}}) {
+  for (const Mat3& direction :
+       {Mat3{{{-1, 0, 0}, {0, -1, 0}, {0, 0, 1}}}, Mat3{{{-1, 0, 0}, {0, 1, 0}, {0, 0, -1}}},
+        Mat3{{{1, 0, 0}, {0, -1, 0}, {0, 0, -1}}}}) {
     const TemporaryFolder folder;
     maker(direction).write(folder.path());
     EXPECT_LT(error_of(folder), 0.51);
@@ -58,8 +60,10 @@ TEST(DicomGenerated, flipped_orientations_keep_every_voxel_in_its_place) {
 TEST(DicomGenerated, useless_instance_numbers_do_not_matter) {
   const TemporaryFolder folder;
   maker().write(folder.path(), [](int64_t k, DicomBytes& d) {
-    if (k % 3 == 0) d.remove(0x00200013);
-    else d.text(0x00200013, "IS", k % 3 == 1 ? "7" : "not a number");
+    if (k % 3 == 0)
+      d.remove(0x00200013);
+    else
+      d.text(0x00200013, "IS", k % 3 == 1 ? "7" : "not a number");
     return true;
   });
   EXPECT_LT(error_of(folder), 0.51);
@@ -79,7 +83,9 @@ TEST(DicomGenerated, a_slice_without_position_is_reported_and_filled) {
 TEST(DicomGenerated, positions_that_are_all_absent_or_all_the_same_are_refused) {
   const TemporaryFolder absent, same;
   maker().write(absent.path(), [](int64_t, DicomBytes& d) { return d.remove(0x00200032), true; });
-  maker().write(same.path(), [](int64_t, DicomBytes& d) { return d.numbers(0x00200032, {0, 0, 0}), true; });
+  maker().write(same.path(), [](int64_t, DicomBytes& d) {
+    return d.numbers(0x00200032, {0, 0, 0}), true;
+  });
   EXPECT_EQ(only_series(absent).reason_code, "no-geometry");
   EXPECT_EQ(only_series(same).reason_code, "too-few-slices");
   EXPECT_TRUE(only_series(same).has_problem("duplicate-position"));
@@ -101,7 +107,8 @@ TEST(DicomGenerated, irregular_spacing_is_resampled_from_true_positions) {
   for (int64_t k = 0; k < 12; ++k) {
     for (int64_t j = 0; j < 9; ++j)
       for (int64_t i = 0; i < 10; ++i)
-        ct.volume.hu[k][j][i] = linear_value(even.point({double(i), double(j), double(k) + shift(k)}));
+        ct.volume.hu[k][j][i] =
+            linear_value(even.point({double(i), double(j), double(k) + shift(k)}));
   }
   ct.write(folder.path(), [&](int64_t k, DicomBytes& d) {
     const Vec3 p = even.point({0, 0, static_cast<double>(k) + shift(k)});
@@ -112,7 +119,8 @@ TEST(DicomGenerated, irregular_spacing_is_resampled_from_true_positions) {
 }
 
 TEST(DicomGenerated, coronal_and_sagittal_reformats_are_read_but_not_chosen) {
-  const Mat3 coronal{{{1, 0, 0}, {0, 0, 1}, {0, -1, 0}}}, sagittal{{{0, 0, 1}, {1, 0, 0}, {0, -1, 0}}};
+  const Mat3 coronal{{{1, 0, 0}, {0, 0, 1}, {0, -1, 0}}},
+      sagittal{{{0, 0, 1}, {1, 0, 0}, {0, -1, 0}}};
   for (const Mat3& direction : {coronal, sagittal}) {
     const TemporaryFolder folder;
     CtMaker ct = maker(direction);
@@ -173,7 +181,8 @@ TEST(DicomGenerated, empty_and_text_files_beside_a_series_do_no_harm) {
 
 TEST(DicomGenerated, enhanced_multi_frame_ct_is_read_by_the_places_of_its_frames) {
   const TemporaryFolder folder;
-  write_file(folder / "enhanced.dcm", maker(rotation(8)).enhanced({4, 0, 11, 2, 3, 1, 5, 10, 7, 6, 9, 8}).file());
+  write_file(folder / "enhanced.dcm",
+             maker(rotation(8)).enhanced({4, 0, 11, 2, 3, 1, 5, 10, 7, 6, 9, 8}).file());
   const DicomSeries series = only_series(folder);
   EXPECT_TRUE(series.problems.empty()) << series.reason;
   EXPECT_EQ(series.files.size(), 12u);
@@ -185,6 +194,8 @@ TEST(DicomGenerated, multi_frame_without_places_of_its_frames_is_refused) {
   const TemporaryFolder folder;
   write_file(folder / "frames.dcm", maker().enhanced({0, 1, 2, 3}).remove(0x52009230).file());
   EXPECT_EQ(only_series(folder).reason_code, "multi-frame");
+  // Such files once ended the process while their pixels were read.
+  EXPECT_EQ(read_dicom_slice(folder / "frames.dcm").size(0), 9);
 }
 
 TEST(DicomGenerated, padding_and_what_lies_outside_the_field_of_view_become_air) {
@@ -193,10 +204,12 @@ TEST(DicomGenerated, padding_and_what_lies_outside_the_field_of_view_become_air)
   ct.intercept = -4096;
   ct.volume.hu.slice(2, 0, 2).fill_(-3024);  // outside, undeclared
   ct.volume.hu.slice(2, 2, 4).fill_(4000);   // declared as padding
-  ct.write(folder.path(), [](int64_t, DicomBytes& d) { return d.words(0x00280120, "SS", {8096}), true; });
+  ct.write(folder.path(),
+           [](int64_t, DicomBytes& d) { return d.words(0x00280120, "SS", {8096}), true; });
   const Volume volume = read_volume(folder.path());
   EXPECT_EQ(volume.hu.slice(2, 0, 4).max().item<float>(), -1024);
-  EXPECT_EQ(volume.hu.slice(2, 4, 10).min().item<float>(), ct.volume.hu.slice(2, 4, 10).round().min().item<float>());
+  EXPECT_EQ(volume.hu.slice(2, 4, 10).min().item<float>(),
+            ct.volume.hu.slice(2, 4, 10).round().min().item<float>());
 }
 
 TEST(DicomGenerated, a_missing_rescale_is_reported) {
@@ -244,7 +257,8 @@ TEST_F(SeriesChoiceRule, words_for_ctpa_win_over_more_slices) {
   add("1.3", "aspect", 12);
   EXPECT_EQ(chosen(), "1.2");
   ASSERT_EQ(passed_over_.size(), 2u);
-  EXPECT_NE(passed_over_[0].find("fits better by its description"), std::string::npos) << passed_over_[0];
+  EXPECT_NE(passed_over_[0].find("fits better by its description"), std::string::npos)
+      << passed_over_[0];
 }
 
 TEST_F(SeriesChoiceRule, a_short_series_with_the_right_words_does_not_win) {
@@ -254,7 +268,8 @@ TEST_F(SeriesChoiceRule, a_short_series_with_the_right_words_does_not_win) {
 }
 
 TEST_F(SeriesChoiceRule, original_wins_over_derived_and_mip_loses) {
-  add("1.1", "CTPA", 12, [](DicomBytes& d) { d.text(0x00080008, "CS", "DERIVED\\SECONDARY\\AXIAL"); });
+  add("1.1", "CTPA", 12,
+      [](DicomBytes& d) { d.text(0x00080008, "CS", "DERIVED\\SECONDARY\\AXIAL"); });
   add("1.2", "CTPA", 11);
   add("1.3", "CTPA MIP 10mm", 12);
   EXPECT_EQ(chosen(), "1.2");
@@ -264,9 +279,11 @@ TEST_F(SeriesChoiceRule, contrast_then_slices_then_kernel_decide_among_equals) {
   add("1.1", "Thorax", 12);
   add("1.2", "Thorax", 10, [](DicomBytes& d) { d.text(0x00180010, "LO", "Iomeron"); });
   EXPECT_EQ(chosen(), "1.2");
-  add("1.3", "Thorax", 11, [](DicomBytes& d) { d.text(0x00180010, "LO", "x").text(0x00181210, "SH", "B70f"); });
+  add("1.3", "Thorax", 11,
+      [](DicomBytes& d) { d.text(0x00180010, "LO", "x").text(0x00181210, "SH", "B70f"); });
   EXPECT_EQ(chosen(), "1.3");
-  add("1.4", "Thorax", 11, [](DicomBytes& d) { d.text(0x00180010, "LO", "x").text(0x00181210, "SH", "B30f"); });
+  add("1.4", "Thorax", 11,
+      [](DicomBytes& d) { d.text(0x00180010, "LO", "x").text(0x00181210, "SH", "B30f"); });
   EXPECT_EQ(chosen(), "1.4");
 }
 

@@ -35,7 +35,8 @@ constexpr unsigned seconds_limit = 280;
 class Fuzz : public testing::Test {
  protected:
   Fuzz() : random_(static_cast<uint32_t>(from_environment("X2CTPA_FUZZ_SEED", 11))) {
-    alarm(static_cast<unsigned>(from_environment("X2CTPA_FUZZ_SECONDS", seconds_limit)));  // a hang ends the process
+    alarm(static_cast<unsigned>(
+        from_environment("X2CTPA_FUZZ_SECONDS", seconds_limit)));  // a hang ends the process
     before_ = peak_memory_bytes();
   }
   ~Fuzz() override {
@@ -61,7 +62,8 @@ class Fuzz : public testing::Test {
       for (size_t at = below(head), i = 0; i < 16 && at + i < copy.size(); ++i)
         copy[at + i] = static_cast<char>(random_());
     if (kind == 3) {
-      static const uint32_t odd[] = {0, 1, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF, 0xFFFFFFFE, 0x00010000, 0xFFFF};
+      static const uint32_t odd[] = {0,          1,          0x7FFFFFFF, 0x80000000,
+                                     0xFFFFFFFF, 0xFFFFFFFE, 0x00010000, 0xFFFF};
       const uint32_t value = odd[below(8)];
       const size_t at = below(head);
       if (at + 4 <= copy.size()) std::memcpy(copy.data() + at, &value, 4);
@@ -87,7 +89,9 @@ class Fuzz : public testing::Test {
           read(file);
         } catch (const Error& e) {
           refused = true;
-          EXPECT_NE(std::string(e.what()).find(file.parent_path().filename().string()), std::string::npos) << e.what();
+          EXPECT_NE(std::string(e.what()).find(file.parent_path().filename().string()),
+                    std::string::npos)
+              << e.what();
         }
       }
       refused_ += refused;
@@ -100,8 +104,7 @@ class Fuzz : public testing::Test {
 };
 
 const std::vector<std::function<void(const fs::path&)>> dicom_readers = {
-    [](const fs::path& f) { read_dicom_slice(f); },
-    [](const fs::path& f) { read_dicom_tags(f); },
+    [](const fs::path& f) { read_dicom_slice(f); }, [](const fs::path& f) { read_dicom_tags(f); },
     [](const fs::path& f) { read_radiograph(f); },
     [](const fs::path& f) {
       for (DicomSeries& s : scan_dicom_files({f}))
@@ -110,7 +113,8 @@ const std::vector<std::function<void(const fs::path&)>> dicom_readers = {
 
 TEST_F(Fuzz, DicomOfEveryPlainSyntaxAndEnhancedGivesPixelsOrAReason) {
   const CtMaker ct{linear_field(rotation(5), {6, 12, 10})};
-  for (const Syntax syntax : {Syntax::implicit_little, Syntax::explicit_little, Syntax::explicit_big}) {
+  for (const Syntax syntax :
+       {Syntax::implicit_little, Syntax::explicit_little, Syntax::explicit_big}) {
     attack(ct.slice(2).file(syntax), "slice.dcm", dicom_readers, 150);
     attack(ct.enhanced({0, 1, 2, 3, 4, 5}).file(syntax), "enhanced.dcm", dicom_readers, 100);
   }
@@ -119,8 +123,10 @@ TEST_F(Fuzz, DicomOfEveryPlainSyntaxAndEnhancedGivesPixelsOrAReason) {
 TEST_F(Fuzz, CompressedDicomGivesPixelsOrAReason) {
   X2CTPA_NEEDS_REAL_DATA("dicom_cases/transfer_syntax");
   std::vector<fs::path> files = {real_data("dicom_cases/series/rle/s010.dcm")};
-  for (const char* folder : {"dicom_cases/transfer_syntax", "dicom_cases/broken_files", "cxr/mono1"})
-    for (const auto& entry : fs::directory_iterator(real_data(folder))) files.push_back(entry.path());
+  for (const char* folder :
+       {"dicom_cases/transfer_syntax", "dicom_cases/broken_files", "cxr/mono1"})
+    for (const auto& entry : fs::directory_iterator(real_data(folder)))
+      files.push_back(entry.path());
   std::sort(files.begin(), files.end());
   for (const auto& file : files) attack(read_file(file), "compressed.dcm", dicom_readers, 10);
 }
@@ -142,12 +148,20 @@ TEST_F(Fuzz, VolumeFilesGiveAVolumeOrAReason) {
     attack(read_file(folder_ / name), name, {read}, 300);
   }
   const std::string voxels(2 * 3 * 4 * 2, '\1');
-  attack("NRRD0004\ntype: short\ndimension: 3\nspace: left-posterior-superior\nsizes: 2 3 4\n"
-         "space directions: (1,0,0) (0,2,0) (0,0,3)\nkinds: domain domain domain\nendian: little\n"
-         "encoding: raw\nspace origin: (1,2,3)\n\n" + voxels, "a.nrrd", {read}, 500);
-  attack("ObjectType = Image\nNDims = 3\nBinaryData = True\nBinaryDataByteOrderMSB = False\nCompressedData = False\n"
-         "TransformMatrix = 1 0 0 0 1 0 0 0 1\nOffset = 1 2 3\nElementSpacing = 1 2 3\nDimSize = 2 3 4\n"
-         "ElementType = MET_SHORT\nElementDataFile = LOCAL\n" + voxels, "a.mha", {read}, 500);
+  attack(
+      "NRRD0004\ntype: short\ndimension: 3\nspace: left-posterior-superior\nsizes: 2 3 4\n"
+      "space directions: (1,0,0) (0,2,0) (0,0,3)\nkinds: domain domain domain\nendian: little\n"
+      "encoding: raw\nspace origin: (1,2,3)\n\n" +
+          voxels,
+      "a.nrrd", {read}, 500);
+  attack(
+      "ObjectType = Image\nNDims = 3\nBinaryData = True\nBinaryDataByteOrderMSB = "
+      "False\nCompressedData = False\n"
+      "TransformMatrix = 1 0 0 0 1 0 0 0 1\nOffset = 1 2 3\nElementSpacing = 1 2 3\nDimSize = 2 3 "
+      "4\n"
+      "ElementType = MET_SHORT\nElementDataFile = LOCAL\n" +
+          voxels,
+      "a.mha", {read}, 500);
 }
 
 }  // namespace

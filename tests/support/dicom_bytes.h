@@ -58,7 +58,8 @@ class DicomBytes {
     const std::string body = meta.data_set(Syntax::explicit_little);
     DicomBytes length;
     length.elements_[0x00020000] = {"UL", little(static_cast<uint32_t>(body.size()), 4), {}};
-    return std::string(128, '\0') + "DICM" + length.data_set(Syntax::explicit_little) + body + data_set(syntax);
+    return std::string(128, '\0') + "DICM" + length.data_set(Syntax::explicit_little) + body +
+           data_set(syntax);
   }
   std::string data_set(Syntax syntax) const {
     std::string out;
@@ -89,7 +90,8 @@ class DicomBytes {
     std::string value = e.bytes;
     for (const auto& item : e.items) {
       const std::string inside = item.data_set(syntax);
-      value += tag_bytes(0xFFFEE000, syntax) + number(static_cast<uint32_t>(inside.size()), 4, syntax) + inside;
+      value += tag_bytes(0xFFFEE000, syntax) +
+               number(static_cast<uint32_t>(inside.size()), 4, syntax) + inside;
     }
     if (syntax == Syntax::explicit_big && (e.vr == "US" || e.vr == "SS" || e.vr == "OW"))
       for (size_t i = 0; i + 1 < value.size(); i += 2) std::swap(value[i], value[i + 1]);
@@ -98,7 +100,9 @@ class DicomBytes {
     if (syntax == Syntax::implicit_little) return head + number(size, 4, syntax) + value;
     head += e.vr;
     const bool is_long = e.vr == "OB" || e.vr == "OW" || e.vr == "SQ" || e.vr == "UN";
-    return head + (is_long ? std::string(2, '\0') + number(size, 4, syntax) : number(size, 2, syntax)) + value;
+    return head +
+           (is_long ? std::string(2, '\0') + number(size, 4, syntax) : number(size, 2, syntax)) +
+           value;
   }
 
   std::map<uint32_t, Element> elements_;
@@ -121,37 +125,48 @@ struct CtMaker {
     const auto hu = volume.hu[k].contiguous();
     std::vector<uint16_t> values(static_cast<size_t>(hu.numel()));
     for (size_t i = 0; i < values.size(); ++i)
-      values[i] = static_cast<uint16_t>(std::clamp(std::lround(hu.data_ptr<float>()[i] - intercept), 0l, 65535l));
+      values[i] = static_cast<uint16_t>(
+          std::clamp(std::lround(hu.data_ptr<float>()[i] - intercept), 0l, 65535l));
     return values;
   }
 
   /// What slices and enhanced files have in common.
   DicomBytes common(const std::string& sop_class) const {
     DicomBytes d;
-    d.text(0x00080008, "CS", image_type).text(0x00080016, "UI", sop_class).text(0x00080020, "DA", date);
-    d.text(0x00080030, "TM", time).text(0x00080050, "SH", "A" + patient_id).text(0x00080060, "CS", "CT");
+    d.text(0x00080008, "CS", image_type)
+        .text(0x00080016, "UI", sop_class)
+        .text(0x00080020, "DA", date);
+    d.text(0x00080030, "TM", time)
+        .text(0x00080050, "SH", "A" + patient_id)
+        .text(0x00080060, "CS", "CT");
     d.text(0x0008103e, "LO", description).text(0x00100010, "PN", "Doe^" + patient_id);
-    d.text(0x00100020, "LO", patient_id).text(0x0020000d, "UI", study_uid).text(0x0020000e, "UI", series_uid);
+    d.text(0x00100020, "LO", patient_id)
+        .text(0x0020000d, "UI", study_uid)
+        .text(0x0020000e, "UI", series_uid);
     d.word(0x00280002, 1).text(0x00280004, "CS", "MONOCHROME2");
-    d.word(0x00280010, static_cast<uint16_t>(volume.hu.size(1))).word(0x00280011, static_cast<uint16_t>(volume.hu.size(2)));
+    d.word(0x00280010, static_cast<uint16_t>(volume.hu.size(1)))
+        .word(0x00280011, static_cast<uint16_t>(volume.hu.size(2)));
     d.word(0x00280100, 16).word(0x00280101, 16).word(0x00280102, 15).word(0x00280103, 0);
     return d;
   }
   DicomBytes slice(int64_t k) const {
     DicomBytes d = common("1.2.840.10008.5.1.4.1.1.2");
     const Vec3 p = position(k);
-    d.text(0x00080018, "UI", fmt::format("{}.{}", series_uid, k + 1)).text(0x00200013, "IS", std::to_string(k + 1));
+    d.text(0x00080018, "UI", fmt::format("{}.{}", series_uid, k + 1))
+        .text(0x00200013, "IS", std::to_string(k + 1));
     d.numbers(0x00200032, {p[0], p[1], p[2]}).numbers(0x00200037, cosines());
     d.numbers(0x00280030, {volume.spacing_mm[1], volume.spacing_mm[0]});
     d.numbers(0x00281052, {intercept}).numbers(0x00281053, {1});
     return d.words(0x7FE00010, "OW", stored(k));
   }
   /// Writes every slice for which `edit` returns true into `folder`.
-  void write(const std::filesystem::path& folder, const std::function<bool(int64_t, DicomBytes&)>& edit = {},
+  void write(const std::filesystem::path& folder,
+             const std::function<bool(int64_t, DicomBytes&)>& edit = {},
              Syntax syntax = Syntax::explicit_little) const {
     for (int64_t k = 0; k < volume.hu.size(0); ++k) {
       DicomBytes d = slice(k);
-      if (!edit || edit(k, d)) write_file(folder / fmt::format("{}-{:03}.dcm", series_uid, k), d.file(syntax));
+      if (!edit || edit(k, d))
+        write_file(folder / fmt::format("{}-{:03}.dcm", series_uid, k), d.file(syntax));
     }
   }
   /// One enhanced CT file with a frame per slice, in the order of `frames`.
@@ -162,14 +177,17 @@ struct CtMaker {
     std::vector<uint16_t> pixels;
     for (int64_t k : frames) {
       const Vec3 p = position(k);
-      items.push_back(DicomBytes().sequence(0x00209113, {DicomBytes().numbers(0x00200032, {p[0], p[1], p[2]})}));
+      items.push_back(DicomBytes().sequence(
+          0x00209113, {DicomBytes().numbers(0x00200032, {p[0], p[1], p[2]})}));
       const auto values = stored(k);
       pixels.insert(pixels.end(), values.begin(), values.end());
     }
     DicomBytes shared;
     shared.sequence(0x00209116, {DicomBytes().numbers(0x00200037, cosines())});
-    shared.sequence(0x00289110, {DicomBytes().numbers(0x00280030, {volume.spacing_mm[1], volume.spacing_mm[0]})});
-    shared.sequence(0x00289145, {DicomBytes().numbers(0x00281052, {intercept}).numbers(0x00281053, {1})});
+    shared.sequence(0x00289110, {DicomBytes().numbers(
+                                    0x00280030, {volume.spacing_mm[1], volume.spacing_mm[0]})});
+    shared.sequence(0x00289145,
+                    {DicomBytes().numbers(0x00281052, {intercept}).numbers(0x00281053, {1})});
     d.sequence(0x52009229, {shared}).sequence(0x52009230, items);
     return d.words(0x7FE00010, "OW", pixels);
   }

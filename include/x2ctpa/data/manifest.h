@@ -44,24 +44,26 @@ std::string safe_id(const std::string& text);
 /// The rows of a CSV in one of the layouts of docs/files.md ("x2ctpa", "accession", "lidc",
 /// "rspect"), told by its columns unless the options say which.
 /// Throws Error naming file and row for a missing column, a doubtful value or an id given twice.
-std::vector<Study> read_manifest(const std::filesystem::path& file, const InputOptions& options = {});
+std::vector<Study> read_manifest(const std::filesystem::path& file,
+                                 const InputOptions& options = {});
 
 /// The studies at `path`: a volume file, an X-ray file, an archive (.zip, .tar, .tar.gz), a folder
 /// with a manifest.csv, or a folder of any of these at any depth.
 ///
-/// DICOM files are grouped by their headers into patients, studies and series, whatever folders they
-/// lie in; of each study one CT series is chosen by options.series. CT and X-ray of one patient
-/// within options.find.pair_hours are a pair, the nearest first; without dates, when there is one of
-/// each. What has no such headers goes by folders: one CT and one X-ray in or below a folder are a
-/// pair, unless headers say that they are of two patients or too far apart in time.
+/// DICOM files are grouped by their headers into patients, studies and series, whatever folders
+/// they lie in; of each study one CT series is chosen by options.series. CT and X-ray of one
+/// patient within options.find.pair_hours are a pair, the nearest first; without dates, when there
+/// is one of each. What has no such headers goes by folders: one CT and one X-ray in or below a
+/// folder are a pair, unless headers say that they are of two patients or too far apart in time.
 /// Patients get ids from a hash of their PatientID, others from the folder directly below `path`.
 /// Studies are in order of their paths, with ids from these, in which identifiers that headers hold
 /// are replaced by the patient's hash.
-std::vector<Study> find_studies(const std::filesystem::path& path, const InputOptions& options = {});
+std::vector<Study> find_studies(const std::filesystem::path& path,
+                                const InputOptions& options = {});
 
-/// The studies of several manifests (*.csv), folders, archives and files, with ids made unique across
-/// them; a path without a study is passed over with a warning.
-/// Throws Error(ExitCode::no_data) when a path does not exist or none holds a study.
+/// The studies of several manifests (*.csv), folders, archives and files, with ids made unique
+/// across them; a path without a study is passed over with a warning. Throws
+/// Error(ExitCode::no_data) when a path does not exist or none holds a study.
 std::vector<Study> read_inputs(const std::vector<std::filesystem::path>& inputs,
                                const InputOptions& options = {});
 

@@ -11,8 +11,8 @@
 
 namespace x2ctpa {
 
-/// Section `preprocess.series`. Candidates are the readable axial CT series. They are compared by the
-/// criteria in `order`; the first in which two differ decides:
+/// Section `preprocess.series`. Candidates are the readable axial CT series. They are compared by
+/// the criteria in `order`; the first in which two differ decides:
 ///   coverage  at least half as long (in mm) as the longest candidate
 ///   original  ORIGINAL before DERIVED\PRIMARY before other derived images
 ///   words     no word of `avoid`, then a word of `prefer`, in description or protocol
@@ -25,12 +25,13 @@ struct SeriesRule {
   std::vector<std::string> order = {"coverage", "original", "words",  "contrast",
                                     "slices",   "kernel",   "spacing"};
   std::vector<std::string> prefer = {"ctpa", "cta", "pe", "pulm", "embol", "angio"};
-  std::vector<std::string> avoid = {"scout",  "topogram", "localizer", "bolus",   "monitor", "smartprep",
-                                    "timing", "dose",     "mip",       "minip",   "mpr",     "reformat",
-                                    "vrt",    "perfusion", "iodine map", "subtract"};
-  std::vector<std::string> kernels = {"B20", "B25", "B26", "B30", "B31", "I26", "I30", "I31", "Br36",
-                                      "Br40", "Bv36", "Bv40", "STANDARD", "SOFT", "FC08", "FC03",
-                                      "B",    "C"};
+  std::vector<std::string> avoid = {"scout",   "topogram",  "localizer",  "bolus",
+                                    "monitor", "smartprep", "timing",     "dose",
+                                    "mip",     "minip",     "mpr",        "reformat",
+                                    "vrt",     "perfusion", "iodine map", "subtract"};
+  std::vector<std::string> kernels = {"B20",      "B25",  "B26",  "B30",  "B31",  "I26",
+                                      "I30",      "I31",  "Br36", "Br40", "Bv36", "Bv40",
+                                      "STANDARD", "SOFT", "FC08", "FC03", "B",    "C"};
   SeriesLimits limits;
 
   /// Throws Error for a criterion that is none of those above.
@@ -39,9 +40,9 @@ struct SeriesRule {
 };
 
 struct SeriesChoice {
-  std::optional<size_t> index;  ///< of the chosen series; none: nothing fits
-  std::string reason;           ///< why this one, or why none
-  std::string reason_code;      ///< when none: the problem of the series that came nearest
+  std::optional<size_t> index;           ///< of the chosen series; none: nothing fits
+  std::string reason;                    ///< why this one, or why none
+  std::string reason_code;               ///< when none: the problem of the series that came nearest
   std::vector<std::string> passed_over;  ///< one line per other series and why it was not taken
 };
 

@@ -48,8 +48,9 @@ struct SeriesLimits {
 struct SeriesTags {
   std::string patient_id, patient_name, study_uid, accession;
   std::string description, protocol, image_type, kernel, contrast;
-  std::string view_position;      ///< of X-rays: "PA", "AP", "LL", ...
-  std::optional<double> time_s;   ///< acquisition, else series, else study; since 1970, scanner's clock
+  std::string view_position;  ///< of X-rays: "PA", "AP", "LL", ...
+  std::optional<double>
+      time_s;  ///< acquisition, else series, else study; since 1970, scanner's clock
 };
 
 struct DicomSeries {
@@ -57,9 +58,9 @@ struct DicomSeries {
   std::string modality;         ///< "CT", "MR", ...
   std::string transfer_syntax;  ///< UID of the first slice
   std::shared_ptr<const SeriesTags> tags = std::make_shared<const SeriesTags>();
-  std::vector<std::filesystem::path> files;  ///< of each slice used, along the slice normal
-  std::vector<int64_t> frames;               ///< 0-based frame of each slice in its file
-  std::vector<Vec3> slice_origins_mm;        ///< LPS position of the first pixel of each
+  std::vector<std::filesystem::path> files;     ///< of each slice used, along the slice normal
+  std::vector<int64_t> frames;                  ///< 0-based frame of each slice in its file
+  std::vector<Vec3> slice_origins_mm;           ///< LPS position of the first pixel of each
   std::vector<std::filesystem::path> left_out;  ///< files of the series that give no slice
   std::array<int64_t, 2> slice_size_hw{0, 0};
 
@@ -84,7 +85,8 @@ struct DicomSeries {
   void refuse(const std::string& code, const std::string& why);
 };
 
-/// Thrown for series that cannot be read; `reason_code` is one of the codes above, or "no-ct-series".
+/// Thrown for series that cannot be read; `reason_code` is one of the codes above, or
+/// "no-ct-series".
 class SeriesError : public Error {
  public:
   SeriesError(std::string reason_code, const std::string& message, ExitCode code = ExitCode::usage)
@@ -96,8 +98,8 @@ class SeriesError : public Error {
 };
 
 /// Every series among `files`, whatever they are called; headers are parsed in parallel, pixels are
-/// not read. Files that are not DICOM are passed over. Files too broken to tell their series come as
-/// one series with an empty uid and the code unreadable-file.
+/// not read. Files that are not DICOM are passed over. Files too broken to tell their series come
+/// as one series with an empty uid and the code unreadable-file.
 std::vector<DicomSeries> scan_dicom_files(const std::vector<std::filesystem::path>& files,
                                           const SeriesLimits& limits = {});
 
@@ -106,10 +108,10 @@ std::vector<DicomSeries> scan_dicom_files(const std::vector<std::filesystem::pat
 std::vector<DicomSeries> scan_dicom_folder(const std::filesystem::path& folder,
                                            const SeriesLimits& limits = {});
 
-/// Decodes the slices in parallel and stacks them: rescale slope and intercept per slice, padding and
-/// everything at or below -1024 HU to -1024. Problems are logged as warnings. A slice that cannot be
-/// decoded counts as missing and is added to `series.problems`.
-/// Throws SeriesError when the series is not readable.
+/// Decodes the slices in parallel and stacks them: rescale slope and intercept per slice, padding
+/// and everything at or below -1024 HU to -1024. Problems are logged as warnings. A slice that
+/// cannot be decoded counts as missing and is added to `series.problems`. Throws SeriesError when
+/// the series is not readable.
 Volume read_dicom_series(DicomSeries& series);
 
 /// One CT slice (H, W) in HU as stored, without any treatment of padding; the first frame of many.
