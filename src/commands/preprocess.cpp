@@ -19,7 +19,7 @@ class PreprocessCommand : public Command {
 
   void add_flags(CLI::App& app) override {
     app.add_option("--input", inputs_,
-                   "Manifests (.csv), folders of studies, volumes or X-rays "
+                   "Manifests (.csv), folders or archives of studies, volumes or X-rays "
                    "[<run>/phantom/manifest.csv].")
         ->type_name("PATH ...");
     app.add_option("--out", out_, "Dataset folder [<run>/dataset].")->type_name("DIR");
@@ -30,7 +30,7 @@ class PreprocessCommand : public Command {
     const fs::path out = out_.empty() ? context.run / "dataset" : fs::path(out_);
     std::vector<fs::path> inputs(inputs_.begin(), inputs_.end());
     if (inputs.empty()) inputs.push_back(context.run / "phantom" / "manifest.csv");
-    const PreprocessResult result = preprocess(read_inputs(inputs), context.experiment.preprocess,
+    const PreprocessResult result = preprocess(read_inputs(inputs, context.experiment.preprocess.input), context.experiment.preprocess,
                                                context.experiment.runtime.seed, out, force_);
     return result.rejected > 0 ? ExitCode::partial : ExitCode::ok;
   }

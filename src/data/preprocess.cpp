@@ -75,8 +75,10 @@ Outcome process(const Study& study, const PreprocessOptions& options, int64_t se
     }
   } catch (const RejectedStudy& e) {
     const fs::path& source = study.ct.empty() ? study.cxr : study.ct;
-    outcome.rejection = {source.empty() ? study.id : source.string(), e.reason_code(), e.what()};
-    log_warning("rejected {} ({}): {}", study.id, e.reason_code(), e.what());
+    const std::string reason = as_given(study, e.what());
+    outcome.rejection = {source.empty() ? study.id : as_given(study, source.string()),
+                         e.reason_code(), reason};
+    log_warning("rejected {} ({}): {}", study.id, e.reason_code(), reason);
   }
   return outcome;
 }
@@ -191,6 +193,7 @@ void PreprocessOptions::describe(OptionList& options) {
               {.min = 0, .count = 3});
   options.add("workers", &workers, "Studies processed at a time; 0: one per core.",
               {.min = 0, .max = 1024});
+  input.describe(options);
 }
 
 PreprocessResult preprocess(const std::vector<Study>& studies, const PreprocessOptions& given,

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "case_grid.h"
+#include "read_ct.h"
 #include "x2ctpa/imaging/radiograph.h"
 #include "x2ctpa/imaging/volume_io.h"
 
@@ -35,10 +36,26 @@ void render_cxr(const Volume& volume, const Vec3& centre_mm, const PreprocessOpt
   write_xray(square_radiograph(picture, options.cxr_size), out, record);
 }
 
+/// A chest of impossible size most likely lost its spacing on the way.
+void refuse_unit_spacing(const Study& study, const PreprocessOptions& options,
+                         const CaseRecord& record) {
+  const auto& problems = record.ct_problems;
+  const bool doubtful = std::find(problems.begin(), problems.end(), "unit-spacing") != problems.end();
+  if (!doubtful || (options.box != "lungs" && options.box != "body")) return;
+  throw RejectedStudy("unit-spacing",
+                      fmt::format("{}: its voxels are 1 x 1 x 1 mm, which makes no chest of it; the "
+                                  "spacing was most likely lost in a conversion",
+                                  study.ct.string()));
+}
+
 void process_ct(const Study& study, const PreprocessOptions& options, int64_t seed,
                 const fs::path& out, CaseRecord& record) {
-  Volume volume = run_step("ct-unreadable", "reading " + study.ct.string(),
-                           [&] { return oriented_to_lps(read_volume(study.ct)); });
+  const CtReading reading = run_step("ct-unreadable", "reading " + study.ct.string(),
+                                     [&] { return read_ct(study, options.input.series); });
+  record.ct_problems = reading.problems;
+  record.choices.insert(record.choices.end(), reading.notes.begin(), reading.notes.end());
+  refuse_unit_spacing(study, options, record);
+  Volume volume = oriented_to_lps(reading.volume);
   volume.hu.clamp_min_(kAirHu);
   const Volume resampled = on_dataset_grid(volume, study, options, record);
   record.ct = fmt::format("ct/{}.nii", study.id);
@@ -73,6 +90,7 @@ CaseRecord preprocess_case(const Study& study, const PreprocessOptions& options,
     throw RejectedStudy("empty-study",
                         fmt::format("study {} has neither a CT nor an X-ray", study.id));
   }
+  if (!study.refused.empty()) throw RejectedStudy(study.refused_code, study.refused);
   for (const fs::path& source : {study.ct, study.cxr, study.mask}) {
     if (!source.empty() && !fs::exists(source)) {
       throw RejectedStudy("missing-file",
@@ -81,8 +99,9 @@ CaseRecord preprocess_case(const Study& study, const PreprocessOptions& options,
   }
   CaseRecord record;
   record.id = study.id;
-  record.ct_source = study.ct.string();
-  record.cxr_source = study.cxr.string();
+  record.ct_source = as_given(study, study.ct.string());
+  record.cxr_source = as_given(study, study.cxr.string());
+  record.choices = study.notes;
   record.mask_source = study.mask.string();
   if (!study.ct.empty()) process_ct(study, options, seed, out, record);
   if (!study.cxr.empty() && !record.cxr_rendered) process_cxr(study, options, out, record);

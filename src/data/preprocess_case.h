@@ -30,6 +30,8 @@ auto run_step(const char* reason_code, const std::string& doing, Step step) {
     return step();
   } catch (const RejectedStudy&) {
     throw;
+  } catch (const SeriesError& e) {
+    throw RejectedStudy(e.reason_code(), e.what());
   } catch (const std::exception& e) {
     const Error error = translate_exception(e, doing);
     const bool memory = error.code() == ExitCode::out_of_memory;
@@ -47,6 +49,8 @@ struct CaseRecord {
   double lung_litres = 0;  ///< 0: not measured
   double cxr_mean = 0, cxr_mean_square = 0;
   std::vector<std::string> warnings;
+  std::vector<std::string> ct_problems;  ///< codes of dicom_series.h
+  std::vector<std::string> choices;      ///< series chosen and passed over, how the pair was found
 };
 
 /// Reads, checks, resamples and writes one study. Throws RejectedStudy for what is wrong with the

@@ -91,12 +91,15 @@ std::optional<CaseRecord> finished_case(const fs::path& out, const Study& study)
     record.cxr_mean = json.at("cxr_mean");
     record.cxr_mean_square = json.at("cxr_mean_square");
     record.warnings = json.at("warnings").get<std::vector<std::string>>();
+    record.ct_problems = json.value("ct_problems", std::vector<std::string>());
+    record.choices = json.value("choices", std::vector<std::string>());
   } catch (const nlohmann::json::exception& e) {
     log_warning("{} is damaged ({}); the case is made anew", file.string(), e.what());
     return {};
   }
   const bool same_sources =
-      record.ct_source == study.ct.string() && record.cxr_source == study.cxr.string() &&
+      record.ct_source == as_given(study, study.ct.string()) &&
+      record.cxr_source == as_given(study, study.cxr.string()) &&
       record.mask_source == study.mask.string();
   const bool files_there = (record.ct.empty() || fs::exists(out / record.ct)) &&
                            (record.cxr.empty() || fs::exists(out / record.cxr));
@@ -116,7 +119,9 @@ void write_record(const fs::path& out, const CaseRecord& record) {
                              {"lung_litres", record.lung_litres},
                              {"cxr_mean", record.cxr_mean},
                              {"cxr_mean_square", record.cxr_mean_square},
-                             {"warnings", record.warnings}};
+                             {"warnings", record.warnings},
+                             {"ct_problems", record.ct_problems},
+                             {"choices", record.choices}};
   write_file(record_file(out, record.id),
              json.dump(2, ' ', false, ordered_json::error_handler_t::replace) + "\n");
 }

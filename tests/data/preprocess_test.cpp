@@ -1,6 +1,7 @@
 #include "x2ctpa/data/preprocess.h"
 
 #include "data/synthetic_study.h"
+#include "support/dicom_bytes.h"
 #include "x2ctpa/core/csv.h"
 #include "x2ctpa/core/files.h"
 #include "x2ctpa/core/log.h"
@@ -43,15 +44,18 @@ Volume ramp(size_t axis, double slope) {
   return volume;
 }
 
-TEST(Preprocess, WorldPointsOfAnObliqueAnisotropicVolumeSurviveWithinAHundredthOfAMillimetre) {
+/// From a NIfTI or DICOM source to a dataset volume: the largest error of any voxel's place in mm.
+void expect_world_points_survive(bool from_dicom) {
   for (size_t axis = 0; axis < 3; ++axis) {
     TemporaryFolder folder;
     constexpr double slope = 150;  // HU per mm: rounding to whole HU is 0.003 mm
-    write_nifti(ramp(axis, slope), folder / "ramp.nii", "test", false);
+    const fs::path source = folder / (from_dicom ? "dicom" : "ramp.nii");
+    if (from_dicom) test::CtMaker{ramp(axis, slope)}.write(source);
+    else write_nifti(ramp(axis, slope), source, "test", false);
     PreprocessOptions options = small_options();
     options.box = "none";
     options.field_of_view_mm = {40, 36, 30};
-    preprocess(read_inputs({folder / "ramp.nii"}), options, 0, folder / "set");
+    preprocess(read_inputs({source}), options, 0, folder / "set");
     const Dataset set = Dataset::open(folder / "set");
     const Volume volume = set.load_volume(set.cases().at(0));
     EXPECT_NEAR(volume.spacing_mm[0], 40.0 / 24, 1e-5);
@@ -69,6 +73,62 @@ TEST(Preprocess, WorldPointsOfAnObliqueAnisotropicVolumeSurviveWithinAHundredthO
     }
     EXPECT_LT(worst_mm, 0.01) << "axis " << axis;
   }
+}
+
+TEST(Preprocess, WorldPointsOfAnObliqueAnisotropicVolumeSurviveWithinAHundredthOfAMillimetre) {
+  expect_world_points_survive(false);
+}
+
+TEST(Preprocess, WorldPointsSurviveFromDicomToTheDatasetsNiftiWithinAHundredthOfAMillimetre) {
+  expect_world_points_survive(true);
+}
+
+/// LPS points of every 50th voxel with `label`.
+std::vector<Vec3> points_of(const Volume& labels, int label) {
+  const auto where = labels.hu.eq(label).nonzero();
+  std::vector<Vec3> points;
+  for (int64_t i = 0; i < where.size(0); i += 50) {
+    const auto at = where[i];
+    points.push_back(labels.point({at[2].item<double>(), at[1].item<double>(), at[0].item<double>()}));
+  }
+  return points;
+}
+
+/// Mean HU of `volume` at `points`, and their mean column.
+std::array<double, 2> mean_at(const Volume& volume, const std::vector<Vec3>& points) {
+  const auto voxels = volume.hu.accessor<float, 3>();
+  double hu = 0, column = 0;
+  for (const Vec3& point : points) {
+    const Vec3 index = volume.index(point);
+    std::array<int64_t, 3> at;
+    for (size_t a = 0; a < 3; ++a)
+      at[a] = std::clamp<int64_t>(std::llround(index[a]), 0, volume.hu.size(2 - static_cast<int64_t>(a)) - 1);
+    hu += voxels[at[2]][at[1]][at[0]] / double(points.size());
+    column += index[0] / double(points.size());
+  }
+  return {hu, column};
+}
+
+TEST(Preprocess, LeftStaysLeftOnARealScan) {
+  X2CTPA_NEEDS_REAL_DATA("ct_dicom/LIDC-IDRI-0001_jpegls");
+  TemporaryFolder folder;
+  PreprocessOptions options = small_options();
+  options.grid = {64, 64, 64};
+  preprocess(read_inputs({test::real_data("ct_dicom/LIDC-IDRI-0001_jpegls")}), options, 0, folder / "set");
+  const Dataset set = Dataset::open(folder / "set");
+  const Volume volume = set.load_volume(set.cases().at(0));
+  const Volume labels = read_volume(test::real_data("ct_volume/LIDC-IDRI-0001_2mm_labels118.nii.gz"));
+  const auto heart = points_of(labels, 51), left_lung = points_of(labels, 10), right_lung = points_of(labels, 12);
+  std::vector<Vec3> mirrored = heart;
+  for (Vec3& point : mirrored) point[0] = -point[0];  // the spine of this patient is at x = 0
+  const auto [heart_hu, heart_column] = mean_at(volume, heart);
+  EXPECT_GT(heart_hu, 0);
+  EXPECT_LT(mean_at(volume, mirrored)[0], -300);
+  EXPECT_LT(mean_at(volume, left_lung)[0], -700);
+  EXPECT_LT(mean_at(volume, right_lung)[0], -700);
+  // The patient's left is the higher columns.
+  EXPECT_GT(mean_at(volume, left_lung)[1], mean_at(volume, right_lung)[1] + 20);
+  EXPECT_GT(heart_column, 34);
 }
 
 TEST(Preprocess, TheGridIsLaidAroundTheLungs) {

@@ -30,6 +30,8 @@ struct PreprocessOptions {
   ProjectionGeometry geometry;
   std::vector<double> splits = {0.7, 0.1, 0.2};
   int64_t workers = 0;
+  InputOptions
+      input;  ///< of read_inputs; its series rule also serves folders that a manifest names
 
   void describe(OptionList& options);
 };
