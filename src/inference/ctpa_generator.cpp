@@ -2,6 +2,8 @@
 
 #include "x2ctpa/core/error.h"
 #include "x2ctpa/core/files.h"
+#include "x2ctpa/core/log.h"
+#include "x2ctpa/core/memory.h"
 #include "x2ctpa/core/random.h"
 #include "x2ctpa/models/model_folder.h"
 
@@ -33,7 +35,7 @@ CtpaGenerator::CtpaGenerator(const fs::path& model, const RuntimeOptions& runtim
   denoiser_ = CtpaDenoiser(load_options<CtpaDenoiserOptions>(model_config_file(model)), scale_.channels(),
                            std::array<int64_t, 3>{scale_.size[0], scale_.size[1], scale_.size[2]}, geometry);
   load_module(model, *denoiser_);
-  autoencoder_ = load_latent_codec(model / "autoencoder", device_);
+  autoencoder_ = load_latent_codec(model / "autoencoder", device_, compute_type(runtime));
   if (denoiser_->options().cxr_encoder == "frozen") {
     frozen_encoder_ = VisionTransformer(load_options<VisionTransformerOptions>(model_config_file(model / "cxr_encoder")));
     load_module(model / "cxr_encoder", *frozen_encoder_);
@@ -77,6 +79,12 @@ CxrCondition CtpaGenerator::condition_of(const std::vector<SampleRequest>& reque
   return denoiser_->condition(cxr.to(type), labels);
 }
 
+at::Tensor CtpaGenerator::decode_latent(const at::Tensor& latent) {
+  const MemoryPlan plan = autoencoder_->plan_decode(latent.sizes(), memory_budget(runtime_, device_));
+  if (!std::exchange(plan_is_logged_, true)) log_info("decoding: {}", plan.text());
+  return autoencoder_->decode(latent, plan);
+}
+
 at::Tensor CtpaGenerator::generate_batch(const std::vector<SampleRequest>& requests, const SamplerOptions& given, int64_t seed) {
   at::InferenceMode no_grad;
   SamplerOptions options = given;
@@ -95,7 +103,7 @@ at::Tensor CtpaGenerator::generate_batch(const std::vector<SampleRequest>& reque
         return denoiser_->guided(x.to(type), t, condition, options.guidance_scale).to(at::kFloat);
       },
       noise_of(""), [&](int64_t step) { return noise_of(fmt::format("/step/{}", step)); });
-  const auto unit = autoencoder_->decode(scale_.restore(x0)).squeeze(1);
+  const auto unit = decode_latent(scale_.restore(x0)).squeeze(1);
   return info_.window.to_hu(unit.clamp(-1, 1)).to(at::kCPU, at::kFloat);
 }
 

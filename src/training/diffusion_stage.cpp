@@ -2,6 +2,7 @@
 #include "x2ctpa/core/files.h"
 #include "x2ctpa/core/interrupt.h"
 #include "x2ctpa/core/log.h"
+#include "x2ctpa/core/memory.h"
 #include "x2ctpa/core/random.h"
 #include "x2ctpa/data/latent_cache.h"
 #include "x2ctpa/data/loader.h"
@@ -39,7 +40,8 @@ namespace {
 /// Latents of every case that has a CT, encoded once and kept on the disk.
 class Latents {
  public:
-  Latents(const Dataset& dataset, const fs::path& vae_model, const fs::path& folder, torch::Device device)
+  Latents(const Dataset& dataset, const fs::path& vae_model, const fs::path& folder, const RuntimeOptions& runtime,
+          torch::Device device)
       : cache_(folder / "latents", sha256_of_file(model_weights_file(vae_model)) + dataset.info().hash) {
     const auto vae = load_latent_codec(vae_model, device);
     at::NoGradGuard no_grad;
@@ -50,7 +52,10 @@ class Latents {
     Progress progress("encoding latents", int64_t(missing.size()));
     for (const auto& c : missing) {
       stop_if_interrupted();
-      cache_.put(c, vae->encode(dataset.load_ct(c).unsqueeze(0).to(device)).squeeze(0));
+      const auto ct = dataset.load_ct(c).unsqueeze(0).to(device);
+      const MemoryPlan plan = vae->plan_encode(ct.sizes(), memory_budget(runtime, device));
+      if (&c == &missing.front()) log_info("encoding: {}", plan.text());
+      cache_.put(c, vae->encode(ct, plan).squeeze(0));
       progress.advance();
     }
   }
@@ -243,7 +248,7 @@ void train_diffusion(const Dataset& dataset, const fs::path& vae_model, const fs
     embeddings.emplace(dataset, cxr_encoder, folder, options.denoiser.unet.cond_tokens > 0, device);
     options.denoiser.encoder.embedding_dim = embeddings->width();
   }
-  Latents latents(dataset, vae_model, folder, device);
+  Latents latents(dataset, vae_model, folder, runtime, device);
   const LatentScale scale = scale_of(latents, training, options.latent_scale);
   if (options.latent_scale == "range" && options.process.x0_limit == 0) options.process.x0_limit = 1;
 

@@ -40,6 +40,7 @@ class CtpaGenerator {
 
  private:
   CxrCondition condition_of(const std::vector<SampleRequest>& requests);
+  at::Tensor decode_latent(const at::Tensor& latent);
   at::Tensor generate_batch(const std::vector<SampleRequest>& requests, const SamplerOptions& sampler, int64_t seed);
 
   RuntimeOptions runtime_;
@@ -51,6 +52,7 @@ class CtpaGenerator {
   CtpaDenoiser denoiser_{nullptr};
   VisionTransformer frozen_encoder_{nullptr};  ///< empty when the encoder is the denoiser's own
   std::unique_ptr<LatentCodec> autoencoder_;
+  bool plan_is_logged_ = false;
 };
 
 }  // namespace x2ctpa
