@@ -119,8 +119,12 @@ class SampleCommand : public Command {
 
   static at::Tensor load_cxr(const Item& item, const std::optional<Dataset>& dataset, const DatasetInfo& info) {
     if (item.dataset_case != nullptr) return dataset->load_cxr(*item.dataset_case);
-    const Radiograph radiograph = read_radiograph(item.cxr);
-    for (const auto& warning : radiograph.warnings) log_warning("{}: {}", item.cxr.string(), warning);
+    // A model of any pictures was trained on them as they are, whatever they show.
+    const bool any_picture = info.source == "picture";
+    const Radiograph radiograph = read_radiograph(item.cxr, any_picture ? "never" : "auto");
+    if (!any_picture) {
+      for (const auto& warning : radiograph.warnings) log_warning("{}: {}", item.cxr.string(), warning);
+    }
     return square_radiograph(radiograph.pixels, info.cxr_size).unsqueeze(0);
   }
 

@@ -6,10 +6,10 @@
 #include "x2ctpa/core/random.h"
 #include "x2ctpa/data/latent_cache.h"
 #include "x2ctpa/data/loader.h"
-#include "x2ctpa/models/latent_codec.h"
 #include "x2ctpa/models/latent_scale.h"
 #include "x2ctpa/models/model_folder.h"
 #include "x2ctpa/models/vision_transformer.h"
+#include "x2ctpa/training/latents.h"
 #include "x2ctpa/training/stages.h"
 
 namespace x2ctpa {
@@ -36,39 +36,6 @@ void DiffusionOptions::describe(OptionList& options) {
 }
 
 namespace {
-
-/// Latents of every case that has a CT, encoded once and kept on the disk.
-class Latents {
- public:
-  Latents(const Dataset& dataset, const fs::path& vae_model, const fs::path& folder, const RuntimeOptions& runtime,
-          torch::Device device)
-      : cache_(folder / "latents", sha256_of_file(model_weights_file(vae_model)) + dataset.info().hash) {
-    const auto vae = load_latent_codec(vae_model, device);
-    at::NoGradGuard no_grad;
-    std::vector<Case> missing;
-    for (const auto& c : dataset.cases()) {
-      if (!c.ct.empty() && c.split != "test" && !cache_.has(c)) missing.push_back(c);
-    }
-    Progress progress("encoding latents", int64_t(missing.size()));
-    for (const auto& c : missing) {
-      stop_if_interrupted();
-      const auto ct = dataset.load_ct(c).unsqueeze(0).to(device);
-      const MemoryPlan plan = vae->plan_encode(ct.sizes(), memory_budget(runtime, device));
-      if (&c == &missing.front()) log_info("encoding: {}", plan.text());
-      cache_.put(c, vae->encode(ct, plan).squeeze(0));
-      progress.advance();
-    }
-  }
-
-  at::Tensor batch(const std::vector<Case>& cases) const {
-    std::vector<at::Tensor> latents;
-    for (const auto& c : cases) latents.push_back(cache_.get(c));
-    return at::stack(latents);
-  }
-
- private:
-  LatentCache cache_;
-};
 
 /// What a frozen encoder finds in every X-ray, computed once and kept on the disk: embeddings, or
 /// all tokens.
@@ -248,7 +215,8 @@ void train_diffusion(const Dataset& dataset, const fs::path& vae_model, const fs
     embeddings.emplace(dataset, cxr_encoder, folder, options.denoiser.unet.cond_tokens > 0, device);
     options.denoiser.encoder.embedding_dim = embeddings->width();
   }
-  Latents latents(dataset, vae_model, folder, runtime, device);
+  Latents latents(dataset, vae_model, folder / "latents");
+  latents.encode_missing(device, runtime);
   const LatentScale scale = scale_of(latents, training, options.latent_scale);
   if (options.latent_scale == "range" && options.process.x0_limit == 0) options.process.x0_limit = 1;
 

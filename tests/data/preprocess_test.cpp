@@ -1,5 +1,7 @@
 #include "x2ctpa/data/preprocess.h"
 
+#include <map>
+
 #include "data/synthetic_study.h"
 #include "support/dicom_bytes.h"
 #include "x2ctpa/core/csv.h"
@@ -240,7 +242,7 @@ TEST(Preprocess, OtherOptionsAreRefusedWithTheDifferenceUnlessForced) {
   const std::string message = error_of([&] { preprocess(studies, options, 0, folder / "set"); });
   EXPECT_CONTAINS(message, "preprocess.margin_mm: 0 -> 5");
   EXPECT_CONTAINS(message, "--force");
-  EXPECT_EQ(preprocess(studies, options, 0, folder / "set", true).kept, 0);
+  EXPECT_EQ(preprocess(studies, options, 0, folder / "set", {.force = true}).kept, 0);
   EXPECT_EQ(preprocess(studies, options, 0, folder / "set").kept, 1);
 }
 
@@ -252,6 +254,143 @@ TEST(Preprocess, ACaseWhoseSourceChangedIsMadeAnew) {
   preprocess(studies, small_options(), 0, folder / "set");
   studies[0].ct = folder / "b.nii";
   EXPECT_EQ(preprocess(studies, small_options(), 0, folder / "set").kept, 0);
+}
+
+/// A folder of small thoraces: quick to process.
+std::vector<Study> thoraces(const TemporaryFolder& folder, int count) {
+  for (int i = 0; i < count; ++i)
+    write_nifti(test::thorax(i), folder / "in" / fmt::format("c{}.nii", i), "test");
+  return read_inputs({folder / "in"});
+}
+
+/// The files below `folder` with their contents' hashes.
+std::map<std::string, std::string> contents(const fs::path& folder) {
+  std::map<std::string, std::string> found;
+  for (const auto& entry : fs::recursive_directory_iterator(folder)) {
+    if (entry.is_regular_file())
+      found[entry.path().lexically_relative(folder).string()] = sha256_of_file(entry.path());
+  }
+  return found;
+}
+
+TEST(Preprocess, AFileCutShortAfterItsRecordWasWrittenIsMadeAnew) {
+  TemporaryFolder folder;
+  const auto studies = thoraces(folder, 2);
+  preprocess(studies, small_options(), 0, folder / "set");
+  const auto before = contents(folder / "set");
+  const fs::path file = folder / "set/ct" / (studies[0].id + ".nii");
+  fs::resize_file(file, fs::file_size(file) / 2);
+  write_file(folder / "set/records" / (studies[1].id + ".json"), "{\"id\": \"c1\", \"ct_so");
+  write_file(folder / "set/ct/.part-1-0-c0.nii", "left by a process that was killed");
+  EXPECT_EQ(preprocess(studies, small_options(), 0, folder / "set").kept, 0);
+  EXPECT_EQ(contents(folder / "set"), before);
+}
+
+TEST(Preprocess, SharesOfSeveralProcessesGiveTheSetOfOne) {
+  TemporaryFolder folder;
+  auto studies = thoraces(folder, 5);
+  write_file(folder / "in/broken.nii", "no volume");
+  studies = read_inputs({folder / "in"});
+  preprocess(studies, small_options(), 3, folder / "whole");
+  for (const int64_t rank : {2, 0, 1}) {
+    EXPECT_FALSE(fs::exists(folder / "shared/dataset.json"));
+    const auto result =
+        preprocess(studies, small_options(), 3, folder / "shared", {.shard = {rank, 3}});
+    EXPECT_EQ(result.complete, rank == 1);
+  }
+  EXPECT_EQ(contents(folder / "shared"), contents(folder / "whole"));
+}
+
+TEST(Preprocess, ACallForTheWholeFinishesWhatSharesLeftOpen) {
+  TemporaryFolder folder;
+  const auto studies = thoraces(folder, 3);
+  EXPECT_FALSE(preprocess(studies, small_options(), 0, folder / "set", {.shard = {1, 3}}).complete);
+  const auto result = preprocess(studies, small_options(), 0, folder / "set");
+  EXPECT_EQ(result.kept, 1);
+  EXPECT_EQ(Dataset::open(folder / "set").cases().size(), 3u);
+}
+
+TEST(Preprocess, OtherSplitsAreDealtAnewWithoutMakingCasesAnew) {
+  TemporaryFolder folder;
+  const auto studies = thoraces(folder, 4);
+  PreprocessOptions options = small_options();
+  preprocess(studies, options, 0, folder / "set");
+  options.splits = {0.5, 0, 0.5};
+  options.folds = 2;
+  EXPECT_CONTAINS(error_of([&] { preprocess(studies, options, 0, folder / "set"); }), "--resplit");
+  const auto result = preprocess(studies, options, 0, folder / "set", {.resplit = true});
+  EXPECT_EQ(result.kept, 4);
+  const Dataset set = Dataset::open(folder / "set");
+  EXPECT_EQ(set.split("test").size(), 2u);
+  EXPECT_EQ(set.folds(), 2);
+  options.margin_mm = 3;
+  EXPECT_CONTAINS(
+      error_of([&] { preprocess(studies, options, 0, folder / "set", {.resplit = true}); }),
+      "margin_mm");
+}
+
+TEST(Preprocess, ASplitsFileOfAnotherSetGivesTheSameSplits) {
+  TemporaryFolder folder;
+  const auto studies = thoraces(folder, 4);
+  PreprocessOptions options = small_options();
+  options.splits = {0.5, 0.25, 0.25};
+  preprocess(studies, options, 5, folder / "first");
+  options.splits_file = folder / "first/splits.csv";
+  options.splits = {1, 0, 0};
+  preprocess(studies, options, 9, folder / "second");
+  EXPECT_EQ(read_file(folder / "second/splits.csv"), read_file(folder / "first/splits.csv"));
+  EXPECT_EQ(read_file(folder / "second/index.csv"), read_file(folder / "first/index.csv"));
+  write_file(folder / "short.csv", "id,split\nc0,train\n");
+  options.splits_file = folder / "short.csv";
+  EXPECT_CONTAINS(error_of([&] { preprocess(studies, options, 9, folder / "third"); }),
+                  "no split for 3 of 4 cases");
+}
+
+/// Values of no unit: an ellipsoid of 3000 with a bright core, in a background of `offset`.
+Volume head(double gain, double offset) {
+  const auto axis = [](int64_t n) { return torch::arange(n) - double(n - 1) / 2; };
+  const auto r = (axis(30).view({-1, 1, 1}) / 12).square() +
+                 (axis(40).view({1, -1, 1}) / 15).square() +
+                 (axis(36).view({1, 1, -1}) / 13).square();
+  const auto values = (r < 1).to(torch::kFloat) * (1000 + 2000 * (1 - r).clamp_min(0));
+  return {(values * gain + offset).contiguous(), {0, 0, 0}, {2, 2, 3}};
+}
+
+TEST(Preprocess, AnMrVolumeIsScaledByItsPercentilesWhateverTheScannersGain) {
+  TemporaryFolder folder;
+  write_nifti(head(1, 0), folder / "in/a.nii", "test", false);
+  write_nifti(head(0.01, 7), folder / "in/b.nii", "test", false);
+  PreprocessOptions options = small_options();
+  options.modality = "MR";
+  options.box = "body";
+  options.intensity = "volume-percentiles";
+  const auto result = preprocess(read_inputs({folder / "in"}), options, 0, folder / "set");
+  EXPECT_EQ(result.info.window, (IntensityWindow{0, 1000}));
+  EXPECT_CONTAINS(result.info.unit, "percentile 0.5 to 99.5");
+  const Dataset set = Dataset::open(folder / "set");
+  EXPECT_EQ(set.info().modality, "MR");
+  const auto a = set.load_ct(set.cases()[0]), b = set.load_ct(set.cases()[1]);
+  EXPECT_LT((a - b).abs().max().item<float>(), 0.01);
+  EXPECT_LT(a.min().item<float>(), -0.99);
+  EXPECT_GT(a.max().item<float>(), 0.9);
+  // The box is that of the body: 60 x 72 (2 mm) of background surround 52 x 60 mm.
+  const Volume volume = set.load_volume(set.cases()[0]);
+  EXPECT_NEAR(volume.spacing_mm[0] * 24, 52, 8);
+}
+
+TEST(Preprocess, PercentilesOfTheSetBecomeTheWindowInStoredUnits) {
+  TemporaryFolder folder;
+  write_nifti(head(1, 0), folder / "in/a.nii", "test", false);
+  write_nifti(head(0.5, 0), folder / "in/b.nii", "test", false);
+  PreprocessOptions options = small_options();
+  options.modality = "MR";
+  options.box = "none";
+  options.intensity = "set-percentiles";
+  const auto result = preprocess(read_inputs({folder / "in"}), options, 0, folder / "set");
+  EXPECT_NEAR(result.info.window.min_hu, 0, 1e-3);
+  EXPECT_NEAR(result.info.window.max_hu, 0.75 * 2900, 150);
+  options.box = "lungs";
+  EXPECT_CONTAINS(error_of([&] { preprocess({}, options, 0, folder / "none"); }), "box");
 }
 
 TEST(Preprocess, TheCipSeriesAndItsNrrdGiveTheSameDatasetVolume) {
