@@ -7,6 +7,7 @@ x2ctpa_require(ITK 5 COMPONENTS
   ITKImageGrid ITKLabelMap ITKBinaryMathematicalMorphology ITKConnectedComponents ITKThresholding
   ITKZLIB ITKGDCM)
 x2ctpa_require(JPEG)
+x2ctpa_require(PNG)
 x2ctpa_require(TIFF)
 x2ctpa_require(ZLIB)
 x2ctpa_require(spdlog)

@@ -6,6 +6,7 @@
 #include "x2ctpa/core/random.h"
 #include "x2ctpa/data/latent_cache.h"
 #include "x2ctpa/data/loader.h"
+#include "x2ctpa/models/cxr_novelty.h"
 #include "x2ctpa/models/latent_scale.h"
 #include "x2ctpa/models/model_folder.h"
 #include "x2ctpa/models/vision_transformer.h"
@@ -131,6 +132,11 @@ class DenoisingTask {
   /// What a batch must carry; volumes stay on the disk, their latents serve.
   BatchContent content() const { return {.ct = false, .cxr = !embeddings_, .paired = true}; }
 
+  /// What the encoder makes of a case's X-ray: (1, E), or (1, tokens, E).
+  at::Tensor cxr_embedding(const Dataset& dataset, const Case& c) {
+    return embeddings_ ? embeddings_->batch({c}) : model_->embed(dataset.load_cxr(c).unsqueeze(0).to(device_));
+  }
+
   /// `train`: X-rays and labels are hidden as often as the options say.
   at::Tensor loss(const Batch& batch, at::Generator random, bool train) {
     const auto x0 = scale_.standardise(latents_.batch(batch.cases)).to(device_);
@@ -188,6 +194,21 @@ void copy_model(const fs::path& from, const fs::path& to) {
   for (const auto& file : {model_config_file(from), model_weights_file(from)}) {
     fs::copy_file(file, to / file.filename(), fs::copy_options::overwrite_existing);
   }
+}
+
+/// What tells sampling that an X-ray is unlike the training set. `found`: (1, E) or (1, tokens, E)
+/// of one case, as sampling will find it.
+void write_novelty(const Dataset& dataset, const std::vector<Case>& training,
+                   const std::function<at::Tensor(const Case&)>& found, const fs::path& model) {
+  if (training.size() < 2) return;
+  at::NoGradGuard no_grad;
+  std::vector<at::Tensor> thumbnails, embeddings;
+  for (const auto& c : training) {
+    thumbnails.push_back(CxrNovelty::thumbnails(dataset.load_cxr(c).unsqueeze(0)));
+    const auto row = found(c).to(at::kCPU, at::kFloat);
+    embeddings.push_back(row.dim() == 3 ? row.mean(1) : row);
+  }
+  CxrNovelty(at::cat(thumbnails), at::cat(embeddings)).save(model);
 }
 
 }  // namespace
@@ -250,6 +271,7 @@ void train_diffusion(const Dataset& dataset, const fs::path& vae_model, const fs
   const fs::path out = folder / "model";
   copy_model(vae_model, out / "autoencoder");
   if (options.denoiser.cxr_encoder == "frozen") copy_model(cxr_encoder, out / "cxr_encoder");
+  write_novelty(dataset, training, [&](const Case& c) { return task.cxr_embedding(dataset, c); }, out);
   write_file(out / "dataset.yaml", options_to_yaml(dataset.info()));
   write_file(out / "diffusion.yaml", options_to_yaml(options.process));
   write_file(out / "latent.yaml", options_to_yaml(scale));
