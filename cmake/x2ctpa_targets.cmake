@@ -2,18 +2,16 @@
 # One static library per module. Every module reuses core's precompiled header (ATen, fmt, std). It
 # leaves torch/nn out: the compiler reads the whole header for every file, and most need no layers.
 
-# The wheel's include folder carries another fmt than the one that spdlog was built with: a folder
-# that holds the distribution's fmt alone goes before it.
-get_target_property(_fmt_include fmt::fmt INTERFACE_INCLUDE_DIRECTORIES)
-list(GET _fmt_include 0 _fmt_include)
-file(MAKE_DIRECTORY "${PROJECT_BINARY_DIR}/fmt_first")
-file(CREATE_LINK "${_fmt_include}/fmt" "${PROJECT_BINARY_DIR}/fmt_first/fmt" SYMBOLIC)
+include(x2ctpa_fmt_first)
+x2ctpa_fmt_first("${PROJECT_BINARY_DIR}/fmt_first")
 
 add_library(x2ctpa_flags INTERFACE)
-target_include_directories(x2ctpa_flags INTERFACE "${PROJECT_BINARY_DIR}/fmt_first")
-target_include_directories(x2ctpa_flags INTERFACE "${PROJECT_SOURCE_DIR}/include")
-target_compile_options(x2ctpa_flags INTERFACE -Wall -Wextra -Wno-unused-parameter -Wno-missing-field-initializers
-  -Winvalid-pch)
+target_include_directories(x2ctpa_flags INTERFACE
+  "$<BUILD_INTERFACE:${PROJECT_BINARY_DIR}/fmt_first>"
+  "$<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/include>" "$<INSTALL_INTERFACE:include>")
+target_compile_features(x2ctpa_flags INTERFACE cxx_std_20)
+target_compile_options(x2ctpa_flags INTERFACE
+  "$<BUILD_INTERFACE:-Wall;-Wextra;-Wno-unused-parameter;-Wno-missing-field-initializers;-Winvalid-pch>")
 target_link_libraries(x2ctpa_flags INTERFACE LibTorch::LibTorch OpenMP::OpenMP_CXX fmt::fmt spdlog::spdlog)
 if(X2CTPA_SANITIZE)
   target_compile_options(x2ctpa_flags INTERFACE -fsanitize=address,undefined -fno-omit-frame-pointer)

@@ -19,7 +19,8 @@ readonly CUDA_VERSION=13.0  # the one that this wheel was built with
 readonly NUMPY_VERSION=2.2.6  # the last for Python 3.10
 readonly PACKAGES=(
   build-essential cmake ninja-build ccache git python3 python3-venv
-  libinsighttoolkit5-dev libgdcm-dev libtiff-dev libjpeg-dev  # ITK, and three libraries below it that we call
+  libinsighttoolkit5-dev libgdcm-dev libtiff-dev libjpeg-dev libpng-dev  # ITK, and four libraries below it that we call
+  libarchive-dev  # studies in zip and tar files
   libcli11-dev libspdlog-dev libfmt-dev libyaml-cpp-dev nlohmann-json3-dev libssl-dev
   libgtest-dev libbenchmark-dev
   libjs-chart.js  # compiled into the report of `x2ctpa evaluate`

@@ -8,10 +8,12 @@
 
 #include <nlohmann/json.hpp>
 
+#include "describe_dicom.h"
 #include "x2ctpa/core/device.h"
 #include "x2ctpa/core/error.h"
 #include "x2ctpa/core/files.h"
 #include "x2ctpa/core/safetensors.h"
+#include "x2ctpa/data/archive.h"
 #include "x2ctpa/data/dataset.h"
 #include "x2ctpa/imaging/dicom_series.h"
 #include "x2ctpa/imaging/lungs.h"
@@ -25,20 +27,6 @@ namespace x2ctpa {
 namespace {
 
 ordered_json xyz(const std::array<int64_t, 3>& dhw) { return {dhw[2], dhw[1], dhw[0]}; }
-
-/// Where the index axes x, y, z point to: "LPS" for rows to the left, columns to the back, slices
-/// up.
-std::string orientation(const Mat3& direction) {
-  std::string letters;
-  for (size_t column = 0; column < 3; ++column) {
-    size_t axis = 0;
-    for (size_t row = 1; row < 3; ++row) {
-      if (std::abs(direction[row][column]) > std::abs(direction[axis][column])) axis = row;
-    }
-    letters += (direction[axis][column] > 0 ? "LPS" : "RAI")[axis];
-  }
-  return letters;
-}
 
 ordered_json describe_dataset(const fs::path& folder) {
   const Dataset dataset = Dataset::open(folder);
@@ -65,45 +53,6 @@ ordered_json describe_dataset(const fs::path& folder) {
           {"hash", info.hash}};
 }
 
-ordered_json describe_series(DicomSeries series) {
-  ordered_json json = {{"uid", series.uid},
-                       {"modality", series.modality},
-                       {"slices", series.files.size()},
-                       {"size", xyz(series.size_dhw)},
-                       {"spacing_mm", series.spacing_mm},
-                       {"orientation", orientation(series.direction)},
-                       {"axial", series.axial()},
-                       {"hu_min", nullptr},
-                       {"hu_max", nullptr},
-                       {"transfer_syntax", series.transfer_syntax}};
-  if (series.readable()) {
-    try {
-      const Volume volume = read_dicom_series(series);
-      json["hu_min"] = volume.hu.min().item<float>();
-      json["hu_max"] = volume.hu.max().item<float>();
-    } catch (const Error& e) {
-      series.reason = e.what();
-    }
-  }
-  json["problems"] = series.problems;
-  json["notes"] = series.notes;
-  json["unreadable_because"] = series.reason.empty() ? ordered_json() : ordered_json(series.reason);
-  return json;
-}
-
-ordered_json describe_dicom(const fs::path& folder, const std::vector<DicomSeries>& series) {
-  ordered_json json = {{"kind", "dicom"}, {"series", ordered_json::array()}, {"chosen", nullptr}};
-  for (const DicomSeries& one : series) json["series"].push_back(describe_series(one));
-  try {
-    json["chosen"] = choose_ct_series(series, folder).uid;
-    json["reason"] =
-        "the readable axial CT series with the most slices, then the finer slice spacing";
-  } catch (const Error& e) {
-    json["reason"] = e.what();
-  }
-  return json;
-}
-
 ordered_json describe_volume(const fs::path& file) {
   const VolumeSummary summary = summarise_volume(file);
   ordered_json json = {{"kind", "volume"},
@@ -111,14 +60,17 @@ ordered_json describe_volume(const fs::path& file) {
                        {"spacing_mm", summary.spacing_mm},
                        {"origin_mm", summary.origin_mm},
                        {"direction", summary.direction},
-                       {"orientation", orientation(summary.direction)},
+                       {"orientation", orientation_letters(summary.direction)},
                        {"hu_min", summary.hu_min},
                        {"hu_max", summary.hu_max},
                        {"hu_mean", summary.hu_mean},
                        {"description", summary.description},
-                       {"lung_litres", nullptr}};
+                       {"lung_litres", nullptr},
+                       {"problems", ordered_json::array()}};
+  const Volume volume = read_volume(file);
+  if (has_doubtful_unit_spacing(volume)) json["problems"].push_back("unit-spacing");
   try {
-    json["lung_litres"] = segment_lungs(oriented_to_lps(read_volume(file))).litres;
+    json["lung_litres"] = segment_lungs(oriented_to_lps(volume)).litres;
   } catch (const Error&) {
     // No lungs in it: stays null.
   }
@@ -230,10 +182,39 @@ ordered_json run_parts(const fs::path& run) {
 
 [[noreturn]] void refuse(const fs::path& path, const std::string& found) {
   throw Error(fmt::format(
-      "{}: {}; expected a dataset, model or run folder, a folder with DICOM files, a volume "
+      "{}: {}; expected a dataset, model or run folder, a folder or archive with DICOM files, a volume "
       "(.nii, .nii.gz, .nrrd, .mha, .mhd), an X-ray (.dcm, .png, .jpg, .tif), an experiment (.yaml) "
       "or a .safetensors file",
       path.string(), found));
+}
+
+/// A DICOM folder or file; its X-rays are described each.
+ordered_json describe_dicom_with_films(const fs::path& path, const std::vector<DicomSeries>& series) {
+  constexpr size_t most_films = 100;
+  ordered_json json = describe_dicom(path, series);
+  for (const DicomSeries& one : series) {
+    if (!is_film(one)) continue;
+    for (const auto& files : {one.files, one.left_out}) {
+      for (const fs::path& file : files) {
+        if (json.contains("xrays") && json["xrays"].size() >= most_films) break;
+        ordered_json film = {{"path", file.string()}};
+        try {
+          film.update(describe_xray(file));
+        } catch (const Error& e) {
+          film["unreadable_because"] = e.what();
+        }
+        json["xrays"].push_back(film);
+      }
+    }
+  }
+  return json;
+}
+
+/// A DICOM file by itself: an X-ray, or images of another kind; null when it is no DICOM.
+ordered_json describe_dicom_file(const fs::path& file) {
+  const std::vector<DicomSeries> series = scan_dicom_files({file});
+  if (series.empty()) return {};
+  return series.size() == 1 && is_film(series[0]) ? describe_xray(file) : describe_dicom(file, series);
 }
 
 ordered_json describe_folder(const fs::path& folder) {
@@ -244,7 +225,7 @@ ordered_json describe_folder(const fs::path& folder) {
     return {{"kind", "run"}, {"parts", parts}};
   const std::vector<DicomSeries> series = scan_dicom_folder(folder);
   if (series.empty()) refuse(folder, "nothing known in this folder");
-  return describe_dicom(folder, series);
+  return describe_dicom_with_films(folder, series);
 }
 
 bool is_volume_file(const fs::path& file) {
@@ -268,6 +249,10 @@ ordered_json describe_path(const fs::path& path) {
     json = describe_experiment(path);
   } else if (is_volume_file(path)) {
     json = describe_volume(path);
+  } else if (is_archive_file(path)) {
+    json = describe_folder(Unpacked(path).folder());
+  } else if (const ordered_json dicom = describe_dicom_file(path); !dicom.is_null()) {
+    json = dicom;
   } else if (is_radiograph_file(path)) {
     json = describe_xray(path);
   } else {

@@ -4,11 +4,6 @@
 
 namespace x2ctpa {
 
-void SampleOptions::describe(OptionList& options) {
-  options.section("sampler", sampler);
-  options.add("batch_size", &batch_size, "X-rays denoised together.", {.min = 1});
-}
-
 void Experiment::describe(OptionList& options) {
   options.section("runtime", runtime);
   options.section("phantom", phantom);

@@ -3,8 +3,14 @@
 
 #include <CLI/CLI.hpp>
 
+#include <iostream>
+
+#include "check_report.h"
 #include "x2ctpa/commands/command.h"
+#include "x2ctpa/core/files.h"
+#include "x2ctpa/core/log.h"
 #include "x2ctpa/data/manifest.h"
+#include "x2ctpa/training/latents.h"
 
 namespace x2ctpa {
 namespace {
@@ -19,26 +25,71 @@ class PreprocessCommand : public Command {
 
   void add_flags(CLI::App& app) override {
     app.add_option("--input", inputs_,
-                   "Manifests (.csv), folders of studies, volumes or X-rays "
+                   "Manifests (.csv), folders or archives of studies, volumes or X-rays "
                    "[<run>/phantom/manifest.csv].")
         ->type_name("PATH ...");
     app.add_option("--out", out_, "Dataset folder [<run>/dataset].")->type_name("DIR");
     app.add_flag("--force", force_, "Make every case anew, also with other options than before.");
+    app.add_flag("--resplit", resplit_, "Keep the cases, but deal splits and folds anew.");
+    app.add_flag("--check", check_,
+                 "Read everything and report what is wrong with it; make no dataset.");
+    app.add_option("--check-out", check_out_, "Folder for the report of --check [<run>/check].")
+        ->type_name("DIR");
+    app.add_flag("--latents", latents_,
+                 "Then encode the volumes into <run>/diffusion/latents, as train-diffusion would.");
+    app.add_option("--vae", vae_, "Autoencoder's model folder for --latents [<run>/vae/model].")
+        ->type_name("DIR");
+    const char* share =
+        "Take the i-th of n shares of the studies, i/n; without it, RANK and "
+        "WORLD_SIZE, or srun's, count.";
+    app.add_option("--shard", shard_, share)->type_name("i/n");
   }
 
   ExitCode run(CommandContext& context) override {
     const fs::path out = out_.empty() ? context.run / "dataset" : fs::path(out_);
     std::vector<fs::path> inputs(inputs_.begin(), inputs_.end());
     if (inputs.empty()) inputs.push_back(context.run / "phantom" / "manifest.csv");
-    const PreprocessResult result = preprocess(read_inputs(inputs), context.experiment.preprocess,
-                                               context.experiment.runtime.seed, out, force_);
+    if (check_) return check(context, inputs);
+    const Shard shard = shard_from(shard_);
+    const PreprocessResult result =
+        preprocess(read_inputs(inputs, context.experiment.preprocess.input), context.experiment.preprocess,
+                   context.experiment.runtime.seed, out, {force_, resplit_, shard});
+    if (latents_) encode_latents(context, out, shard);
     return result.rejected > 0 ? ExitCode::partial : ExitCode::ok;
   }
 
  private:
+  void encode_latents(const CommandContext& context, const fs::path& out,
+                      const Shard& shard) const {
+    if (!fs::exists(out / "dataset.json")) {
+      log_warning(
+          "no latents yet: other shares of the studies are not done; run the command again");
+      return;
+    }
+    const fs::path vae = vae_.empty() ? context.run / "vae" / "model" : fs::path(vae_);
+    Latents latents(Dataset::open(out), vae, context.run / "diffusion" / "latents");
+    const int64_t made = latents.encode_missing(select_device(context.experiment.runtime),
+                                             context.experiment.runtime, shard);
+    log_info("{} latents encoded into {}", made, latents.folder().string());
+  }
+
+  ExitCode check(const CommandContext& context, const std::vector<fs::path>& inputs) const {
+    const CheckReport report = check_studies(
+        read_inputs(inputs, context.experiment.preprocess.input), context.experiment.preprocess);
+    const fs::path out = check_out_.empty() ? context.run / "check" : fs::path(check_out_);
+    const std::string text = check_text(report);
+    write_file(out / "report.txt", text);
+    write_file(out / "report.json", check_json(report));
+    write_file(out / "report.html", check_html(report, inputs.front().string()));
+    std::cout << text;
+    log_info("report with pictures: {}", (out / "report.html").string());
+    if (report.usable() == 0) return ExitCode::no_data;
+    return report.count(Severity::error) > 0 ? ExitCode::partial : ExitCode::ok;
+  }
+
   std::vector<std::string> inputs_;
-  std::string out_;
-  bool force_ = false;
+  std::string out_, shard_, check_out_, vae_;
+  bool force_ = false, resplit_ = false, check_ = false, latents_ = false;
 };
 
 }  // namespace

@@ -45,6 +45,17 @@ bool takes_section(const Command& command, const std::string& key) {
   return section == "runtime" || std::find(sections.begin(), sections.end(), section) != sections.end();
 }
 
+/// ",--seed" for "runtime.seed", since the runtime's options concern every command; the same for
+/// a command's own section when it wants that; else nothing.
+std::string short_flag(const Command& command, const std::string& key) {
+  const std::string own = command.name() + ".";
+  if (key.rfind("runtime.", 0) == 0) return ",--" + key.substr(8);
+  if (!command.short_flags() || key.rfind(own, 0) != 0 || key.find('.', own.size()) != std::string::npos) return "";
+  std::string flag = key.substr(own.size());
+  std::replace(flag.begin(), flag.end(), '_', '-');
+  return ",--" + flag;
+}
+
 void bind(BoundCommand& bound, CLI::App& program, const OptionList& options) {
   bound.app = program.add_subcommand(bound.command->name(), bound.command->help());
   CLI::App& app = *bound.app;
@@ -56,9 +67,7 @@ void bind(BoundCommand& bound, CLI::App& program, const OptionList& options) {
   for (const auto& option : options.all()) {
     if (!takes_section(*bound.command, option.key)) continue;
     const bool is_switch = std::holds_alternative<bool*>(option.value);
-    // The runtime's options concern every command: --seed serves for --runtime.seed.
-    const std::string section = "runtime.";
-    const std::string alias = option.key.rfind(section, 0) == 0 ? ",--" + option.key.substr(section.size()) : "";
+    const std::string alias = short_flag(*bound.command, option.key);
     auto* flag = app.add_option_function<std::vector<std::string>>(
         "--" + option.key + alias,
         [&bound, key = option.key](const std::vector<std::string>& values) {

@@ -6,6 +6,9 @@
 #include <sched.h>
 #include <sys/resource.h>
 
+#include <fstream>
+#include <mutex>
+
 #include "x2ctpa/core/error.h"
 #include "x2ctpa/core/log.h"
 
@@ -17,7 +20,10 @@ void RuntimeOptions::describe(OptionList& options) {
   options.add("seed", &seed, "Seed of every random stream of the run.", {.min = 0});
   options.add("deterministic", &deterministic,
               "Compute each case in the same way whatever the batch, with deterministic kernels only.");
-  options.add("precision", &precision, "Number format of the denoiser when sampling; everything else is fp32.", {.choices = {"fp32", "bf16"}});
+  options.add("memory_gb", &memory_gb,
+              "Memory that the program may take, in GB of the GPU or else of the machine: autoencoders go through volumes in parts "
+              "that fit. 0: four fifths of what is free.", {.min = 0});
+  options.add("precision", &precision, "Number format of the networks when sampling; bf16 needs a CPU or GPU that has it. Statistics, noise and training are fp32.", {.choices = {"fp32", "bf16"}});
 }
 
 c10::Device select_device(const RuntimeOptions& options) {
@@ -67,8 +73,29 @@ void configure_runtime(const RuntimeOptions& options) {
             options.deterministic ? ", deterministic" : "");
 }
 
+bool cpu_computes_bf16(const std::filesystem::path& root) {
+  std::ifstream in(root / "proc/cpuinfo");
+  for (std::string line; std::getline(in, line);) {
+    if (line.rfind("flags", 0) != 0 && line.rfind("Features", 0) != 0) continue;
+    for (const char* name : {" avx512_bf16", " amx_bf16", " bf16"}) {
+      if ((line + " ").find(std::string(name) + " ") != std::string::npos) return true;
+    }
+    return false;
+  }
+  return false;
+}
+
 c10::ScalarType compute_type(const RuntimeOptions& options) {
-  return options.precision == "bf16" ? c10::kBFloat16 : c10::kFloat;
+  if (options.precision != "bf16") return c10::kFloat;
+  const bool cuda = select_device(options).is_cuda();
+  const bool can = cuda ? at::detail::getCUDAHooks().supportsBFloat16ConvolutionWithCuDNNv8() : cpu_computes_bf16();
+  if (can) return c10::kBFloat16;
+  static std::once_flag warned;
+  std::call_once(warned, [&] {
+    log_warning("runtime.precision is bf16, but the {} has no instructions for it, which would be slower than fp32: fp32 is used",
+                cuda ? "GPU" : "CPU");
+  });
+  return c10::kFloat;
 }
 
 int64_t peak_memory_bytes() {

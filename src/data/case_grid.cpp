@@ -30,35 +30,50 @@ Volume voxels_of(const Volume& volume) {
   return plain;
 }
 
+/// Body and background of another modality as a CT would show them: a tenth of the range between
+/// the percentiles is the border, which body_box() looks for at -500 HU.
+Volume as_if_ct(const Volume& volume, const CaseRecord& record) {
+  Volume plain = voxels_of(volume);
+  plain.hu = (plain.hu - record.low_value) * (5000 / (record.high_value - record.low_value)) - 1000;
+  return plain;
+}
+
+/// The lungs, found or given by the study's mask.
+Box lung_box(Lungs lungs, PreparedCase& prepared) {
+  prepared.record.lung_litres = lungs.litres;
+  if (lungs.cut_off) prepared.record.warnings.push_back("lungs-cut-off");
+  prepared.lungs = std::move(lungs);
+  return prepared.lungs->box;
+}
+
 /// The box of the study's own mask. `lungs`: its volume must be plausible for lungs.
-Box mask_box(const Volume& volume, const Study& study, bool lungs, CaseRecord& record) {
+Box mask_box(const Volume& volume, const Study& study, bool lungs, PreparedCase& prepared) {
   const Volume mask = run_step("mask-unreadable", "reading " + study.mask.string(),
                                [&] { return read_volume(study.mask); });
-  const Lungs inside = run_step("mask-unusable", "placing " + study.mask.string(),
-                                [&] { return region_of_mask(volume, mask, lungs); });
-  if (lungs) record.lung_litres = inside.litres;
-  if (lungs && inside.cut_off) record.warnings.push_back("lungs-cut-off");
-  return inside.box;
+  Lungs inside = run_step("mask-unusable", "placing " + study.mask.string(),
+                          [&] { return region_of_mask(volume, mask, lungs); });
+  return lungs ? lung_box(std::move(inside), prepared) : inside.box;
 }
 
 Box choose_box(const Volume& volume, const Study& study, const PreprocessOptions& options,
-               CaseRecord& record) {
+               PreparedCase& prepared) {
   if (options.box == "none") return whole_box(volume);
   if (options.box == "body") {
-    return run_step("no-body", "finding the body", [&] { return body_box(voxels_of(volume)); });
+    return run_step("no-body", "finding the body", [&] {
+      return body_box(options.modality == "CT" ? voxels_of(volume)
+                                               : as_if_ct(volume, prepared.record));
+    });
   }
-  if (!study.mask.empty()) return mask_box(volume, study, options.box == "lungs", record);
+  if (!study.mask.empty()) return mask_box(volume, study, options.box == "lungs", prepared);
   if (options.box == "mask") {
     throw RejectedStudy("no-mask",
                         fmt::format("study {} has no mask; preprocess.box is mask, so the "
                                     "manifest must name one in its column mask",
                                     study.id));
   }
-  const Lungs lungs =
-      run_step("no-lungs", "finding the lungs", [&] { return segment_lungs(voxels_of(volume)); });
-  record.lung_litres = lungs.litres;
-  if (lungs.cut_off) record.warnings.push_back("lungs-cut-off");
-  return lungs.box;
+  return lung_box(
+      run_step("no-lungs", "finding the lungs", [&] { return segment_lungs(voxels_of(volume)); }),
+      prepared);
 }
 
 /// The axis-aligned target grid around the outer faces of `box`.
@@ -107,14 +122,14 @@ Volume boxed(const Volume& volume, const Box& box, double margin_mm) {
 }  // namespace
 
 Volume on_dataset_grid(const Volume& volume, const Study& study, const PreprocessOptions& options,
-                       CaseRecord& record) {
-  const Box box = choose_box(volume, study, options, record);
+                       double outside, PreparedCase& prepared) {
+  const Box box = choose_box(volume, study, options, prepared);
   return run_step("ct-not-resampled", "resampling " + study.ct.string(), [&] {
     if (options.interpolation == "published") {
       return zoom_as_published(boxed(volume, box, options.margin_mm),
                                {options.grid[0], options.grid[1], options.grid[2]});
     }
-    return resample(volume, target_grid(volume, box, options), options.interpolation, kAirHu);
+    return resample(volume, target_grid(volume, box, options), options.interpolation, outside);
   });
 }
 

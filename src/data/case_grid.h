@@ -10,10 +10,11 @@ namespace x2ctpa {
 // with skin they would make a dark rim.
 constexpr double kAirHu = -1024;
 
-/// `volume` (HU, oriented) on the dataset's grid around the lungs, the body, the mask of the study
-/// or the whole scan, as the options say. Sets lung_litres and warnings of `record`. Throws
+/// `volume` (oriented; HU, or another modality's values) on the dataset's grid around the lungs,
+/// the body, the mask of the study or the whole scan, as the options say; `outside` beyond the
+/// scan. Sets the lungs, and lung_litres and warnings of the record, of `prepared`. Throws
 /// RejectedStudy.
 Volume on_dataset_grid(const Volume& volume, const Study& study, const PreprocessOptions& options,
-                       CaseRecord& record);
+                       double outside, PreparedCase& prepared);
 
 }  // namespace x2ctpa

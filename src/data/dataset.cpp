@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <algorithm>
 #include <map>
 #include <nlohmann/json.hpp>
 #include <set>
@@ -20,6 +21,11 @@ namespace x2ctpa {
 namespace {
 
 const std::vector<std::string> kIndexColumns = {"id", "patient_id", "split", "pe", "ct", "cxr"};
+constexpr const char* kFoldColumn = "fold";  // only where there are folds
+
+/// Fields that sets made before them lack; their defaults say what such sets are.
+const std::set<std::string> kLaterFields = {"modality", "intensity", "unit", "source"};
+constexpr const char* kMeanings = "meanings";
 
 /// The fields as JSON, from the same declaration as their YAML.
 ordered_json to_json(DatasetInfo info) {
@@ -38,6 +44,7 @@ DatasetInfo info_from_json(const ordered_json& json, const fs::path& file) {
   info.describe(list);
   for (const Option& option : list.all()) {
     if (!json.contains(option.key)) {
+      if (kLaterFields.contains(option.key)) continue;
       throw Error(fmt::format(
           "{}: no field '{}': written by another version or damaged; run preprocess again",
           file.string(), option.key));
@@ -51,9 +58,20 @@ DatasetInfo info_from_json(const ordered_json& json, const fs::path& file) {
   return info;
 }
 
-std::string digest(DatasetInfo info, const std::string& index_text) {
-  info.hash.clear();
-  return sha256(to_json(info).dump() + "\n" + index_text);
+/// What each field means, for readers of the file; no part of the hash.
+ordered_json meanings(DatasetInfo info) {
+  OptionList list;
+  info.describe(list);
+  ordered_json json;
+  for (const Option& option : list.all()) json[option.key] = option.help;
+  return json;
+}
+
+/// Over the fields as they stand in the file, so that sets of earlier versions keep their hash.
+std::string digest(ordered_json fields, const std::string& index_text) {
+  fields["hash"] = "";
+  fields.erase(kMeanings);
+  return sha256(fields.dump() + "\n" + index_text);
 }
 
 std::string size_text(at::IntArrayRef size) { return fmt::format("{}", fmt::join(size, "x")); }
@@ -72,11 +90,28 @@ std::string required_file(const Case& c, const std::string& file, const char* wh
 }
 
 CsvTable index_table(const std::vector<Case>& cases) {
-  CsvTable table(kIndexColumns);
+  const bool folds =
+      std::any_of(cases.begin(), cases.end(), [](const Case& c) { return c.fold.has_value(); });
+  std::vector<std::string> columns = kIndexColumns;
+  if (folds) columns.push_back(kFoldColumn);
+  CsvTable table(columns);
   for (const Case& c : cases) {
-    table.add({c.id, c.patient_id, c.split, c.pe ? std::to_string(*c.pe) : "", c.ct, c.cxr});
+    std::vector<std::string> row = {c.id, c.patient_id, c.split, c.pe ? std::to_string(*c.pe) : "",
+                                    c.ct, c.cxr};
+    if (folds) row.push_back(c.fold ? std::to_string(*c.fold) : "");
+    table.add(std::move(row));
   }
   return table;
+}
+
+std::optional<int64_t> fold_of(const CsvTable& table, size_t row, const std::string& file) {
+  const std::string text = table.get(row, kFoldColumn);
+  if (text.empty()) return {};
+  if (text.size() > 4 || text.find_first_not_of("0123456789") != std::string::npos) {
+    throw Error(fmt::format("{}: case {}: fold must be a number from 0 or empty, found '{}'", file,
+                            table.at(row, "id"), text));
+  }
+  return std::stoll(text);
 }
 
 std::vector<Case> cases_from_table(const CsvTable& table, const std::string& file) {
@@ -94,6 +129,7 @@ std::vector<Case> cases_from_table(const CsvTable& table, const std::string& fil
       throw Error(fmt::format("{}: case {}: split must be train, val or test, found '{}'", file,
                               c.id, c.split));
     }
+    c.fold = fold_of(table, row, file);
     cases.push_back(std::move(c));
   }
   return cases;
@@ -110,8 +146,10 @@ torch::Tensor IntensityWindow::to_hu(const torch::Tensor& unit) const {
 }
 
 void IntensityWindow::describe(OptionList& options) {
-  options.add("window_min_hu", &min_hu, "HU that becomes -1; lower values are clipped.");
-  options.add("window_max_hu", &max_hu, "HU that becomes 1; higher values are clipped.");
+  options.add("window_min_hu", &min_hu,
+              "HU (or the unit of other volumes) that becomes -1; lower values are clipped.");
+  options.add("window_max_hu", &max_hu,
+              "HU (or the unit of other volumes) that becomes 1; higher values are clipped.");
 }
 
 void ProjectionGeometry::describe(OptionList& options) {
@@ -144,6 +182,14 @@ void DatasetInfo::describe(OptionList& options) {
         {.min = 0});
   }
   window.describe(options);
+  options.add("modality", &modality, "Modality of the volumes.");
+  options.add(
+      "intensity", &intensity,
+      "How the window came about: given (window), from each volume's percentiles, which are "
+      "scaled to 0..1000 (volume-percentiles), or from those of the training volumes "
+      "(set-percentiles).");
+  options.add("unit", &unit, "Unit of the volumes' values and of the window.");
+  options.add("source", &source, "What the 2D pictures are: chest X-rays (cxr) or any picture.");
   options.add("cxr_size", &cxr_size, "Side of the square X-rays in pixels.", {.min = 1});
   options.add("cxr_mean", &cxr_mean, "Mean over the training X-rays, in [0, 1].");
   options.add("cxr_std", &cxr_std, "Standard deviation over the training X-rays.");
@@ -155,6 +201,12 @@ void check_no_leakage(const std::vector<Case>& cases) {
   std::map<std::string, const Case*> first_of_patient;
   for (const Case& c : cases) {
     const Case& first = *first_of_patient.emplace(c.patient_id, &c).first->second;
+    if (first.split == c.split && first.fold != c.fold) {
+      throw Error(
+          fmt::format("patient {} is in two folds: cases {} and {}; put all cases of a "
+                      "patient into one fold",
+                      c.patient_id, first.id, c.id));
+    }
     if (first.split != c.split) {
       throw Error(fmt::format(
           "patient {} is in two splits: case {} in {}, case {} in {}; put all cases of a "
@@ -176,14 +228,16 @@ Dataset Dataset::open(const fs::path& folder) {
   }
   Dataset dataset;
   dataset.folder_ = folder;
+  ordered_json fields;
   try {
-    dataset.info_ = info_from_json(ordered_json::parse(read_file(info_file)), info_file);
+    fields = ordered_json::parse(read_file(info_file));
+    dataset.info_ = info_from_json(fields, info_file);
   } catch (const nlohmann::json::exception& e) {
     throw Error(fmt::format("{}: not readable as dataset.json: {}; run preprocess again",
                             info_file.string(), e.what()));
   }
   const std::string index_text = read_file(index_file);
-  const std::string found = digest(dataset.info_, index_text);
+  const std::string found = digest(fields, index_text);
   if (found != dataset.info_.hash) {
     throw Error(fmt::format(
         "{}: dataset.json says hash {}, but its fields and index.csv have {}: one of them was "
@@ -225,6 +279,25 @@ Volume Dataset::load_volume(const Case& c) const {
   return volume;
 }
 
+int64_t Dataset::folds() const {
+  int64_t count = 0;
+  for (const Case& c : cases_) count = std::max(count, c.fold.value_or(-1) + 1);
+  return count;
+}
+
+Dataset Dataset::with_fold(int64_t fold) const {
+  if (fold < 0 || fold >= folds()) {
+    throw Error(fmt::format("{}: no fold {}; {}", folder_.string(), fold,
+                            folds() == 0 ? "it was made without folds (preprocess.folds)"
+                                         : fmt::format("its folds are 0 to {}", folds() - 1)));
+  }
+  Dataset dataset = *this;
+  for (Case& c : dataset.cases_) {
+    if (c.fold) c.split = *c.fold == fold ? "val" : "train";
+  }
+  return dataset;
+}
+
 torch::Tensor Dataset::load_ct(const Case& c) const {
   return info_.window.to_unit(load_volume(c).hu).unsqueeze(0);
 }
@@ -254,9 +327,11 @@ void write_dataset(const fs::path& folder, DatasetInfo& info, const std::vector<
   }
   check_no_leakage(cases);
   const CsvTable index = index_table(cases);
-  info.hash = digest(info, index.text());
+  info.hash = digest(to_json(info), index.text());
   index.write(folder / "index.csv");
-  write_file(folder / "dataset.json", to_json(info).dump(2) + "\n");
+  ordered_json json = to_json(info);
+  json[kMeanings] = meanings(info);
+  write_file(folder / "dataset.json", json.dump(2) + "\n");
 }
 
 }  // namespace x2ctpa

@@ -17,7 +17,18 @@ LatentCache::LatentCache(const fs::path& root, const std::string& key)
 
 fs::path LatentCache::file(const Case& c) const { return folder_ / (c.id + ".safetensors"); }
 
-bool LatentCache::has(const Case& c) const { return fs::exists(file(c)); }
+bool LatentCache::has(const Case& c) const {
+  if (!fs::exists(file(c))) return false;
+  try {
+    // The header says how long the file is, so one that was cut short does not count.
+    read_safetensors(file(c));
+    const auto metadata = read_safetensors_metadata(file(c));
+    const auto key = metadata.find("key");
+    return key != metadata.end() && key->second == key_hash_;
+  } catch (const Error&) {
+    return false;
+  }
+}
 
 torch::Tensor LatentCache::get(const Case& c) const {
   const fs::path path = file(c);

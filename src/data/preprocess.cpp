@@ -2,13 +2,14 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
-#include <cmath>
+#include <chrono>
 #include <mutex>
+#include <thread>
 
-#include "preprocess_case.h"
+#include "folder_lock.h"
+#include "intensity.h"
+#include "preprocess_state.h"
 #include "threads.h"
-#include "x2ctpa/core/csv.h"
 #include "x2ctpa/core/device.h"
 #include "x2ctpa/core/interrupt.h"
 #include "x2ctpa/core/log.h"
@@ -19,36 +20,10 @@ namespace fs = std::filesystem;
 namespace x2ctpa {
 namespace {
 
-struct Rejection {
-  std::string source, reason_code, reason;
-};
-
-/// The outcome of one study: a record or a rejection.
-struct Outcome {
-  std::optional<CaseRecord> record;
-  std::optional<Rejection> rejection;
-  bool kept = false;
-};
-
-/// The options with the window of their preset: of the published CTPA set, of its params.py, and of
-/// its LIDC set.
-PreprocessOptions with_preset(PreprocessOptions options) {
-  const std::string& preset = options.window_preset;
-  auto set = [&](double min_hu, double max_hu) {
-    options.window.min_hu = min_hu;
-    options.window.max_hu = max_hu;
-  };
-  if (preset == "ctpa") set(-200, 500);
-  if (preset == "wide") set(-100, 900);
-  if (preset == "lung" || preset == "lidc") set(-1200, 600);
-  return options;
-}
+using Clock = std::chrono::steady_clock;
 
 void check(const PreprocessOptions& options) {
-  if (options.window.max_hu <= options.window.min_hu) {
-    throw Error(fmt::format("preprocess.window_max_hu must be above window_min_hu, found {} and {}",
-                            options.window.max_hu, options.window.min_hu));
-  }
+  check_intensity(options);
   const size_t extents = options.field_of_view_mm.size();
   if (extents != 0 && extents != 3) {
     throw Error(fmt::format(
@@ -59,101 +34,105 @@ void check(const PreprocessOptions& options) {
         "preprocess.field_of_view_mm: expected none with preprocess.interpolation published, which "
         "stretches the box to the grid; choose cubic or linear for a fixed field of view");
   }
+  if (options.folds == 1) throw Error("preprocess.folds: expected 0 or at least 2, found 1");
+  // Found before the work, not after it.
+  if (!options.splits_file.empty()) read_splits(options.splits_file);
 }
 
-Outcome process(const Study& study, const PreprocessOptions& options, int64_t seed,
-                const fs::path& out) {
-  Outcome outcome;
-  outcome.record = finished_case(out, study);
-  outcome.kept = outcome.record.has_value();
-  if (outcome.kept) return outcome;
+/// One study of this call's share. True when it was kept from an earlier call.
+bool process(const Study& study, const PreprocessOptions& options, int64_t seed,
+             const FolderState& folder) {
+  if (folder.finished(study)) return true;
   try {
-    outcome.record = preprocess_case(study, options, seed, out);
-    write_record(out, *outcome.record);
-    for (const std::string& warning : outcome.record->warnings) {
+    const CaseRecord record = preprocess_case(study, options, seed, folder.out());
+    folder.write(record);
+    for (const std::string& warning : record.warnings)
       log_warning("case {}: {}", study.id, warning);
-    }
   } catch (const RejectedStudy& e) {
     const fs::path& source = study.ct.empty() ? study.cxr : study.ct;
-    outcome.rejection = {source.empty() ? study.id : source.string(), e.reason_code(), e.what()};
-    log_warning("rejected {} ({}): {}", study.id, e.reason_code(), e.what());
+    const std::string reason = as_given(study, e.what());
+    folder.write(Rejection{study.id, as_given(study, study.ct.string()),
+                           as_given(study, study.cxr.string()), study.mask.string(),
+                           source.empty() ? study.id : as_given(study, source.string()),
+                           e.reason_code(), reason});
+    log_warning("rejected {} ({}): {}", study.id, e.reason_code(), reason);
   }
-  return outcome;
+  return false;
 }
 
-std::vector<Outcome> process_all(const std::vector<Study>& studies,
-                                 const PreprocessOptions& options, int64_t seed,
-                                 const fs::path& out) {
-  std::vector<Outcome> outcomes(studies.size());
+/// Returns how many were kept.
+int64_t process_all(const std::vector<const Study*>& studies, const PreprocessOptions& options,
+                    int64_t seed, const FolderState& folder) {
   const auto count = static_cast<int64_t>(studies.size());
   Progress progress("preprocess", count);
-  std::mutex progress_mutex;
+  std::mutex mutex;
+  int64_t kept = 0;
+  const auto start = Clock::now();
   const int64_t workers = options.workers > 0 ? options.workers : available_cores();
   for_each_parallel(count, workers, [&](int64_t i) {
     stop_if_interrupted();
-    const auto n = static_cast<size_t>(i);
-    outcomes[n] = process(studies[n], options, seed, out);
-    const std::lock_guard lock(progress_mutex);
-    progress.advance(1, studies[n].id);
+    const Study& study = *studies[static_cast<size_t>(i)];
+    const bool was_kept = process(study, options, seed, folder);
+    const std::lock_guard lock(mutex);
+    kept += was_kept;
+    progress.advance(1, study.id);
   });
   progress.finish();
-  return outcomes;
+  const double seconds = std::chrono::duration<double>(Clock::now() - start).count();
+  log_info(
+      "{} studies in {:.1f} s ({:.2f} per second, {} at a time), {} of them done before; peak "
+      "memory {} MB",
+      count, seconds, static_cast<double>(count) / std::max(seconds, 1e-3),
+      std::min(workers, count), kept, peak_memory_bytes() >> 20);
+  return kept;
 }
 
-double median(std::vector<double> values) {
-  std::sort(values.begin(), values.end());
-  const size_t middle = values.size() / 2;
-  return values.size() % 2 ? values[middle] : (values[middle - 1] + values[middle]) / 2;
+void lock(FolderLock& lock, const PreprocessCall& call, const fs::path& out) {
+  const bool alone = call.shard.whole();
+  // A process that just writes the index leaves soon.
+  for (int attempt = 0; attempt < 20; ++attempt) {
+    if (lock.take(alone ? FolderLock::Kind::exclusive : FolderLock::Kind::shared)) return;
+    std::this_thread::sleep_for(std::chrono::milliseconds(100));
+  }
+  throw Error(
+      fmt::format("another x2ctpa preprocess is working in {}{}; wait for it, or give each "
+                  "of several its --shard i/n",
+                  out.string(), alone ? "" : " on the whole of it"));
 }
 
-/// Statistics over the training cases; those of all cases where training has no CT or no X-ray.
-void add_statistics(const std::vector<Case>& cases, const std::vector<CaseRecord>& records,
-                    DatasetInfo& info) {
-  auto chosen = [&](auto has) {
-    std::vector<const CaseRecord*> train, all;
-    for (size_t i = 0; i < cases.size(); ++i) {
-      if (!has(records[i])) continue;
-      all.push_back(&records[i]);
-      if (cases[i].split == "train") train.push_back(&records[i]);
+/// What is done of all studies, whoever did it.
+struct Progressed {
+  std::vector<FinishedStudy> finished;
+  std::vector<Rejection> rejections;
+  int64_t open = 0;  ///< neither
+};
+
+Progressed progressed(const std::vector<const Study*>& studies, const FolderState& folder) {
+  Progressed done;
+  for (const Study* study : studies) {
+    if (auto record = folder.finished(*study)) {
+      done.finished.push_back({study, std::move(*record)});
+    } else if (auto rejection = folder.rejected(*study)) {
+      done.rejections.push_back(std::move(*rejection));
+    } else {
+      ++done.open;
     }
-    return train.empty() ? all : train;
-  };
-  const auto with_ct = chosen([](const CaseRecord& r) { return !r.ct.empty(); });
-  for (size_t axis = 0; axis < 3 && !with_ct.empty(); ++axis) {
-    std::vector<double> spacing;
-    for (const CaseRecord* record : with_ct) spacing.push_back(record->spacing_mm[axis]);
-    info.typical_spacing_mm[axis] = median(std::move(spacing));
   }
-  const auto with_cxr = chosen([](const CaseRecord& r) { return !r.cxr.empty(); });
-  if (with_cxr.empty()) return;
-  // Every X-ray has the same number of pixels, so means of means are exact.
-  double mean = 0, mean_square = 0;
-  for (const CaseRecord* record : with_cxr) {
-    mean += record->cxr_mean / static_cast<double>(with_cxr.size());
-    mean_square += record->cxr_mean_square / static_cast<double>(with_cxr.size());
-  }
-  info.cxr_mean = mean;
-  // Blank pictures must not divide by zero later.
-  info.cxr_std = std::sqrt(std::max(1e-6, mean_square - mean * mean));
+  return done;
 }
 
-void write_rejections(const fs::path& out, const std::vector<Outcome>& outcomes) {
-  CsvTable table({"source", "reason_code", "reason"});
-  for (const Outcome& outcome : outcomes) {
-    if (const auto& r = outcome.rejection) table.add({r->source, r->reason_code, r->reason});
-  }
-  table.write(out / "rejected.csv");
+void remove_left_behind(const FolderLock& lock, const fs::path& out) {
+  if (!lock.real()) return;  // others may be writing
+  for (const char* folder : {"", "ct", "cxr", "records", "rejections"})
+    remove_partial_files(out / folder);
 }
 
-void log_summary(const PreprocessResult& result, const std::vector<Case>& cases,
-                 const fs::path& out) {
-  auto count = [&](const char* split) {
-    return std::count_if(cases.begin(), cases.end(),
-                         [&](const Case& c) { return c.split == split; });
-  };
-  log_info("{}: {} cases (train {}, val {}, test {}), {} of them done before, {} rejected",
-           out.string(), result.cases, count("train"), count("val"), count("test"), result.kept,
-           result.rejected);
+PreprocessResult result_of(const Progressed& done, int64_t kept) {
+  PreprocessResult result;
+  result.cases = static_cast<int64_t>(done.finished.size());
+  result.rejected = static_cast<int64_t>(done.rejections.size());
+  result.kept = kept;
+  return result;
 }
 
 }  // namespace
@@ -161,24 +140,41 @@ void log_summary(const PreprocessResult& result, const std::vector<Case>& cases,
 void PreprocessOptions::describe(OptionList& options) {
   options.add("grid", &grid, "Voxels of every volume as depth, height, width.",
               {.min = 4, .max = 2048, .count = 3});
-  options.add("box", &box,
-              "What the grid is laid around: the lungs (by the manifest's mask where it names one), "
-              "the body, that mask whatever it shows, or the whole scan.",
-              {.choices = {"lungs", "body", "mask", "none"}});
+  options.add(
+      "modality", &modality,
+      "What the volumes are: CT in HU, MR, or another modality's values as they are stored.",
+      {.choices = {"CT", "MR", "other"}});
+  options.add(
+      "box", &box,
+      "What the grid is laid around: the lungs (by the manifest's mask where it names one), "
+      "the body, that mask whatever it shows, or the whole scan.",
+      {.choices = {"lungs", "body", "mask", "none"}});
   options.add("margin_mm", &margin_mm, "Margin around the box on every side in mm.", {.min = 0});
   options.add("field_of_view_mm", &field_of_view_mm,
               "Fixed extent x, y, z in mm around the centre of the box, which keeps true scale; "
               "empty: the box itself is stretched to the grid.",
               {.min = 1});
-  options.add("interpolation", &interpolation,
-              "Linear (averaging where the grid is coarser), cubic B-spline, or published: two cubic "
-              "splines, to 1 mm and to the grid, equal to the published scipy steps.",
-              {.choices = {"linear", "cubic", "published"}});
-  options.add("window", &window_preset,
-              "A window by name, in place of window_min_hu and window_max_hu: ctpa (-200 to 500), wide "
-              "(-100 to 900), lung or lidc (-1200 to 600).",
-              {.choices = {"custom", "ctpa", "wide", "lung", "lidc"}});
+  options.add(
+      "interpolation", &interpolation,
+      "Linear (averaging where the grid is coarser), cubic B-spline, or published: two cubic "
+      "splines, to 1 mm and to the grid, equal to the published scipy steps.",
+      {.choices = {"linear", "cubic", "published"}});
+  options.add("intensity", &intensity,
+              "What maps values to the models' range: the window below, the percentiles of each "
+              "volume, or those of the training volumes (the median over them).",
+              {.choices = {"window", "volume-percentiles", "set-percentiles"}});
+  options.add(
+      "window", &window_preset,
+      "A window by name, in place of window_min_hu and window_max_hu: ctpa (-200 to 500), wide "
+      "(-100 to 900), lung or lidc (-1200 to 600).",
+      {.choices = {"custom", "ctpa", "wide", "lung", "lidc"}});
   window.describe(options);
+  options.add("percentiles", &percentiles, "Low and high percentile of the values of a volume.",
+              {.min = 0, .max = 100, .count = 2});
+  options.add(
+      "source", &source,
+      "What the 2D pictures are: chest X-rays, which are checked to be some, or any picture.",
+      {.choices = {"cxr", "picture"}});
   options.add("cxr_size", &cxr_size, "Side of the square X-rays in pixels.",
               {.min = 8, .max = 4096});
   options.section("cxr", cxr);
@@ -189,12 +185,19 @@ void PreprocessOptions::describe(OptionList& options) {
   geometry.describe(options);
   options.add("splits", &splits, "Shares of patients in train, val and test.",
               {.min = 0, .count = 3});
+  options.add("folds", &folds,
+              "Folds of a cross-validation over the patients outside the test set; 0: none.",
+              {.min = 0, .max = 100});
+  options.add("splits_file", &splits_file,
+              "CSV with split, id or patient_id, and perhaps fold, such as another dataset's "
+              "splits.csv; empty: the manifest's splits, else dealt by the shares.");
   options.add("workers", &workers, "Studies processed at a time; 0: one per core.",
               {.min = 0, .max = 1024});
+  input.describe(options);
 }
 
 PreprocessResult preprocess(const std::vector<Study>& studies, const PreprocessOptions& given,
-                            int64_t seed, const fs::path& out, bool force) {
+                            int64_t seed, const fs::path& out, const PreprocessCall& call) {
   const PreprocessOptions options = with_preset(given);
   check(options);
   if (options.cxr_from_ct != "none" && options.drr.view == "ap") {
@@ -202,36 +205,32 @@ PreprocessResult preprocess(const std::vector<Study>& studies, const PreprocessO
         "preprocess.drr.view is ap: models that project X-ray features into the volume do it along "
         "a beam from the back (pa)");
   }
-  claim_folder(out, options, seed, force);
-  const std::vector<Outcome> outcomes = process_all(studies, options, seed, out);
-  write_rejections(out, outcomes);
-
-  PreprocessResult result;
-  std::vector<Case> cases;
-  std::vector<CaseRecord> records;
+  std::vector<const Study*> all, mine;
   for (size_t i = 0; i < studies.size(); ++i) {
-    const Outcome& outcome = outcomes[i];
-    result.rejected += outcome.rejection.has_value();
-    result.kept += outcome.kept;
-    if (!outcome.record) continue;
-    records.push_back(*outcome.record);
-    cases.push_back({studies[i].id, studies[i].patient_id, studies[i].split, studies[i].pe,
-                     records.back().ct, records.back().cxr});
+    all.push_back(&studies[i]);
+    if (call.shard.owns(static_cast<int64_t>(i))) mine.push_back(&studies[i]);
   }
-  if (cases.empty()) {
-    throw Error(fmt::format("none of {} studies is usable; {} says why for each", studies.size(),
-                            (out / "rejected.csv").string()),
-                ExitCode::no_data);
+  FolderLock folder_lock(out);
+  lock(folder_lock, call, out);
+  const FolderState folder(out, options, seed);
+  folder.claim(call, mine);
+  if (call.shard.whole()) remove_left_behind(folder_lock, out);
+  const int64_t kept = process_all(mine, options, seed, folder);
+
+  // Others that still work hold the lock; the last of them will get it.
+  const bool alone = folder_lock.take(FolderLock::Kind::exclusive);
+  const Progressed done = progressed(alone ? all : mine, folder);
+  PreprocessResult result = result_of(done, kept);
+  if (!alone || done.open > 0) {
+    result.complete = false;
+    log_info("{}: share {} of {} is done; the index is written when the other shares are",
+             out.string(), call.shard.index + 1, call.shard.count);
+    return result;
   }
-  assign_splits(cases, {options.splits[0], options.splits[1], options.splits[2]}, seed);
-  result.cases = static_cast<int64_t>(cases.size());
-  result.info.grid_dhw = {options.grid[0], options.grid[1], options.grid[2]};
-  result.info.window = options.window;
-  result.info.cxr_size = options.cxr_size;
-  result.info.geometry = options.geometry;
-  add_statistics(cases, records, result.info);
-  write_dataset(out, result.info, cases);
-  log_summary(result, cases, out);
+  remove_left_behind(folder_lock, out);
+  result.info = write_index(out, options, seed, done.finished, done.rejections);
+  log_info("{} studies rejected{}", result.rejected,
+           result.rejected > 0 ? fmt::format(", see {}", (out / "rejected.csv").string()) : "");
   return result;
 }
 

@@ -9,6 +9,7 @@
 #include "x2ctpa/core/error.h"
 #include "x2ctpa/data/manifest.h"
 #include "x2ctpa/data/preprocess.h"
+#include "x2ctpa/imaging/lungs.h"
 
 namespace x2ctpa {
 
@@ -30,6 +31,8 @@ auto run_step(const char* reason_code, const std::string& doing, Step step) {
     return step();
   } catch (const RejectedStudy&) {
     throw;
+  } catch (const SeriesError& e) {
+    throw RejectedStudy(e.reason_code(), e.what());
   } catch (const std::exception& e) {
     const Error error = translate_exception(e, doing);
     const bool memory = error.code() == ExitCode::out_of_memory;
@@ -42,25 +45,41 @@ struct CaseRecord {
   std::string id, ct_source, cxr_source;
   std::string mask_source;
   std::string ct, cxr;  ///< written files, relative to the dataset folder; empty: none
+  int64_t ct_bytes = 0, cxr_bytes = 0;
   bool cxr_rendered = false;  ///< the X-ray was made from the CT
   Vec3 spacing_mm{0, 0, 0};
-  double lung_litres = 0;  ///< 0: not measured
+  double lung_litres = 0;                ///< 0: not measured
+  double low_value = 0, high_value = 0;  ///< the volume's percentiles; 0: not measured
   double cxr_mean = 0, cxr_mean_square = 0;
   std::vector<std::string> warnings;
+  std::vector<std::string> ct_problems;  ///< codes of dicom_series.h
+  std::vector<std::string> choices;      ///< series chosen and passed over, how the pair was found
 };
 
-/// Reads, checks, resamples and writes one study. Throws RejectedStudy for what is wrong with the
-/// study, Error for what is wrong with the output folder. `seed`: of the noise of rendered X-rays.
+/// A study that was rejected, as in rejected.csv.
+struct Rejection {
+  std::string id, ct_source, cxr_source, mask_source;
+  std::string source, reason_code, reason;
+};
+
+/// A study in memory. Of a rejected one, what was made until then.
+struct PreparedCase {
+  CaseRecord record;
+  std::optional<Volume> scan;  ///< as read, in the house's axes; only where `keep_scan`
+  std::optional<Lungs> lungs;  ///< on the grid of the scan
+  std::optional<Volume> ct;    ///< on the dataset's grid
+  torch::Tensor cxr;           ///< (S, S)
+  bool keep_scan = false;
+};
+
+/// Reads, checks and resamples one study; writes nothing. `seed`: of the noise of rendered X-rays.
+/// Throws RejectedStudy.
+void prepare_case(const Study& study, const PreprocessOptions& options, int64_t seed,
+                  PreparedCase& prepared);
+
+/// prepare_case() and the files of the case. Throws RejectedStudy for what is wrong with the study,
+/// Error for what is wrong with the output folder.
 CaseRecord preprocess_case(const Study& study, const PreprocessOptions& options, int64_t seed,
                            const std::filesystem::path& out);
-
-/// Makes `out` ready for these options. Throws Error when it was made with others, unless `force`.
-void claim_folder(const std::filesystem::path& out, const PreprocessOptions& options, int64_t seed,
-                  bool force);
-
-/// The record of `study` when an earlier call finished it from the same sources.
-std::optional<CaseRecord> finished_case(const std::filesystem::path& out, const Study& study);
-
-void write_record(const std::filesystem::path& out, const CaseRecord& record);
 
 }  // namespace x2ctpa

@@ -19,6 +19,12 @@ void SamplerOptions::describe(OptionList& options) {
               {.choices = {"trailing", "leading", "linspace"}});
   options.add("eta", &eta, "Share of fresh noise in DDIM; 1 is ancestral.", {.min = 0, .max = 1});
   options.add("guidance_scale", &guidance_scale, "Classifier-free guidance; 1 is none.", {.min = 0, .max = 100});
+  options.add("guidance_rescale", &guidance_rescale,
+              "Bring the guided prediction back to the deviation of the unguided one, by this share (arXiv 2305.08891).",
+              {.min = 0, .max = 1});
+  options.add("guidance_interval", &guidance_interval,
+              "Guide only while noise / signal is above the first and not above the second (arXiv 2404.07724); empty: always.",
+              {.min = 0, .count = 2});
   options.add("clamp", &clamp, "Clamp the predicted clean latent to +-clamp; 0 does not.", {.min = 0});
   options.add("dynamic_threshold", &dynamic_threshold,
               "Clamp to this quantile of the predicted clean latent instead, where that is above clamp; 0 does not.",

@@ -2,6 +2,7 @@
 #include <cmath>
 #include <map>
 #include <numbers>
+#include <set>
 
 #include "dicom_slice.h"
 
@@ -52,21 +53,22 @@ size_t keep_majority(Slices& slices, F same) {
   return dropped;
 }
 
-/// Drops what is no slice of the volume. Sets `reason` when nothing is left.
+/// Drops what is no slice of the volume. Refuses the series when nothing is left.
 void drop_misfits(Slices& slices, DicomSeries& series) {
   const auto drop = [&](size_t count, const char* code, const std::string& what) {
     if (count == 0) return;
-    series.add_problem(code, fmt::format("{} of its files: {}", count, what));
-    if (slices.empty() && series.reason.empty()) series.reason = fmt::format("all of its {} files: {}", count, what);
+    if (slices.empty()) series.refuse(code, fmt::format("all of its {} slices: {}", count, what));
+    else series.add_problem(code, fmt::format("{} of its slices: {}", count, what));
   };
   drop(drop_if(slices, [](const SliceHeader& s) { return s.truncated; }), "unreadable-file",
        "truncated before the end of their pixels; such slices count as missing");
+  drop(drop_if(slices, [](const SliceHeader& s) { return s.secondary; }), "secondary-capture",
+       "secondary captures (pictures of a screen), not used");
   drop(drop_if(slices, [](const SliceHeader& s) { return s.localizer; }), "localizer", "localizer images, not used");
-  const auto frames = drop_if(slices, [](const SliceHeader& s) { return s.frames > 1; });
-  if (frames > 0 && slices.empty() && series.reason.empty())
-    series.reason = "multi-frame objects (enhanced CT); convert them to single-frame CT images first";
+  drop(drop_if(slices, [](const SliceHeader& s) { return s.frames > 1 && !s.has_geometry; }), "multi-frame",
+       "frames of a file that does not say where each lies");
   drop(drop_if(slices, [](const SliceHeader& s) { return !s.has_geometry || s.rows < 2 || s.columns < 2; }),
-       "no-geometry", "position, orientation or pixel spacing is missing, so the geometry is unknown");
+       "no-geometry", "position, orientation or pixel spacing is missing or makes no sense, so the geometry is unknown");
   drop(keep_majority(slices, same_orientation), "localizer",
        "of another orientation than most, not used");
   drop(keep_majority(slices, same_matrix), "mixed-size",
@@ -126,10 +128,10 @@ double judge_spacing(const std::vector<double>& z, const SeriesLimits& limits, D
       const int64_t slices = std::llround(gap / median) - 1;
       missing += slices;
       ++holes;
-      if ((slices > limits.missing_slices || gap - median > limits.missing_mm) && series.reason.empty())
-        series.reason = fmt::format("a gap of {:.2f} mm, about {} slices, between slices {:.2f} mm apart; up to {} "
-                                    "slices and {} mm can be filled", gap, slices, median, limits.missing_slices,
-                                    limits.missing_mm);
+      if (slices > limits.missing_slices || gap - median > limits.missing_mm)
+        series.refuse("gap", fmt::format("a gap of {:.2f} mm, about {} slices, between slices {:.2f} mm apart; up to {} "
+                                         "slices and {} mm can be filled", gap, slices, median, limits.missing_slices,
+                                         limits.missing_mm));
     } else if (error > harmless_jitter * median) {
       ++uneven;
     }
@@ -161,9 +163,9 @@ void set_grid(const Slices& slices, const Vec3& normal, double height, double sp
   const double tilt = std::atan2(sideways, height) * 180 / std::numbers::pi;
   if (tilt > harmless_tilt_degrees)
     series.add_problem("tilt", fmt::format("the slices lean by {:.1f} degrees; resampled along their true axes", tilt));
-  if (tilt > limits.tilt_degrees && series.reason.empty())
-    series.reason = fmt::format("the slices lean by {:.1f} degrees against the stack; up to {} can be resampled", tilt,
-                                limits.tilt_degrees);
+  if (tilt > limits.tilt_degrees)
+    series.refuse("tilt", fmt::format("the slices lean by {:.1f} degrees against the stack; up to {} can be resampled",
+                                      tilt, limits.tilt_degrees));
   series.spacing_mm = {first.spacing_xy[0], first.spacing_xy[1], spacing_z};
   series.origin_mm = first.position;
   series.slice_size_hw = {first.rows, first.columns};
@@ -192,8 +194,67 @@ void DicomSeries::add_problem(const std::string& code, const std::string& note) 
   notes.push_back(fmt::format("{}: {}", code, note));
 }
 
+void DicomSeries::refuse(const std::string& code, const std::string& why) {
+  add_problem(code, why);
+  if (!reason.empty()) return;
+  reason = why;
+  reason_code = code;
+}
+
+void SeriesLimits::describe(OptionList& options) {
+  options.add("max_missing_slices", &missing_slices,
+              "Slices in one gap that are filled by interpolation; a series with a longer gap is refused.",
+              {.min = 0, .max = 1000});
+  options.add("max_gap_mm", &missing_mm, "The same as a length in mm.", {.min = 0});
+  options.add("max_tilt_degrees", &tilt_degrees, "Gantry tilt up to which a series is resampled instead of refused.",
+              {.min = 0, .max = 60});
+}
+
+namespace {
+
+/// Notes which files of the series give no slice.
+void note_left_out(const std::vector<std::filesystem::path>& all, DicomSeries& series) {
+  const std::set<std::filesystem::path> used(series.files.begin(), series.files.end());
+  std::set<std::filesystem::path> seen;
+  for (const auto& file : all)
+    if (!used.contains(file) && seen.insert(file).second) series.left_out.push_back(file);
+}
+
+void judge(Slices slices, const SeriesLimits& limits, DicomSeries& series) {
+  if (series.modality != "CT")
+    series.refuse("wrong-modality", fmt::format("its modality is '{}'; expected CT", series.modality));
+  drop_misfits(slices, series);
+  if (slices.empty()) return;
+  const size_t bare = static_cast<size_t>(
+      std::count_if(slices.begin(), slices.end(), [](const SliceHeader& s) { return !s.has_rescale; }));
+  if (bare > 0)
+    series.add_problem("no-rescale", fmt::format("{} of its slices have no rescale intercept; their values are taken "
+                                                 "as HU", bare));
+  const Vec3 normal = cross(slices.front().row, slices.front().column);
+  const auto z = order_slices(slices, normal, series);
+  for (const auto& s : slices) {
+    series.files.push_back(s.file);
+    series.frames.push_back(s.frame);
+    series.slice_origins_mm.push_back(s.position);
+  }
+  series.transfer_syntax = slices.front().transfer_syntax;
+  series.slice_size_hw = {slices.front().rows, slices.front().columns};
+  series.size_dhw = {static_cast<int64_t>(slices.size()), slices.front().rows, slices.front().columns};
+  series.spacing_mm = {slices.front().spacing_xy[0], slices.front().spacing_xy[1], 0};
+  if (slices.size() < 3) {
+    series.refuse("too-few-slices", fmt::format("{} slices at different places; a volume needs at least 3",
+                                                slices.size()));
+    return;
+  }
+  const double spacing_z = judge_spacing(z, limits, series);
+  set_grid(slices, normal, z.back(), spacing_z, limits, series);
+}
+
+}  // namespace
+
 DicomSeries assess_series(Slices slices, const SeriesLimits& limits) {
   DicomSeries series;
+  series.limits = limits;
   if (slices.empty()) {
     series.reason = "no files";
     return series;
@@ -201,26 +262,12 @@ DicomSeries assess_series(Slices slices, const SeriesLimits& limits) {
   series.uid = slices.front().series_uid;
   series.modality = slices.front().modality;
   series.transfer_syntax = slices.front().transfer_syntax;
-  if (series.modality != "CT") {
-    series.reason = fmt::format("its modality is '{}'; expected CT", series.modality);
-    series.add_problem("wrong-modality", series.reason);
-  }
-  drop_misfits(slices, series);
-  if (slices.empty()) return series;
-  const Vec3 normal = cross(slices.front().row, slices.front().column);
-  const auto z = order_slices(slices, normal, series);
-  for (const auto& s : slices) {
-    series.files.push_back(s.file);
-    series.slice_origins_mm.push_back(s.position);
-  }
-  series.transfer_syntax = slices.front().transfer_syntax;
-  if (slices.size() < 3) {
-    if (series.reason.empty()) series.reason = fmt::format("only {} slices; a volume needs at least 3", slices.size());
-    series.slice_size_hw = {slices.front().rows, slices.front().columns};
-    return series;
-  }
-  const double spacing_z = judge_spacing(z, limits, series);
-  set_grid(slices, normal, z.back(), spacing_z, limits, series);
+  series.tags = slices.front().tags;
+  series.slice_size_hw = {slices.front().rows, slices.front().columns};
+  std::vector<std::filesystem::path> all;
+  for (const auto& s : slices) all.push_back(s.file);
+  judge(std::move(slices), limits, series);
+  note_left_out(all, series);
   return series;
 }
 

@@ -6,7 +6,6 @@
 
 #include "dicom_slice.h"
 #include "x2ctpa/core/error.h"
-#include "x2ctpa/core/log.h"
 
 namespace x2ctpa {
 namespace {
@@ -29,71 +28,53 @@ std::vector<fs::path> list_files(const fs::path& folder) {
   return files;
 }
 
-std::string describe(const DicomSeries& s) {
-  std::string text = fmt::format("series {} ({}, {} slices of {} x {})", s.uid.empty() ? "unknown" : s.uid,
-                                 s.modality.empty() ? "no modality" : s.modality, s.files.size(),
-                                 s.slice_size_hw[0], s.slice_size_hw[1]);
-  if (!s.reason.empty()) text += ": " + s.reason;
-  else if (s.modality == "CT" && !s.axial()) text += ": not axial";
-  return text;
+using Tags = std::shared_ptr<const SeriesTags>;
+
+/// Parses the headers of files [begin, end) into their series. Slices share the tags of the first of
+/// their series: an archive has hundreds of thousands.
+void parse_some(const std::vector<fs::path>& files, size_t begin, size_t end,
+                std::map<std::string, std::vector<SliceHeader>>& by_uid, std::vector<fs::path>& broken) {
+  std::vector<std::vector<SliceHeader>> slices(end - begin);
+  std::vector<FileKind> kinds(end - begin, FileKind::not_dicom);
+  at::parallel_for(0, static_cast<int64_t>(end - begin), 1, [&](int64_t first, int64_t last) {
+    for (int64_t i = first; i < last; ++i) kinds[i] = parse_slice_headers(files[begin + i], slices[i]);
+  });
+  for (size_t i = 0; i < slices.size(); ++i) {
+    if (kinds[i] == FileKind::broken) broken.push_back(files[begin + i]);
+    if (kinds[i] != FileKind::image) continue;
+    for (SliceHeader& slice : slices[i]) {
+      auto& series = by_uid[slice.series_uid];
+      if (!series.empty()) slice.tags = series.front().tags;
+      series.push_back(std::move(slice));
+    }
+  }
 }
 
 }  // namespace
 
-std::vector<DicomSeries> scan_dicom_folder(const fs::path& folder) {
-  const auto files = list_files(folder);
-  std::vector<SliceHeader> headers(files.size());
-  std::vector<FileKind> kinds(files.size(), FileKind::not_dicom);
-  at::parallel_for(0, static_cast<int64_t>(files.size()), 1, [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) kinds[i] = parse_slice_header(files[i], headers[i]);
-  });
+std::vector<DicomSeries> scan_dicom_files(const std::vector<fs::path>& files, const SeriesLimits& limits) {
+  constexpr size_t at_a_time = 4096;
   std::map<std::string, std::vector<SliceHeader>> by_uid;
   std::vector<fs::path> broken;
-  for (size_t i = 0; i < files.size(); ++i) {
-    if (kinds[i] == FileKind::image) by_uid[headers[i].series_uid].push_back(std::move(headers[i]));
-    if (kinds[i] == FileKind::broken) broken.push_back(files[i]);
-  }
+  for (size_t begin = 0; begin < files.size(); begin += at_a_time)
+    parse_some(files, begin, std::min(begin + at_a_time, files.size()), by_uid, broken);
   std::vector<DicomSeries> series;
-  for (auto& [uid, slices] : by_uid) series.push_back(assess_series(std::move(slices)));
+  for (auto& [uid, slices] : by_uid) {
+    series.push_back(assess_series(std::move(slices), limits));
+    slices = {};
+  }
   if (!broken.empty()) {
     DicomSeries unknown;
-    unknown.reason = fmt::format("{} files that begin like DICOM cannot be parsed, such as {}", broken.size(),
-                                 broken.front().filename().string());
-    unknown.add_problem("unreadable-file", unknown.reason);
-    unknown.files = std::move(broken);
+    unknown.refuse("unreadable-file", fmt::format("{} files that are DICOM by name or beginning cannot be parsed, "
+                                                  "such as {}", broken.size(), broken.front().filename().string()));
+    unknown.left_out = std::move(broken);
     series.push_back(std::move(unknown));
   }
   return series;
 }
 
-DicomSeries choose_ct_series(const std::vector<DicomSeries>& series, const fs::path& folder) {
-  const DicomSeries* best = nullptr;
-  const DicomSeries* broken = nullptr;
-  size_t candidates = 0;
-  for (const auto& s : series) {
-    if (s.uid.empty() && s.has_problem("unreadable-file") && !s.readable()) broken = &s;
-    if (!s.readable() || s.modality != "CT" || !s.axial()) continue;
-    ++candidates;
-    const auto rank = [](const DicomSeries& x) {
-      return std::tuple(-static_cast<int64_t>(x.files.size()), x.spacing_mm[2], x.uid);
-    };
-    if (!best || rank(s) < rank(*best)) best = &s;
-  }
-  if (!best) {
-    std::string text = fmt::format("{}: no axial CT series that can be read as a volume.", folder.string());
-    if (series.empty()) text += " The folder holds no DICOM images.";
-    for (const auto& s : series) text += "\n  " + describe(s);
-    throw Error(text, ExitCode::no_data);
-  }
-  DicomSeries chosen = *best;
-  if (broken) chosen.add_problem("unreadable-file", broken->reason);
-  if (candidates > 1) {
-    const std::string note = fmt::format("{}: {} CT series; the one with the most slices is used: {}", folder.string(),
-                                         candidates, describe(chosen));
-    log_info("{}", note);
-    chosen.notes.push_back(note);
-  }
-  return chosen;
+std::vector<DicomSeries> scan_dicom_folder(const fs::path& folder, const SeriesLimits& limits) {
+  return scan_dicom_files(list_files(folder), limits);
 }
 
 }  // namespace x2ctpa

@@ -2,6 +2,7 @@
 #include <ATen/Parallel.h>
 
 #include <cmath>
+#include <map>
 
 #include "dicom_slice.h"
 #include "x2ctpa/core/error.h"
@@ -9,6 +10,8 @@
 
 namespace x2ctpa {
 namespace {
+
+namespace fs = std::filesystem;
 
 constexpr float air_hu = -1024;
 
@@ -23,14 +26,24 @@ Decoded decode_slices(const DicomSeries& series) {
   const auto [height, width] = series.slice_size_hw;
   Decoded decoded{torch::empty({n, height, width}), std::vector<char>(series.files.size(), 0)};
   float* out = decoded.slices.data_ptr<float>();
-  at::parallel_for(0, n, 1, [&, height = height, width = width](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) {
+  // A file is decoded once, whatever the number of its frames.
+  std::map<fs::path, std::vector<int64_t>> slices_of;
+  for (int64_t i = 0; i < n; ++i) slices_of[series.files[i]].push_back(i);
+  const std::vector<std::pair<fs::path, std::vector<int64_t>>> jobs(slices_of.begin(), slices_of.end());
+  at::parallel_for(0, static_cast<int64_t>(jobs.size()), 1, [&, height = height, width = width](int64_t begin, int64_t end) {
+    for (int64_t j = begin; j < end; ++j) {
+      const auto& [file, slices] = jobs[j];
+      std::vector<int64_t> frames;
+      for (int64_t i : slices) frames.push_back(series.frames[i]);
       try {
-        const auto hu = read_slice_hu(series.files[i], true).contiguous();
-        if (hu.size(0) != height || hu.size(1) != width) continue;
-        std::copy_n(hu.data_ptr<float>(), height * width, out + i * height * width);
-        decoded.good[i] = 1;
-      } catch (const Error& e) {
+        const auto hu = read_frames_hu(file, frames, true);
+        if (hu.size(1) != height || hu.size(2) != width) continue;
+        for (size_t k = 0; k < slices.size(); ++k) {
+          std::copy_n(hu.data_ptr<float>() + static_cast<int64_t>(k) * height * width, height * width,
+                      out + slices[k] * height * width);
+          decoded.good[slices[k]] = 1;
+        }
+      } catch (const std::exception& e) {
         log_debug("{}", e.what());
       }
     }
@@ -38,33 +51,40 @@ Decoded decode_slices(const DicomSeries& series) {
   return decoded;
 }
 
+/// The headers of the slices that were decoded, in the series' order.
+std::vector<SliceHeader> good_headers(const DicomSeries& series, const Decoded& decoded, std::vector<int64_t>& kept) {
+  std::map<fs::path, std::vector<SliceHeader>> of_file;
+  std::vector<SliceHeader> headers;
+  for (size_t i = 0; i < series.files.size(); ++i) {
+    if (!decoded.good[i]) continue;
+    const auto [entry, is_new] = of_file.try_emplace(series.files[i]);
+    if (is_new) parse_slice_headers(series.files[i], entry->second);
+    if (static_cast<size_t>(series.frames[i]) >= entry->second.size()) continue;
+    headers.push_back(entry->second[series.frames[i]]);
+    kept.push_back(static_cast<int64_t>(i));
+  }
+  return headers;
+}
+
 /// Judges the series again without the slices that could not be decoded.
 void drop_bad_slices(DicomSeries& series, Decoded& decoded) {
-  std::vector<SliceHeader> headers;
   std::vector<int64_t> kept;
-  std::string first_bad;
-  for (size_t i = 0; i < series.files.size(); ++i) {
-    SliceHeader header;
-    const auto kind = parse_slice_header(series.files[i], header);
-    if (decoded.good[i] && kind == FileKind::image) {
-      headers.push_back(header);
-      kept.push_back(static_cast<int64_t>(i));
-    } else if (first_bad.empty()) {
-      first_bad = series.files[i].filename().string();
-    }
-  }
-  const size_t bad = series.files.size() - headers.size();
+  auto headers = good_headers(series, decoded, kept);
+  const auto bad = std::find(decoded.good.begin(), decoded.good.end(), 0) - decoded.good.begin();
+  const std::string first_bad = series.files[bad].filename().string();
+  const size_t count = series.files.size() - headers.size();
   if (headers.empty())
-    throw Error(fmt::format("series {}: none of its {} slices can be decoded, the first being {}.", series.uid,
-                            series.files.size(), series.files.front().string()));
-  DicomSeries again = assess_series(headers);
+    throw SeriesError("unreadable-file", fmt::format("series {}: none of its {} slices can be decoded, the first being {}.",
+                                                     series.uid, series.files.size(), series.files.front().string()));
+  DicomSeries again = assess_series(std::move(headers), series.limits);
   // The order along the normal is the one that the files had, so `kept` addresses the same slices.
   if (again.files.size() != kept.size()) throw Error("series changed while it was read; read it again.");
   for (const auto& note : series.notes) again.notes.push_back(note);
   for (const auto& code : series.problems)
     if (!again.has_problem(code)) again.problems.push_back(code);
-  again.add_problem("unreadable-file", fmt::format("{} slices cannot be decoded ({}); they count as missing", bad,
+  again.add_problem("unreadable-file", fmt::format("{} slices cannot be decoded ({}); they count as missing", count,
                                                    first_bad));
+  again.left_out.insert(again.left_out.end(), series.left_out.begin(), series.left_out.end());
   series = std::move(again);
   decoded.slices = decoded.slices.index_select(0, torch::tensor(kept));
 }
@@ -139,8 +159,10 @@ torch::Tensor resample_stack(const DicomSeries& series, const torch::Tensor& sli
 
 Volume read_dicom_series(DicomSeries& series) {
   const auto refuse = [&] {
-    throw Error(fmt::format("DICOM series {} in {} cannot be read as a volume: {}.", series.uid,
-                            series.files.empty() ? "?" : series.files.front().parent_path().string(), series.reason));
+    throw SeriesError(series.reason_code,
+                      fmt::format("DICOM series {} in {} cannot be read as a volume: {}.", series.uid,
+                                  series.files.empty() ? "?" : series.files.front().parent_path().string(),
+                                  series.reason));
   };
   if (!series.readable()) refuse();
   Decoded decoded = decode_slices(series);

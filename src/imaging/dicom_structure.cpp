@@ -6,6 +6,8 @@
 #include <gdcmTransferSyntax.h>
 #include <zlib.h>
 
+#include <cmath>
+#include <cstdlib>
 #include <cstring>
 #include <iterator>
 #include <optional>
@@ -97,12 +99,15 @@ class Walk {
   uint64_t fragments(uint64_t at, uint64_t end);
   void note_top_level(const Element& e);
   void check_pixel_format() const;
+  void check_pixel_count();
   void check_kind() const;
   std::string text(const Element& e);
 
   ByteWindow& bytes_;
   bool explicit_ = true, little_ = true;
-  std::optional<uint32_t> bits_allocated_, bits_stored_, high_bit_, samples_, sign_;
+  std::optional<uint32_t> bits_allocated_, bits_stored_, high_bit_, samples_, sign_, rows_, columns_;
+  std::optional<uint32_t> pixel_bytes_;  ///< of pixels that are not compressed
+  double frames_ = 1;
   std::string sop_class_;
   std::optional<std::string> recognition_code_;
 };
@@ -187,7 +192,11 @@ void Walk::note_top_level(const Element& e) {
   if (e.tag == 0x00080010) recognition_code_ = text(e);
   if (e.tag == 0x00080016) sop_class_ = text(e);
   if (e.tag == 0x00080060) found.modality = text(e);
-  if (e.tag == pixel_data) found.has_pixels = true;
+  if (e.tag == pixel_data) {
+    found.has_pixels = true;
+    if (e.length != undefined) pixel_bytes_ = e.length;
+  }
+  if (e.tag == 0x00280008) frames_ = std::max(1.0, std::strtod(text(e).c_str(), nullptr));
   if (e.tag == 0x00280004) {
     if (const auto name = text(e); gdcm::PhotometricInterpretation::GetPIType(name.c_str()) ==
                                    gdcm::PhotometricInterpretation::PI_END)
@@ -197,6 +206,8 @@ void Walk::note_top_level(const Element& e) {
   if (e.length != 2) return;
   const uint32_t value = number(need(e.at, 2, bytes_.size()), 2);
   if (e.tag == 0x00280002) samples_ = value;
+  if (e.tag == 0x00280010) rows_ = value;
+  if (e.tag == 0x00280011) columns_ = value;
   if (e.tag == 0x00280100) bits_allocated_ = value;
   if (e.tag == 0x00280101) bits_stored_ = value;
   if (e.tag == 0x00280102) high_bit_ = value;
@@ -214,6 +225,14 @@ void Walk::check_pixel_format() const {
   if (samples_ && *samples_ != 1 && *samples_ != 3 && *samples_ != 4)
     throw Fault{fmt::format("SamplesPerPixel is {}", *samples_)};
   if (sign_ && *sign_ > 1) throw Fault{fmt::format("PixelRepresentation is {}", *sign_)};
+}
+
+/// GDCM would fill what is missing with zeros. Compressed pixels tell only when they are decoded.
+void Walk::check_pixel_count() {
+  if (!pixel_bytes_) return;
+  const double needed = frames_ * rows_.value_or(0) * columns_.value_or(0) * samples_.value_or(1) *
+                        bits_allocated_.value_or(16) / 8.0;
+  if (*pixel_bytes_ < std::floor(needed)) found.pixels_cut = true;
 }
 
 /// GDCM reads files of an unknown SOP class by their ACR-NEMA recognition code and asserts that it knows it.
@@ -291,6 +310,7 @@ uint64_t Walk::fragments(uint64_t at, uint64_t end) {
 void Walk::data_set(uint64_t at) {
   elements(at, bytes_.size(), 0, false);
   check_pixel_format();
+  check_pixel_count();
   check_kind();
 }
 

@@ -1,13 +1,13 @@
 #include "x2ctpa/imaging/dicom_write.h"
 
 #include <fmt/format.h>
-#include <gdcmWriter.h>
 
 #include <algorithm>
 #include <cmath>
 #include <numeric>
 #include <vector>
 
+#include "dicom_file.h"
 #include "x2ctpa/core/error.h"
 #include "x2ctpa/core/random.h"
 
@@ -16,75 +16,10 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr const char* ct_storage = "1.2.840.10008.5.1.4.1.1.2";
 constexpr const char* dx_storage = "1.2.840.10008.5.1.4.1.1.1.1";  // for presentation
 constexpr double intercept_hu = -1024;
 // Simulated patients live on one day, so that the same seed gives the same bytes.
 constexpr const char* study_date = "20200101";
-
-/// A UID under 2.25 (ITU-T X.667 as DICOM PS3.5 B.2 allows) from 63 bits of `seed` and `name`.
-std::string make_uid(uint64_t seed, const std::string& name) {
-  const uint64_t high = stream_seed(static_cast<int64_t>(seed), "uid/" + name);
-  const uint64_t low = stream_seed(static_cast<int64_t>(high), name);
-  return fmt::format("2.25.{}{:019}", (high >> 1) % 1000000000000000000ull + 1, low >> 1);
-}
-
-std::string decimal(double value) { return fmt::format("{:.10g}", value); }
-
-std::string decimals(std::initializer_list<double> values) {
-  std::string text;
-  for (const double value : values) text += (text.empty() ? "" : "\\") + decimal(value);
-  return text;
-}
-
-/// A data set under construction; text is padded to even length as its VR demands.
-class DicomFile {
- public:
-  void text(uint16_t group, uint16_t element, gdcm::VR::VRType vr, std::string value) {
-    if (value.size() % 2) value += vr == gdcm::VR::UI ? '\0' : ' ';
-    bytes(group, element, vr, value.data(), value.size());
-  }
-
-  void number(uint16_t group, uint16_t element, uint16_t value,
-              gdcm::VR::VRType vr = gdcm::VR::US) {
-    const char raw[2] = {static_cast<char>(value & 0xFF), static_cast<char>(value >> 8)};
-    bytes(group, element, vr, raw, 2);
-  }
-
-  /// Pixels of 16 bits, little endian as every machine that LibTorch runs on.
-  void pixels(const std::vector<uint16_t>& values, int64_t rows, int64_t columns, int bits) {
-    number(0x0028, 0x0002, 1);
-    number(0x0028, 0x0010, static_cast<uint16_t>(rows));
-    number(0x0028, 0x0011, static_cast<uint16_t>(columns));
-    number(0x0028, 0x0100, 16);
-    number(0x0028, 0x0101, static_cast<uint16_t>(bits));
-    number(0x0028, 0x0102, static_cast<uint16_t>(bits - 1));
-    number(0x0028, 0x0103, 0);
-    bytes(0x7fe0, 0x0010, gdcm::VR::OW, reinterpret_cast<const char*>(values.data()),
-          values.size() * 2);
-  }
-
-  void write(const fs::path& path, const char* storage, const std::string& instance) {
-    text(0x0008, 0x0016, gdcm::VR::UI, storage);
-    text(0x0008, 0x0018, gdcm::VR::UI, instance);
-    gdcm::FileMetaInformation& header = writer_.GetFile().GetHeader();
-    header.SetDataSetTransferSyntax(gdcm::TransferSyntax::ExplicitVRLittleEndian);
-    writer_.SetFileName(path.c_str());
-    if (!writer_.Write())
-      throw Error("writing " + path.string() + ": the file could not be written whole. Is the disk "
-                  "full, or the folder read-only?");
-  }
-
- private:
-  void bytes(uint16_t group, uint16_t element, gdcm::VR::VRType vr, const char* data, size_t size) {
-    gdcm::DataElement field(gdcm::Tag(group, element));
-    field.SetVR(vr);
-    field.SetByteValue(data, gdcm::VL(static_cast<uint32_t>(size)));
-    writer_.GetFile().GetDataSet().Replace(field);
-  }
-
-  gdcm::Writer writer_;
-};
 
 /// Patient, study and series: what all files of a study share.
 void add_study(DicomFile& file, const DicomTags& tags, const char* modality, const char* series) {
@@ -123,20 +58,13 @@ void write_slice(const CtSeries& series, int64_t k, const fs::path& path) {
   add_study(file, series.tags, "CT", "CTPA");
   file.text(0x0008, 0x0008, VR::CS, "ORIGINAL\\PRIMARY\\AXIAL");
   file.text(0x0018, 0x0010, VR::LO, "iodine");
-  file.text(0x0018, 0x0050, VR::DS, decimal(v.spacing_mm[2]));
   file.text(0x0018, 0x0060, VR::DS, "120");
   file.text(0x0018, 0x5100, VR::CS, "HFS");
   file.text(0x0020, 0x0013, VR::IS, std::to_string(number));
-  const Vec3 corner = v.point({0, 0, static_cast<double>(k)});
-  const Mat3& d = v.direction;
-  file.text(0x0020, 0x0032, VR::DS, decimals({corner[0], corner[1], corner[2]}));
-  file.text(0x0020, 0x0037, VR::DS,
-            decimals({d[0][0], d[1][0], d[2][0], d[0][1], d[1][1], d[2][1]}));
+  file.slice_geometry(v, k);
   file.text(0x0020, 0x0052, VR::UI, make_uid(series.tags.uid_seed, "CT/frame"));
   file.text(0x0020, 0x1040, VR::LO, "");
-  file.text(0x0020, 0x1041, VR::DS, decimal(corner[2]));
   file.text(0x0028, 0x0004, VR::CS, "MONOCHROME2");
-  file.text(0x0028, 0x0030, VR::DS, decimals({v.spacing_mm[1], v.spacing_mm[0]}));
   file.text(0x0028, 0x1050, VR::DS, "150");
   file.text(0x0028, 0x1051, VR::DS, "700");
   file.text(0x0028, 0x1052, VR::DS, decimal(intercept_hu));
@@ -150,28 +78,14 @@ void write_slice(const CtSeries& series, int64_t k, const fs::path& path) {
   file.write(path, ct_storage, make_uid(series.tags.uid_seed, fmt::format("CT/{}", number)));
 }
 
-void make_folder(const fs::path& folder) {
-  std::error_code code;
-  fs::create_directories(folder, code);
-  if (code)
-    throw Error("making the folder " + folder.string() + ": " + code.message() +
-                ". Choose a folder that you may write to.");
-}
-
-void check_sides(int64_t rows, int64_t columns, const fs::path& path) {
-  if (rows >= 1 && columns >= 1 && rows <= 65535 && columns <= 65535) return;
-  throw Error(fmt::format("writing {}: DICOM holds pictures of 1 to 65535 rows and columns; found "
-                          "{} x {}.", path.string(), rows, columns));
-}
-
 }  // namespace
 
 void write_ct_series(const Volume& volume, const fs::path& folder, const DicomTags& tags) {
   if (volume.hu.dim() != 3)
     throw Error(fmt::format("writing {}: a CT series needs a volume (D, H, W); found {} axes.",
                             folder.string(), volume.hu.dim()));
-  check_sides(volume.hu.size(1), volume.hu.size(2), folder);
-  make_folder(folder);
+  check_dicom_sides(volume.hu.size(1), volume.hu.size(2), folder);
+  make_dicom_folder(folder);
   const CtSeries series{volume, tags, volume.hu.to(torch::kFloat).contiguous()};
   const int64_t depth = volume.hu.size(0);
   std::vector<int64_t> names(depth);
@@ -190,8 +104,8 @@ void write_cxr(const torch::Tensor& picture, const fs::path& path, const CxrTags
     throw Error(fmt::format("writing {}: an X-ray needs a picture (H, W); found {} axes.",
                             path.string(), picture.dim()));
   const int64_t rows = picture.size(0), columns = picture.size(1);
-  check_sides(rows, columns, path);
-  if (path.has_parent_path()) make_folder(path.parent_path());
+  check_dicom_sides(rows, columns, path);
+  if (path.has_parent_path()) make_dicom_folder(path.parent_path());
   DicomFile file;
   add_study(file, tags, "DX", "CXR");
   file.text(0x0008, 0x0008, VR::CS, "ORIGINAL\\PRIMARY");

@@ -1,6 +1,6 @@
 #include "gdcm_dataset.h"
 
-#include <gdcmImage.h>
+#include <gdcmPixmap.h>
 
 #include <charconv>
 #include <cmath>
@@ -82,26 +82,7 @@ bool has_dicom_magic(const fs::path& file) {
   return in.gcount() == sizeof head && std::memcmp(head + 128, "DICM", 4) == 0;
 }
 
-bool pixels_cut_off(const fs::path& file) {
-  std::ifstream stream(file, std::ios::binary);
-  gdcm::Reader reader;
-  reader.SetStream(stream);
-  const gdcm::Tag pixels(0x7fe0, 0x0010);
-  if (!reader.ReadUpToTag(pixels, {pixels})) return true;
-  const auto& syntax = reader.GetFile().GetHeader().GetDataSetTransferSyntax();
-  if (syntax.IsEncapsulated() || syntax == gdcm::TransferSyntax::DeflatedExplicitVRLittleEndian) return false;
-  const auto& data = reader.GetFile().GetDataSet();
-  double bytes = dicom_word(data, 0x0028, 0x0100).value_or(16) / 8.0;
-  for (const uint16_t element : {0x0010, 0x0011}) bytes *= dicom_word(data, 0x0028, element).value_or(0);
-  bytes *= dicom_word(data, 0x0028, 0x0002).value_or(1);
-  const auto frames = dicom_numbers(data, 0x0028, 0x0008);
-  bytes *= frames.empty() ? 1 : std::max(1.0, frames[0]);
-  // The reader stops where the pixels begin, or at the end of a file without any.
-  if (stream.eof()) return true;
-  return static_cast<double>(fs::file_size(file)) - static_cast<double>(stream.tellg()) < bytes;
-}
-
-void read_dicom_image(const fs::path& file, gdcm::ImageReader& reader) {
+void read_dicom_image(const fs::path& file, DicomReader& reader) {
   silence_imaging_libraries();
   bool read = false;
   std::error_code error;
@@ -123,7 +104,6 @@ void read_dicom_image(const fs::path& file, gdcm::ImageReader& reader) {
     throw Error(fmt::format("{}: broken DICOM file: it cannot be parsed. Copy it again from its source.",
                             file.string()));
   }
-  if (read && pixels_cut_off(file)) refuse_cut_pixels(file);
   if (read) return;
   const auto& data = reader.GetFile().GetDataSet();
   if (data.IsEmpty())
@@ -153,7 +133,7 @@ torch::ScalarType stored_type(const gdcm::PixelFormat& format, const fs::path& f
 }
 
 /// Width and height after checking them, since GDCM allocates whatever the header says.
-std::array<int64_t, 2> checked_size(const gdcm::Image& image, const fs::path& file) {
+std::array<int64_t, 2> checked_size(const gdcm::Pixmap& image, const fs::path& file) {
   const int64_t width = image.GetDimension(0), height = image.GetDimension(1);
   if (width < 2 || height < 2 || width > largest_picture_side || height > largest_picture_side)
     throw Error(fmt::format("{}: an image of {} x {} pixels; expected sides between 2 and {}.", file.string(),
@@ -163,22 +143,28 @@ std::array<int64_t, 2> checked_size(const gdcm::Image& image, const fs::path& fi
 
 }  // namespace
 
-torch::Tensor decode_first_frame(const fs::path& file, const gdcm::ImageReader& reader) {
-  const gdcm::Image& image = reader.GetImage();
+StoredPixels decode_pixels(const fs::path& file, const DicomReader& reader) {
+  constexpr size_t most_bytes = size_t{1} << 30;
+  const gdcm::Pixmap& image = reader.GetImage();
+  StoredPixels pixels;
   const auto [height, width] = checked_size(image, file);
+  pixels.height = height;
+  pixels.width = width;
   const auto& format = image.GetPixelFormat();
-  const auto type = stored_type(format, file);
-  const int64_t samples = format.GetSamplesPerPixel();
-  std::vector<char> buffer;
+  pixels.type = stored_type(format, file);
+  pixels.samples = format.GetSamplesPerPixel();
+  pixels.planar = pixels.samples > 1 && image.GetPlanarConfiguration() == 1;
   bool decoded = false;
   try {
-    const size_t frame = static_cast<size_t>(height * width * samples) * c10::elementSize(type);
+    const size_t frame = static_cast<size_t>(pixels.height * pixels.width * pixels.samples) *
+                         c10::elementSize(pixels.type);
     const size_t length = image.GetBufferLength();
-    if (length < frame || length > (size_t{1} << 32))
-      throw Error(fmt::format("{}: its header says {} bytes of pixels; expected {} a frame.", file.string(),
-                              length, frame));
-    buffer.resize(length);
-    decoded = image.GetBuffer(buffer.data());
+    if (length < frame || length > most_bytes)
+      throw Error(fmt::format("{}: its header says {} bytes of pixels; expected {} a frame and at most {}.",
+                              file.string(), length, frame, most_bytes));
+    pixels.frames = static_cast<int64_t>(length / frame);
+    pixels.bytes.resize(length);
+    decoded = image.GetBuffer(pixels.bytes.data());
   } catch (const Error&) {
     throw;
   } catch (const std::exception&) {
@@ -188,18 +174,22 @@ torch::Tensor decode_first_frame(const fs::path& file, const gdcm::ImageReader& 
     throw Error(fmt::format("{}: its pixels cannot be decoded (transfer syntax {}); the file is truncated or "
                             "damaged.", file.string(),
                             reader.GetFile().GetHeader().GetDataSetTransferSyntax().GetString()));
-  const bool planar = samples > 1 && image.GetPlanarConfiguration() == 1;
-  const auto shape = planar ? std::vector<int64_t>{samples, height, width}
-                            : std::vector<int64_t>{height, width, samples};
-  auto values = torch::from_blob(buffer.data(), shape, torch::TensorOptions().dtype(type)).to(torch::kFloat);
-  if (planar) values = values.permute({1, 2, 0});
-  // A float picture shares the buffer's memory until it is copied.
-  return type == torch::kFloat ? values.clone() : values.contiguous();
+  return pixels;
 }
 
-torch::Tensor padding_mask(const gdcm::DataSet& data, const torch::Tensor& stored) {
+torch::Tensor decode_first_frame(const fs::path& file, const DicomReader& reader) {
+  StoredPixels pixels = decode_pixels(file, reader);
+  const auto shape = pixels.planar ? std::vector<int64_t>{pixels.samples, pixels.height, pixels.width}
+                                   : std::vector<int64_t>{pixels.height, pixels.width, pixels.samples};
+  auto values = torch::from_blob(pixels.bytes.data(), shape, torch::TensorOptions().dtype(pixels.type)).to(torch::kFloat);
+  if (pixels.planar) values = values.permute({1, 2, 0});
+  // A float picture shares the buffer's memory until it is copied.
+  return pixels.type == torch::kFloat ? values.clone() : values.contiguous();
+}
+
+std::optional<std::pair<double, double>> padding_range(const gdcm::DataSet& data) {
   const auto value = dicom_word(data, 0x0028, 0x0120);
-  if (!value) return {};
+  if (!value) return std::nullopt;
   const auto limit = dicom_word(data, 0x0028, 0x0121);
   const bool is_signed = dicom_word(data, 0x0028, 0x0103).value_or(0) == 1;
   // The word is read by the sign of the pixels: writers often give it the other VR.
@@ -207,7 +197,13 @@ torch::Tensor padding_mask(const gdcm::DataSet& data, const torch::Tensor& store
     return is_signed ? static_cast<double>(static_cast<int16_t>(word)) : static_cast<double>(word);
   };
   const double a = number(*value), b = limit ? number(*limit) : a;
-  return (stored >= std::min(a, b)).logical_and(stored <= std::max(a, b));
+  return std::pair(std::min(a, b), std::max(a, b));
+}
+
+torch::Tensor padding_mask(const gdcm::DataSet& data, const torch::Tensor& stored) {
+  const auto range = padding_range(data);
+  if (!range) return {};
+  return (stored >= range->first).logical_and(stored <= range->second);
 }
 
 }  // namespace x2ctpa

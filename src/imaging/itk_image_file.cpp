@@ -198,6 +198,17 @@ void stamp_description(const fs::path& file, const std::string& description) {
   fs::rename(stamped, file);
 }
 
+/// Why `file`, of at most `bytes`, could not be written. The libraries keep the reason to themselves,
+/// so a full disk is known by the space that is left.
+Error write_error(const fs::path& file, uintmax_t bytes, const Error& found) {
+  std::error_code code;
+  const fs::space_info space = fs::space(fs::absolute(file).parent_path(), code);
+  if (code || space.available >= bytes + 4096)
+    return Error(fmt::format("cannot write {}: {}", file.string(), found.what()), found.code());
+  return Error(fmt::format("cannot write {}: No space left on device. Free some space and run the same command again: "
+                           "it goes on.", file.string()));
+}
+
 }  // namespace
 
 void silence_imaging_libraries() {
@@ -257,7 +268,7 @@ void write_image_file(const torch::Tensor& samples, const ImageHeader& header, c
   else io = make_volume_io(file, format);
   const unsigned dims = picture ? 2 : 3;
   const auto components = picture && samples.dim() == 3 ? samples.size(2) : 1;
-  guarded("writing", file, [&] {
+  const auto write = [&] {
     io->SetFileName(target.temporary().string());
     io->SetNumberOfDimensions(dims);
     itk::ImageIORegion region(dims);
@@ -279,7 +290,12 @@ void write_image_file(const torch::Tensor& samples, const ImageHeader& header, c
     itk::EncapsulateMetaData<std::string>(io->GetMetaDataDictionary(), itk::ITK_FileNotes, header.description);
     io->Write(samples.data_ptr());
     if (format == "NIfTI" && !header.description.empty()) stamp_description(target.temporary(), header.description);
-  });
+  };
+  try {
+    guarded("writing", file, write);
+  } catch (const Error& e) {
+    throw write_error(file, static_cast<uintmax_t>(samples.nbytes()), e);
+  }
   target.commit();
 }
 

@@ -38,7 +38,7 @@ ImageHeader read_image_header(const std::filesystem::path& file, ImageKind kind)
 /// Throws Error, also when the image would hold more than `max_samples`. `check` may throw at the
 /// header, before the samples take memory.
 torch::Tensor read_image_file(const std::filesystem::path& file, ImageKind kind, ImageHeader& header,
-                              int64_t max_samples = int64_t{1} << 32,
+                              int64_t max_samples = int64_t{1} << 30,
                               const std::function<void(const ImageHeader&)>& check = {});
 
 /// Writes `samples` (z, y, x) or (y, x, components), contiguous, atomically; the format follows the

@@ -2,6 +2,7 @@
 
 #include <ATen/ops/_upsample_bilinear2d_aa.h>
 
+#include "png_bytes.h"
 #include "x2ctpa/core/error.h"
 #include "x2ctpa/core/files.h"
 #include "x2ctpa/imaging/radiograph.h"
@@ -77,11 +78,11 @@ torch::Tensor square_radiograph(const torch::Tensor& pixels, int64_t size, doubl
 
 void write_png16(const torch::Tensor& picture, const fs::path& file) {
   const auto x = checked_picture(picture, false).mul(65535).round_().to(torch::kInt32).to(torch::kUInt16);
-  write_image_file(x.contiguous(), {}, file);
+  write_file(file, png_bytes(x.contiguous()));
 }
 
 void write_png8(const torch::Tensor& picture, const fs::path& file) {
-  write_image_file(png8_samples(picture), {}, file);
+  write_file(file, png8_bytes(picture));
 }
 
 torch::Tensor read_png(const fs::path& file) {
@@ -93,21 +94,6 @@ torch::Tensor read_png(const fs::path& file) {
   return grey_picture(samples);
 }
 
-std::string png8_bytes(const torch::Tensor& picture) {
-  // ITK writes PNG to files only.
-  std::string name = (fs::temp_directory_path() / "x2ctpa-XXXXXX").string();
-  if (!mkdtemp(name.data())) throw Error(fmt::format("{}: cannot make a temporary folder.", name));
-  const fs::path folder = name, file = folder / "picture.png";
-  std::string bytes;
-  try {
-    write_png8(picture, file);
-    bytes = read_file(file);
-  } catch (...) {
-    fs::remove_all(folder);
-    throw;
-  }
-  fs::remove_all(folder);
-  return bytes;
-}
+std::string png8_bytes(const torch::Tensor& picture) { return png_bytes(png8_samples(picture)); }
 
 }  // namespace x2ctpa

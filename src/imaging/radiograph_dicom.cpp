@@ -1,6 +1,5 @@
 #include "radiograph_dicom.h"
 
-#include <gdcmImage.h>
 #include <gdcmSequenceOfItems.h>
 
 #include <cmath>
@@ -192,7 +191,7 @@ void set_spacing(const gdcm::DataSet& data, Radiograph& xray) {
 }  // namespace
 
 Radiograph read_dicom_radiograph(const fs::path& file) {
-  gdcm::ImageReader reader;
+  DicomReader reader;
   read_dicom_image(file, reader);
   const auto& data = reader.GetFile().GetDataSet();
   Radiograph xray;

@@ -34,11 +34,29 @@ T number_at(const std::vector<char>& head, size_t at, bool swapped) {
   return std::bit_cast<T>(bytes);
 }
 
+/// The beginning of a file, unpacked where it is compressed; enough for a NIfTI-2 header.
+std::vector<char> nifti_head(const fs::path& file) {
+  std::vector<char> head(544);
+  // zlib hands files through that are not compressed.
+  const std::unique_ptr<gzFile_s, int (*)(gzFile)> in(gzopen(file.c_str(), "rb"), gzclose);
+  const int n = in ? gzread(in.get(), head.data(), static_cast<unsigned>(head.size())) : 0;
+  head.resize(static_cast<size_t>(std::max(n, 0)));
+  return head;
+}
+
+bool is_nifti_size(const std::vector<char>& head, int32_t size, bool swapped) {
+  return number_at<int32_t>(head, 0, swapped) == size;
+}
+
+bool is_swapped(const std::vector<char>& head) {
+  return is_nifti_size(head, 348, true) || is_nifti_size(head, 540, true);
+}
+
 /// Where a NIfTI-1 or NIfTI-2 file must end by its header; 0 where there is no such header.
 double nifti_end(const std::vector<char>& head) {
   if (head.size() < 348) return 0;
-  const auto is = [&](int32_t size, bool swapped) { return number_at<int32_t>(head, 0, swapped) == size; };
-  const bool swapped = is(348, true) || is(540, true);
+  const auto is = [&](int32_t size, bool swapped) { return is_nifti_size(head, size, swapped); };
+  const bool swapped = is_swapped(head);
   double bits = 0, offset = 0, voxels = 1;
   if (is(348, swapped)) {
     bits = number_at<int16_t>(head, 72, swapped);
@@ -67,13 +85,7 @@ double unpacked_size(const fs::path& file) {
 }
 
 void require_whole_nifti(const fs::path& file) {
-  std::vector<char> head(544);
-  {
-    // zlib hands files through that are not compressed.
-    const std::unique_ptr<gzFile_s, int (*)(gzFile)> in(gzopen(file.c_str(), "rb"), gzclose);
-    const int n = in ? gzread(in.get(), head.data(), static_cast<unsigned>(head.size())) : 0;
-    head.resize(static_cast<size_t>(std::max(n, 0)));
-  }
+  const auto head = nifti_head(file);
   const double expected = nifti_end(head), found = static_cast<double>(fs::file_size(file));
   std::ifstream in(file, std::ios::binary);
   std::array<unsigned char, 4> bytes{};
@@ -139,6 +151,18 @@ void require_whole_meta_image(const fs::path& file, const ImageHeader& header) {
 }
 
 }  // namespace
+
+std::array<double, 3> nifti_pixdim(const fs::path& file) {
+  std::array<double, 3> pixdim{0, 0, 0};
+  const auto head = nifti_head(file);
+  if (head.size() < 348) return pixdim;
+  const bool swapped = is_swapped(head);
+  for (size_t axis = 0; axis < 3; ++axis) {
+    if (is_nifti_size(head, 348, swapped)) pixdim[axis] = number_at<float>(head, 80 + 4 * axis, swapped);
+    else if (head.size() >= 540) pixdim[axis] = number_at<double>(head, 112 + 8 * axis, swapped);
+  }
+  return pixdim;
+}
 
 void require_whole_volume(const fs::path& file, const ImageHeader& header) {
   if (header.format == "NIfTI") require_whole_nifti(file);

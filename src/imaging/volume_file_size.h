@@ -2,6 +2,7 @@
 // return whatever was in memory for what is missing.
 #pragma once
 
+#include <array>
 #include <filesystem>
 
 #include "itk_image_file.h"
@@ -10,5 +11,8 @@ namespace x2ctpa {
 
 /// Throws Error, with the bytes expected and found, for a truncated file. ITK's NRRD reader looks itself.
 void require_whole_volume(const std::filesystem::path& file, const ImageHeader& header);
+
+/// pixdim 1 to 3 of a NIfTI-1 or NIfTI-2 header as stored; zeros where there is no such header.
+std::array<double, 3> nifti_pixdim(const std::filesystem::path& file);
 
 }  // namespace x2ctpa

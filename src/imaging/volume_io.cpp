@@ -3,10 +3,11 @@
 #include <cmath>
 
 #include "itk_image_file.h"
+#include "volume_file_size.h"
 #include "x2ctpa/core/error.h"
 #include "x2ctpa/core/files.h"
 #include "x2ctpa/core/log.h"
-#include "x2ctpa/imaging/dicom_series.h"
+#include "x2ctpa/imaging/ct_choice.h"
 
 namespace x2ctpa {
 namespace {
@@ -74,6 +75,16 @@ void require_spacing_in_text(const fs::path& file, const ImageHeader& header) {
                             header.format));
 }
 
+/// ITK reads a pixdim of zero as 1 mm, too.
+void require_nifti_spacing(const fs::path& file, const ImageHeader& header) {
+  if (header.format != "NIfTI") return;
+  const auto pixdim = nifti_pixdim(file);
+  for (size_t axis = 0; axis < 3; ++axis)
+    if (!(std::abs(pixdim[axis]) > 0) || !std::isfinite(pixdim[axis]))
+      throw Error(fmt::format("{}: geometry unknown: the NIfTI header gives a voxel spacing (pixdim) of {} mm.",
+                              file.string(), fmt::join(pixdim, " x ")));
+}
+
 /// Checks and cleans the header of a volume; sizes beyond the third axis must be 1.
 void check_header(const fs::path& file, ImageHeader& header) {
   while (header.size.size() > 3 && header.size.back() == 1) header.size.pop_back();
@@ -81,6 +92,7 @@ void check_header(const fs::path& file, ImageHeader& header) {
     throw Error(fmt::format("{}: expected a 3D volume with one value per voxel, found size {} with {} values.",
                             file.string(), fmt::join(header.size, " x "), header.components));
   require_spacing_in_text(file, header);
+  require_nifti_spacing(file, header);
   for (double s : header.spacing_mm)
     if (!std::isfinite(s) || s <= 0 || s > 1000)
       throw Error(fmt::format("{}: geometry unknown: voxel spacing {} mm.", file.string(),
@@ -106,6 +118,9 @@ Volume read_volume_file(const fs::path& file, ImageHeader& header) {
   volume.origin_mm = header.origin_mm;
   volume.spacing_mm = header.spacing_mm;
   volume.direction = header.direction;
+  if (has_doubtful_unit_spacing(volume))
+    log_warning("{}: voxels of exactly 1 x 1 x 1 mm make a volume of {} mm; was the spacing lost?", file.string(),
+                fmt::join(header.size, " x "));
   return volume;
 }
 
@@ -115,6 +130,12 @@ Volume read_volume_folder(const fs::path& folder) {
 }
 
 }  // namespace
+
+bool has_doubtful_unit_spacing(const Volume& volume) {
+  if (volume.spacing_mm != Vec3{1, 1, 1}) return false;
+  const auto size = volume.size_dhw();
+  return *std::min_element(size.begin(), size.end()) < 100 || *std::max_element(size.begin(), size.end()) > 1000;
+}
 
 Volume read_volume(const fs::path& path) {
   std::error_code error;

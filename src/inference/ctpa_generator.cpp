@@ -2,7 +2,11 @@
 
 #include "x2ctpa/core/error.h"
 #include "x2ctpa/core/files.h"
+#include "x2ctpa/core/interrupt.h"
+#include "x2ctpa/core/log.h"
+#include "x2ctpa/core/memory.h"
 #include "x2ctpa/core/random.h"
+#include "x2ctpa/diffusion/guidance.h"
 #include "x2ctpa/models/model_folder.h"
 
 namespace x2ctpa {
@@ -21,63 +25,111 @@ void require(const fs::path& folder) {
 
 }  // namespace
 
-CtpaGenerator::CtpaGenerator(const fs::path& model, const RuntimeOptions& runtime)
-    : runtime_(runtime), device_(select_device(runtime)) {
-  require(model);
+CtpaGenerator::CtpaGenerator(const fs::path& model, const RuntimeOptions& runtime, std::string hash)
+    : runtime_(runtime), device_(select_device(runtime)), hash_(hash.empty() ? hash_of(model) : std::move(hash)) {
   info_ = load_options<DatasetInfo>(model / "dataset.yaml");
   process_ = load_options<DiffusionProcess>(model / "diffusion.yaml");
   scale_ = load_options<LatentScale>(model / "latent.yaml");
-  hash_ = sha256(sha256_of_file(model_weights_file(model)) + sha256_of_file(model_weights_file(model / "autoencoder")));
   const BackProjectionGeometry geometry{info_.geometry.source_to_detector_mm, info_.geometry.source_to_centre_mm,
                                         info_.geometry.detector_mm, info_.typical_spacing_at_mm(scale_.size)};
   denoiser_ = CtpaDenoiser(load_options<CtpaDenoiserOptions>(model_config_file(model)), scale_.channels(),
                            std::array<int64_t, 3>{scale_.size[0], scale_.size[1], scale_.size[2]}, geometry);
   load_module(model, *denoiser_);
-  autoencoder_ = load_latent_codec(model / "autoencoder", device_);
+  autoencoder_ = load_latent_codec(model / "autoencoder", device_, compute_type(runtime));
   if (denoiser_->options().cxr_encoder == "frozen") {
     frozen_encoder_ = VisionTransformer(load_options<VisionTransformerOptions>(model_config_file(model / "cxr_encoder")));
     load_module(model / "cxr_encoder", *frozen_encoder_);
     frozen_encoder_->to(device_);
     frozen_encoder_->eval();
-    hash_ = sha256(hash_ + sha256_of_file(model_weights_file(model / "cxr_encoder")));
   }
   denoiser_->to(device_, compute_type(runtime));
   denoiser_->eval();
+  novelty_ = CxrNovelty::load(model);
+}
+
+std::string CtpaGenerator::hash_of(const fs::path& model) {
+  require(model);
+  std::string hashes;
+  for (const char* name : {"config.yaml", "model.safetensors", "dataset.yaml", "diffusion.yaml", "latent.yaml",
+                           "autoencoder/config.yaml", "autoencoder/model.safetensors", "cxr_encoder/config.yaml",
+                           "cxr_encoder/model.safetensors"}) {
+    if (fs::exists(model / name)) hashes += sha256_of_file(model / name);
+  }
+  return sha256(hashes);
 }
 
 at::Tensor CtpaGenerator::generate(const std::vector<SampleRequest>& requests, const SamplerOptions& sampler, int64_t seed) {
-  if (!runtime_.deterministic || requests.size() == 1) return generate_batch(requests, sampler, seed);
+  return decode(latents(requests, sampler, seed));
+}
+
+at::Tensor CtpaGenerator::latents(const std::vector<SampleRequest>& requests, const SamplerOptions& sampler, int64_t seed) {
+  if (!runtime_.deterministic || requests.size() == 1) return latents_of_batch(requests, sampler, seed);
   // Kernels may sum in another order for another batch size: one by one gives the same bits always.
+  std::vector<at::Tensor> latents;
+  for (const auto& request : requests) latents.push_back(latents_of_batch({request}, sampler, seed));
+  return at::cat(latents);
+}
+
+at::Tensor CtpaGenerator::decode(const at::Tensor& latents) {
+  at::InferenceMode no_grad;
+  // One by one: the volumes of a batch would need its multiple in memory and gain next to nothing.
   std::vector<at::Tensor> volumes;
-  for (const auto& request : requests) volumes.push_back(generate_batch({request}, sampler, seed));
+  for (int64_t i = 0; i < latents.size(0); ++i) {
+    const auto latent = latents.slice(0, i, i + 1);
+    const MemoryPlan plan = autoencoder_->plan_decode(latent.sizes(), memory_budget(runtime_, device_));
+    if (!std::exchange(plan_is_logged_, true)) log_info("decoding: {}", plan.text());
+    const auto unit = autoencoder_->decode(latent, plan).squeeze(1);
+    volumes.push_back(info_.window.to_hu(unit.clamp(-1, 1)).to(at::kCPU, at::kFloat));
+  }
   return at::cat(volumes);
 }
 
+std::optional<Novelty> CtpaGenerator::novelty(const at::Tensor& cxr) {
+  if (!novelty_) return std::nullopt;
+  at::InferenceMode no_grad;
+  const auto picture = cxr.unsqueeze(0).to(device_);
+  const bool tokens = frozen_encoder_ && denoiser_->options().unet.cond_tokens > 0;
+  const auto embedding = tokens            ? frozen_encoder_->tokens(picture).mean(1)
+                         : frozen_encoder_ ? frozen_encoder_->embed(picture)
+                                           : denoiser_->embed(picture.to(compute_type(runtime_)));
+  return novelty_->measure(cxr, embedding[0].to(at::kFloat));
+}
+
 CxrCondition CtpaGenerator::condition_of(const std::vector<SampleRequest>& requests) {
+  // The samples of an X-ray share its tensor: it is encoded and projected once.
   std::vector<at::Tensor> pictures;
-  std::vector<int64_t> label_list;
+  std::vector<int64_t> label_list, rows;
+  const bool guided_by_label = denoiser_->options().label_guidance;
   for (const auto& r : requests) {
     if (r.cxr.dim() != 3 || r.cxr.size(1) != info_.cxr_size || r.cxr.size(2) != info_.cxr_size) {
       throw Error(fmt::format("X-ray {}: expected (1, {}, {}) pixels", r.id, info_.cxr_size, info_.cxr_size));
     }
-    pictures.push_back(r.cxr);
-    label_list.push_back(r.label);
+    if (r.label != label_unknown && !guided_by_label) {
+      throw Error("this model was trained without label guidance; it takes no PE label");
+    }
+    if (pictures.empty() || !r.cxr.is_same(pictures.back()) || r.label != label_list.back()) {
+      pictures.push_back(r.cxr);
+      label_list.push_back(r.label);
+    }
+    rows.push_back(int64_t(pictures.size()) - 1);
   }
-  const at::ScalarType type = compute_type(runtime_);
   const auto cxr = at::stack(pictures).to(device_);
-  at::Tensor labels;
-  if (denoiser_->options().label_guidance) labels = at::tensor(label_list, at::kLong).to(device_);
-  else if (std::any_of(label_list.begin(), label_list.end(), [](int64_t l) { return l != label_unknown; })) {
-    throw Error("this model was trained without label guidance; it takes no PE label");
-  }
+  const auto labels = guided_by_label ? at::tensor(label_list, at::kLong).to(device_) : at::Tensor();
+  const at::ScalarType type = compute_type(runtime_);
+  CxrCondition condition;
   if (frozen_encoder_) {
     const bool tokens = denoiser_->options().unet.cond_tokens > 0;
-    return denoiser_->frozen_condition((tokens ? frozen_encoder_->tokens(cxr) : frozen_encoder_->embed(cxr)).to(type), labels);
+    condition = denoiser_->frozen_condition((tokens ? frozen_encoder_->tokens(cxr) : frozen_encoder_->embed(cxr)).to(type), labels);
+  } else {
+    condition = denoiser_->condition(cxr.to(type), labels);
   }
-  return denoiser_->condition(cxr.to(type), labels);
+  if (pictures.size() == requests.size()) return condition;
+  const auto index = at::tensor(rows, at::kLong).to(device_);
+  const auto spread = [&](const at::Tensor& x) { return x.defined() ? x.index_select(0, index) : x; };
+  return {spread(condition.embedding), spread(condition.spatial)};
 }
 
-at::Tensor CtpaGenerator::generate_batch(const std::vector<SampleRequest>& requests, const SamplerOptions& given, int64_t seed) {
+at::Tensor CtpaGenerator::latents_of_batch(const std::vector<SampleRequest>& requests, const SamplerOptions& given, int64_t seed) {
   at::InferenceMode no_grad;
   SamplerOptions options = given;
   if (options.clamp == 0) options.clamp = process_.x0_limit;
@@ -89,14 +141,20 @@ at::Tensor CtpaGenerator::generate_batch(const std::vector<SampleRequest>& reque
   };
   const at::ScalarType type = compute_type(runtime_);
   const CxrCondition condition = condition_of(requests);
+  const NoiseSchedule schedule(process_.schedule);
+  const auto times = timesteps_of(schedule, options);
+  int64_t step = 0;
   const auto x0 = sample(
-      NoiseSchedule(process_.schedule), prediction_from(process_.prediction), options,
+      schedule, prediction_from(process_.prediction), options,
       [&](const at::Tensor& x, const at::Tensor& t) {
-        return denoiser_->guided(x.to(type), t, condition, options.guidance_scale).to(at::kFloat);
+        stop_if_interrupted();
+        const auto x_t = x.to(type);
+        if (!guidance_acts(options, schedule.at(times[size_t(step++)]))) return denoiser_->forward(x_t, t, condition).to(at::kFloat);
+        const auto [own, null] = denoiser_->own_and_null(x_t, t, condition);
+        return guided(options, own.to(at::kFloat), null.to(at::kFloat));
       },
-      noise_of(""), [&](int64_t step) { return noise_of(fmt::format("/step/{}", step)); });
-  const auto unit = autoencoder_->decode(scale_.restore(x0)).squeeze(1);
-  return info_.window.to_hu(unit.clamp(-1, 1)).to(at::kCPU, at::kFloat);
+      noise_of(""), [&](int64_t number) { return noise_of(fmt::format("/step/{}", number)); });
+  return scale_.restore(x0);
 }
 
 }  // namespace x2ctpa

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <c10/util/accumulate.h>
+
 #include <algorithm>
 #include <functional>
 
@@ -59,6 +61,40 @@ at::Tensor in_parts(const at::Tensor& x, int64_t at_once,
   return result;
 }
 
+/// What one slice of `pixels` takes at most. Each level's first residual block is the widest place:
+/// its input, the norm's output in two orders, and two of its own outputs live at once.
+int64_t slice_bytes(const AutoencoderKlOptions& o, int64_t pixels, int64_t item, bool decoding) {
+  int64_t most = 0;
+  const auto& widths = o.block_out_channels;
+  for (size_t level = 0; level < widths.size(); ++level) {
+    const size_t before = decoding ? std::min(level + 1, widths.size() - 1) : level - (level > 0);
+    const int64_t channels = 3 * widths[before] + 2 * widths[level];
+    most = std::max(most, (pixels >> (2 * level)) * channels * item);
+  }
+  return most;
+}
+
+MemoryPlan slice_plan(int64_t slices, int64_t whole_bytes, int64_t bytes_per_slice,
+                      const MemoryLimit& limit, const std::string& doing) {
+  constexpr int64_t most_slices = 4;
+  MemoryPlan plan;
+  plan.type = limit.type;
+  plan.kept = 0;
+  const int64_t left = limit.bytes - whole_bytes;
+  if (left < bytes_per_slice) {
+    throw Error(
+        fmt::format("{}: takes {:.2f} GB even slice by slice, and {:.2f} GB may be used. "
+                    "Raise --runtime.memory_gb, end other programs, or take a smaller grid.",
+                    doing, static_cast<double>(whole_bytes + bytes_per_slice) / 1e9,
+                    static_cast<double>(limit.bytes) / 1e9),
+        ExitCode::out_of_memory);
+  }
+  plan.at_once = std::clamp<int64_t>(left / bytes_per_slice, 1, std::min(slices, most_slices));
+  plan.slab_bytes = plan.at_once * bytes_per_slice;
+  plan.bytes = whole_bytes + plan.slab_bytes;
+  return plan;
+}
+
 /// (B, C, D, H, W) -> (B D, C, H, W), a view where D is next to B already.
 at::Tensor slices_of(const at::Tensor& x) { return x.transpose(1, 2).flatten(0, 1); }
 
@@ -97,6 +133,25 @@ LatentPosterior AutoencoderKlImpl::encode(const at::Tensor& x) {
 at::Tensor AutoencoderKlImpl::decode(const at::Tensor& z) {
   require_shape(z, {-1, options_.latent_channels, -1, -1}, "autoencoder: latent (B, C, h, w)");
   return decoder_->forward(post_quant_conv_->forward(z)).contiguous();
+}
+
+MemoryPlan AutoencoderKlImpl::plan_encode_volume(at::IntArrayRef shape,
+                                                 const MemoryLimit& limit) const {
+  const auto item = static_cast<int64_t>(c10::elementSize(limit.type));
+  return slice_plan(shape[0] * shape[2], c10::multiply_integers(shape) * item,
+                    slice_bytes(options_, shape[3] * shape[4], item, /*decoding=*/false), limit,
+                    "autoencoder: encoding a volume of " + shape_text(shape));
+}
+
+MemoryPlan AutoencoderKlImpl::plan_decode_volume(at::IntArrayRef shape,
+                                                 const MemoryLimit& limit) const {
+  const auto item = static_cast<int64_t>(c10::elementSize(limit.type));
+  const int64_t slices = shape[0] * shape[2];
+  const int64_t pixels = shape[3] * shape[4] * size_factor() * size_factor();
+  // The slices, and their copy in the order of a volume.
+  return slice_plan(slices, 2 * slices * pixels * item,
+                    slice_bytes(options_, pixels, item, /*decoding=*/true), limit,
+                    "autoencoder: decoding a latent of " + shape_text(shape));
 }
 
 at::Tensor AutoencoderKlImpl::encode_volume(const at::Tensor& volume, bool sampled,

@@ -72,6 +72,12 @@ CxrCondition CtpaDenoiserImpl::frozen_condition(const at::Tensor& found, const a
   return {with_label(unet_->condition(found), labels), {}};
 }
 
+at::Tensor CtpaDenoiserImpl::embed(const at::Tensor& cxr) {
+  if (transformer_) return options_.unet.cond_tokens > 0 ? transformer_->tokens(cxr).mean(1) : transformer_->embed(cxr);
+  if (!encoder_) throw Error("this denoiser takes what a frozen CXR encoder found, not an X-ray");
+  return encoder_->forward(cxr).embedding;
+}
+
 at::Tensor CtpaDenoiserImpl::forward(const at::Tensor& x_t, const at::Tensor& t, const CxrCondition& condition,
                                      const at::Tensor& drop) {
   if (!condition.spatial.defined()) return unet_->forward(x_t, t, condition.embedding, drop);
@@ -80,14 +86,20 @@ at::Tensor CtpaDenoiserImpl::forward(const at::Tensor& x_t, const at::Tensor& t,
   return unet_->forward(at::cat({x_t, spatial.to(x_t.scalar_type())}, 1), t, condition.embedding, drop);
 }
 
-at::Tensor CtpaDenoiserImpl::guided(const at::Tensor& x_t, const at::Tensor& t, const CxrCondition& condition, double scale) {
-  if (scale == 1) return forward(x_t, t, condition);
+std::pair<at::Tensor, at::Tensor> CtpaDenoiserImpl::own_and_null(const at::Tensor& x_t, const at::Tensor& t,
+                                                                 const CxrCondition& condition) {
   const auto twice = [](const at::Tensor& x) { return x.defined() ? at::cat({x, x}) : x; };
   const auto own = at::zeros({x_t.size(0)}, x_t.options().dtype(at::kBool));
   const auto both = forward(twice(x_t), twice(t), {twice(condition.embedding), twice(condition.spatial)},
                             at::cat({own, own.logical_not()}))
                         .chunk(2);
-  return both[1] + scale * (both[0] - both[1]);
+  return {both[0], both[1]};
+}
+
+at::Tensor CtpaDenoiserImpl::guided(const at::Tensor& x_t, const at::Tensor& t, const CxrCondition& condition, double scale) {
+  if (scale == 1) return forward(x_t, t, condition);
+  const auto [own, null] = own_and_null(x_t, t, condition);
+  return null + scale * (own - null);
 }
 
 }  // namespace x2ctpa

@@ -134,14 +134,16 @@ DenseNet3dImpl::DenseNet3dImpl(DenseNet3dOptions options) : options_(std::move(o
   classifier_ = register_module("classifier", torch::nn::Linear(width, options_.classes));
 }
 
-at::Tensor DenseNet3dImpl::forward(const at::Tensor& x) {
+at::Tensor DenseNet3dImpl::features(const at::Tensor& x) {
   if (options_.planar) {
     require_shape(x, {-1, options_.channels, -1, -1}, "DenseNet: picture (B, C, H, W)");
   } else {
     require_shape(x, {-1, options_.channels, -1, -1, -1}, "DenseNet: volume (B, C, D, H, W)");
   }
   const auto h = features_->forward(options_.planar ? x.unsqueeze(2) : x);
-  return classifier_->forward(at::relu(h).mean({2, 3, 4}));
+  return at::relu(h).mean({2, 3, 4});
 }
+
+at::Tensor DenseNet3dImpl::forward(const at::Tensor& x) { return classifier_->forward(features(x)); }
 
 }  // namespace x2ctpa

@@ -19,33 +19,67 @@ Model load_frozen(const std::filesystem::path& folder, c10::Device device) {
 
 class VqganCodec : public LatentCodec {
  public:
-  VqganCodec(const std::filesystem::path& folder, c10::Device device)
-      : model_(load_frozen<Vqgan3d, Vqgan3dOptions>(folder, device)) {}
-  at::Tensor encode(const at::Tensor& volume) override { return model_->encode(volume); }
-  at::Tensor decode(const at::Tensor& latent) override { return model_->decode(latent); }
+  VqganCodec(const std::filesystem::path& folder, c10::Device device, c10::ScalarType type)
+      : model_(load_frozen<Vqgan3d, Vqgan3dOptions>(folder, device)), type_(type) {}
+  MemoryPlan plan_encode(at::IntArrayRef volume_shape, int64_t bytes) const override {
+    return model_->plan_encode(volume_shape, {bytes, type_});
+  }
+  MemoryPlan plan_decode(at::IntArrayRef latent_shape, int64_t bytes) const override {
+    return model_->plan_decode(latent_shape, {bytes, type_});
+  }
+  at::Tensor encode(const at::Tensor& volume, const MemoryPlan& plan) override {
+    return model_->encode(volume, plan);
+  }
+  at::Tensor decode(const at::Tensor& latent, const MemoryPlan& plan) override {
+    return model_->decode(latent, plan);
+  }
 
  private:
   Vqgan3d model_;
+  c10::ScalarType type_;
 };
 
 class KlCodec : public LatentCodec {
  public:
-  KlCodec(const std::filesystem::path& folder, c10::Device device)
-      : model_(load_frozen<AutoencoderKl, AutoencoderKlOptions>(folder, device)) {}
-  at::Tensor encode(const at::Tensor& volume) override { return model_->encode_volume(volume); }
-  at::Tensor decode(const at::Tensor& latent) override { return model_->decode_volume(latent); }
+  KlCodec(const std::filesystem::path& folder, c10::Device device, c10::ScalarType type)
+      : model_(load_frozen<AutoencoderKl, AutoencoderKlOptions>(folder, device)), type_(type) {
+    model_->to(type);
+  }
+  MemoryPlan plan_encode(at::IntArrayRef volume_shape, int64_t bytes) const override {
+    return model_->plan_encode_volume(volume_shape, {bytes, type_});
+  }
+  MemoryPlan plan_decode(at::IntArrayRef latent_shape, int64_t bytes) const override {
+    return model_->plan_decode_volume(latent_shape, {bytes, type_});
+  }
+  at::Tensor encode(const at::Tensor& volume, const MemoryPlan& plan) override {
+    return model_->encode_volume(volume.to(type_), false, {}, plan.at_once).to(at::kFloat);
+  }
+  at::Tensor decode(const at::Tensor& latent, const MemoryPlan& plan) override {
+    return model_->decode_volume(latent.to(type_), plan.at_once).to(at::kFloat);
+  }
 
  private:
   AutoencoderKl model_;
+  c10::ScalarType type_;
 };
 
 }  // namespace
 
-std::unique_ptr<LatentCodec> load_latent_codec(const std::filesystem::path& folder, c10::Device device) {
+at::Tensor LatentCodec::encode(const at::Tensor& volume) {
+  return encode(volume, plan_encode(volume.sizes(), MemoryLimit().bytes));
+}
+
+at::Tensor LatentCodec::decode(const at::Tensor& latent) {
+  return decode(latent, plan_decode(latent.sizes(), MemoryLimit().bytes));
+}
+
+std::unique_ptr<LatentCodec> load_latent_codec(const std::filesystem::path& folder,
+                                               c10::Device device, c10::ScalarType type) {
   // Each kind's options are written whole, so one key that only the one has tells them apart.
-  const bool kl = read_file(model_config_file(folder)).find("block_out_channels") != std::string::npos;
-  if (kl) return std::make_unique<KlCodec>(folder, device);
-  return std::make_unique<VqganCodec>(folder, device);
+  const bool kl =
+      read_file(model_config_file(folder)).find("block_out_channels") != std::string::npos;
+  if (kl) return std::make_unique<KlCodec>(folder, device, type);
+  return std::make_unique<VqganCodec>(folder, device, type);
 }
 
 }  // namespace x2ctpa

@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "checks.h"
+#include "unet3d_attention.h"
 
 namespace x2ctpa::unet3d {
 namespace {
@@ -180,6 +181,18 @@ at::Tensor SpatialAttentionImpl::linear_attention(const at::Tensor& x) {
   const int64_t slices = x.size(0) * x.size(1), pixels = x.size(2) * x.size(3);
   const int64_t channels = x.size(4), hidden = heads_ * head_dim;
   const auto tokens = norm_->forward(x).view({slices, pixels, channels});
+  if (in_place() && has_attention_kernels(tokens)) {
+    auto qkv = to_qkv_->forward(tokens).view({slices, pixels, 3, heads_, head_dim});
+    // (heads, slices * head_dim, head_dim) times to_out: one product per slice is left.
+    const auto context = linear_attention_context_(qkv).view({heads_, -1, head_dim});
+    const auto folded = at::bmm(context, to_out_->weight.t().reshape({heads_, head_dim, channels}))
+                            .view({heads_, slices, head_dim, channels})
+                            .transpose(0, 1)
+                            .reshape({slices, hidden, channels});
+    const auto q = qkv.view({slices, pixels, 3 * hidden}).narrow(2, 0, hidden);
+    const auto biased = x.view({slices, pixels, channels}) + to_out_->bias;
+    return at::baddbmm(biased, q, folded).view(x.sizes());
+  }
   const auto weights = to_qkv_->weight.chunk(3);
   const auto q =
       at::linear(tokens, weights[0]).view({slices, pixels, heads_, head_dim}).softmax(-1);
@@ -210,6 +223,25 @@ at::Tensor SpatialAttentionImpl::softmax_attention(const at::Tensor& x) {
   return to_out_->forward(out).add_(x);
 }
 
+namespace {
+
+/// temporal_attention() in LibTorch's operators, for every device and type.
+at::Tensor attend_along_depth(const at::Tensor& qkv, const Condition& condition) {
+  const auto qk = rotate(qkv.narrow(3, 0, 2), condition.rotation);
+  // (B, D, N, heads, d) -> (B, N, heads, D, d)
+  const auto q = qk.select(3, 0).permute({0, 2, 3, 1, 4});
+  const auto k = qk.select(3, 1).permute({0, 2, 3, 1, 4});
+  const auto v = qkv.select(3, 2).permute({0, 2, 3, 1, 4});
+  const auto bias = condition.position_bias.to(qkv.scalar_type());
+  std::vector<at::Tensor> samples;
+  for (int64_t b = 0; b < qkv.size(0); ++b) {  // (N, heads, D, d) -> (D, N, heads, d)
+    samples.push_back(attend(q[b], k[b], v[b], bias).permute({2, 0, 1, 3}));
+  }
+  return at::stack(samples).flatten(3);
+}
+
+}  // namespace
+
 TemporalAttentionImpl::TemporalAttentionImpl(int64_t channels, int64_t heads) : heads_(heads) {
   norm_ = register_module("norm", std::make_shared<ChannelNormImpl>(channels));
   to_qkv_ = register_module("to_qkv", linear(channels, 3 * heads * head_dim, false));
@@ -220,20 +252,12 @@ at::Tensor TemporalAttentionImpl::forward(const at::Tensor& x, const Condition& 
   const int64_t batch = x.size(0), depth = x.size(1), pixels = x.size(2) * x.size(3);
   const auto qkv =
       to_qkv_->forward(norm_->forward(x)).view({batch, depth, pixels, 3, heads_, head_dim});
-  const auto qk = rotate(qkv.narrow(3, 0, 2), condition.rotation);
-  // (B, D, N, heads, d) -> (B, N, heads, D, d)
-  const auto q = qk.select(3, 0).permute({0, 2, 3, 1, 4});
-  const auto k = qk.select(3, 1).permute({0, 2, 3, 1, 4});
-  const auto v = qkv.select(3, 2).permute({0, 2, 3, 1, 4});
-  const auto bias = condition.position_bias.to(x.scalar_type());
-  std::vector<at::Tensor> samples;
-  for (int64_t b = 0; b < batch; ++b) {
-    const auto out = attend(q[b], k[b], v[b], bias).transpose(1, 2);  // (N, D, heads, d)
-    samples.push_back(
-        to_out_->forward(out.reshape({pixels, depth, heads_ * head_dim})).transpose(0, 1));
-  }
-  const auto update = samples.size() == 1 ? samples[0].unsqueeze(0) : at::stack(samples);
-  return (x + update.reshape(x.sizes())).contiguous();
+  const auto out = has_attention_kernels(qkv)
+                       ? temporal_attention(qkv, condition.rotation, condition.position_bias)
+                       : attend_along_depth(qkv, condition);
+  const auto rows =
+      at::addmm(x.view({-1, x.size(4)}), out.view({-1, heads_ * head_dim}), to_out_->weight.t());
+  return rows.view(x.sizes());
 }
 
 PositionBiasImpl::PositionBiasImpl(int64_t heads) {

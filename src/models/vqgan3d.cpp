@@ -1,11 +1,12 @@
 #include "x2ctpa/models/vqgan3d.h"
 
 #include <fmt/format.h>
-#include <torch/torch.h>
 
 #include <algorithm>
 
 #include "checks.h"
+#include "vqgan3d_blocks.h"
+#include "vqgan3d_slabs.h"
 #include "x2ctpa/core/error.h"
 
 namespace x2ctpa {
@@ -30,211 +31,6 @@ void Vqgan3dOptions::describe(OptionList& list) {
   list.add("restart_threshold", &restart_threshold, "average use below which a code is drawn anew",
            {.min = 0});
 }
-
-namespace vqgan3d {
-
-using Sizes = std::vector<int64_t>;
-
-/// Replicate padding on both sides of each axis so that a convolution of this kernel and stride
-/// gives size / stride; the odd voxel goes before. In the order of torch::pad: last axis first.
-Sizes same_padding(const Sizes& kernel, const Sizes& stride) {
-  Sizes padding;
-  for (size_t axis = kernel.size(); axis-- > 0;) {
-    const int64_t total = kernel[axis] - stride[axis];
-    padding.push_back(total / 2 + total % 2);
-    padding.push_back(total / 2);
-  }
-  return padding;
-}
-
-at::Tensor replicate(const at::Tensor& x, const Sizes& padding) {
-  const bool none = std::all_of(padding.begin(), padding.end(), [](int64_t p) { return p == 0; });
-  return none ? x : at::replication_pad3d(x, padding);
-}
-
-/// In place where no gradient is wanted.
-at::Tensor activate(at::Tensor x) {
-  return torch::GradMode::is_enabled() ? at::silu(x) : at::silu_(x);
-}
-
-class NormImpl : public torch::nn::Module {
- public:
-  NormImpl(int64_t channels, const Vqgan3dOptions& o)
-      : groups_(o.norm == "batch" ? 0 : fitting_groups(channels, o.groups)) {
-    weight_ = register_parameter("weight", at::ones({channels}));
-    bias_ = register_parameter("bias", at::zeros({channels}));
-    if (groups_ > 0) return;
-    mean_ = register_buffer("running_mean", at::zeros({channels}));
-    variance_ = register_buffer("running_var", at::ones({channels}));
-    batches_ = register_buffer("num_batches_tracked", at::zeros({}, at::kLong));
-  }
-  at::Tensor forward(const at::Tensor& x) {
-    if (groups_ > 0) return at::group_norm(x, groups_, weight_, bias_, 1e-6);
-    if (is_training()) batches_.add_(1);
-    return at::batch_norm(x, weight_, bias_, mean_, variance_, is_training(), 0.1, 1e-5, true);
-  }
-
- private:
-  int64_t groups_;  // 0: batch norm
-  at::Tensor weight_, bias_, mean_, variance_, batches_;
-};
-TORCH_MODULE(Norm);
-
-class SamePadConvImpl : public torch::nn::Module {
- public:
-  SamePadConvImpl(int64_t in, int64_t out, int64_t kernel, const Sizes& stride = {1, 1, 1})
-      : padding_(same_padding(Sizes(3, kernel), stride)) {
-    conv_ = register_module(
-        "conv", torch::nn::Conv3d(torch::nn::Conv3dOptions(in, out, kernel).stride(stride)));
-  }
-  at::Tensor forward(const at::Tensor& x) { return conv_->forward(replicate(x, padding_)); }
-
- private:
-  Sizes padding_;
-  torch::nn::Conv3d conv_{nullptr};
-};
-TORCH_MODULE(SamePadConv);
-
-class SamePadUpImpl : public torch::nn::Module {
- public:
-  SamePadUpImpl(int64_t in, int64_t out, const Sizes& stride)
-      : padding_(same_padding(Sizes(3, kernel), stride)) {
-    conv_ = register_module(
-        "convt",
-        torch::nn::ConvTranspose3d(
-            torch::nn::ConvTranspose3dOptions(in, out, kernel).stride(stride).padding(kernel - 1)));
-  }
-  at::Tensor forward(const at::Tensor& x) { return conv_->forward(replicate(x, padding_)); }
-
- private:
-  static constexpr int64_t kernel = 4;
-  Sizes padding_;
-  torch::nn::ConvTranspose3d conv_{nullptr};
-};
-TORCH_MODULE(SamePadUp);
-
-class ResBlockImpl : public torch::nn::Module {
- public:
-  ResBlockImpl(int64_t channels, const Vqgan3dOptions& o) {
-    norm1_ = register_module("norm1", Norm(channels, o));
-    conv1_ = register_module("conv1", SamePadConv(channels, channels, 3));
-    norm2_ = register_module("norm2", Norm(channels, o));
-    conv2_ = register_module("conv2", SamePadConv(channels, channels, 3));
-  }
-  at::Tensor forward(const at::Tensor& x) {
-    auto h = conv1_->forward(activate(norm1_->forward(x)));
-    h = conv2_->forward(activate(norm2_->forward(h)));
-    return h.add_(x);
-  }
-
- private:
-  Norm norm1_{nullptr}, norm2_{nullptr};
-  SamePadConv conv1_{nullptr}, conv2_{nullptr};
-};
-TORCH_MODULE(ResBlock);
-
-int64_t log2_of(int64_t factor) {
-  int64_t times = 0;
-  while ((int64_t{1} << (times + 1)) <= factor) ++times;
-  return times;
-}
-
-/// The strides of each level: an axis is halved until its factor is used up.
-std::vector<Sizes> level_strides(const Sizes& downsample) {
-  std::vector<Sizes> levels;
-  const int64_t count = log2_of(*std::max_element(downsample.begin(), downsample.end()));
-  for (int64_t level = 0; level < count; ++level) {
-    Sizes stride;
-    for (int64_t factor : downsample) stride.push_back(log2_of(factor) > level ? 2 : 1);
-    levels.push_back(stride);
-  }
-  return levels;
-}
-
-class DownLevelImpl : public torch::nn::Module {
- public:
-  DownLevelImpl(int64_t in, const Sizes& stride, const Vqgan3dOptions& o) {
-    down_ = register_module("down", SamePadConv(in, 2 * in, 4, stride));
-    res_ = register_module("res", ResBlock(2 * in, o));
-  }
-  at::Tensor forward(const at::Tensor& x) { return res_->forward(down_->forward(x)); }
-
- private:
-  SamePadConv down_{nullptr};
-  ResBlock res_{nullptr};
-};
-TORCH_MODULE(DownLevel);
-
-class UpLevelImpl : public torch::nn::Module {
- public:
-  UpLevelImpl(int64_t in, int64_t out, const Sizes& stride, const Vqgan3dOptions& o) {
-    up_ = register_module("up", SamePadUp(in, out, stride));
-    res1_ = register_module("res1", ResBlock(out, o));
-    res2_ = register_module("res2", ResBlock(out, o));
-  }
-  at::Tensor forward(const at::Tensor& x) {
-    return res2_->forward(res1_->forward(up_->forward(x)));
-  }
-
- private:
-  SamePadUp up_{nullptr};
-  ResBlock res1_{nullptr}, res2_{nullptr};
-};
-TORCH_MODULE(UpLevel);
-
-class EncoderImpl : public torch::nn::Module {
- public:
-  EncoderImpl(const Vqgan3dOptions& o) {
-    first_ = register_module("conv_first", SamePadConv(o.channels, o.hidden_channels, 3));
-    int64_t channels = o.hidden_channels;
-    for (const auto& stride : level_strides(o.downsample)) {
-      levels_->push_back(DownLevel(channels, stride, o));
-      channels *= 2;
-    }
-    register_module("conv_blocks", levels_);
-    norm_->push_back(Norm(channels, o));
-    register_module("final_block", norm_);
-  }
-  at::Tensor forward(const at::Tensor& x) {
-    auto h = first_->forward(x);
-    for (const auto& level : *levels_) h = level->as<DownLevel>()->forward(h);
-    return activate(norm_->forward(h));
-  }
-
- private:
-  SamePadConv first_{nullptr};
-  torch::nn::ModuleList levels_;
-  torch::nn::Sequential norm_;
-};
-
-class DecoderImpl : public torch::nn::Module {
- public:
-  DecoderImpl(const Vqgan3dOptions& o) {
-    const auto strides = level_strides(o.downsample);
-    int64_t channels = o.hidden_channels << strides.size();
-    norm_->push_back(Norm(channels, o));
-    register_module("final_block", norm_);
-    for (size_t i = 0; i < strides.size(); ++i) {
-      const int64_t out = o.hidden_channels << (strides.size() - i);
-      levels_->push_back(UpLevel(channels, out, strides[i], o));
-      channels = out;
-    }
-    register_module("conv_blocks", levels_);
-    last_ = register_module("conv_last", SamePadConv(channels, o.channels, 3));
-  }
-  at::Tensor forward(const at::Tensor& x) {
-    auto h = activate(norm_->forward(x));
-    for (const auto& level : *levels_) h = level->as<UpLevel>()->forward(h);
-    return last_->forward(h);
-  }
-
- private:
-  torch::nn::Sequential norm_;
-  torch::nn::ModuleList levels_;
-  SamePadConv last_{nullptr};
-};
-
-}  // namespace vqgan3d
 
 namespace {
 
@@ -297,6 +93,31 @@ at::Tensor Vqgan3dImpl::decode(const at::Tensor& latent, bool quantise_first) {
   require_shape(latent, {-1, options_.embedding_dim, -1, -1, -1}, "VQ-GAN: latent (B, C, d, h, w)");
   auto z = quantise_first ? codebook_->nearest_codes(latent) : latent;
   return decoder_->forward(post_vq_->forward(z));
+}
+
+MemoryPlan Vqgan3dImpl::plan_encode(at::IntArrayRef volume_shape, const MemoryLimit& limit) const {
+  return slabs::plan(slabs::encoder_levels(*encoder_, *pre_vq_), volume_shape, limit,
+                     "VQ-GAN: encoding a volume of " + shape_text(volume_shape));
+}
+
+MemoryPlan Vqgan3dImpl::plan_decode(at::IntArrayRef latent_shape, const MemoryLimit& limit) const {
+  return slabs::plan(slabs::decoder_levels(*decoder_, *post_vq_), latent_shape, limit,
+                     "VQ-GAN: decoding a latent of " + shape_text(latent_shape));
+}
+
+at::Tensor Vqgan3dImpl::encode(const at::Tensor& x, const MemoryPlan& plan) {
+  require_shape(x, {-1, options_.channels, -1, -1, -1}, "VQ-GAN: volume (B, C, D, H, W)");
+  latent_size({x.size(2), x.size(3), x.size(4)});
+  at::NoGradGuard no_gradients;
+  return slabs::run(slabs::encoder_levels(*encoder_, *pre_vq_), x, plan);
+}
+
+at::Tensor Vqgan3dImpl::decode(const at::Tensor& latent, const MemoryPlan& plan,
+                               bool quantise_first) {
+  require_shape(latent, {-1, options_.embedding_dim, -1, -1, -1}, "VQ-GAN: latent (B, C, d, h, w)");
+  at::NoGradGuard no_gradients;
+  const auto z = quantise_first ? codebook_->nearest_codes(latent) : latent;
+  return slabs::run(slabs::decoder_levels(*decoder_, *post_vq_), z, plan);
 }
 
 Vqgan3dOutput Vqgan3dImpl::forward(const at::Tensor& x, std::optional<at::Generator> generator) {

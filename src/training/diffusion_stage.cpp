@@ -2,13 +2,15 @@
 #include "x2ctpa/core/files.h"
 #include "x2ctpa/core/interrupt.h"
 #include "x2ctpa/core/log.h"
+#include "x2ctpa/core/memory.h"
 #include "x2ctpa/core/random.h"
 #include "x2ctpa/data/latent_cache.h"
 #include "x2ctpa/data/loader.h"
-#include "x2ctpa/models/latent_codec.h"
+#include "x2ctpa/models/cxr_novelty.h"
 #include "x2ctpa/models/latent_scale.h"
 #include "x2ctpa/models/model_folder.h"
 #include "x2ctpa/models/vision_transformer.h"
+#include "x2ctpa/training/latents.h"
 #include "x2ctpa/training/stages.h"
 
 namespace x2ctpa {
@@ -35,35 +37,6 @@ void DiffusionOptions::describe(OptionList& options) {
 }
 
 namespace {
-
-/// Latents of every case that has a CT, encoded once and kept on the disk.
-class Latents {
- public:
-  Latents(const Dataset& dataset, const fs::path& vae_model, const fs::path& folder, torch::Device device)
-      : cache_(folder / "latents", sha256_of_file(model_weights_file(vae_model)) + dataset.info().hash) {
-    const auto vae = load_latent_codec(vae_model, device);
-    at::NoGradGuard no_grad;
-    std::vector<Case> missing;
-    for (const auto& c : dataset.cases()) {
-      if (!c.ct.empty() && c.split != "test" && !cache_.has(c)) missing.push_back(c);
-    }
-    Progress progress("encoding latents", int64_t(missing.size()));
-    for (const auto& c : missing) {
-      stop_if_interrupted();
-      cache_.put(c, vae->encode(dataset.load_ct(c).unsqueeze(0).to(device)).squeeze(0));
-      progress.advance();
-    }
-  }
-
-  at::Tensor batch(const std::vector<Case>& cases) const {
-    std::vector<at::Tensor> latents;
-    for (const auto& c : cases) latents.push_back(cache_.get(c));
-    return at::stack(latents);
-  }
-
- private:
-  LatentCache cache_;
-};
 
 /// What a frozen encoder finds in every X-ray, computed once and kept on the disk: embeddings, or
 /// all tokens.
@@ -159,6 +132,11 @@ class DenoisingTask {
   /// What a batch must carry; volumes stay on the disk, their latents serve.
   BatchContent content() const { return {.ct = false, .cxr = !embeddings_, .paired = true}; }
 
+  /// What the encoder makes of a case's X-ray: (1, E), or (1, tokens, E).
+  at::Tensor cxr_embedding(const Dataset& dataset, const Case& c) {
+    return embeddings_ ? embeddings_->batch({c}) : model_->embed(dataset.load_cxr(c).unsqueeze(0).to(device_));
+  }
+
   /// `train`: X-rays and labels are hidden as often as the options say.
   at::Tensor loss(const Batch& batch, at::Generator random, bool train) {
     const auto x0 = scale_.standardise(latents_.batch(batch.cases)).to(device_);
@@ -218,6 +196,21 @@ void copy_model(const fs::path& from, const fs::path& to) {
   }
 }
 
+/// What tells sampling that an X-ray is unlike the training set. `found`: (1, E) or (1, tokens, E)
+/// of one case, as sampling will find it.
+void write_novelty(const Dataset& dataset, const std::vector<Case>& training,
+                   const std::function<at::Tensor(const Case&)>& found, const fs::path& model) {
+  if (training.size() < 2) return;
+  at::NoGradGuard no_grad;
+  std::vector<at::Tensor> thumbnails, embeddings;
+  for (const auto& c : training) {
+    thumbnails.push_back(CxrNovelty::thumbnails(dataset.load_cxr(c).unsqueeze(0)));
+    const auto row = found(c).to(at::kCPU, at::kFloat);
+    embeddings.push_back(row.dim() == 3 ? row.mean(1) : row);
+  }
+  CxrNovelty(at::cat(thumbnails), at::cat(embeddings)).save(model);
+}
+
 }  // namespace
 
 void train_diffusion(const Dataset& dataset, const fs::path& vae_model, const fs::path& cxr_encoder,
@@ -243,7 +236,8 @@ void train_diffusion(const Dataset& dataset, const fs::path& vae_model, const fs
     embeddings.emplace(dataset, cxr_encoder, folder, options.denoiser.unet.cond_tokens > 0, device);
     options.denoiser.encoder.embedding_dim = embeddings->width();
   }
-  Latents latents(dataset, vae_model, folder, device);
+  Latents latents(dataset, vae_model, folder / "latents");
+  latents.encode_missing(device, runtime);
   const LatentScale scale = scale_of(latents, training, options.latent_scale);
   if (options.latent_scale == "range" && options.process.x0_limit == 0) options.process.x0_limit = 1;
 
@@ -277,6 +271,7 @@ void train_diffusion(const Dataset& dataset, const fs::path& vae_model, const fs
   const fs::path out = folder / "model";
   copy_model(vae_model, out / "autoencoder");
   if (options.denoiser.cxr_encoder == "frozen") copy_model(cxr_encoder, out / "cxr_encoder");
+  write_novelty(dataset, training, [&](const Case& c) { return task.cxr_embedding(dataset, c); }, out);
   write_file(out / "dataset.yaml", options_to_yaml(dataset.info()));
   write_file(out / "diffusion.yaml", options_to_yaml(options.process));
   write_file(out / "latent.yaml", options_to_yaml(scale));

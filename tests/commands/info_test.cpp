@@ -97,6 +97,34 @@ TEST(InfoCommand, TellsASeriesItsProblemsAndTheChoice) {
   EXPECT_TRUE(info(real / "dicom_cases/series/wrong_modality").at("chosen").is_null());
 }
 
+TEST(InfoCommand, TellsWhyASeriesCannotBeChosenWithCodesAndNull) {
+  X2CTPA_NEEDS_REAL_DATA("dicom_cases");
+  const fs::path cases = test::real_data("dicom_cases/series");
+  for (const auto& [name, code] : std::map<std::string, std::string>{{"missing_slices", "gap"},
+                                                                     {"no_pixel_spacing", "no-geometry"},
+                                                                     {"wrong_modality", "wrong-modality"}}) {
+    const json j = info(cases / name);
+    EXPECT_TRUE(j.at("chosen").is_null()) << name;
+    EXPECT_CONTAINS(j.at("reason").get<std::string>(), code);
+    const auto problems = j.at("series")[0].at("problems").get<std::vector<std::string>>();
+    EXPECT_NE(std::find(problems.begin(), problems.end(), code), problems.end()) << name;
+  }
+  const json two = info(cases / "two_series_one_folder");
+  EXPECT_EQ(two.at("series").size(), 2u);
+  EXPECT_EQ(two.at("passed_over").size(), 1u);
+}
+
+TEST(InfoCommand, TellsASingleCtFileAndABrokenOneInTheSameKeys) {
+  X2CTPA_NEEDS_REAL_DATA("dicom_cases");
+  const json one = info(test::real_data("dicom_cases/transfer_syntax/CTImage.dcm"));
+  EXPECT_EQ(one.at("series")[0].at("size"), json({512, 512, 1}));
+  EXPECT_EQ(one.at("series")[0].at("hu_max"), 1378);
+  EXPECT_EQ(one.at("series")[0].at("problems"), json::array({"too-few-slices"}));
+  const json broken = info(test::real_data("dicom_cases/broken_files/CT_fodicom_GH179B.dcm"));
+  EXPECT_TRUE(broken.at("chosen").is_null());
+  EXPECT_EQ(broken.at("series")[0].at("problems"), json::array({"unreadable-file"}));
+}
+
 TEST(OptionsReference, TheDocumentEqualsTheDeclarations) {
   const std::string document = read_file(fs::path(X2CTPA_SOURCE_DIR) / "docs/options.md");
   EXPECT_EQ(document, options_reference()) << "run scripts/update_docs.sh";

@@ -1,3 +1,6 @@
+#include <map>
+#include <nlohmann/json.hpp>
+
 #include "commands/run_binary.h"
 #include "data/synthetic_study.h"
 #include "x2ctpa/core/files.h"
@@ -48,6 +51,98 @@ TEST(PreprocessCommand, ExitCodesTellWhatHappened) {
   EXPECT_CONTAINS(other.err, "preprocess.margin_mm: 0 -> 9");
   EXPECT_EQ(run_binary(base + " --preprocess.margin_mm 9 --force").exit_code, 0);
   EXPECT_EQ(run_binary(base + " --preprocess.box heart").exit_code, 1);
+}
+
+/// The files below `folder` with their contents' hashes.
+std::map<std::string, std::string> contents(const fs::path& folder) {
+  std::map<std::string, std::string> found;
+  for (const auto& entry : fs::recursive_directory_iterator(folder)) {
+    if (entry.is_regular_file())
+      found[entry.path().lexically_relative(folder).string()] = sha256_of_file(entry.path());
+  }
+  return found;
+}
+
+TEST(PreprocessCommand, KilledTwiceItEndsInTheSetOfAnUndisturbedRun) {
+  TemporaryFolder run;
+  for (int i = 0; i < 14; ++i)
+    write_nifti(test::thorax(i), run / "in" / fmt::format("c{}.nii", i), "test");
+  write_file(run / "in/broken.nii", "no volume");
+  const std::string line =
+      fmt::format("preprocess --run {0} --input {0}/in --out {0}/", run.path().string());
+  const std::string options = std::string(kSmall) + " --preprocess.workers 2";
+  const auto whole = run_binary(line + "whole" + options);
+  ASSERT_EQ(whole.exit_code, 3) << whole.err;
+  EXPECT_CONTAINS(whole.err, "peak memory");
+  for (const int records : {3, 8}) {
+    // The program is killed as soon as so many cases are done.
+    const std::string kill = fmt::format(
+        "killed() {{ \"$@\" & pid=$!; while [ $(ls {}/killed/records 2>/dev/null | grep -c json) "
+        "-lt {} ]; "
+        "do sleep 0.02; done; kill -9 $pid; wait $pid; }}; killed ",
+        run.path().string(), records);
+    const auto killed = run_binary(line + "killed" + options, kill);
+    EXPECT_EQ(killed.exit_code, 137) << killed.err;
+    EXPECT_FALSE(fs::exists(run / "killed/dataset.json"));
+  }
+  const auto last = run_binary(line + "killed" + options);
+  EXPECT_EQ(last.exit_code, 3) << last.err;
+  EXPECT_EQ(contents(run / "killed"), contents(run / "whole"));
+}
+
+TEST(PreprocessCommand, RanksOfTorchrunOrSlurmShareTheStudies) {
+  TemporaryFolder run;
+  put_pairs(run);
+  const std::string line = "preprocess --run " + run.path().string() + kSmall;
+  const auto first = run_binary(line, "RANK=0 WORLD_SIZE=2 ");
+  EXPECT_EQ(first.exit_code, 0) << first.err;
+  EXPECT_CONTAINS(first.err, "share 1 of 2 is done");
+  EXPECT_FALSE(fs::exists(run / "dataset/dataset.json"));
+  EXPECT_EQ(run_binary(line, "SLURM_PROCID=1 SLURM_NTASKS=2 ").exit_code, 0);
+  EXPECT_EQ(Dataset::open(run / "dataset").cases().size(), 2u);
+  // A batch script is told of its tasks, but is none of them.
+  EXPECT_CONTAINS(run_binary(line, "SLURM_JOB_ID=7 SLURM_PROCID=0 SLURM_NTASKS=2 ").err,
+                  "2 studies in");
+  const auto wrong = run_binary(line + " --shard 3/2");
+  EXPECT_EQ(wrong.exit_code, 1);
+  EXPECT_CONTAINS(wrong.err, "i from 1 to n");
+}
+
+TEST(PreprocessCommand, TwoCallsForOneFolderAreRefused) {
+  TemporaryFolder run;
+  put_pairs(run);
+  fs::create_directories(run / "dataset");
+  // flock stands for a call that is still at work.
+  const auto result = run_binary("preprocess --run " + run.path().string() + kSmall,
+                                 "flock " + (run / "dataset").string() + " ");
+  EXPECT_EQ(result.exit_code, 1);
+  EXPECT_CONTAINS(result.err, "another x2ctpa preprocess is working in");
+  EXPECT_CONTAINS(result.err, "--shard");
+}
+
+TEST(PreprocessCommand, CheckWritesAReportAndNothingElse) {
+  TemporaryFolder run;
+  put_pairs(run);
+  const std::string base = "preprocess --check --run " + run.path().string() + kSmall;
+  const auto good = run_binary(base);
+  EXPECT_EQ(good.exit_code, 0) << good.err;
+  EXPECT_CONTAINS(good.out, "2 studies: 2 usable, 0 would be rejected");
+  EXPECT_EQ(read_file(run / "check/report.txt"), good.out);
+  EXPECT_FALSE(fs::exists(run / "dataset"));
+  const std::string html = read_file(run / "check/report.html");
+  EXPECT_CONTAINS(html, "data:image/png;base64,");
+  EXPECT_EQ(html.find("http"), std::string::npos);
+  const auto json = nlohmann::json::parse(read_file(run / "check/report.json"));
+  EXPECT_EQ(json["studies"].size(), 2u);
+  EXPECT_EQ(json["studies"][0]["id"], "a");
+  write_file(run / "bad.nii", "no volume");
+  const auto bad = run_binary(base + " --input " + (run / "bad.nii").string() + " --check-out " +
+                              (run / "elsewhere").string());
+  EXPECT_EQ(bad.exit_code, 2) << bad.err;
+  EXPECT_CONTAINS(read_file(run / "elsewhere/report.txt"), "ct-unreadable");
+  const auto part = run_binary(base + " --input " + (run / "bad.nii").string() + " " +
+                               (run / "phantom/manifest.csv").string());
+  EXPECT_EQ(part.exit_code, 3) << part.err;
 }
 
 TEST(PreprocessCommand, TakesRealSeriesAndVolumes) {

@@ -92,6 +92,68 @@ TEST(Dataset, InfoSurvivesTheYamlOfAModelFolder) {
   EXPECT_EQ(back.typical_spacing_mm, info.typical_spacing_mm);
 }
 
+TEST(Dataset, ASetWithoutFoldsAndLaterFieldsStillOpensWithItsHash) {
+  TemporaryFolder folder;
+  // As written before there were folds, modalities and meanings.
+  write_file(folder / "index.csv", "id,patient_id,split,pe,ct,cxr\na,p1,train,1,ct/a.nii,\n");
+  write_file(folder / "dataset.json", R"({
+  "grid_depth": 2, "grid_height": 3, "grid_width": 4,
+  "typical_spacing_x_mm": 1.1, "typical_spacing_y_mm": 2.2, "typical_spacing_z_mm": 3.0,
+  "window_min_hu": -200.0, "window_max_hu": 500.0,
+  "cxr_size": 5, "cxr_mean": 0.5, "cxr_std": 0.25,
+  "source_to_detector_mm": 1800.0, "source_to_centre_mm": 1600.0, "detector_mm": 430.0,
+  "hash": "7d8e75f0c5f6a7d4e083339cb6d9b0559b4385ccea642ca289c816ac2c91f517"
+})");
+  const Dataset set = Dataset::open(folder.path());
+  EXPECT_EQ(set.info().modality, "CT");
+  EXPECT_EQ(set.info().unit, "HU");
+  EXPECT_EQ(set.folds(), 0);
+  EXPECT_CONTAINS(error_of([&] { set.with_fold(0); }), "without folds");
+}
+
+TEST(Dataset, AFoldIsValidationAndTheOthersAreTraining) {
+  TemporaryFolder folder;
+  DatasetInfo info = small_info();
+  std::vector<Case> cases;
+  for (int64_t i = 0; i < 6; ++i) {
+    cases.push_back({fmt::format("c{}", i),
+                     fmt::format("p{}", i),
+                     i == 0 ? "val" : "train",
+                     {},
+                     "ct/x.nii",
+                     "",
+                     i % 3});
+  }
+  cases.push_back({"held", "p9", "test", {}, "ct/x.nii", ""});
+  cases[3].split = "val";
+  write_dataset(folder.path(), info, cases);
+  const Dataset set = Dataset::open(folder.path());
+  EXPECT_EQ(set.folds(), 3);
+  EXPECT_EQ(set.split("val").size(), 2u);
+  const Dataset second = set.with_fold(1);
+  ASSERT_EQ(second.split("val").size(), 2u);
+  EXPECT_EQ(second.split("val")[0].id, "c1");
+  EXPECT_EQ(second.split("val")[1].id, "c4");
+  EXPECT_EQ(second.split("train").size(), 4u);
+  EXPECT_EQ(second.split("test").at(0).id, "held");
+  EXPECT_EQ(second.info().hash, info.hash);
+  EXPECT_CONTAINS(error_of([&] { set.with_fold(3); }), "0 to 2");
+}
+
+TEST(Dataset, EveryFieldOfTheFileSaysWhatItMeansAndTheHashCoversTheFieldsAlone) {
+  TemporaryFolder folder;
+  DatasetInfo info = small_info();
+  write_dataset(folder.path(), info, small_cases());
+  std::string text = read_file(folder / "dataset.json");
+  const size_t at = text.find("\"meanings\"");
+  ASSERT_NE(at, std::string::npos);
+  for (const char* key : {"grid_depth", "typical_spacing_x_mm", "window_min_hu", "unit", "cxr_std"})
+    EXPECT_NE(text.find(std::string("\"") + key + "\"", at), std::string::npos) << key;
+  text.replace(text.find("Side of the square X-rays"), 4, "Edge");
+  write_file(folder / "dataset.json", text);
+  EXPECT_NO_THROW(Dataset::open(folder.path()));
+}
+
 TEST(Dataset, APatientInTwoSplitsIsRefused) {
   TemporaryFolder folder;
   DatasetInfo info = small_info();

@@ -154,6 +154,18 @@ TEST(LatentCache, ALatentReadsBackBitForBit) {
   EXPECT_TRUE(cache.complete(cases));
 }
 
+TEST(LatentCache, ALatentCutShortDoesNotCount) {
+  TemporaryFolder folder;
+  LatentCache cache(folder.path(), "autoencoder-1");
+  const Case c{"a"};
+  cache.put(c, torch::ones({64}));
+  const fs::path file = cache.folder() / "a.safetensors";
+  fs::resize_file(file, fs::file_size(file) - 8);
+  EXPECT_FALSE(cache.has(c));
+  cache.put(c, torch::ones({64}));
+  EXPECT_TRUE(cache.has(c));
+}
+
 TEST(LatentCache, LatentsOfAnotherAutoencoderAreNotSeen) {
   TemporaryFolder folder;
   const Case c{"a"};

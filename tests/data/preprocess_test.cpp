@@ -1,6 +1,9 @@
 #include "x2ctpa/data/preprocess.h"
 
+#include <map>
+
 #include "data/synthetic_study.h"
+#include "support/dicom_bytes.h"
 #include "x2ctpa/core/csv.h"
 #include "x2ctpa/core/files.h"
 #include "x2ctpa/core/log.h"
@@ -43,15 +46,18 @@ Volume ramp(size_t axis, double slope) {
   return volume;
 }
 
-TEST(Preprocess, WorldPointsOfAnObliqueAnisotropicVolumeSurviveWithinAHundredthOfAMillimetre) {
+/// From a NIfTI or DICOM source to a dataset volume: the largest error of any voxel's place in mm.
+void expect_world_points_survive(bool from_dicom) {
   for (size_t axis = 0; axis < 3; ++axis) {
     TemporaryFolder folder;
     constexpr double slope = 150;  // HU per mm: rounding to whole HU is 0.003 mm
-    write_nifti(ramp(axis, slope), folder / "ramp.nii", "test", false);
+    const fs::path source = folder / (from_dicom ? "dicom" : "ramp.nii");
+    if (from_dicom) test::CtMaker{ramp(axis, slope)}.write(source);
+    else write_nifti(ramp(axis, slope), source, "test", false);
     PreprocessOptions options = small_options();
     options.box = "none";
     options.field_of_view_mm = {40, 36, 30};
-    preprocess(read_inputs({folder / "ramp.nii"}), options, 0, folder / "set");
+    preprocess(read_inputs({source}), options, 0, folder / "set");
     const Dataset set = Dataset::open(folder / "set");
     const Volume volume = set.load_volume(set.cases().at(0));
     EXPECT_NEAR(volume.spacing_mm[0], 40.0 / 24, 1e-5);
@@ -69,6 +75,62 @@ TEST(Preprocess, WorldPointsOfAnObliqueAnisotropicVolumeSurviveWithinAHundredthO
     }
     EXPECT_LT(worst_mm, 0.01) << "axis " << axis;
   }
+}
+
+TEST(Preprocess, WorldPointsOfAnObliqueAnisotropicVolumeSurviveWithinAHundredthOfAMillimetre) {
+  expect_world_points_survive(false);
+}
+
+TEST(Preprocess, WorldPointsSurviveFromDicomToTheDatasetsNiftiWithinAHundredthOfAMillimetre) {
+  expect_world_points_survive(true);
+}
+
+/// LPS points of every 50th voxel with `label`.
+std::vector<Vec3> points_of(const Volume& labels, int label) {
+  const auto where = labels.hu.eq(label).nonzero();
+  std::vector<Vec3> points;
+  for (int64_t i = 0; i < where.size(0); i += 50) {
+    const auto at = where[i];
+    points.push_back(labels.point({at[2].item<double>(), at[1].item<double>(), at[0].item<double>()}));
+  }
+  return points;
+}
+
+/// Mean HU of `volume` at `points`, and their mean column.
+std::array<double, 2> mean_at(const Volume& volume, const std::vector<Vec3>& points) {
+  const auto voxels = volume.hu.accessor<float, 3>();
+  double hu = 0, column = 0;
+  for (const Vec3& point : points) {
+    const Vec3 index = volume.index(point);
+    std::array<int64_t, 3> at;
+    for (size_t a = 0; a < 3; ++a)
+      at[a] = std::clamp<int64_t>(std::llround(index[a]), 0, volume.hu.size(2 - static_cast<int64_t>(a)) - 1);
+    hu += voxels[at[2]][at[1]][at[0]] / double(points.size());
+    column += index[0] / double(points.size());
+  }
+  return {hu, column};
+}
+
+TEST(Preprocess, LeftStaysLeftOnARealScan) {
+  X2CTPA_NEEDS_REAL_DATA("ct_dicom/LIDC-IDRI-0001_jpegls");
+  TemporaryFolder folder;
+  PreprocessOptions options = small_options();
+  options.grid = {64, 64, 64};
+  preprocess(read_inputs({test::real_data("ct_dicom/LIDC-IDRI-0001_jpegls")}), options, 0, folder / "set");
+  const Dataset set = Dataset::open(folder / "set");
+  const Volume volume = set.load_volume(set.cases().at(0));
+  const Volume labels = read_volume(test::real_data("ct_volume/LIDC-IDRI-0001_2mm_labels118.nii.gz"));
+  const auto heart = points_of(labels, 51), left_lung = points_of(labels, 10), right_lung = points_of(labels, 12);
+  std::vector<Vec3> mirrored = heart;
+  for (Vec3& point : mirrored) point[0] = -point[0];  // the spine of this patient is at x = 0
+  const auto [heart_hu, heart_column] = mean_at(volume, heart);
+  EXPECT_GT(heart_hu, 0);
+  EXPECT_LT(mean_at(volume, mirrored)[0], -300);
+  EXPECT_LT(mean_at(volume, left_lung)[0], -700);
+  EXPECT_LT(mean_at(volume, right_lung)[0], -700);
+  // The patient's left is the higher columns.
+  EXPECT_GT(mean_at(volume, left_lung)[1], mean_at(volume, right_lung)[1] + 20);
+  EXPECT_GT(heart_column, 34);
 }
 
 TEST(Preprocess, TheGridIsLaidAroundTheLungs) {
@@ -180,7 +242,7 @@ TEST(Preprocess, OtherOptionsAreRefusedWithTheDifferenceUnlessForced) {
   const std::string message = error_of([&] { preprocess(studies, options, 0, folder / "set"); });
   EXPECT_CONTAINS(message, "preprocess.margin_mm: 0 -> 5");
   EXPECT_CONTAINS(message, "--force");
-  EXPECT_EQ(preprocess(studies, options, 0, folder / "set", true).kept, 0);
+  EXPECT_EQ(preprocess(studies, options, 0, folder / "set", {.force = true}).kept, 0);
   EXPECT_EQ(preprocess(studies, options, 0, folder / "set").kept, 1);
 }
 
@@ -192,6 +254,143 @@ TEST(Preprocess, ACaseWhoseSourceChangedIsMadeAnew) {
   preprocess(studies, small_options(), 0, folder / "set");
   studies[0].ct = folder / "b.nii";
   EXPECT_EQ(preprocess(studies, small_options(), 0, folder / "set").kept, 0);
+}
+
+/// A folder of small thoraces: quick to process.
+std::vector<Study> thoraces(const TemporaryFolder& folder, int count) {
+  for (int i = 0; i < count; ++i)
+    write_nifti(test::thorax(i), folder / "in" / fmt::format("c{}.nii", i), "test");
+  return read_inputs({folder / "in"});
+}
+
+/// The files below `folder` with their contents' hashes.
+std::map<std::string, std::string> contents(const fs::path& folder) {
+  std::map<std::string, std::string> found;
+  for (const auto& entry : fs::recursive_directory_iterator(folder)) {
+    if (entry.is_regular_file())
+      found[entry.path().lexically_relative(folder).string()] = sha256_of_file(entry.path());
+  }
+  return found;
+}
+
+TEST(Preprocess, AFileCutShortAfterItsRecordWasWrittenIsMadeAnew) {
+  TemporaryFolder folder;
+  const auto studies = thoraces(folder, 2);
+  preprocess(studies, small_options(), 0, folder / "set");
+  const auto before = contents(folder / "set");
+  const fs::path file = folder / "set/ct" / (studies[0].id + ".nii");
+  fs::resize_file(file, fs::file_size(file) / 2);
+  write_file(folder / "set/records" / (studies[1].id + ".json"), "{\"id\": \"c1\", \"ct_so");
+  write_file(folder / "set/ct/.part-1-0-c0.nii", "left by a process that was killed");
+  EXPECT_EQ(preprocess(studies, small_options(), 0, folder / "set").kept, 0);
+  EXPECT_EQ(contents(folder / "set"), before);
+}
+
+TEST(Preprocess, SharesOfSeveralProcessesGiveTheSetOfOne) {
+  TemporaryFolder folder;
+  auto studies = thoraces(folder, 5);
+  write_file(folder / "in/broken.nii", "no volume");
+  studies = read_inputs({folder / "in"});
+  preprocess(studies, small_options(), 3, folder / "whole");
+  for (const int64_t rank : {2, 0, 1}) {
+    EXPECT_FALSE(fs::exists(folder / "shared/dataset.json"));
+    const auto result =
+        preprocess(studies, small_options(), 3, folder / "shared", {.shard = {rank, 3}});
+    EXPECT_EQ(result.complete, rank == 1);
+  }
+  EXPECT_EQ(contents(folder / "shared"), contents(folder / "whole"));
+}
+
+TEST(Preprocess, ACallForTheWholeFinishesWhatSharesLeftOpen) {
+  TemporaryFolder folder;
+  const auto studies = thoraces(folder, 3);
+  EXPECT_FALSE(preprocess(studies, small_options(), 0, folder / "set", {.shard = {1, 3}}).complete);
+  const auto result = preprocess(studies, small_options(), 0, folder / "set");
+  EXPECT_EQ(result.kept, 1);
+  EXPECT_EQ(Dataset::open(folder / "set").cases().size(), 3u);
+}
+
+TEST(Preprocess, OtherSplitsAreDealtAnewWithoutMakingCasesAnew) {
+  TemporaryFolder folder;
+  const auto studies = thoraces(folder, 4);
+  PreprocessOptions options = small_options();
+  preprocess(studies, options, 0, folder / "set");
+  options.splits = {0.5, 0, 0.5};
+  options.folds = 2;
+  EXPECT_CONTAINS(error_of([&] { preprocess(studies, options, 0, folder / "set"); }), "--resplit");
+  const auto result = preprocess(studies, options, 0, folder / "set", {.resplit = true});
+  EXPECT_EQ(result.kept, 4);
+  const Dataset set = Dataset::open(folder / "set");
+  EXPECT_EQ(set.split("test").size(), 2u);
+  EXPECT_EQ(set.folds(), 2);
+  options.margin_mm = 3;
+  EXPECT_CONTAINS(
+      error_of([&] { preprocess(studies, options, 0, folder / "set", {.resplit = true}); }),
+      "margin_mm");
+}
+
+TEST(Preprocess, ASplitsFileOfAnotherSetGivesTheSameSplits) {
+  TemporaryFolder folder;
+  const auto studies = thoraces(folder, 4);
+  PreprocessOptions options = small_options();
+  options.splits = {0.5, 0.25, 0.25};
+  preprocess(studies, options, 5, folder / "first");
+  options.splits_file = folder / "first/splits.csv";
+  options.splits = {1, 0, 0};
+  preprocess(studies, options, 9, folder / "second");
+  EXPECT_EQ(read_file(folder / "second/splits.csv"), read_file(folder / "first/splits.csv"));
+  EXPECT_EQ(read_file(folder / "second/index.csv"), read_file(folder / "first/index.csv"));
+  write_file(folder / "short.csv", "id,split\nc0,train\n");
+  options.splits_file = folder / "short.csv";
+  EXPECT_CONTAINS(error_of([&] { preprocess(studies, options, 9, folder / "third"); }),
+                  "no split for 3 of 4 cases");
+}
+
+/// Values of no unit: an ellipsoid of 3000 with a bright core, in a background of `offset`.
+Volume head(double gain, double offset) {
+  const auto axis = [](int64_t n) { return torch::arange(n) - double(n - 1) / 2; };
+  const auto r = (axis(30).view({-1, 1, 1}) / 12).square() +
+                 (axis(40).view({1, -1, 1}) / 15).square() +
+                 (axis(36).view({1, 1, -1}) / 13).square();
+  const auto values = (r < 1).to(torch::kFloat) * (1000 + 2000 * (1 - r).clamp_min(0));
+  return {(values * gain + offset).contiguous(), {0, 0, 0}, {2, 2, 3}};
+}
+
+TEST(Preprocess, AnMrVolumeIsScaledByItsPercentilesWhateverTheScannersGain) {
+  TemporaryFolder folder;
+  write_nifti(head(1, 0), folder / "in/a.nii", "test", false);
+  write_nifti(head(0.01, 7), folder / "in/b.nii", "test", false);
+  PreprocessOptions options = small_options();
+  options.modality = "MR";
+  options.box = "body";
+  options.intensity = "volume-percentiles";
+  const auto result = preprocess(read_inputs({folder / "in"}), options, 0, folder / "set");
+  EXPECT_EQ(result.info.window, (IntensityWindow{0, 1000}));
+  EXPECT_CONTAINS(result.info.unit, "percentile 0.5 to 99.5");
+  const Dataset set = Dataset::open(folder / "set");
+  EXPECT_EQ(set.info().modality, "MR");
+  const auto a = set.load_ct(set.cases()[0]), b = set.load_ct(set.cases()[1]);
+  EXPECT_LT((a - b).abs().max().item<float>(), 0.01);
+  EXPECT_LT(a.min().item<float>(), -0.99);
+  EXPECT_GT(a.max().item<float>(), 0.9);
+  // The box is that of the body: 60 x 72 (2 mm) of background surround 52 x 60 mm.
+  const Volume volume = set.load_volume(set.cases()[0]);
+  EXPECT_NEAR(volume.spacing_mm[0] * 24, 52, 8);
+}
+
+TEST(Preprocess, PercentilesOfTheSetBecomeTheWindowInStoredUnits) {
+  TemporaryFolder folder;
+  write_nifti(head(1, 0), folder / "in/a.nii", "test", false);
+  write_nifti(head(0.5, 0), folder / "in/b.nii", "test", false);
+  PreprocessOptions options = small_options();
+  options.modality = "MR";
+  options.box = "none";
+  options.intensity = "set-percentiles";
+  const auto result = preprocess(read_inputs({folder / "in"}), options, 0, folder / "set");
+  EXPECT_NEAR(result.info.window.min_hu, 0, 1e-3);
+  EXPECT_NEAR(result.info.window.max_hu, 0.75 * 2900, 150);
+  options.box = "lungs";
+  EXPECT_CONTAINS(error_of([&] { preprocess({}, options, 0, folder / "none"); }), "box");
 }
 
 TEST(Preprocess, TheCipSeriesAndItsNrrdGiveTheSameDatasetVolume) {

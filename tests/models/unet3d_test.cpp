@@ -52,6 +52,38 @@ TEST(Unet3d, gives_the_same_with_and_without_gradients) {
   EXPECT_LT(relative_error(model->forward(in.x, in.t, in.cond), with), 1e-4);
 }
 
+/// A copy of `model` in float64, whose attention along D runs in LibTorch's operators.
+Unet3d in_float64(Unet3d& model) {
+  Unet3d precise(model->options());
+  load_tensors(*precise, named_tensors(*model), "the float32 model");
+  precise->to(torch::kDouble);
+  return precise;
+}
+
+TEST(Unet3d, attends_along_d_as_in_float64_forward_and_backward_at_any_depth) {
+  for (int64_t depth : {1, 5, 32, 37}) {
+    Unet3d model(small());
+    Unet3d precise = in_float64(model);
+    const auto x = torch::randn({2, 5, depth, 4, 6}), cond = torch::randn({2, 6});
+    const auto t = torch::tensor({10, 900});
+    const auto y = model->forward(x, t, cond);
+    const auto expected = precise->forward(x.to(torch::kDouble), t, cond.to(torch::kDouble));
+    EXPECT_LT(relative_error(y.to(torch::kDouble), expected), 1e-5) << depth;
+    const auto weights = torch::randn_like(y);
+    (y * weights).sum().backward();
+    (expected * weights).sum().backward();
+    const auto gradients = precise->named_parameters();
+    for (const auto& parameter : model->named_parameters()) {
+      const auto& found = parameter.value().grad();
+      const auto& wanted = gradients[parameter.key()].grad();
+      ASSERT_EQ(found.defined(), wanted.defined()) << parameter.key();
+      if (!found.defined() || wanted.abs().max().item<double>() < 1e-3) continue;
+      EXPECT_LT(relative_error(found.to(torch::kDouble), wanted), 1e-3)
+          << parameter.key() << " at depth " << depth;
+    }
+  }
+}
+
 TEST(Unet3d, gives_each_sample_the_same_alone_as_in_a_batch) {
   Unet3d model(small());
   const Inputs in;

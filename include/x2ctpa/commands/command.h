@@ -33,6 +33,9 @@ class Command {
   virtual std::string help() const = 0;  ///< one line, an imperative
   /// Sections of the experiment whose options are flags of this command; "runtime" always is.
   virtual std::vector<std::string> sections() const = 0;
+  /// Whether the options of the section of its own name may also be written without it:
+  /// --batch-size for --sample.batch_size.
+  virtual bool short_flags() const { return false; }
   /// Flags of its own, bound to members (--input, --cxr, ...).
   virtual void add_flags(CLI::App& app) {}
   virtual ExitCode run(CommandContext& context) = 0;

@@ -5,18 +5,11 @@
 #include "x2ctpa/core/device.h"
 #include "x2ctpa/core/options.h"
 #include "x2ctpa/data/preprocess.h"
-#include "x2ctpa/diffusion/sampler.h"
 #include "x2ctpa/imaging/phantom.h"
+#include "x2ctpa/inference/sample_options.h"
 #include "x2ctpa/training/stages.h"
 
 namespace x2ctpa {
-
-struct SampleOptions {
-  SamplerOptions sampler;
-  int64_t batch_size = 4;
-
-  void describe(OptionList& options);
-};
 
 struct Experiment {
   RuntimeOptions runtime;

@@ -5,6 +5,7 @@
 #include <c10/core/ScalarType.h>
 
 #include <cstdint>
+#include <filesystem>
 #include <string>
 
 #include "x2ctpa/core/options.h"
@@ -17,6 +18,7 @@ struct RuntimeOptions {
   int64_t seed = 0;
   bool deterministic = false;
   std::string precision = "fp32";
+  double memory_gb = 0;
 
   void describe(OptionList& options);
 };
@@ -32,8 +34,12 @@ void configure_runtime(const RuntimeOptions& options);
 /// The number of cores that this process may run on.
 int64_t available_cores();
 
-/// kFloat for "fp32", kBFloat16 for "bf16".
+/// kFloat for "fp32"; kBFloat16 for "bf16" where the device has instructions for it, else kFloat
+/// with a warning, once: without them bf16 is slower than fp32.
 c10::ScalarType compute_type(const RuntimeOptions& options);
+
+/// Whether the CPU multiplies bf16 (AVX512-BF16, AMX, or Arm's BF16), by `root`/proc/cpuinfo.
+bool cpu_computes_bf16(const std::filesystem::path& root = "/");
 
 /// Highest resident memory of this process so far, in bytes.
 int64_t peak_memory_bytes();

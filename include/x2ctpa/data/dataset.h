@@ -1,9 +1,10 @@
 // The dataset folder that `preprocess` writes and every training command reads.
 //
 //   dataset.json   what the set is: DatasetInfo and its hash
-//   index.csv      id,patient_id,split,pe,ct,cxr      (paths relative to the folder)
-//   ct/<id>.nii    int16 HU on the dataset grid, in its true place
+//   index.csv      id,patient_id,split,pe,ct,cxr[,fold]   (paths relative to the folder)
+//   ct/<id>.nii    the volume on the dataset grid, in its true place; int16 HU for CT
 //   cxr/<id>.png   16-bit square X-ray
+//   splits.csv     id,patient_id,split,fold
 //   rejected.csv   source,reason_code,reason
 #pragma once
 
@@ -20,7 +21,8 @@
 
 namespace x2ctpa {
 
-/// The window that maps HU linearly to the models' [-1, 1], clipped at both ends.
+/// The window that maps a volume's values, in HU for CT, linearly to the models' [-1, 1], clipped
+/// at both ends.
 struct IntensityWindow {
   double min_hu = -200;
   double max_hu = 500;
@@ -47,8 +49,12 @@ struct DatasetInfo {
   std::array<int64_t, 3> grid_dhw{0, 0, 0};
   Vec3 typical_spacing_mm{1, 1, 1};  ///< x, y, z: median over the training cases
   IntensityWindow window;
-  int64_t cxr_size = 0;   ///< side of the square X-rays in pixels
-  double cxr_mean = 0.5;  ///< over the training X-rays, in [0, 1]
+  std::string modality = "CT";       ///< of the volumes
+  std::string intensity = "window";  ///< "window", "volume-percentiles" or "set-percentiles"
+  std::string unit = "HU";           ///< of the volumes' values and of the window
+  std::string source = "cxr";        ///< what the 2D pictures are: "cxr", or "picture" for any
+  int64_t cxr_size = 0;              ///< side of the square X-rays in pixels
+  double cxr_mean = 0.5;             ///< over the training X-rays, in [0, 1]
   double cxr_std = 0.25;
   ProjectionGeometry geometry;
   std::string hash;  ///< SHA-256 over index.csv and the fields above
@@ -61,12 +67,13 @@ struct DatasetInfo {
 
 struct Case {
   std::string id, patient_id;
-  std::string split;      ///< "train", "val" or "test"
-  std::optional<int> pe;  ///< 0, 1, or unknown
-  std::string ct, cxr;    ///< relative to the dataset folder; either may be empty
+  std::string split;              ///< "train", "val" or "test"
+  std::optional<int> pe;          ///< 0, 1, or unknown
+  std::string ct, cxr;            ///< relative to the dataset folder; either may be empty
+  std::optional<int64_t> fold{};  ///< of the cross-validation; none for the hold-out
 };
 
-/// Throws Error naming the patient when cases of one patient lie in different splits.
+/// Throws Error naming the patient when cases of one patient lie in different splits or folds.
 void check_no_leakage(const std::vector<Case>& cases);
 
 /// An opened dataset folder.
@@ -80,6 +87,12 @@ class Dataset {
   const std::vector<Case>& cases() const { return cases_; }
   /// The cases of one split in index order; "all" for every case.
   std::vector<Case> split(const std::string& name) const;
+
+  /// Folds of the cross-validation; 0: the set has none.
+  int64_t folds() const;
+  /// The same set with the splits of one fold: its cases are "val", those of the other folds
+  /// "train", the hold-out stays "test". Throws Error when there is no such fold.
+  Dataset with_fold(int64_t fold) const;
 
   /// (1, D, H, W) float32 in [-1, 1]. Throws Error naming the case when its file is missing,
   /// unreadable or of another grid.

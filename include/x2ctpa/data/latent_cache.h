@@ -20,6 +20,7 @@ class LatentCache {
   /// `key`: any text; it is hashed.
   LatentCache(const std::filesystem::path& root, const std::string& key);
 
+  /// True when the latent is there, whole and of this key; its values are not read.
   bool has(const Case& c) const;
   /// The latent as it was put. Throws Error naming the case when it is missing, damaged, or was
   /// made under another key.

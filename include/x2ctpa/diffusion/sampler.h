@@ -6,6 +6,8 @@
 #include <ATen/core/Tensor.h>
 
 #include <functional>
+#include <string>
+#include <vector>
 
 #include "x2ctpa/diffusion/objective.h"
 
@@ -17,6 +19,8 @@ struct SamplerOptions {
   std::string timesteps = "trailing";
   double eta = 0;
   double guidance_scale = 1;
+  double guidance_rescale = 0;
+  std::vector<double> guidance_interval;
   double clamp = 0;
   double dynamic_threshold = 0;
   bool keep_noise = false;

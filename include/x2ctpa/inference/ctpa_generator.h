@@ -10,6 +10,7 @@
 #include "x2ctpa/data/dataset.h"
 #include "x2ctpa/diffusion/sampler.h"
 #include "x2ctpa/models/ctpa_denoiser.h"
+#include "x2ctpa/models/cxr_novelty.h"
 #include "x2ctpa/models/latent_codec.h"
 #include "x2ctpa/models/latent_scale.h"
 #include "x2ctpa/models/vision_transformer.h"
@@ -26,21 +27,33 @@ struct SampleRequest {
 
 class CtpaGenerator {
  public:
-  /// Loads `<run>/diffusion/model` or a copy of it. Throws Error naming the file that is missing
-  /// or does not fit.
-  CtpaGenerator(const std::filesystem::path& model, const RuntimeOptions& runtime);
+  /// Loads `<run>/diffusion/model` or a copy of it. `hash`: hash_of(model) where it is known.
+  /// Throws Error naming the file that is missing or does not fit.
+  CtpaGenerator(const std::filesystem::path& model, const RuntimeOptions& runtime, std::string hash = {});
 
-  /// Volumes (N, D, H, W) in HU within the model's window. The noise of a request follows from
-  /// `seed`, its id and sample alone. Under runtime.deterministic each is computed by itself.
+  /// Volumes (N, D, H, W) in HU within the model's window: decode() of latents().
   at::Tensor generate(const std::vector<SampleRequest>& requests, const SamplerOptions& sampler, int64_t seed);
 
+  /// Latents (N, C, d, h, w) as the autoencoder takes them. The noise of a request follows from
+  /// `seed`, its id and sample alone; an X-ray that several requests share is encoded once. Under
+  /// runtime.deterministic each is computed by itself. Throws Error(interrupted) on a signal.
+  at::Tensor latents(const std::vector<SampleRequest>& requests, const SamplerOptions& sampler, int64_t seed);
+
+  /// The volumes of such latents, clamped to the window, on the CPU.
+  at::Tensor decode(const at::Tensor& latents);
+
+  /// How unlike the training set an X-ray (1, S, S) is; nothing for a model that does not know.
+  std::optional<Novelty> novelty(const at::Tensor& cxr);
+
   const DatasetInfo& info() const { return info_; }
-  /// SHA-256 over the weights of denoiser and autoencoder.
+  /// SHA-256 over all weights and options of the model folder that a volume depends on.
   const std::string& model_hash() const { return hash_; }
+  /// The same without loading the model. Throws Error naming the file that is missing.
+  static std::string hash_of(const std::filesystem::path& model);
 
  private:
   CxrCondition condition_of(const std::vector<SampleRequest>& requests);
-  at::Tensor generate_batch(const std::vector<SampleRequest>& requests, const SamplerOptions& sampler, int64_t seed);
+  at::Tensor latents_of_batch(const std::vector<SampleRequest>& requests, const SamplerOptions& sampler, int64_t seed);
 
   RuntimeOptions runtime_;
   c10::Device device_;
@@ -48,9 +61,11 @@ class CtpaGenerator {
   DiffusionProcess process_;
   LatentScale scale_;
   std::string hash_;
+  std::optional<CxrNovelty> novelty_;
   CtpaDenoiser denoiser_{nullptr};
   VisionTransformer frozen_encoder_{nullptr};  ///< empty when the encoder is the denoiser's own
   std::unique_ptr<LatentCodec> autoencoder_;
+  bool plan_is_logged_ = false;
 };
 
 }  // namespace x2ctpa

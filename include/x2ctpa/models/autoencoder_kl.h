@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "x2ctpa/core/options.h"
+#include "x2ctpa/models/memory_plan.h"
 
 namespace x2ctpa {
 
@@ -65,6 +66,12 @@ class AutoencoderKlImpl : public torch::nn::Module {
   /// The inverse, (B, latent_channels, D, h, w) -> (B, 1, D, H, W): the mean of the decoded
   /// channels. Not clamped.
   at::Tensor decode_volume(const at::Tensor& latent, int64_t slices_at_once = 4);
+
+  /// How many slices of a volume (B, 1, D, H, W), or of a latent of this shape, may go through at
+  /// once: MemoryPlan::at_once, as `slices_at_once` of the two functions above. Throws Error with
+  /// ExitCode::out_of_memory when `limit` is too small for one.
+  MemoryPlan plan_encode_volume(at::IntArrayRef volume_shape, const MemoryLimit& limit) const;
+  MemoryPlan plan_decode_volume(at::IntArrayRef latent_shape, const MemoryLimit& limit) const;
 
   /// H and W of a picture are this many times those of its latent.
   int64_t size_factor() const;

@@ -6,6 +6,7 @@
 
 #include <array>
 #include <optional>
+#include <utility>
 
 #include "x2ctpa/models/back_projection.h"
 #include "x2ctpa/models/cxr_encoder.h"
@@ -46,6 +47,9 @@ class CtpaDenoiserImpl : public torch::nn::Module {
   /// when the model was made for a frozen encoder.
   CxrCondition condition(const at::Tensor& cxr, const at::Tensor& labels = {});
 
+  /// The trained encoder's embedding (B, encoder.embedding_dim) of X-rays alone.
+  at::Tensor embed(const at::Tensor& cxr);
+
   /// The condition from what a frozen encoder found: its embedding (B, encoder.embedding_dim), or
   /// with unet.cond_tokens its tokens (B, cond_tokens, encoder.embedding_dim).
   CxrCondition frozen_condition(const at::Tensor& found, const at::Tensor& labels = {});
@@ -54,6 +58,9 @@ class CtpaDenoiserImpl : public torch::nn::Module {
   /// its embedding and its spatial features, as guidance needs it.
   at::Tensor forward(const at::Tensor& x_t, const at::Tensor& t, const CxrCondition& condition,
                      const at::Tensor& drop = {});
+
+  /// The prediction under the condition and the one without it, of one batch of two.
+  std::pair<at::Tensor, at::Tensor> own_and_null(const at::Tensor& x_t, const at::Tensor& t, const CxrCondition& condition);
 
   /// null + scale (own - null); a scale of 1 costs one prediction, any other one batch of two.
   at::Tensor guided(const at::Tensor& x_t, const at::Tensor& t, const CxrCondition& condition, double scale);

@@ -34,6 +34,9 @@ class DenseNet3dImpl : public torch::nn::Module {
   /// Logits (B, classes) of (B, channels, D, H, W), or of (B, channels, H, W) when planar.
   at::Tensor forward(const at::Tensor& x);
 
+  /// What the last layer sees: the pooled features (B, F) of the same input.
+  at::Tensor features(const at::Tensor& x);
+
   const DenseNet3dOptions& options() const { return options_; }
 
  private:

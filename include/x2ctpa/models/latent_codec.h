@@ -8,21 +8,35 @@
 #include <filesystem>
 #include <memory>
 
+#include "x2ctpa/models/memory_plan.h"
+
 namespace x2ctpa {
 
 class LatentCodec {
  public:
   virtual ~LatentCodec() = default;
 
+  /// The fastest way to take an input of this shape in at most `bytes`. Throws Error with
+  /// ExitCode::out_of_memory when there is none.
+  virtual MemoryPlan plan_encode(at::IntArrayRef volume_shape, int64_t bytes) const = 0;
+  virtual MemoryPlan plan_decode(at::IntArrayRef latent_shape, int64_t bytes) const = 0;
+
   /// (B, 1, D, H, W) in [-1, 1] -> (B, C, d, h, w). The VQ-GAN's latent before its codebook; the
   /// mean of the KL posterior times its scaling factor.
-  virtual at::Tensor encode(const at::Tensor& volume) = 0;
+  virtual at::Tensor encode(const at::Tensor& volume, const MemoryPlan& plan) = 0;
 
   /// (B, C, d, h, w) -> (B, 1, D, H, W), not clamped.
-  virtual at::Tensor decode(const at::Tensor& latent) = 0;
+  virtual at::Tensor decode(const at::Tensor& latent, const MemoryPlan& plan) = 0;
+
+  /// The same in the fastest way, whatever memory it takes.
+  at::Tensor encode(const at::Tensor& volume);
+  at::Tensor decode(const at::Tensor& latent);
 };
 
 /// Loads the model folder `folder`; its config.yaml tells the kind. In evaluation mode on `device`.
-std::unique_ptr<LatentCodec> load_latent_codec(const std::filesystem::path& folder, c10::Device device);
+/// `type` is the number format of convolutions; statistics, input and output are float32.
+std::unique_ptr<LatentCodec> load_latent_codec(const std::filesystem::path& folder,
+                                               c10::Device device,
+                                               c10::ScalarType type = c10::kFloat);
 
 }  // namespace x2ctpa

@@ -10,6 +10,7 @@
 
 #include "x2ctpa/core/options.h"
 #include "x2ctpa/models/codebook.h"
+#include "x2ctpa/models/memory_plan.h"
 
 namespace x2ctpa {
 
@@ -56,6 +57,16 @@ class Vqgan3dImpl : public torch::nn::Module {
   /// Latent (B, embedding_dim, d, h, w) -> volume; `quantise_first` replaces it by its nearest
   /// codes, which takes noise off a generated latent. Never trains the codebook.
   at::Tensor decode(const at::Tensor& latent, bool quantise_first = false);
+
+  /// The fastest way within `limit` to encode or decode an input of this shape slab by slab. Throws
+  /// Error with ExitCode::out_of_memory when there is none.
+  MemoryPlan plan_encode(at::IntArrayRef volume_shape, const MemoryLimit& limit) const;
+  MemoryPlan plan_decode(at::IntArrayRef latent_shape, const MemoryLimit& limit) const;
+
+  /// encode() and decode() slab by slab, with the halo of each convolution and each norm's
+  /// statistics over the whole volume: the same within 1e-5. Without gradients.
+  at::Tensor encode(const at::Tensor& x, const MemoryPlan& plan);
+  at::Tensor decode(const at::Tensor& latent, const MemoryPlan& plan, bool quantise_first = false);
 
   /// encode, quantise, decode.
   Vqgan3dOutput forward(const at::Tensor& x, std::optional<at::Generator> generator = {});

@@ -1,0 +1,92 @@
+// bench_ops OPERATION FOLDER: our side of bench/compare.py. Reads commands from stdin, a line each:
+//   run           does the operation once; answers with its seconds
+//   profile FILE  the same, and writes a Chrome trace of LibTorch's operators
+//   save FILE     writes the outputs of the last run as safetensors; answers "saved"
+//   peak          answers with the highest resident memory so far, in bytes
+#include <fmt/format.h>
+#include <torch/csrc/autograd/profiler_legacy.h>
+
+#include <chrono>
+#include <cstdio>
+#include <iostream>
+#include <map>
+
+#include "operation.h"
+#include "x2ctpa/core/device.h"
+#include "x2ctpa/core/error.h"
+#include "x2ctpa/core/files.h"
+
+namespace x2ctpa::bench {
+namespace {
+
+const std::map<std::string, std::function<Operation(const Setup&)>> operations{
+    {"unet-forward", unet_forward},
+    {"unet-train", unet_train},
+    {"vae-decode", vae_decode},
+    {"vit", vit},
+    {"vit-load", vit_load},
+    {"densenet", densenet},
+    {"resample", resample_cubic},
+    {"preprocess", preprocess_series},
+    {"drr", drr},
+    {"metrics", image_metrics},
+};
+
+double seconds_of(const std::function<void()>& run) {
+  const auto start = std::chrono::steady_clock::now();
+  run();
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+}
+
+void answer(const std::string& text) {
+  fmt::print("{}\n", text);
+  std::fflush(stdout);
+}
+
+void serve(const Operation& operation) {
+  answer("ready");
+  for (std::string line; std::getline(std::cin, line);) {
+    if (line == "run") {
+      answer(fmt::format("{:.6f}", seconds_of(operation.run)));
+    } else if (line == "peak") {
+      answer(std::to_string(peak_memory_bytes()));
+    } else if (line.rfind("save ", 0) == 0) {
+      write_safetensors(line.substr(5), operation.outputs());
+      answer("saved");
+    } else if (line.rfind("profile ", 0) == 0) {
+      torch::autograd::profiler::RecordProfile trace(line.substr(8));
+      answer(fmt::format("{:.6f}", seconds_of(operation.run)));
+    } else {
+      throw Error("expected run, save FILE, profile FILE or peak, found " + line);
+    }
+  }
+}
+
+void run(const std::string& name, const std::filesystem::path& folder) {
+  Setup setup{folder, nlohmann::json::parse(read_file(folder / "setup.json")), {}};
+  const auto inputs = folder / "inputs.safetensors";
+  if (std::filesystem::exists(inputs)) setup.inputs = read_safetensors(inputs);
+  RuntimeOptions runtime;
+  runtime.threads = setup.options.value("threads", int64_t{0});
+  configure_runtime(runtime);
+  const auto found = operations.find(name);
+  if (found == operations.end()) throw Error("there is no operation " + name);
+  serve(found->second(setup));
+}
+
+}  // namespace
+}  // namespace x2ctpa::bench
+
+int main(int argc, char** argv) {
+  if (argc != 3) {
+    fmt::print(stderr, "usage: bench_ops OPERATION FOLDER\n");
+    return 1;
+  }
+  try {
+    x2ctpa::bench::run(argv[1], argv[2]);
+    return 0;
+  } catch (const std::exception& e) {
+    fmt::print(stderr, "bench_ops: {}\n", e.what());
+    return 1;
+  }
+}

@@ -1,0 +1,96 @@
+#include <torch/torch.h>
+
+#include "operation.h"
+#include "x2ctpa/core/error.h"
+#include "x2ctpa/diffusion/objective.h"
+#include "x2ctpa/models/autoencoder_kl.h"
+#include "x2ctpa/models/densenet3d.h"
+#include "x2ctpa/models/model_folder.h"
+#include "x2ctpa/models/unet3d.h"
+#include "x2ctpa/models/vision_transformer.h"
+#include "x2ctpa/training/optimiser.h"
+
+namespace x2ctpa::bench {
+namespace {
+
+template <class Model, class Options>
+Model load(const Setup& setup) {
+  Model model(load_options<Options>(model_config_file(setup.model())));
+  load_module(setup.model(), *model);
+  model->eval();
+  return model;
+}
+
+/// An operation of one output, without gradients.
+Operation of_one(const std::string& name, const std::function<at::Tensor()>& run) {
+  auto result = std::make_shared<at::Tensor>();
+  return {[=] {
+            torch::NoGradGuard no_grad;
+            *result = run();
+          },
+          [=] {
+            return TensorMap{{name, result->to(at::kFloat).contiguous()}};
+          }};
+}
+
+}  // namespace
+
+Operation unet_forward(const Setup& setup) {
+  auto model = load<Unet3d, Unet3dOptions>(setup);
+  const auto type = setup.options.value("bf16", false) ? at::kBFloat16 : at::kFloat;
+  model->to(type);
+  const auto x = setup.input("x").to(type), t = setup.input("t"), cond = setup.input("cond");
+  return of_one("eps", [=]() mutable { return model->forward(x, t, cond); });
+}
+
+/// One step of the denoiser: forward, L1 loss, backward, clipping, Adam, moving average.
+Operation unet_train(const Setup& setup) {
+  auto model = load<Unet3d, Unet3dOptions>(setup);
+  model->train();
+  auto optimiser = std::make_shared<AdamW>(model->parameters(), 0.9, 0.999, 0.0);
+  auto average = std::make_shared<WeightAverage>(*model, 0.995);
+  const auto x = setup.input("x"), t = setup.input("t"), cond = setup.input("cond"),
+             noise = setup.input("noise");
+  auto losses = std::make_shared<std::vector<double>>();
+  auto norms = std::make_shared<std::vector<double>>();
+  return {[=]() mutable {
+            const auto loss = (model->forward(x, t, cond) - noise).abs().mean();
+            loss.backward();
+            norms->push_back(optimiser->clip(1.0));
+            optimiser->step(1e-4);
+            average->update();
+            losses->push_back(loss.item<double>());
+          },
+          [=] {
+            return TensorMap{{"loss", at::tensor(*losses, at::kDouble)},
+                             {"gradient_norm", at::tensor(*norms, at::kDouble)}};
+          }};
+}
+
+Operation vae_decode(const Setup& setup) {
+  auto model = load<AutoencoderKl, AutoencoderKlOptions>(setup);
+  const auto latent = setup.input("latent");
+  return of_one("volume", [=]() mutable { return model->decode_volume(latent); });
+}
+
+Operation vit(const Setup& setup) {
+  auto model = load<VisionTransformer, VisionTransformerOptions>(setup);
+  const auto x = setup.input("x");
+  return of_one("features", [=]() mutable { return model->forward(x).pooled; });
+}
+
+/// From the model folder to the first parameter that can be used.
+Operation vit_load(const Setup& setup) {
+  return of_one("positions", [=] {
+    auto model = load<VisionTransformer, VisionTransformerOptions>(setup);
+    return named_tensors(*model).at("trunk.pos_embed").detach();
+  });
+}
+
+Operation densenet(const Setup& setup) {
+  auto model = load<DenseNet3d, DenseNet3dOptions>(setup);
+  const auto x = setup.input("x");
+  return of_one("logit", [=]() mutable { return model->forward(x); });
+}
+
+}  // namespace x2ctpa::bench

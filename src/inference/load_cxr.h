@@ -1,0 +1,28 @@
+// Reading an X-ray for the generator, and where its volume goes.
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "x2ctpa/data/dataset.h"
+#include "x2ctpa/imaging/radiograph.h"
+#include "x2ctpa/imaging/resample.h"
+#include "x2ctpa/inference/sample_items.h"
+#include "x2ctpa/models/cxr_novelty.h"
+
+namespace x2ctpa {
+
+struct LoadedCxr {
+  at::Tensor picture;  ///< (1, S, S) in [0, 1], as the model takes it
+  std::string sha256;  ///< of the file
+  Grid place;          ///< of the volume
+  std::string placed_by;
+  std::optional<Novelty> novelty;
+};
+
+/// Reads the X-ray as preprocess does and finds the place of its volume: a case's own grid in a
+/// dataset; around the lungs of a reference CT, else around its middle; else around the origin. The
+/// last two with the typical field of view of the training set. Throws Error naming the file.
+LoadedCxr load_cxr(const CxrItem& item, const DatasetInfo& info, const CxrOptions& options);
+
+}  // namespace x2ctpa

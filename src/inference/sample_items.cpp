@@ -1,0 +1,136 @@
+#include "x2ctpa/inference/sample_items.h"
+
+#include <map>
+#include <set>
+
+#include "x2ctpa/core/error.h"
+#include "x2ctpa/data/manifest.h"
+#include "x2ctpa/imaging/radiograph.h"
+
+namespace x2ctpa {
+namespace fs = std::filesystem;
+namespace {
+
+std::vector<fs::path> files_in(const fs::path& root) {
+  if (fs::is_regular_file(root)) return {root};
+  if (!fs::is_directory(root)) {
+    throw Error(fmt::format("--cxr {}: no such file or folder", root.string()), ExitCode::no_data);
+  }
+  std::vector<fs::path> files;
+  const auto options = fs::directory_options::skip_permission_denied;
+  for (const auto& entry : fs::recursive_directory_iterator(root, options)) {
+    if (entry.is_regular_file() && is_radiograph_file(entry.path())) files.push_back(entry.path());
+  }
+  std::sort(files.begin(), files.end());
+  return files;
+}
+
+std::vector<CxrItem> xrays_of_manifest(const fs::path& file) {
+  std::vector<CxrItem> xrays;
+  for (const Study& study : read_manifest(file)) {
+    if (study.cxr.empty()) continue;
+    xrays.push_back({.id = study.id,
+                     .unique = study.id,
+                     .patient_id = study.patient_id,
+                     .split = study.split,
+                     .cxr = study.cxr,
+                     .reference = study.ct});
+  }
+  return xrays;
+}
+
+std::vector<CxrItem> xrays_of_files(const fs::path& root) {
+  std::vector<CxrItem> xrays;
+  std::set<std::string> taken;
+  for (const auto& file : files_in(root)) {
+    const fs::path relative = file == root ? file.filename() : fs::relative(file, root);
+    const std::string wanted = safe_id((relative.parent_path() / relative.stem()).string());
+    std::string unique = wanted;
+    for (int n = 2; !taken.insert(unique).second; ++n) unique = fmt::format("{}_{}", wanted, n);
+    const std::string id = safe_id(file.stem().string());
+    xrays.push_back({.id = id, .unique = unique, .patient_id = id, .cxr = file});
+  }
+  return xrays;
+}
+
+std::string expanded(const std::string& pattern, const std::map<std::string, std::string>& fields) {
+  std::string name;
+  for (size_t i = 0; i < pattern.size(); ++i) {
+    if (pattern[i] != '{') {
+      name += pattern[i];
+      continue;
+    }
+    const size_t end = pattern.find('}', i);
+    const auto field =
+        end == std::string::npos ? fields.end() : fields.find(pattern.substr(i + 1, end - i - 1));
+    if (field == fields.end()) {
+      throw Error(
+          fmt::format("sample.name \"{}\": expected the fields {{unique}}, {{id}}, {{stem}}, "
+                      "{{patient}}, {{sample}} and "
+                      "{{seed}}, found \"{}\"",
+                      pattern, pattern.substr(i, end == std::string::npos ? end : end - i + 1)));
+    }
+    name += field->second;
+    i = end;
+  }
+  return safe_id(name);
+}
+
+}  // namespace
+
+std::vector<CxrItem> xrays_in(const fs::path& path) {
+  std::string extension = path.extension().string();
+  for (char& c : extension) c = char(std::tolower(static_cast<unsigned char>(c)));
+  const bool manifest = extension == ".csv" && fs::is_regular_file(path);
+  auto xrays = manifest ? xrays_of_manifest(path) : xrays_of_files(path);
+  if (xrays.empty())
+    throw Error(fmt::format("no X-ray found in {}", path.string()), ExitCode::no_data);
+  return xrays;
+}
+
+std::vector<CxrItem> xrays_of(const Dataset& dataset, const std::string& split) {
+  std::vector<CxrItem> xrays;
+  for (const Case& c : dataset.split(split)) {
+    if (c.cxr.empty()) continue;
+    xrays.push_back({.id = c.id,
+                     .unique = c.id,
+                     .patient_id = c.patient_id,
+                     .split = c.split,
+                     .cxr = dataset.folder() / c.cxr,
+                     .reference = c.ct.empty() ? fs::path() : dataset.folder() / c.ct,
+                     .of_dataset = true});
+  }
+  if (xrays.empty())
+    throw Error(fmt::format("no X-ray found in split {}", split), ExitCode::no_data);
+  return xrays;
+}
+
+std::vector<SampleItem> samples_of(const std::vector<CxrItem>& xrays, int64_t samples_per_cxr,
+                                   const std::string& pattern, int64_t seed) {
+  const std::string chosen = !pattern.empty()      ? pattern
+                             : samples_per_cxr > 1 ? "{unique}_{sample}"
+                                                   : "{unique}";
+  std::vector<SampleItem> samples;
+  std::map<std::string, std::string> owners;
+  for (size_t i = 0; i < xrays.size(); ++i) {
+    const CxrItem& x = xrays[i];
+    for (int64_t sample = 0; sample < samples_per_cxr; ++sample) {
+      const std::string name = expanded(chosen, {{"unique", x.unique},
+                                                 {"id", x.id},
+                                                 {"stem", x.cxr.stem().string()},
+                                                 {"patient", x.patient_id},
+                                                 {"sample", std::to_string(sample)},
+                                                 {"seed", std::to_string(seed)}});
+      const auto [owner, fresh] = owners.emplace(name, x.cxr.string());
+      if (!fresh) {
+        throw Error(fmt::format("sample.name \"{}\" gives {} and {} the same name {}: add {}",
+                                chosen, owner->second, x.cxr.string(), name,
+                                owner->second == x.cxr.string() ? "{sample}" : "{unique}"));
+      }
+      samples.push_back({i, sample, name});
+    }
+  }
+  return samples;
+}
+
+}  // namespace x2ctpa

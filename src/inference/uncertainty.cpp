@@ -1,0 +1,115 @@
+#include "x2ctpa/inference/uncertainty.h"
+
+#include <ATen/ATen.h>
+
+#include <cmath>
+
+#include "x2ctpa/core/error.h"
+#include "x2ctpa/imaging/drr.h"
+#include "x2ctpa/imaging/volume_io.h"
+#include "x2ctpa/models/model_folder.h"
+
+namespace x2ctpa {
+namespace fs = std::filesystem;
+namespace {
+
+constexpr double kLungHu = -850;
+
+/// HU with what the window cut off at its lower end, air and lung, put back: from `min_hu` on over
+/// a tenth of the window, values run from lung's to themselves.
+at::Tensor with_lungs(const at::Tensor& hu, const IntensityWindow& window) {
+  const double ramp = 0.1 * (window.max_hu - window.min_hu);
+  const auto share = ((hu - window.min_hu) / ramp).clamp(0, 1);
+  return kLungHu + share * (hu - kLungHu);
+}
+
+/// (S, S) without its slow variation.
+at::Tensor detail_of(const at::Tensor& picture) {
+  const double sigma = double(picture.size(0)) / 16;
+  const int64_t radius = std::max<int64_t>(1, std::llround(2 * sigma));
+  const auto x = at::arange(-radius, radius + 1, at::kFloat);
+  auto kernel = (-x.square() / (2 * sigma * sigma)).exp();
+  kernel = kernel / kernel.sum();
+  auto slow = at::replication_pad2d(picture.view({1, 1, picture.size(0), picture.size(1)}),
+                                    {radius, radius, radius, radius});
+  slow = at::conv2d(slow, kernel.view({1, 1, 1, -1}));
+  slow = at::conv2d(slow, kernel.view({1, 1, -1, 1}));
+  return picture - slow[0][0];
+}
+
+double correlation(const at::Tensor& a, const at::Tensor& b) {
+  const auto x = a.to(at::kDouble) - a.mean(at::kDouble),
+             y = b.to(at::kDouble) - b.mean(at::kDouble);
+  const double scale = std::sqrt(x.square().sum().item<double>() * y.square().sum().item<double>());
+  return scale > 0 ? (x * y).sum().item<double>() / scale : 0;
+}
+
+}  // namespace
+
+Spread spread_of(const std::vector<fs::path>& volumes) {
+  if (volumes.size() < 2) throw Error("a spread needs at least two volumes");
+  Spread spread;
+  at::Tensor mean, squares;  // Welford's update (Technometrics 4, 1962, 419)
+  for (size_t i = 0; i < volumes.size(); ++i) {
+    const Volume volume = read_volume(volumes[i]);
+    const auto x = volume.hu.to(at::kDouble);
+    if (i == 0) {
+      spread.mean = spread.std = volume;
+      mean = x.clone();
+      squares = at::zeros_like(x);
+      continue;
+    }
+    if (!x.sizes().equals(mean.sizes()))
+      throw Error(fmt::format("{}: its grid differs from that of {}", volumes[i].string(),
+                              volumes[0].string()));
+    const auto before = x - mean;
+    mean += before / double(i + 1);
+    squares += before * (x - mean);
+  }
+  spread.mean.hu = mean.to(at::kFloat);
+  spread.std.hu = (squares / double(volumes.size() - 1)).sqrt().to(at::kFloat);
+  return spread;
+}
+
+double projection_similarity(const Volume& volume, const at::Tensor& cxr, const DatasetInfo& info) {
+  DrrOptions options;
+  options.size = cxr.size(1);
+  options.source_to_detector_mm = info.geometry.source_to_detector_mm;
+  options.source_to_centre_mm = info.geometry.source_to_centre_mm;
+  options.detector_mm = info.geometry.detector_mm;
+  Volume filled = volume;
+  filled.hu = with_lungs(volume.hu.to(at::kFloat), info.window).contiguous();
+  const auto projection = render_drr(filled, options);
+  const auto crossed = projection > 0.05 * projection.max().item<float>();
+  const auto own = detail_of(projection).masked_select(crossed),
+             film = detail_of(cxr[0].to(at::kFloat)).masked_select(crossed);
+  return correlation(own, film);
+}
+
+PeScorer::PeScorer(const fs::path& model, const RuntimeOptions& runtime)
+    : device_(select_device(runtime)) {
+  if (!fs::exists(model_config_file(model)) || !fs::exists(model_weights_file(model))) {
+    throw Error(
+        fmt::format("--classifier {}: expected a folder with config.yaml and model.safetensors, as "
+                    "x2ctpa classify train "
+                    "leaves in <run>/classifier/<arm>/model",
+                    model.string()));
+  }
+  model_ = DenseNet3d(load_options<DenseNet3dOptions>(model_config_file(model)));
+  if (model_->options().planar)
+    throw Error(fmt::format(
+        "--classifier {}: it classifies X-rays, not volumes; take the arm ctpa or generated",
+        model.string()));
+  load_module(model, *model_);
+  model_->to(device_);
+  model_->eval();
+}
+
+double PeScorer::score(const Volume& volume, const IntensityWindow& window) {
+  at::InferenceMode no_grad;
+  const auto x = window.to_unit(volume.hu).view(
+      {1, 1, volume.hu.size(0), volume.hu.size(1), volume.hu.size(2)});
+  return model_->forward(x.to(device_)).sigmoid().item<double>();
+}
+
+}  // namespace x2ctpa

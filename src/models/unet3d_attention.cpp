@@ -1,0 +1,318 @@
+#include "unet3d_attention.h"
+
+#include <ATen/ATen.h>
+#include <ATen/Parallel.h>
+#include <torch/csrc/autograd/custom_function.h>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <vector>
+
+#include "lanes.h"
+#include "unet3d_blocks.h"
+
+namespace x2ctpa::unet3d {
+namespace {
+
+using lanes::Lanes;
+using lanes::load;
+using lanes::product;
+using lanes::rows_at_once;
+using lanes::store;
+using lanes::tile;
+
+static_assert(head_dim == tile);
+// The gradient of the bias is summed in this many parts, whatever the number of threads.
+constexpr int64_t parts = 32;
+
+int64_t padded(int64_t depth) { return (depth + tile - 1) / tile * tile; }
+
+/// What does not change from pixel to pixel.
+struct Plan {
+  int64_t depth, width, heads;            // width: depth padded to whole tiles
+  int64_t row_stride, out_stride;         // from one D to the next, of qkv and of the output
+  std::vector<float> cosine, sine, bias;  // (depth, tile) twice; (heads, depth, width)
+};
+
+/// The working memory of one thread. Every matrix is (width, tile) but the weights, (width, width),
+/// and those turned, (tile, width). Padding stays zero.
+struct Scratch {
+  explicit Scratch(int64_t width)
+      : q(width * tile),
+        k(q),
+        v(q),
+        k_turned(q),
+        v_turned(q),
+        out(q),
+        weights(width * width),
+        slopes(weights) {}
+  std::vector<float> q, k, v, k_turned, v_turned, out, weights, slopes;
+};
+
+/// One head's row, turned by the angles of its D: x cos + (-x1, x0, -x3, x2, ...) sin.
+template <class T>
+X2CTPA_INLINE void turn(const T* from, const float* cosine, const float* sine, float scale,
+                        float* to) {
+  const lanes::Ints swapped{1, 0, 3, 2, 5, 4, 7, 6, 9, 8, 11, 10, 13, 12, 15, 14};
+  for (int64_t c = 0; c < tile; c += lanes::count) {
+    const Lanes x = load(from + c), other = __builtin_shuffle(x, swapped);
+    store(to + c, (x * load(cosine + c) + other * load(sine + c)) * scale);
+  }
+}
+
+X2CTPA_INLINE void transpose(const std::vector<float>& from, int64_t depth, int64_t width,
+                             std::vector<float>& to) {
+  for (int64_t i = 0; i < depth; ++i) {
+    for (int64_t c = 0; c < tile; ++c) to[c * width + i] = from[i * tile + c];
+  }
+}
+
+/// q (turned and scaled), k (turned) and v of one pixel and head.
+template <class T>
+X2CTPA_INLINE void gather(const Plan& plan, const T* qkv, int64_t head, Scratch& s) {
+  const float scale = 1.f / std::sqrt(static_cast<float>(head_dim));
+  const int64_t part = plan.heads * tile;
+  for (int64_t i = 0; i < plan.depth; ++i) {
+    const T* row = qkv + i * plan.row_stride + head * tile;
+    const float *cosine = &plan.cosine[i * tile], *sine = &plan.sine[i * tile];
+    turn(row, cosine, sine, scale, &s.q[i * tile]);
+    turn(row + part, cosine, sine, 1.f, &s.k[i * tile]);
+    for (int64_t c = 0; c < tile; c += lanes::count) {
+      store(&s.v[i * tile + c], load(row + 2 * part + c));
+    }
+  }
+  transpose(s.k, plan.depth, plan.width, s.k_turned);
+}
+
+/// s.weights = softmax(q k^T + bias); the columns of the padding become zero.
+X2CTPA_INLINE void attention_weights(const Plan& plan, int64_t head, Scratch& s) {
+  const int64_t width = plan.width;
+  for (int64_t i = 0; i < plan.depth; i += rows_at_once) {
+    for (int64_t j = 0; j < width; j += tile) {
+      product(&s.q[i * tile], tile, 1, &s.k_turned[j], width, tile, &s.weights[i * width + j],
+              width);
+    }
+  }
+  for (int64_t i = 0; i < plan.depth; ++i) {
+    float* row = &s.weights[i * width];
+    const float* bias = &plan.bias[(head * plan.depth + i) * width];
+    Lanes most = Lanes{} + std::numeric_limits<float>::lowest(), total{};
+    for (int64_t j = 0; j < width; j += lanes::count) {
+      const Lanes x = load(row + j) + load(bias + j);
+      most = lanes::greater(most, x);
+      store(row + j, x);
+    }
+    const float top = lanes::largest(most);
+    for (int64_t j = 0; j < width; j += lanes::count) {
+      const Lanes e = lanes::exp(load(row + j) - top);
+      total += e;
+      store(row + j, e);
+    }
+    const float share = 1.f / lanes::sum(total);
+    for (int64_t j = 0; j < width; j += lanes::count) store(row + j, load(row + j) * share);
+  }
+}
+
+template <class T>
+X2CTPA_INLINE void attend(const Plan& plan, const T* qkv, T* out, Scratch& s) {
+  for (int64_t head = 0; head < plan.heads; ++head) {
+    gather(plan, qkv, head, s);
+    attention_weights(plan, head, s);
+    for (int64_t i = 0; i < plan.depth; i += rows_at_once) {
+      product(&s.weights[i * plan.width], plan.width, 1, s.v.data(), tile, plan.depth,
+              &s.out[i * tile], tile);
+    }
+    for (int64_t i = 0; i < plan.depth; ++i) {
+      for (int64_t c = 0; c < tile; c += lanes::count) {
+        store(out + i * plan.out_stride + head * tile + c, load(&s.out[i * tile + c]));
+      }
+    }
+  }
+}
+
+/// s.slopes: the gradient of q k^T + bias from that of the output in s.out; adds it to `bias`.
+X2CTPA_INLINE void slopes_of(const Plan& plan, int64_t head, Scratch& s, float* bias) {
+  const int64_t width = plan.width;
+  transpose(s.v, plan.depth, width, s.v_turned);
+  for (int64_t i = 0; i < plan.depth; i += rows_at_once) {
+    for (int64_t j = 0; j < width; j += tile) {
+      product(&s.out[i * tile], tile, 1, &s.v_turned[j], width, tile, &s.slopes[i * width + j],
+              width);
+    }
+  }
+  for (int64_t i = 0; i < plan.depth; ++i) {
+    const float* weights = &s.weights[i * width];
+    float *row = &s.slopes[i * width], *sums = bias + (head * plan.depth + i) * width;
+    Lanes mean{};
+    for (int64_t j = 0; j < width; j += lanes::count) mean += load(weights + j) * load(row + j);
+    const float centre = lanes::sum(mean);
+    for (int64_t j = 0; j < width; j += lanes::count) {
+      const Lanes slope = load(weights + j) * (load(row + j) - centre);
+      store(row + j, slope);
+      store(sums + j, load(sums + j) + slope);
+    }
+  }
+}
+
+/// The gradient of one pixel's qkv from that of its output.
+template <class T>
+X2CTPA_INLINE void attend_backward(const Plan& plan, const T* qkv, const T* out_gradient,
+                                   T* gradient, float* bias, Scratch& s) {
+  const float scale = 1.f / std::sqrt(static_cast<float>(head_dim));
+  const int64_t width = plan.width, part = plan.heads * tile;
+  float rows[rows_at_once * tile], turned[tile], back[tile];
+  for (int64_t head = 0; head < plan.heads; ++head) {
+    gather(plan, qkv, head, s);
+    attention_weights(plan, head, s);
+    for (int64_t i = 0; i < plan.depth; ++i) {
+      for (int64_t c = 0; c < tile; c += lanes::count) {
+        store(&s.out[i * tile + c], load(out_gradient + i * plan.out_stride + head * tile + c));
+      }
+    }
+    slopes_of(plan, head, s, bias);
+    for (int64_t i = 0; i < plan.depth; i += rows_at_once) {
+      const int64_t count = std::min(rows_at_once, plan.depth - i);
+      const auto write = [&](int64_t which, bool turns, float factor)
+          __attribute__((always_inline)) {
+        for (int64_t r = 0; r < count; ++r) {
+          T* to = gradient + (i + r) * plan.row_stride + which * part + head * tile;
+          const float* from = rows + r * tile;
+          if (turns) {  // back by the same angles
+            for (int64_t c = 0; c < tile; ++c) back[c] = -plan.sine[(i + r) * tile + c];
+            turn(from, &plan.cosine[(i + r) * tile], back, factor, turned);
+            from = turned;
+          }
+          for (int64_t c = 0; c < tile; c += lanes::count) store(to + c, load(from + c));
+        }
+      };
+      const float *slopes = s.slopes.data(), *weights = s.weights.data();
+      product(slopes + i * width, width, 1, s.k.data(), tile, plan.depth, rows, tile);
+      write(0, true, scale);
+      product(slopes + i, 1, width, s.q.data(), tile, plan.depth, rows, tile);
+      write(1, true, 1.f);
+      product(weights + i, 1, width, s.out.data(), tile, plan.depth, rows, tile);
+      write(2, false, 1.f);
+    }
+  }
+}
+
+// One version of each for every instruction set; templates cannot be cloned.
+X2CTPA_LANES_CLONES void attend_pixel(const Plan& plan, const float* qkv, float* out, Scratch& s) {
+  attend(plan, qkv, out, s);
+}
+X2CTPA_LANES_CLONES void attend_pixel(const Plan& plan, const c10::BFloat16* qkv,
+                                      c10::BFloat16* out, Scratch& s) {
+  attend(plan, qkv, out, s);
+}
+X2CTPA_LANES_CLONES void attend_pixel_backward(const Plan& plan, const float* qkv,
+                                               const float* out_gradient, float* gradient,
+                                               float* bias, Scratch& s) {
+  attend_backward(plan, qkv, out_gradient, gradient, bias, s);
+}
+X2CTPA_LANES_CLONES void attend_pixel_backward(const Plan& plan, const c10::BFloat16* qkv,
+                                               const c10::BFloat16* out_gradient,
+                                               c10::BFloat16* gradient, float* bias, Scratch& s) {
+  attend_backward(plan, qkv, out_gradient, gradient, bias, s);
+}
+
+Plan plan_of(const at::Tensor& qkv, const at::Tensor& rotation, const at::Tensor& bias) {
+  const int64_t depth = qkv.size(1), pixels = qkv.size(2), heads = qkv.size(4);
+  const int64_t width = padded(depth);
+  Plan plan{depth, width, heads, pixels * 3 * heads * tile, pixels * heads * tile, {}, {}, {}};
+  const auto table = rotation.to(at::kFloat).contiguous();
+  const float* angles = table.const_data_ptr<float>();
+  for (int64_t i = 0; i < depth * tile / 2; ++i) {
+    plan.cosine.insert(plan.cosine.end(), 2, angles[2 * i]);
+    plan.sine.push_back(-angles[2 * i + 1]);
+    plan.sine.push_back(angles[2 * i + 1]);
+  }
+  // So low that the weights of the padding are zero.
+  const auto whole =
+      at::constant_pad_nd(bias.to(at::kFloat), {0, width - depth}, -1e30).contiguous();
+  plan.bias.assign(whole.const_data_ptr<float>(), whole.const_data_ptr<float>() + whole.numel());
+  return plan;
+}
+
+/// Calls run(pixel of the whole batch, part) for all, each part in order by one thread.
+template <class Run>
+void for_each_pixel(const at::Tensor& qkv, const Run& run) {
+  const int64_t all = qkv.size(0) * qkv.size(2), width = padded(qkv.size(1));
+  at::parallel_for(0, parts, 1, [&](int64_t first, int64_t last) {
+    Scratch scratch(width);
+    for (int64_t part = first; part < last; ++part) {
+      const int64_t end = (part + 1) * all / parts;
+      for (int64_t i = part * all / parts; i < end; ++i) run(i, part, scratch);
+    }
+  });
+}
+
+/// Where a pixel of the batch begins in a tensor (B, D, N, ...) with rows of `stride`.
+int64_t place_of(const at::Tensor& qkv, int64_t pixel, int64_t stride) {
+  const int64_t pixels = qkv.size(2);
+  return pixel / pixels * qkv.size(1) * stride + pixel % pixels * (stride / pixels);
+}
+
+template <class T>
+void run_forward(const Plan& plan, const at::Tensor& qkv, at::Tensor& out) {
+  const T* from = qkv.const_data_ptr<T>();
+  T* to = out.mutable_data_ptr<T>();
+  for_each_pixel(qkv, [&](int64_t i, int64_t, Scratch& s) {
+    attend_pixel(plan, from + place_of(qkv, i, plan.row_stride),
+                 to + place_of(qkv, i, plan.out_stride), s);
+  });
+}
+
+template <class T>
+void run_backward(const Plan& plan, const at::Tensor& qkv, const at::Tensor& out_gradient,
+                  at::Tensor& gradient, at::Tensor& bias) {
+  const T *from = qkv.const_data_ptr<T>(), *above = out_gradient.const_data_ptr<T>();
+  T* to = gradient.mutable_data_ptr<T>();
+  float* sums = bias.mutable_data_ptr<float>();
+  for_each_pixel(qkv, [&](int64_t i, int64_t part, Scratch& s) {
+    const int64_t place = place_of(qkv, i, plan.row_stride);
+    attend_pixel_backward(plan, from + place, above + place_of(qkv, i, plan.out_stride), to + place,
+                          sums + part * bias.stride(0), s);
+  });
+}
+
+using Variables = torch::autograd::variable_list;
+
+struct TemporalAttentionFunction : torch::autograd::Function<TemporalAttentionFunction> {
+  static at::Tensor forward(torch::autograd::AutogradContext* context, const at::Tensor& qkv,
+                            const at::Tensor& rotation, const at::Tensor& bias) {
+    context->save_for_backward({qkv, rotation, bias});
+    const Plan plan = plan_of(qkv, rotation, bias);
+    auto out =
+        at::empty({qkv.size(0), qkv.size(1), qkv.size(2), qkv.size(4) * tile}, qkv.options());
+    qkv.scalar_type() == at::kFloat ? run_forward<float>(plan, qkv, out)
+                                    : run_forward<c10::BFloat16>(plan, qkv, out);
+    return out;
+  }
+
+  static Variables backward(torch::autograd::AutogradContext* context, Variables gradients) {
+    const auto saved = context->get_saved_variables();
+    const auto &qkv = saved[0], &bias = saved[2];
+    const Plan plan = plan_of(qkv, saved[1], bias);
+    const auto above = gradients[0].to(qkv.scalar_type()).contiguous();
+    auto gradient = at::empty_like(qkv);
+    auto sums = at::zeros({parts, plan.heads, plan.depth, plan.width}, at::kFloat);
+    qkv.scalar_type() == at::kFloat ? run_backward<float>(plan, qkv, above, gradient, sums)
+                                    : run_backward<c10::BFloat16>(plan, qkv, above, gradient, sums);
+    return {gradient, at::Tensor(), sums.sum(0).narrow(2, 0, plan.depth).to(bias.scalar_type())};
+  }
+};
+
+}  // namespace
+
+bool has_attention_kernels(const at::Tensor& qkv) {
+  return qkv.is_cpu() && qkv.is_contiguous() &&
+         (qkv.scalar_type() == at::kFloat || qkv.scalar_type() == at::kBFloat16);
+}
+
+at::Tensor temporal_attention(const at::Tensor& qkv, const at::Tensor& rotation,
+                              const at::Tensor& bias) {
+  return TemporalAttentionFunction::apply(qkv, rotation, bias);
+}
+
+}  // namespace x2ctpa::unet3d

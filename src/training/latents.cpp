@@ -1,0 +1,59 @@
+#include "x2ctpa/training/latents.h"
+
+#include "x2ctpa/core/error.h"
+#include "x2ctpa/core/files.h"
+#include "x2ctpa/core/interrupt.h"
+#include "x2ctpa/core/log.h"
+#include "x2ctpa/core/memory.h"
+#include "x2ctpa/models/latent_codec.h"
+#include "x2ctpa/models/model_folder.h"
+
+namespace x2ctpa {
+namespace {
+
+std::string key_of(const Dataset& dataset, const std::filesystem::path& vae) {
+  const auto weights = model_weights_file(vae);
+  if (!std::filesystem::exists(weights)) {
+    throw Error(
+        fmt::format("no autoencoder in {}: expected the file {}; run x2ctpa train-vae first, "
+                    "or give a model folder with --vae",
+                    vae.string(), weights.filename().string()));
+  }
+  return sha256_of_file(weights) + dataset.info().hash;
+}
+
+}  // namespace
+
+Latents::Latents(const Dataset& dataset, const std::filesystem::path& vae,
+                 const std::filesystem::path& root)
+    : dataset_(dataset), vae_(vae), cache_(root, key_of(dataset, vae)) {}
+
+int64_t Latents::encode_missing(c10::Device device, const RuntimeOptions& runtime, const Shard& shard) {
+  std::vector<Case> missing;
+  int64_t number = 0;
+  for (const Case& c : dataset_.cases()) {
+    if (c.ct.empty() || c.split == "test" || !shard.owns(number++)) continue;
+    if (!cache_.has(c)) missing.push_back(c);
+  }
+  if (missing.empty()) return 0;
+  const auto vae = load_latent_codec(vae_, device);
+  at::NoGradGuard no_grad;
+  Progress progress("encoding latents", int64_t(missing.size()));
+  for (const Case& c : missing) {
+    stop_if_interrupted();
+    const auto ct = dataset_.load_ct(c).unsqueeze(0).to(device);
+    const MemoryPlan plan = vae->plan_encode(ct.sizes(), memory_budget(runtime, device));
+    if (&c == &missing.front()) log_info("encoding: {}", plan.text());
+    cache_.put(c, vae->encode(ct, plan).squeeze(0));
+    progress.advance();
+  }
+  return int64_t(missing.size());
+}
+
+at::Tensor Latents::batch(const std::vector<Case>& cases) const {
+  std::vector<at::Tensor> latents;
+  for (const Case& c : cases) latents.push_back(cache_.get(c));
+  return at::stack(latents);
+}
+
+}  // namespace x2ctpa

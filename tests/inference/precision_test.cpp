@@ -1,0 +1,76 @@
+#include <gtest/gtest.h>
+#include <torch/torch.h>
+
+#include "support/temporary_folder.h"
+#include "support/tiny_model.h"
+#include "x2ctpa/inference/ctpa_generator.h"
+
+namespace x2ctpa {
+namespace {
+
+at::Tensor volume_of(const std::filesystem::path& model, const RuntimeOptions& runtime) {
+  CtpaGenerator generator(model, runtime);
+  torch::manual_seed(9);
+  const SampleRequest request{"case", torch::rand({1, 32, 32})};
+  SamplerOptions sampler;
+  sampler.steps = 8;
+  return generator.generate({request}, sampler, 1);
+}
+
+/// Root mean square of the difference, in HU.
+double rms_hu(const at::Tensor& a, const at::Tensor& b) { return (a - b).square().mean().sqrt().item<double>(); }
+
+class Precision : public ::testing::TestWithParam<bool> {
+ protected:
+  void SetUp() override { test::write_tiny_model(folder_.path(), GetParam()); }
+  test::TemporaryFolder folder_;
+};
+
+// bf16 keeps 8 bits: a relative error of 2^-9 per rounding. Over the layers and steps that may add
+// up to some HU of a window of 700; 1 % of it, 7 HU, is less than the noise of any CT.
+TEST_P(Precision, bf16_gives_the_volume_of_fp32_within_7_hu) {
+  if (!cpu_computes_bf16()) GTEST_SKIP() << "this CPU has no bf16 instructions";
+  RuntimeOptions runtime;
+  runtime.device = "cpu";
+  const auto fp32 = volume_of(folder_.path(), runtime);
+  runtime.precision = "bf16";
+  const auto bf16 = volume_of(folder_.path(), runtime);
+  const double spread = fp32.std().item<double>();
+  RecordProperty("rms_hu", std::to_string(rms_hu(bf16, fp32)));
+  std::printf("bf16 against fp32: rms %.2f HU, largest %.2f HU, volume's own deviation %.1f HU\n", rms_hu(bf16, fp32),
+              (bf16 - fp32).abs().max().item<double>(), spread);
+  EXPECT_GT(spread, 14) << "a flat volume would tell nothing";
+  EXPECT_LT(rms_hu(bf16, fp32), 7);
+  EXPECT_GT(rms_hu(bf16, fp32), 0) << "bf16 was not used";
+}
+
+TEST_P(Precision, little_memory_gives_the_same_volume) {
+  RuntimeOptions runtime;
+  runtime.device = "cpu";
+  const auto free = volume_of(folder_.path(), runtime);
+  runtime.deterministic = true;  // the limit is taken as it is, whatever the process holds already
+  runtime.memory_gb = 0.004;
+  EXPECT_LT(rms_hu(volume_of(folder_.path(), runtime), free), 1e-2);
+  at::globalContext().setDeterministicAlgorithms(false, false);
+}
+
+TEST_P(Precision, too_little_memory_ends_with_code_4_and_both_numbers) {
+  RuntimeOptions runtime;
+  runtime.device = "cpu";
+  runtime.deterministic = true;
+  runtime.memory_gb = 0.0001;
+  try {
+    volume_of(folder_.path(), runtime);
+    ADD_FAILURE() << "no Error was thrown";
+  } catch (const Error& e) {
+    EXPECT_EQ(e.code(), ExitCode::out_of_memory) << e.what();
+    EXPECT_NE(std::string(e.what()).find("GB may be used"), std::string::npos) << e.what();
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Autoencoders, Precision, ::testing::Values(false, true), [](const auto& info) {
+  return info.param ? "kl" : "vqgan";
+});
+
+}  // namespace
+}  // namespace x2ctpa

@@ -1,0 +1,122 @@
+// Which volumes a run makes, under which names, and in which share.
+#include "x2ctpa/inference/sample_items.h"
+
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <set>
+
+#include "support/temporary_folder.h"
+#include "x2ctpa/core/error.h"
+#include "x2ctpa/core/files.h"
+
+namespace x2ctpa {
+namespace {
+
+std::vector<std::string> names_of(const std::vector<SampleItem>& samples) {
+  std::vector<std::string> names;
+  for (const auto& s : samples) names.push_back(s.name);
+  return names;
+}
+
+using Names = std::vector<std::string>;
+
+class SampleItems : public testing::Test {
+ protected:
+  void SetUp() override {
+    for (const char* file : {"b.png", "a.png", "clinic/a.png", "notes.txt"})
+      write_file(folder_ / file, "x");
+  }
+
+  test::TemporaryFolder folder_;
+};
+
+TEST_F(SampleItems, AFolderGivesItsXraysInOrderWithUniqueNamesAndIdsOfTheFileAlone) {
+  const auto xrays = xrays_in(folder_.path());
+  ASSERT_EQ(xrays.size(), 3u);
+  EXPECT_EQ(names_of(samples_of(xrays, 1, "", 0)), (Names{"a", "b", "clinic_a"}));
+  EXPECT_EQ(xrays[2].id, "a");
+}
+
+TEST_F(SampleItems, AManifestGivesIdsPatientsAndReferenceCts) {
+  write_file(folder_ / "list.csv",
+             "id,cxr,ct,patient_id\none,a.png,ct.nii,P1\ntwo,clinic/a.png,,P2\nthree,,ct.nii,P3\n");
+  const auto xrays = xrays_in(folder_ / "list.csv");
+  ASSERT_EQ(xrays.size(), 2u);
+  EXPECT_EQ(xrays[0].id, "one");
+  EXPECT_EQ(xrays[0].reference, folder_ / "ct.nii");
+  EXPECT_EQ(xrays[1].cxr, folder_ / "clinic/a.png");
+  EXPECT_TRUE(xrays[1].reference.empty());
+}
+
+TEST_F(SampleItems, NothingToReadIsNoData) {
+  for (const auto& path : {folder_ / "absent", folder_ / "empty"}) {
+    std::filesystem::create_directories(folder_ / "empty");
+    try {
+      xrays_in(path);
+      FAIL() << path;
+    } catch (const Error& e) {
+      EXPECT_EQ(e.code(), ExitCode::no_data);
+    }
+  }
+}
+
+TEST_F(SampleItems, NamesFollowThePattern) {
+  const auto xrays = xrays_in(folder_.path());
+  EXPECT_EQ(names_of(samples_of({xrays[0]}, 3, "", 0)), (Names{"a_0", "a_1", "a_2"}));
+  EXPECT_EQ(names_of(samples_of({xrays[2]}, 2, "{stem}-{id} s{seed}.{sample}", 7)),
+            (Names{"a-a_s7.0", "a-a_s7.1"}));
+}
+
+TEST_F(SampleItems, APatternOfUnknownFieldsOrThatNamesTwoVolumesAlikeIsRefusedWithTheRemedy) {
+  const auto xrays = xrays_in(folder_.path());
+  const auto message = [&](int64_t n, const std::string& pattern) -> std::string {
+    try {
+      samples_of(xrays, n, pattern, 0);
+    } catch (const Error& e) {
+      return e.what();
+    }
+    return "";
+  };
+  EXPECT_NE(message(1, "{stm}").find("{stem}"), std::string::npos);
+  EXPECT_NE(message(1, "{stem").find("found"), std::string::npos);
+  EXPECT_NE(message(1, "{stem}").find("add {unique}"), std::string::npos);
+  EXPECT_NE(message(2, "{unique}").find("add {sample}"), std::string::npos);
+}
+
+TEST(Shard, EveryXrayBelongsToExactlyOneShard) {
+  for (size_t xray = 0; xray < 50; ++xray) {
+    int owners = 0;
+    for (int i = 1; i <= 4; ++i) owners += shard_from(std::to_string(i) + "/4").owns(xray);
+    EXPECT_EQ(owners, 1);
+  }
+}
+
+TEST(Shard, ComesFromTheFlagThenFromTorchrunThenFromSrun) {
+  const auto clear = [] {
+    for (const char* name :
+         {"RANK", "WORLD_SIZE", "SLURM_PROCID", "SLURM_NTASKS", "SLURM_JOB_ID", "SLURM_STEP_ID"})
+      unsetenv(name);
+  };
+  clear();
+  EXPECT_EQ(shard_from("").count, 1);
+  setenv("SLURM_PROCID", "1", 1), setenv("SLURM_NTASKS", "8", 1);
+  EXPECT_EQ(shard_from("").index, 1);
+  EXPECT_EQ(shard_from("").count, 8);
+  setenv("SLURM_JOB_ID", "77", 1);
+  EXPECT_EQ(shard_from("").count, 1) << "a batch script is one process, whatever its job may start";
+  setenv("SLURM_STEP_ID", "0", 1);
+  EXPECT_EQ(shard_from("").count, 8);
+  setenv("RANK", "2", 1), setenv("WORLD_SIZE", "3", 1);
+  EXPECT_EQ(shard_from("").index, 2);
+  EXPECT_EQ(shard_from("").count, 3);
+  EXPECT_EQ(shard_from("5/6").index, 4);
+  setenv("RANK", "3", 1);
+  EXPECT_THROW(shard_from(""), Error);
+  clear();
+  for (const char* wrong : {"0/2", "3/2", "1", "1/2x", "a/b"})
+    EXPECT_THROW(shard_from(wrong), Error) << wrong;
+}
+
+}  // namespace
+}  // namespace x2ctpa
