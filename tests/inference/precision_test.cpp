@@ -3,6 +3,7 @@
 
 #include "support/temporary_folder.h"
 #include "support/tiny_model.h"
+#include "x2ctpa/core/error.h"
 #include "x2ctpa/inference/ctpa_generator.h"
 
 namespace x2ctpa {

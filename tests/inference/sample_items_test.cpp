@@ -1,9 +1,8 @@
-// Which volumes a run makes, under which names, and in which share.
+// Which volumes a run makes, and under which names.
 #include "x2ctpa/inference/sample_items.h"
 
 #include <gtest/gtest.h>
 
-#include <cstdlib>
 #include <set>
 
 #include "support/temporary_folder.h"
@@ -82,40 +81,6 @@ TEST_F(SampleItems, APatternOfUnknownFieldsOrThatNamesTwoVolumesAlikeIsRefusedWi
   EXPECT_NE(message(1, "{stem").find("found"), std::string::npos);
   EXPECT_NE(message(1, "{stem}").find("add {unique}"), std::string::npos);
   EXPECT_NE(message(2, "{unique}").find("add {sample}"), std::string::npos);
-}
-
-TEST(Shard, EveryXrayBelongsToExactlyOneShard) {
-  for (size_t xray = 0; xray < 50; ++xray) {
-    int owners = 0;
-    for (int i = 1; i <= 4; ++i) owners += shard_from(std::to_string(i) + "/4").owns(xray);
-    EXPECT_EQ(owners, 1);
-  }
-}
-
-TEST(Shard, ComesFromTheFlagThenFromTorchrunThenFromSrun) {
-  const auto clear = [] {
-    for (const char* name :
-         {"RANK", "WORLD_SIZE", "SLURM_PROCID", "SLURM_NTASKS", "SLURM_JOB_ID", "SLURM_STEP_ID"})
-      unsetenv(name);
-  };
-  clear();
-  EXPECT_EQ(shard_from("").count, 1);
-  setenv("SLURM_PROCID", "1", 1), setenv("SLURM_NTASKS", "8", 1);
-  EXPECT_EQ(shard_from("").index, 1);
-  EXPECT_EQ(shard_from("").count, 8);
-  setenv("SLURM_JOB_ID", "77", 1);
-  EXPECT_EQ(shard_from("").count, 1) << "a batch script is one process, whatever its job may start";
-  setenv("SLURM_STEP_ID", "0", 1);
-  EXPECT_EQ(shard_from("").count, 8);
-  setenv("RANK", "2", 1), setenv("WORLD_SIZE", "3", 1);
-  EXPECT_EQ(shard_from("").index, 2);
-  EXPECT_EQ(shard_from("").count, 3);
-  EXPECT_EQ(shard_from("5/6").index, 4);
-  setenv("RANK", "3", 1);
-  EXPECT_THROW(shard_from(""), Error);
-  clear();
-  for (const char* wrong : {"0/2", "3/2", "1", "1/2x", "a/b"})
-    EXPECT_THROW(shard_from(wrong), Error) << wrong;
 }
 
 }  // namespace
