@@ -75,14 +75,14 @@ AnatomyDirections anatomy_directions(const Volume& scan, const Lungs& lungs) {
   const double heart = heart_shift(scan, lungs), right = right_excess(lungs);
   // Both must agree: a shifted heart alone is common, and so is one small lung.
   found.left = heart * right > 0 ? heart + right : 0;
-  const double apex = lung_width(lungs, 0.75, 0.95), base = lung_width(lungs, 0.05, 0.25);
+  const double apex = lung_width(lungs, 0.8, 1), base = lung_width(lungs, 0.05, 0.25);
   found.head = (base - apex) / std::max(1.0, base + apex);
   found.front = bone_behind(scan, lungs);
   return found;
 }
 
 std::optional<double> trunk_contrast_hu(const Volume& scan, const Lungs& lungs) {
-  const std::array<double, 2> d{0.45, 0.75}, h{0.15, 0.6}, w{0.35, 0.65};
+  const std::array<double, 2> d{0.45, 0.8}, h{0.15, 0.6}, w{0.35, 0.65};
   const auto hu = part(scan.hu, lungs.box, d, h, w).contiguous();
   std::array<int64_t, 3> kernel{};
   for (size_t axis = 0; axis < 3; ++axis) {

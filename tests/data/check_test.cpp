@@ -168,8 +168,9 @@ TEST(Check, LeakageDuplicatesAndRejectionsNameTheStudies) {
   EXPECT_CONTAINS(leaks[0].what, "patient p1 is in test and train");
   EXPECT_EQ(leaks[0].where, "one, two");
   const auto across = found(report, "duplicate-across-patients");
-  ASSERT_EQ(across.size(), 1u) << "the volume; the X-ray of a rejected study was not read";
+  ASSERT_EQ(across.size(), 2u) << "the volume, and the X-ray, that of a rejected study included";
   EXPECT_EQ(across[0].where, "one, three");
+  EXPECT_EQ(across[1].where, "two, four");
   EXPECT_EQ(found(report, "ct-unreadable").at(0).where, "four");
   EXPECT_EQ(found(report, "missing-file").at(0).where, "five");
   EXPECT_EQ(found(report, "unpaired").at(0).where, "three");
