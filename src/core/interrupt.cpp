@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <csignal>
+#include <ctime>
 
 #include "x2ctpa/core/error.h"
 
@@ -10,9 +11,15 @@ namespace x2ctpa {
 namespace {
 
 volatile std::sig_atomic_t requested = 0;
+volatile std::time_t first_second = 0;
 
+/// A second Ctrl-C ends the program at once. Launchers such as timeout send one signal to the
+/// process and to its group, so two at the same time are one.
 void handle(int signal) {
-  if (requested && signal == SIGINT) _exit(130);
+  timespec now{};
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  if (requested && signal == SIGINT && now.tv_sec > first_second + 1) _exit(130);
+  if (!requested) first_second = now.tv_sec;
   requested = 1;
 }
 
