@@ -1,6 +1,7 @@
 #include <torch/torch.h>
 
 #include "operation.h"
+#include "x2ctpa/imaging/ct_choice.h"
 #include "x2ctpa/imaging/dicom_series.h"
 #include "x2ctpa/imaging/drr.h"
 #include "x2ctpa/imaging/resample.h"
