@@ -226,6 +226,7 @@ void silence_imaging_libraries() {
 ImageHeader read_image_header(const fs::path& file, ImageKind kind) {
   ImageHeader header;
   auto io = make_io(file, kind, header.format);
+  if (header.format == "NIfTI") require_sane_nifti_geometry(file);
   guarded("reading the header", file, [&] {
     io->ReadImageInformation();
     fill_header(*io, file, header);
@@ -238,6 +239,7 @@ torch::Tensor read_image_file(const fs::path& file, ImageKind kind, ImageHeader&
   if (kind == ImageKind::picture && is_jpeg(file)) return read_jpeg(file, header, check);
   header = {};
   auto io = make_io(file, kind, header.format);
+  if (header.format == "NIfTI") require_sane_nifti_geometry(file);
   torch::Tensor samples;
   guarded("reading", file, [&] {
     io->ReadImageInformation();

@@ -7,6 +7,7 @@
 #include <array>
 #include <bit>
 #include <charconv>
+#include <cmath>
 #include <cstring>
 #include <fstream>
 #include <map>
@@ -162,6 +163,28 @@ std::array<double, 3> nifti_pixdim(const fs::path& file) {
     else if (head.size() >= 540) pixdim[axis] = number_at<double>(head, 112 + 8 * axis, swapped);
   }
   return pixdim;
+}
+
+void require_sane_nifti_geometry(const fs::path& file) {
+  const auto head = nifti_head(file);
+  if (head.size() < 348) return;
+  const bool swapped = is_swapped(head), second = is_nifti_size(head, 540, swapped);
+  if (!second && !is_nifti_size(head, 348, swapped)) return;
+  if (second && head.size() < 540) return;
+  const auto check = [&](const char* name, size_t at, size_t count) {
+    for (size_t i = 0; i < count; ++i) {
+      const double value = second ? number_at<double>(head, at + 8 * i, swapped) : number_at<float>(head, at + 4 * i, swapped);
+      // Also false for what is not a number. No place in a scanner is a kilometre away.
+      if (std::abs(value) < 1e6) continue;
+      throw Error(fmt::format("{}: its header is damaged: {} holds {}. Convert it again from its source.", file.string(), name, value));
+    }
+  };
+  check("pixdim", second ? 104 : 76, 4);
+  const auto code = [&](size_t first, size_t later) {
+    return second ? number_at<int32_t>(head, later, swapped) : number_at<int16_t>(head, first, swapped);
+  };
+  if (code(252, 344) != 0) check("the qform", second ? 352 : 256, 6);
+  if (code(254, 348) != 0) check("the sform", second ? 400 : 280, 12);
 }
 
 void require_whole_volume(const fs::path& file, const ImageHeader& header) {

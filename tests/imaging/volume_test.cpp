@@ -2,6 +2,10 @@
 
 #include <gtest/gtest.h>
 
+#include <cmath>
+#include <cstring>
+#include <limits>
+
 #include "itk_image_file.h"
 #include "support/temporary_folder.h"
 #include "support/test_volumes.h"
@@ -111,6 +115,27 @@ TEST(ReadVolume, sheared_axes_are_refused) {
   write_nrrd(folder / "a.nrrd",
              "space: left-posterior-superior\nspace directions: (1,0,0.3) (0,2,0) (0,0,3)\nspace origin: (1,2,3)\n");
   EXPECT_THROW(read_volume(folder / "a.nrrd"), Error);
+}
+
+TEST(ReadVolume, a_nifti_whose_place_is_no_number_is_refused) {
+  const TemporaryFolder folder;
+  write_nifti(linear_field(rotation(25)), folder / "a.nii", "x");
+  const std::string whole = read_file(folder / "a.nii");
+  const float values[] = {std::nanf(""), std::numeric_limits<float>::infinity(), 1e30f};
+  // pixdim, quatern_c, qoffset_x, srow_y (nifti1.h)
+  for (const size_t at : {80, 260, 268, 300}) {
+    for (const float value : values) {
+      std::string bytes = whole;
+      std::memcpy(bytes.data() + at, &value, sizeof value);
+      write_file(folder / "b.nii", bytes);
+      try {
+        read_volume(folder / "b.nii");
+        ADD_FAILURE() << value << " at byte " << at;
+      } catch (const Error& e) {
+        EXPECT_NE(std::string(e.what()).find("b.nii"), std::string::npos) << e.what();
+      }
+    }
+  }
 }
 
 TEST(ReadVolume, unknown_spacing_is_refused) {
