@@ -110,6 +110,10 @@ def error_of(ours, theirs, how):
     return min(errors) if how == "correlation" else max(errors)
 
 
+def shown(error, how):
+    return f"{error:.4f}" if how == "correlation" else f"{error:.2g}"
+
+
 def fits(error, how, limit):
     return error >= limit if how == "correlation" else error <= limit
 
@@ -163,7 +167,7 @@ def compare(row, work):
     good = fits(error, how, limit) and fits(second, how, limit)
     peer, own, ratio = text_of(plain)
     peer_tuned, _, ratio_tuned = text_of(tuned)
-    agreement = f"{how} {error:.2g}" + ("" if good else " DIFFERS")
+    agreement = f"{how} {shown(error, how)}" + ("" if good else " DIFFERS")
     return (
         f"| {title} | {peer:.3g} | {peer_tuned:.3g} | {own:.3g} | {ratio} | {ratio_tuned} "
         f"| {peaks[0]:.2f} | {tuned_peaks[0]:.2f} | {max(peaks[1], tuned_peaks[1]):.2f} | {agreement} |"
