@@ -122,6 +122,7 @@ def side_files(args, kind, options, tensors, encoder):
             "schedule": {"kind": "cosine", "timesteps": 1000},
             "prediction": "noise",
             "x0_limit": 1,
+            "quantise_latents": kind is vqgan,
         },
         "latent.yaml": {
             "size": sizes,

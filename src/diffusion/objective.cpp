@@ -12,6 +12,8 @@ void DiffusionProcess::describe(OptionList& options) {
   options.add("x0_limit", &x0_limit,
               "Clean latents lie within +-this, so sampling clamps them there unless its own clamp is set; 0: no limit.",
               {.min = 0});
+  options.add("quantise_latents", &quantise_latents,
+              "Decode generated latents by the VQ-GAN's nearest codes, as the published code does.");
 }
 
 Prediction prediction_from(const std::string& word) {

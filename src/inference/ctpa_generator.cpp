@@ -75,7 +75,8 @@ at::Tensor CtpaGenerator::decode(const at::Tensor& latents) {
   // One by one: the volumes of a batch would need its multiple in memory and gain next to nothing.
   std::vector<at::Tensor> volumes;
   for (int64_t i = 0; i < latents.size(0); ++i) {
-    const auto latent = latents.slice(0, i, i + 1);
+    auto latent = latents.slice(0, i, i + 1);
+    if (process_.quantise_latents) latent = autoencoder_->nearest_codes(latent);
     const MemoryPlan plan = autoencoder_->plan_decode(latent.sizes(), memory_budget(runtime_, device_));
     if (!std::exchange(plan_is_logged_, true)) log_info("decoding: {}", plan.text());
     const auto unit = autoencoder_->decode(latent, plan).squeeze(1);

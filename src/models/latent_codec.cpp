@@ -33,6 +33,9 @@ class VqganCodec : public LatentCodec {
   at::Tensor decode(const at::Tensor& latent, const MemoryPlan& plan) override {
     return model_->decode(latent, plan);
   }
+  at::Tensor nearest_codes(const at::Tensor& latent) override {
+    return model_->codebook()->nearest_codes(latent);
+  }
 
  private:
   Vqgan3d model_;

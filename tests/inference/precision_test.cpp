@@ -73,5 +73,22 @@ INSTANTIATE_TEST_SUITE_P(Autoencoders, Precision, ::testing::Values(false, true)
   return info.param ? "kl" : "vqgan";
 });
 
+TEST(QuantisedDecoding, GeneratedLatentsAreDecodedByTheirNearestCodesWhereTheModelSaysSo) {
+  const test::TemporaryFolder folder;
+  test::write_tiny_model(folder.path());
+  DiffusionProcess process;
+  process.quantise_latents = true;
+  torch::manual_seed(4);
+  const auto latent = torch::randn({1, 4, 4, 8, 8});
+  RuntimeOptions runtime;
+  CtpaGenerator plain(folder.path(), runtime);
+  const auto codes = load_latent_codec(folder.path() / "autoencoder", torch::kCPU)->nearest_codes(latent);
+  const auto expected = plain.decode(codes);
+  write_file(folder / "diffusion.yaml", options_to_yaml(process));
+  CtpaGenerator quantising(folder.path(), runtime);
+  EXPECT_TRUE(at::equal(quantising.decode(latent), expected));
+  EXPECT_FALSE(at::equal(plain.decode(latent), expected)) << "the codes changed nothing";
+}
+
 }  // namespace
 }  // namespace x2ctpa

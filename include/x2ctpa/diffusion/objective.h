@@ -21,6 +21,7 @@ struct DiffusionProcess {
   ScheduleOptions schedule;
   std::string prediction = "v";
   double x0_limit = 0;
+  bool quantise_latents = false;
 
   void describe(OptionList& options);
 };

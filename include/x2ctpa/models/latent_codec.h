@@ -28,6 +28,9 @@ class LatentCodec {
   /// (B, C, d, h, w) -> (B, 1, D, H, W), not clamped.
   virtual at::Tensor decode(const at::Tensor& latent, const MemoryPlan& plan) = 0;
 
+  /// A VQ-GAN's latent with every vector replaced by its nearest code; another kind's as it is.
+  virtual at::Tensor nearest_codes(const at::Tensor& latent) { return latent; }
+
   /// The same in the fastest way, whatever memory it takes.
   at::Tensor encode(const at::Tensor& volume);
   at::Tensor decode(const at::Tensor& latent);
