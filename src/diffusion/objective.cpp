@@ -24,6 +24,19 @@ Prediction prediction_from(const std::string& word) {
   throw Error(fmt::format("the prediction must be noise, x0, v or flow, found \"{}\"", word));
 }
 
+void check_process(const DiffusionProcess& process) {
+  const auto& schedule = process.schedule;
+  const bool flow = schedule.kind == "rectified-flow";
+  if (process.prediction == "noise" && (schedule.zero_terminal_snr || flow)) {
+    throw Error(fmt::format("prediction noise with {}: at the last timestep x_t is nothing but noise, which says nothing of the "
+                            "clean latent. Predict v, x0 or flow instead.",
+                            flow ? "the schedule rectified-flow" : "schedule.zero_terminal_snr"));
+  }
+  if (process.prediction == "v" && flow) {
+    throw Error("prediction v is not defined on the schedule rectified-flow; predict flow, or take the schedule cosine");
+  }
+}
+
 namespace {
 
 /// `values` at each sample's timestep, as (B, 1, 1, 1, 1) of x's type and device.
@@ -66,10 +79,37 @@ Denoised denoised(Prediction kind, Mixture now, const at::Tensor& x_t, const at:
   return {signal * x_t - noise * prediction, noise * x_t + signal * prediction};
 }
 
-at::Tensor prediction_loss(const std::string& loss, const at::Tensor& prediction, const at::Tensor& target) {
-  if (loss == "l1") return (prediction - target).abs().mean();
-  if (loss == "mse") return (prediction - target).square().mean();
-  throw Error(fmt::format("the loss must be l1 or mse, found \"{}\"", loss));
+at::Tensor predicted_x0(const NoiseSchedule& schedule, Prediction kind, const at::Tensor& x_t, const at::Tensor& t,
+                        const at::Tensor& prediction) {
+  const auto signal = gathered(schedule.signal(), t, x_t), noise = gathered(schedule.noise(), t, x_t);
+  switch (kind) {
+    case Prediction::noise: return (x_t - noise * prediction) / signal.clamp_min(1e-8);
+    case Prediction::x0: return prediction;
+    case Prediction::flow: return (x_t - noise * prediction) / (signal + noise);
+    case Prediction::v: break;
+  }
+  return signal * x_t - noise * prediction;
+}
+
+at::Tensor prediction_loss(const std::string& loss, const at::Tensor& prediction, const at::Tensor& target,
+                           double huber_delta) {
+  const auto per_sample = [](const at::Tensor& x) { return x.flatten(1).mean(1); };
+  if (loss == "l1") return per_sample((prediction - target).abs());
+  if (loss == "mse") return per_sample((prediction - target).square());
+  if (loss == "huber") return per_sample(at::huber_loss(prediction, target, at::Reduction::None, huber_delta));
+  throw Error(fmt::format("the loss must be l1, mse or huber, found \"{}\"", loss));
+}
+
+at::Tensor min_snr_weights(const NoiseSchedule& schedule, Prediction kind, const at::Tensor& t, double gamma) {
+  const auto rows = t.to(at::kCPU);
+  const auto signal = schedule.signal().index_select(0, rows), noise = schedule.noise().index_select(0, rows);
+  const auto signal2 = signal.square(), noise2 = noise.square();
+  // min(signal^2, gamma noise^2) is noise^2 min(SNR, gamma), and finite at both ends.
+  auto weights = at::minimum(signal2, gamma * noise2);
+  if (kind == Prediction::noise) weights = weights / signal2.clamp_min(1e-16);
+  if (kind == Prediction::flow) weights = weights / (signal + noise).square();
+  if (kind == Prediction::x0) weights = weights / noise2.clamp_min(1e-16);
+  return weights.to(t.device(), at::kFloat);
 }
 
 }  // namespace x2ctpa

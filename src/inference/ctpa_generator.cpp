@@ -119,8 +119,8 @@ CxrCondition CtpaGenerator::condition_of(const std::vector<SampleRequest>& reque
   const at::ScalarType type = compute_type(runtime_);
   CxrCondition condition;
   if (frozen_encoder_) {
-    const bool tokens = denoiser_->options().unet.cond_tokens > 0;
-    condition = denoiser_->frozen_condition((tokens ? frozen_encoder_->tokens(cxr) : frozen_encoder_->embed(cxr)).to(type), labels);
+    const auto found = frozen_encoder_->find(cxr);
+    condition = denoiser_->frozen_condition({found.tokens.to(type), found.pooled.to(type)}, labels);
   } else {
     condition = denoiser_->condition(cxr.to(type), labels);
   }

@@ -55,13 +55,21 @@ BackProjection::BackProjection(const BackProjectionGeometry& geometry,
       coordinates_(detector_coordinates(geometry, grid_dhw)
                        .view({1, grid_dhw[0] * grid_dhw[1], grid_dhw[2], 2})) {}
 
-torch::Tensor BackProjection::operator()(const torch::Tensor& features) const {
+torch::Tensor BackProjection::operator()(const torch::Tensor& features,
+                                         const torch::Tensor& alignment) const {
   require_shape(features, {-1, -1, -1, -1}, "back-projection: feature map (B, C, h, w)");
   const int64_t batch = features.size(0), channels = features.size(1);
   // Half-precision coordinates would miss pixels: sample in float32.
   coordinates_ = coordinates_.to(features.device());
+  auto places = coordinates_.expand({batch, -1, -1, -1});
+  if (alignment.defined()) {
+    require_shape(alignment, {batch, 2, 3}, "back-projection: alignment (B, 2, 3)");
+    const auto a = alignment.to(torch::kFloat);
+    const auto turned = at::matmul(coordinates_.view({1, -1, 2}), a.narrow(2, 0, 2).transpose(1, 2));
+    places = (turned + a.select(2, 2).unsqueeze(1)).view(places.sizes());
+  }
   const auto volume =
-      at::grid_sampler_2d(features.to(torch::kFloat), coordinates_.expand({batch, -1, -1, -1}),
+      at::grid_sampler_2d(features.to(torch::kFloat), places,
                           /*interpolation_mode=*/0,
                           /*padding_mode=*/0, /*align_corners=*/false);
   return volume.view({batch, channels, grid_dhw_[0], grid_dhw_[1], grid_dhw_[2]})

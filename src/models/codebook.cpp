@@ -85,6 +85,18 @@ void CodebookImpl::update(const at::Tensor& rows, const at::Tensor& indices,
   }
 }
 
+void CodebookImpl::restart(const at::Tensor& z, const at::Tensor& which,
+                           std::optional<at::Generator> generator) {
+  require_shape(z, {-1, options_.embedding_dim, -1, -1, -1}, "codebook: z (B, C, d, h, w)");
+  require_shape(which, {options_.codes}, "codebook: codes to restart (codes)");
+  torch::NoGradGuard no_grad;
+  const auto chosen = which.to(embeddings_.device());
+  const auto rows = random_rows(as_rows(z.detach().to(torch::kFloat)), generator);
+  embeddings_.copy_(at::where(chosen.unsqueeze(1), rows, embeddings_));
+  sum_.copy_(at::where(chosen.unsqueeze(1), rows, sum_));
+  usage_.masked_fill_(chosen, 1);
+}
+
 Quantised CodebookImpl::forward(const at::Tensor& z, std::optional<at::Generator> generator) {
   require_shape(z, {-1, options_.embedding_dim, -1, -1, -1}, "codebook: z (B, C, d, h, w)");
   const auto z32 = z.to(torch::kFloat);

@@ -1,5 +1,7 @@
 #include "x2ctpa/models/ctpa_denoiser.h"
 
+#include <torch/nn/init.h>
+
 #include "checks.h"
 #include "x2ctpa/core/error.h"
 
@@ -14,7 +16,12 @@ void CtpaDenoiserOptions::describe(OptionList& options) {
               "trained further with the denoiser.",
               {.choices = {"trained", "frozen", "finetuned"}});
   options.add("spatial_condition", &spatial_condition,
-              "Back-project a CXR feature map along the beam and join it to the noisy latent.");
+              "Back-project a CXR feature map (a vision transformer's patch tokens, or the small encoder's) along the beam "
+              "and join it to the noisy latent.");
+  options.add("spatial_alignment", &spatial_alignment,
+              "geometry: as the dataset's X-rays were projected; learned: from there, a shift, scale and turn of each X-ray "
+              "found in its embedding, for real X-rays whose geometry is not known.",
+              {.choices = {"geometry", "learned"}});
   options.add("label_guidance", &label_guidance,
               "Join the PE label (0, 1, or 2: unknown) to the condition, as the paper's variant does.");
 }
@@ -23,7 +30,6 @@ CtpaDenoiserImpl::CtpaDenoiserImpl(CtpaDenoiserOptions options, int64_t latent_c
                                    const BackProjectionGeometry& geometry)
     : options_(std::move(options)), project_(geometry, latent_dhw) {
   const bool trained = options_.cxr_encoder == "trained";
-  if (!trained) options_.spatial_condition = false;
   if (trained && options_.unet.cond_tokens > 0) {
     throw Error("diffusion.denoiser.unet.cond_tokens needs a vision transformer as CXR encoder: give --cxr-encoder, or set it to 0");
   }
@@ -35,6 +41,7 @@ CtpaDenoiserImpl::CtpaDenoiserImpl(CtpaDenoiserOptions options, int64_t latent_c
   options_.unet.cond_dim = options_.encoder.embedding_dim + (options_.label_guidance ? 1 : 0);
   if (options_.cxr_encoder == "finetuned") transformer_ = register_module("transformer", VisionTransformer(options_.transformer));
   if (trained) encoder_ = register_module("encoder", CxrEncoder(options_.encoder));
+  if (options_.spatial_condition) make_spatial_layers();
   unet_ = register_module("unet", Unet3d(options_.unet));
   for (const int axis : {1, 2}) {
     if (latent_dhw[axis] % unet_->size_factor() != 0) {
@@ -43,6 +50,41 @@ CtpaDenoiserImpl::CtpaDenoiserImpl(CtpaDenoiserOptions options, int64_t latent_c
                               latent_dhw[0], latent_dhw[1], latent_dhw[2], options_.unet.dim_mults.size(), unet_->size_factor()));
     }
   }
+}
+
+void CtpaDenoiserImpl::make_spatial_layers() {
+  if (options_.cxr_encoder != "trained") {
+    const int64_t width = options_.transformer.width;
+    token_norm_ = register_module("token_norm", torch::nn::LayerNorm(torch::nn::LayerNormOptions({width})));
+    token_map_ = register_module("token_map", torch::nn::Linear(width, options_.encoder.feature_channels));
+  }
+  if (options_.spatial_alignment == "learned") {
+    alignment_ = register_module("alignment", torch::nn::Linear(options_.encoder.embedding_dim, 6));
+    torch::nn::init::zeros_(alignment_->weight);  // the geometry, until the training says otherwise
+    torch::nn::init::zeros_(alignment_->bias);
+  }
+}
+
+bool CtpaDenoiserImpl::needs_tokens() const {
+  return options_.cxr_encoder != "trained" && (options_.unet.cond_tokens > 0 || options_.spatial_condition);
+}
+
+at::Tensor CtpaDenoiserImpl::token_map(const at::Tensor& tokens) {
+  const auto& t = options_.transformer;
+  const int64_t side = t.image_size / t.patch_size;
+  require_shape(tokens, {-1, 1 + side * side, t.width}, "tokens of the CXR encoder (B, 1 + patches, width)");
+  const auto patches = token_map_->forward(token_norm_->forward(tokens.narrow(1, 1, side * side)));
+  return patches.transpose(1, 2).reshape({tokens.size(0), -1, side, side});
+}
+
+at::Tensor CtpaDenoiserImpl::projected(const at::Tensor& map, const at::Tensor& embedding) {
+  at::Tensor alignment;
+  if (alignment_) {
+    const auto identity = at::tensor({1, 0, 0, 0, 1, 0}, at::kFloat).to(map.device());
+    alignment = (alignment_->forward(embedding).to(at::kFloat) + identity).view({-1, 2, 3});
+  }
+  // Detector coordinates need more digits than bfloat16 has.
+  return project_(map.to(at::kFloat), alignment).to(map.scalar_type());
 }
 
 at::Tensor CtpaDenoiserImpl::with_label(const at::Tensor& embedding, const at::Tensor& labels) const {
@@ -57,19 +99,19 @@ at::Tensor CtpaDenoiserImpl::with_label(const at::Tensor& embedding, const at::T
 
 CxrCondition CtpaDenoiserImpl::condition(const at::Tensor& cxr, const at::Tensor& labels) {
   if (transformer_) {
-    return frozen_condition(options_.unet.cond_tokens > 0 ? transformer_->tokens(cxr) : transformer_->embed(cxr), labels);
+    return frozen_condition(transformer_->find(cxr), labels);
   }
   if (!encoder_) throw Error("this denoiser takes what a frozen CXR encoder found, not an X-ray");
   const CxrFeatures features = encoder_->forward(cxr);
   const auto embedding = with_label(features.embedding, labels);
   if (!options_.spatial_condition) return {embedding, {}};
-  // Detector coordinates need more digits than bfloat16 has.
-  const auto spatial = project_(features.map.to(at::kFloat));
-  return {embedding, spatial.to(features.map.scalar_type())};
+  return {embedding, projected(features.map, features.embedding)};
 }
 
-CxrCondition CtpaDenoiserImpl::frozen_condition(const at::Tensor& found, const at::Tensor& labels) {
-  return {with_label(unet_->condition(found), labels), {}};
+CxrCondition CtpaDenoiserImpl::frozen_condition(const VisionFeatures& found, const at::Tensor& labels) {
+  const auto embedding = unet_->condition(options_.unet.cond_tokens > 0 ? found.tokens : found.pooled);
+  if (!options_.spatial_condition) return {with_label(embedding, labels), {}};
+  return {with_label(embedding, labels), projected(token_map(found.tokens), embedding)};
 }
 
 at::Tensor CtpaDenoiserImpl::embed(const at::Tensor& cxr) {

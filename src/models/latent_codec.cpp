@@ -1,5 +1,6 @@
 #include "x2ctpa/models/latent_codec.h"
 
+#include "checks.h"
 #include "x2ctpa/core/files.h"
 #include "x2ctpa/models/autoencoder_kl.h"
 #include "x2ctpa/models/model_folder.h"
@@ -14,6 +15,7 @@ Model load_frozen(const std::filesystem::path& folder, c10::Device device) {
   load_module(folder, *model);
   model->to(device);
   model->eval();
+  for (auto& parameter : model->parameters()) parameter.set_requires_grad(false);
   return model;
 }
 
@@ -32,6 +34,9 @@ class VqganCodec : public LatentCodec {
   }
   at::Tensor decode(const at::Tensor& latent, const MemoryPlan& plan) override {
     return model_->decode(latent, plan);
+  }
+  at::Tensor decode_slices(const at::Tensor& latent, const at::Tensor& place) override {
+    return slices_at(model_->decode(latent), place);
   }
   at::Tensor nearest_codes(const at::Tensor& latent) override {
     return model_->codebook()->nearest_codes(latent);
@@ -60,6 +65,10 @@ class KlCodec : public LatentCodec {
   at::Tensor decode(const at::Tensor& latent, const MemoryPlan& plan) override {
     return model_->decode_volume(latent.to(type_), plan.at_once).to(at::kFloat);
   }
+  at::Tensor decode_slices(const at::Tensor& latent, const at::Tensor& place) override {
+    const auto z = slices_at(latent, place) / model_->options().scaling_factor;
+    return model_->decode(z.to(type_)).mean(1, /*keepdim=*/true).to(at::kFloat);
+  }
 
  private:
   AutoencoderKl model_;
@@ -67,6 +76,16 @@ class KlCodec : public LatentCodec {
 };
 
 }  // namespace
+
+at::Tensor slices_at(const at::Tensor& volumes, const at::Tensor& place) {
+  require_shape(volumes, {-1, -1, -1, -1, -1}, "volumes (B, C, D, H, W)");
+  require_shape(place, {volumes.size(0)}, "places of slices (B)");
+  const auto depth = volumes.size(2);
+  const auto number = (place.to(at::kDouble) * double(depth)).to(at::kLong).clamp(0, depth - 1);
+  std::vector<at::Tensor> slices;
+  for (int64_t i = 0; i < volumes.size(0); ++i) slices.push_back(volumes[i].select(1, number[i].item<int64_t>()));
+  return at::stack(slices);
+}
 
 at::Tensor LatentCodec::encode(const at::Tensor& volume) {
   return encode(volume, plan_encode(volume.sizes(), MemoryLimit().bytes));

@@ -191,10 +191,10 @@ at::Tensor VisionTransformerImpl::prepare(const at::Tensor& cxr) const {
   return (grey - channel(options_.mean)) / channel(options_.std);
 }
 
-at::Tensor VisionTransformerImpl::tokens(const at::Tensor& cxr) { return forward(prepare(cxr)).tokens; }
-
-at::Tensor VisionTransformerImpl::embed(const at::Tensor& cxr) {
-  return unit_length(forward(prepare(cxr)).pooled);
+VisionFeatures VisionTransformerImpl::find(const at::Tensor& cxr) {
+  auto found = forward(prepare(cxr));
+  found.pooled = unit_length(found.pooled);
+  return found;
 }
 
 at::Tensor unit_length(const at::Tensor& x) {

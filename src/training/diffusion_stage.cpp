@@ -146,13 +146,18 @@ class DenoisingTask {
     const auto drop = (at::rand({n}, random, at::TensorOptions(at::kFloat)) < (train ? condition_dropout_ : 0)).to(device_);
     const auto x_t = q_sample(schedule_, x0, t, eps);
     const auto labels = label_guidance_ ? labels_of(batch, random, train ? label_dropout_ : 0) : at::Tensor();
-    const CxrCondition condition = embeddings_ ? model_->frozen_condition(embeddings_->batch(batch.cases).to(device_), labels)
+    const CxrCondition condition = embeddings_ ? frozen_condition(batch.cases, labels)
                                                : model_->condition(batch.cxr.to(device_), labels);
     const auto out = model_->forward(x_t, t, condition, drop);
-    return prediction_loss(loss_, out, prediction_target(schedule_, prediction_, x0, t, eps));
+    return prediction_loss(loss_, out, prediction_target(schedule_, prediction_, x0, t, eps)).mean();
   }
 
  private:
+  CxrCondition frozen_condition(const std::vector<Case>& cases, const at::Tensor& labels) {
+    const auto found = embeddings_->batch(cases).to(device_);
+    return model_->frozen_condition({found, found}, labels);
+  }
+
   /// (B): 0 or 1, or 2 where the label is not known or hidden.
   at::Tensor labels_of(const Batch& batch, at::Generator random, double dropout) const {
     const auto hidden = at::rand(batch.pe.sizes(), random, at::TensorOptions(at::kFloat)) < dropout;
@@ -235,6 +240,7 @@ void train_diffusion(const Dataset& dataset, const fs::path& vae_model, const fs
   } else if (!cxr_encoder.empty()) {
     embeddings.emplace(dataset, cxr_encoder, folder, options.denoiser.unet.cond_tokens > 0, device);
     options.denoiser.encoder.embedding_dim = embeddings->width();
+    options.denoiser.spatial_condition = false;
   }
   Latents latents(dataset, vae_model, folder / "latents");
   latents.encode_missing(device, runtime);

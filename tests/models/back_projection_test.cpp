@@ -57,6 +57,20 @@ TEST(BackProjection, carries_gradients_to_the_feature_map) {
   EXPECT_GT(picture.grad().abs().sum().item<double>(), 0);
 }
 
+TEST(BackProjection, an_alignment_moves_and_scales_what_a_voxel_sees_and_learns) {
+  const BackProjection project(geometry(), {2, 3, 8});
+  const auto picture = torch::rand({2, 1, 8, 8});
+  const auto turned = picture.flip({3}).contiguous();
+  const auto identity = torch::tensor({1.f, 0.f, 0.f, 0.f, 1.f, 0.f}).view({1, 2, 3});
+  const auto mirror = torch::tensor({-1.f, 0.f, 0.f, 0.f, 1.f, 0.f}).view({1, 2, 3});
+  EXPECT_LT((project(picture, identity.expand({2, -1, -1})) - project(picture)).abs().max().item<double>(), 1e-6);
+  EXPECT_LT((project(picture, torch::cat({identity, mirror})) - project(torch::cat({picture.slice(0, 0, 1), turned.slice(0, 1, 2)})))
+                .abs().max().item<double>(), 1e-6);
+  auto learned = identity.clone().set_requires_grad(true);
+  project(picture.slice(0, 0, 1), learned).square().sum().backward();
+  EXPECT_GT(learned.grad().abs().max().item<double>(), 0);
+}
+
 TEST(BackProjection, refuses_a_volume_that_reaches_the_source) {
   auto g = geometry();
   g.source_to_centre_mm = 10;

@@ -103,5 +103,19 @@ TEST(Codebook, draws_unused_codes_anew_from_the_batch) {
   EXPECT_LT(tensors.at("embeddings").abs().max().item<double>(), 100);
 }
 
+TEST(Codebook, a_restart_draws_the_chosen_codes_from_the_batch_and_leaves_the_others) {
+  auto codebook = ready(small());
+  const auto tensors = named_tensors(*codebook);
+  const auto before = tensors.at("embeddings").clone();
+  const auto z = 10 + torch::randn({1, 3, 2, 2, 2});
+  codebook->restart(z, torch::arange(8) < 5, random_stream(1, "restart"));
+  const auto codes = tensors.at("embeddings");
+  EXPECT_TRUE(at::equal(codes.slice(0, 5), before.slice(0, 5)));
+  const auto distance = torch::cdist(codes.slice(0, 0, 5), z.view({3, 8}).t());
+  EXPECT_LT(std::get<0>(distance.min(1)).max().item<double>(), 1e-5) << "a restarted code is none of the batch's vectors";
+  EXPECT_TRUE(at::equal(tensors.at("z_avg").slice(0, 0, 5), codes.slice(0, 0, 5)));
+  EXPECT_EQ(tensors.at("N").slice(0, 0, 5).min().item<double>(), 1);
+}
+
 }  // namespace
 }  // namespace x2ctpa

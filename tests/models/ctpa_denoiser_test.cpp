@@ -1,6 +1,7 @@
 #include "x2ctpa/models/ctpa_denoiser.h"
 
 #include "models/helpers.h"
+#include "x2ctpa/models/model_folder.h"
 
 namespace x2ctpa {
 namespace {
@@ -10,6 +11,7 @@ using testing::expect_error;
 CtpaDenoiserOptions frozen(bool label_guidance) {
   CtpaDenoiserOptions o;
   o.cxr_encoder = "frozen";
+  o.spatial_condition = false;
   o.encoder.embedding_dim = 6;
   o.label_guidance = label_guidance;
   o.unet.dim = 8;
@@ -27,13 +29,13 @@ CtpaDenoiser make(const CtpaDenoiserOptions& options) {
 TEST(CtpaDenoiser, label_guidance_joins_the_label_behind_the_embedding_and_unknown_is_the_default) {
   auto model = make(frozen(true));
   const auto embedding = torch::randn({2, 6});
-  const auto condition = model->frozen_condition(embedding, torch::tensor({0, 1})).embedding;
+  const auto condition = model->frozen_condition({{}, embedding}, torch::tensor({0, 1})).embedding;
   EXPECT_EQ(condition.sizes(), at::IntArrayRef({2, 7}));
   EXPECT_TRUE(at::equal(condition.narrow(1, 0, 6), embedding)) << "the embedding lost digits";
   EXPECT_EQ(condition[0][6].item<double>(), 0);
   EXPECT_EQ(condition[1][6].item<double>(), 1);
   EXPECT_TRUE(
-      at::equal(model->frozen_condition(embedding).embedding.select(1, 6), torch::full({2}, 2.f)));
+      at::equal(model->frozen_condition({{}, embedding}).embedding.select(1, 6), torch::full({2}, 2.f)));
 }
 
 TEST(CtpaDenoiser, the_label_changes_the_prediction) {
@@ -42,7 +44,7 @@ TEST(CtpaDenoiser, the_label_changes_the_prediction) {
   const auto embedding = torch::randn({1, 6}), x = torch::randn({1, 3, 2, 4, 4}),
              t = torch::tensor({500});
   const auto with = [&](int64_t label) {
-    return model->forward(x, t, model->frozen_condition(embedding, torch::tensor({label})));
+    return model->forward(x, t, model->frozen_condition({{}, embedding}, torch::tensor({label})));
   };
   EXPECT_GT(testing::relative_error(with(label_positive), with(label_negative)), 1e-4);
 }
@@ -51,12 +53,56 @@ TEST(CtpaDenoiser, refuses_a_label_without_label_guidance_and_guidance_beside_to
   auto model = make(frozen(false));
   expect_error(
       [&] {
-        model->frozen_condition(torch::randn({1, 6}), torch::tensor({1}));
+        model->frozen_condition({{}, torch::randn({1, 6})}, torch::tensor({1}));
       },
       "without label guidance");
   auto options = frozen(true);
   options.unet.cond_tokens = 3;
   expect_error([&] { make(options); }, "cond_tokens");
+}
+
+/// A denoiser under patch tokens of a transformer of 2 x 2 patches.
+CtpaDenoiser under_tokens(const std::string& alignment) {
+  auto o = frozen(false);
+  o.spatial_condition = true;
+  o.spatial_alignment = alignment;
+  o.transformer.image_size = 8;
+  o.transformer.patch_size = 4;
+  o.transformer.width = 5;
+  torch::manual_seed(5);
+  BackProjectionGeometry geometry;
+  geometry.spacing_xyz_mm = {80, 60, 100};
+  CtpaDenoiser model(o, 3, std::array<int64_t, 3>{2, 4, 4}, geometry);
+  model->eval();
+  return model;
+}
+
+TEST(CtpaDenoiser, the_patch_tokens_of_a_frozen_transformer_reach_the_side_of_the_volume_that_they_show) {
+  torch::NoGradGuard no_grad;
+  auto model = under_tokens("geometry");
+  EXPECT_TRUE(model->needs_tokens());
+  const auto pooled = torch::randn({1, 6}), tokens = torch::randn({1, 5, 5});
+  const auto spatial = model->frozen_condition({tokens, pooled}).spatial;
+  EXPECT_EQ(spatial.sizes(), at::IntArrayRef({1, model->options().encoder.feature_channels, 2, 4, 4}));
+  auto changed = tokens.clone();
+  changed[0][1] += torch::randn({5});  // upper left of the picture: superior, patient right
+  const auto difference = (model->frozen_condition({changed, pooled}).spatial - spatial).abs().sum({0, 1, 3});
+  EXPECT_GT(difference[1][0].item<double>(), 0);
+  EXPECT_EQ(difference[0][3].item<double>(), 0);
+}
+
+TEST(CtpaDenoiser, a_learned_alignment_starts_from_the_geometry_and_has_a_gradient) {
+  auto model = under_tokens("learned"), fixed = under_tokens("geometry");
+  auto weights = named_tensors(*model);
+  weights.erase("alignment.weight");
+  weights.erase("alignment.bias");
+  load_tensors(*fixed, weights, "the other");
+  const VisionFeatures found{torch::randn({2, 5, 5}), torch::randn({2, 6})};
+  const auto x = torch::randn({2, 3, 2, 4, 4}), t = torch::tensor({500, 20});
+  const auto out = model->forward(x, t, model->frozen_condition(found));
+  EXPECT_LT(testing::relative_error(out, fixed->forward(x, t, fixed->frozen_condition(found))), 1e-5);
+  out.square().sum().backward();
+  EXPECT_GT(named_tensors(*model).at("alignment.weight").grad().abs().max().item<double>(), 0);
 }
 
 }  // namespace

@@ -88,7 +88,7 @@ at::Tensor train_and_sample(const c10::Device device) {
   torch::manual_seed(2);
   const auto cxr = at::rand({2, 1, 32, 32}).to(device), x = at::randn({2, 3, 2, 4, 4}).to(device);
   const auto t = at::tensor({10, 700}, at::kLong).to(device), drop = (at::tensor({1, 0}) > 0).to(device);
-  prediction_loss("mse", model->forward(x, t, model->condition(cxr), drop), x).backward();
+  prediction_loss("mse", model->forward(x, t, model->condition(cxr), drop), x).mean().backward();
   optimiser.clip(1.0);
   optimiser.step(1e-2);
   average.update();
@@ -146,7 +146,7 @@ at::Tensor there(const at::Tensor& x) { return x.to(testing::test_device()); }
 TEST(TestDevice, TheDenoiserResumesThere) {
   expect_resume_there([] { return small_denoiser(); }, [](CtpaDenoiser& model) {
     const auto x = there(at::randn({2, 3, 2, 4, 4})), cxr = there(at::rand({2, 1, 32, 32}));
-    return prediction_loss("mse", model->forward(x, there(at::tensor({10, 700}, at::kLong)), model->condition(cxr)), x);
+    return prediction_loss("mse", model->forward(x, there(at::tensor({10, 700}, at::kLong)), model->condition(cxr)), x).mean();
   });
 }
 

@@ -31,8 +31,10 @@ class BackProjection {
   BackProjection(const BackProjectionGeometry& geometry, const std::array<int64_t, 3>& grid_dhw);
 
   /// (B, C, h, w) -> (B, C, D, H, W): bilinear in the picture, zero outside it. The feature map
-  /// covers the whole detector, whatever its resolution. Differentiable; any device.
-  torch::Tensor operator()(const torch::Tensor& features) const;
+  /// covers the whole detector, whatever its resolution. `alignment` (B, 2, 3), if defined, moves
+  /// each picture's detector coordinates p to A p + b with its rows (A | b): an X-ray whose distances
+  /// and centring are not known. Differentiable in both; any device.
+  torch::Tensor operator()(const torch::Tensor& features, const torch::Tensor& alignment = {}) const;
 
   const BackProjectionGeometry& geometry() const { return geometry_; }
 

@@ -1,7 +1,7 @@
 // The CXR-conditioned denoiser: the 3D U-Net of the paper under the embedding of an X-ray. The
-// embedding comes from a small encoder trained with it, whose features are also back-projected along
-// the beam into the latent grid; or from a published vision transformer, frozen and outside, as in
-// the paper, or trained further as a part of the denoiser.
+// embedding comes from a small encoder trained with it; or from a published vision transformer,
+// frozen and outside, as in the paper, or trained further as a part of the denoiser. What either
+// finds in each place of the picture may be back-projected along the beam into the latent grid.
 #pragma once
 
 #include <array>
@@ -17,10 +17,11 @@ namespace x2ctpa {
 
 struct CtpaDenoiserOptions {
   CxrEncoderOptions encoder;
-  VisionTransformerOptions transformer;  ///< the finetuned encoder; from its model folder
+  VisionTransformerOptions transformer;  ///< a frozen or finetuned encoder; from its model folder
   Unet3dOptions unet;  ///< in_channels, out_channels and cond_dim follow from the rest
   std::string cxr_encoder = "trained";
   bool spatial_condition = true;
+  std::string spatial_alignment = "geometry";
   bool label_guidance = false;
 
   void describe(OptionList& options);
@@ -50,9 +51,13 @@ class CtpaDenoiserImpl : public torch::nn::Module {
   /// The trained encoder's embedding (B, encoder.embedding_dim) of X-rays alone.
   at::Tensor embed(const at::Tensor& cxr);
 
-  /// The condition from what a frozen encoder found: its embedding (B, encoder.embedding_dim), or
-  /// with unet.cond_tokens its tokens (B, cond_tokens, encoder.embedding_dim).
-  CxrCondition frozen_condition(const at::Tensor& found, const at::Tensor& labels = {});
+  /// The condition from what a frozen encoder found: `pooled` (B, encoder.embedding_dim), or with
+  /// unet.cond_tokens `tokens` (B, cond_tokens, encoder.embedding_dim), which spatial conditioning
+  /// needs as well.
+  CxrCondition frozen_condition(const VisionFeatures& found, const at::Tensor& labels = {});
+
+  /// Whether frozen_condition() reads the tokens.
+  bool needs_tokens() const;
 
   /// The prediction for x_t (B, C, d, h, w) at t (B); `drop` (B) bool hides the X-ray of a sample,
   /// its embedding and its spatial features, as guidance needs it.
@@ -70,13 +75,19 @@ class CtpaDenoiserImpl : public torch::nn::Module {
   VisionTransformer transformer() const { return transformer_; }
 
  private:
+  void make_spatial_layers();
   at::Tensor with_label(const at::Tensor& embedding, const at::Tensor& labels) const;
+  /// The feature map of a transformer's patch tokens, (B, feature_channels, side, side).
+  at::Tensor token_map(const at::Tensor& tokens);
+  at::Tensor projected(const at::Tensor& map, const at::Tensor& embedding);
 
   CtpaDenoiserOptions options_;
   BackProjection project_;
   CxrEncoder encoder_{nullptr};
   VisionTransformer transformer_{nullptr};
   Unet3d unet_{nullptr};
+  torch::nn::LayerNorm token_norm_{nullptr};  // of patch tokens, for spatial conditioning by them
+  torch::nn::Linear token_map_{nullptr}, alignment_{nullptr};
 };
 TORCH_MODULE(CtpaDenoiser);
 

@@ -54,11 +54,13 @@ class VisionTransformerImpl : public torch::nn::Module {
   /// image_size, repeated to three channels, standardised by `mean` and `std`.
   at::Tensor prepare(const at::Tensor& cxr) const;
 
-  /// The paper's condition: forward(prepare(cxr)).pooled, of length 1. (B, output_dim)
-  at::Tensor embed(const at::Tensor& cxr);
+  /// What it finds in X-rays (B, 1, H, W) in [0, 1]: forward(prepare(cxr)) with `pooled`, the paper's
+  /// condition, at length 1. All `tokens` are the condition of the paper's CLIP variant.
+  VisionFeatures find(const at::Tensor& cxr);
 
-  /// All tokens of X-rays, the condition of the paper's CLIP variant. (B, 1 + patches, width)
-  at::Tensor tokens(const at::Tensor& cxr);
+  /// find(cxr).pooled, (B, output_dim), and find(cxr).tokens, (B, 1 + patches, width).
+  at::Tensor embed(const at::Tensor& cxr) { return find(cxr).pooled; }
+  at::Tensor tokens(const at::Tensor& cxr) { return find(cxr).tokens; }
 
   const VisionTransformerOptions& options() const { return options_; }
 
