@@ -22,6 +22,9 @@ namespace {
 const std::map<std::string, std::function<Operation(const Setup&)>> operations{
     {"unet-forward", unet_forward},
     {"unet-train", unet_train},
+    {"denoise", denoise},
+    {"vqgan-reconstruct", vqgan_reconstruct},
+    {"vqgan-train", vqgan_train},
     {"vae-decode", vae_decode},
     {"vit", vit},
     {"vit-load", vit_load},

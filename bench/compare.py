@@ -27,6 +27,11 @@ SAME_ALLOCATOR = {
 }
 
 UNET = {"depth": 64, "side": 32, "batch": 1}
+# 5 of the peer's 1000 steps are timed; the first predictions are compared.
+DENOISE = {**UNET, "timed_steps": 5}
+# The paper's VQ-GAN on a quarter of its rows and columns and half of its slices: the published
+# codebook's matrix of distances and its one-hot matrix take 34 GB for the whole volume.
+VQGAN = {"size": [64, 128, 128], "hidden": 16, "codes": 16384, "width": 8}
 SERIES = {"series": "{real}/ct_dicom/LIDC-IDRI-0001_jpegls", "size": [128, 256, 256]}
 DRR = {
     "volume": "{real}/ct_volume/LIDC-IDRI-0001_2mm.nii.gz",
@@ -44,6 +49,9 @@ ROWS = {
     "unet": ("Unet3D forward, fp32", "unet-forward", UNET, "largest", 1e-4),
     "unet-bf16": ("Unet3D forward, ours in bf16", "unet-forward", {**UNET, "bf16": True}, "norm", 3e-2),
     "unet-train": ("Unet3D training step", "unet-train", UNET, "largest", 1e-3),
+    "denoise": ("latent of a volume, our default steps, the peer's 1000", "denoise", DENOISE, "largest", 1e-4),
+    "vqgan": ("VQ-GAN reconstruction", "vqgan-reconstruct", VQGAN, "norm", 1e-4),
+    "vqgan-train": ("VQ-GAN training step", "vqgan-train", VQGAN, "largest", 1e-3),
     "vae-decode": ("SD-VAE decode, 4 slices", "vae-decode", {"slices": 4}, "largest", 1e-4),
     "vit": ("BiomedCLIP ViT-B/16, batch 4", "vit", {"batch": 4}, "largest", 1e-4),
     "vit-load": ("ViT-B/16 from its file", "vit-load", {"batch": 1}, "largest", 0),
@@ -188,7 +196,7 @@ def machine():
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("rows", nargs="+", choices=[*ROWS, "all"], metavar="ROW", help=", ".join(ROWS))
-    parser.add_argument("--reference", help="a checkout of the published X-ray2CTPA code, for unet")
+    parser.add_argument("--reference", help="a checkout of the published X-ray2CTPA code, for unet and vqgan")
     parser.add_argument("--real", default=str(REAL), help="folder with ct_dicom/LIDC-IDRI-0001_jpegls")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=os.cpu_count())

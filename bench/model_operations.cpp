@@ -2,12 +2,13 @@
 
 #include "operation.h"
 #include "x2ctpa/core/error.h"
-#include "x2ctpa/diffusion/objective.h"
+#include "x2ctpa/diffusion/sampler.h"
 #include "x2ctpa/models/autoencoder_kl.h"
 #include "x2ctpa/models/densenet3d.h"
 #include "x2ctpa/models/model_folder.h"
 #include "x2ctpa/models/unet3d.h"
 #include "x2ctpa/models/vision_transformer.h"
+#include "x2ctpa/models/vqgan3d.h"
 #include "x2ctpa/training/optimiser.h"
 
 namespace x2ctpa::bench {
@@ -33,6 +34,24 @@ Operation of_one(const std::string& name, const std::function<at::Tensor()>& run
           }};
 }
 
+/// A training step: its outputs are the losses and gradient norms so far.
+Operation training_step(const std::function<at::Tensor()>& loss_of, const std::function<double()>& clip,
+                        const std::function<void()>& update) {
+  auto losses = std::make_shared<std::vector<double>>();
+  auto norms = std::make_shared<std::vector<double>>();
+  return {[=] {
+            const auto loss = loss_of();
+            loss.backward();
+            norms->push_back(clip());
+            update();
+            losses->push_back(loss.item<double>());
+          },
+          [=] {
+            return TensorMap{{"loss", at::tensor(*losses, at::kDouble)},
+                             {"gradient_norm", at::tensor(*norms, at::kDouble)}};
+          }};
+}
+
 }  // namespace
 
 Operation unet_forward(const Setup& setup) {
@@ -51,20 +70,48 @@ Operation unet_train(const Setup& setup) {
   auto average = std::make_shared<WeightAverage>(*model, 0.995);
   const auto x = setup.input("x"), t = setup.input("t"), cond = setup.input("cond"),
              noise = setup.input("noise");
-  auto losses = std::make_shared<std::vector<double>>();
-  auto norms = std::make_shared<std::vector<double>>();
-  return {[=]() mutable {
-            const auto loss = (model->forward(x, t, cond) - noise).abs().mean();
-            loss.backward();
-            norms->push_back(optimiser->clip(1.0));
-            optimiser->step(1e-4);
-            average->update();
-            losses->push_back(loss.item<double>());
-          },
-          [=] {
-            return TensorMap{{"loss", at::tensor(*losses, at::kDouble)},
-                             {"gradient_norm", at::tensor(*norms, at::kDouble)}};
-          }};
+  return training_step([=]() mutable { return (model->forward(x, t, cond) - noise).abs().mean(); },
+                       [=] { return optimiser->clip(1.0); },
+                       [=] {
+                         optimiser->step(1e-4);
+                         average->update();
+                       });
+}
+
+/// A latent from noise with the default sampler. Its output is the first prediction.
+Operation denoise(const Setup& setup) {
+  auto model = load<Unet3d, Unet3dOptions>(setup);
+  const auto x = setup.input("x"), cond = setup.input("cond");
+  return of_one("eps", [=]() mutable {
+    at::Tensor first;
+    const auto network = [&](const at::Tensor& x_t, const at::Tensor& t) {
+      const auto eps = model->forward(x_t, t, cond);
+      if (!first.defined()) first = eps.clone();
+      return eps;
+    };
+    SamplerOptions options;
+    options.clamp = 1;
+    sample(NoiseSchedule({}), Prediction::noise, options, network, x, [](int64_t) { return at::Tensor(); });
+    return first;
+  });
+}
+
+Operation vqgan_reconstruct(const Setup& setup) {
+  auto model = load<Vqgan3d, Vqgan3dOptions>(setup);
+  const auto x = setup.input("x");
+  return of_one("reconstruction", [=]() mutable { return model->forward(x).reconstruction; });
+}
+
+/// One step of the autoencoder without discriminators.
+Operation vqgan_train(const Setup& setup) {
+  auto model = load<Vqgan3d, Vqgan3dOptions>(setup);
+  model->train();
+  auto optimiser = std::make_shared<AdamW>(model->parameters(), 0.5, 0.9, 0.0);
+  const auto x = setup.input("x");
+  return training_step([=]() mutable {
+    const auto out = model->forward(x);
+    return 4 * (out.reconstruction - x).abs().mean() + out.codes.commitment_loss;
+  }, [=] { return optimiser->clip(1.0); }, [=] { optimiser->step(3e-4); });
 }
 
 Operation vae_decode(const Setup& setup) {

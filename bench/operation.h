@@ -28,6 +28,9 @@ struct Operation {
 
 Operation unet_forward(const Setup& setup);
 Operation unet_train(const Setup& setup);
+Operation denoise(const Setup& setup);
+Operation vqgan_reconstruct(const Setup& setup);
+Operation vqgan_train(const Setup& setup);
 Operation vae_decode(const Setup& setup);
 Operation vit(const Setup& setup);
 Operation vit_load(const Setup& setup);

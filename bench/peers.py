@@ -95,6 +95,36 @@ class UnetForward(Peer):
         return {"eps": self.result}
 
 
+class Denoise(UnetForward):
+    """Ancestral sampling of a latent in 1000 steps, of which the first ones are timed."""
+
+    STEPS = 1000
+
+    def __init__(self, folder, settings):
+        super().__init__(folder, settings)
+        self.timed = settings["timed_steps"]
+        self.share = self.STEPS / self.timed
+        angle = (torch.linspace(0, 1, self.STEPS + 1, dtype=torch.float64) + 0.008) / 1.008
+        kept = torch.cos(angle * torch.pi / 2) ** 2
+        self.beta = (1 - kept[1:] / kept[:-1]).clamp(0, 0.9999)
+        self.kept = (1 - self.beta).cumprod(0)
+        self.noise = torch.Generator().manual_seed(0)
+
+    def run(self):
+        x = self.inputs["x"]
+        with torch.no_grad():
+            for t in range(self.STEPS - 1, self.STEPS - 1 - self.timed, -1):
+                time = torch.full((x.shape[0],), t)
+                eps = self.network(x, time, cond=self.inputs["cond"])
+                if t == self.STEPS - 1:
+                    self.result = eps
+                kept, before, beta = self.kept[t], self.kept[t - 1], self.beta[t]
+                x0 = ((x - (1 - kept).sqrt() * eps) / kept.sqrt()).clamp(-1, 1)
+                mean = (before.sqrt() * beta * x0 + (1 - beta).sqrt() * (1 - before) * x) / (1 - kept)
+                fresh = torch.randn(x.shape, generator=self.noise)
+                x = (mean + (beta * (1 - before) / (1 - kept)).sqrt() * fresh).float()
+
+
 class UnetTrain(UnetForward):
     """A step of the published trainer: L1, clipping to 1, Adam, moving average; without its
     perceptual loss, which decodes the prediction without gradients."""
@@ -150,6 +180,79 @@ class VaeDecode(Peer):
 
     def outputs(self):
         return {"volume": self.result}
+
+
+class PublishedVqgan(torch.nn.Module):
+    """The published VQ-GAN without Lightning and discriminators."""
+
+    def __init__(self, reference, hidden, codes, width):
+        super().__init__()
+        networks, codebook = unet3d_peers.published_code.vqgan(reference)
+        self.encoder = networks.Encoder(hidden, (4, 4, 4), 1)
+        self.decoder = networks.Decoder(hidden, (4, 4, 4), 1)
+        inner = self.encoder.out_channels
+        self.pre_vq_conv = networks.SamePadConv3d(inner, width, 1)
+        self.post_vq_conv = networks.SamePadConv3d(width, inner, 1)
+        self.codebook = codebook.Codebook(codes, width, no_random_restart=True)
+        self.codebook._need_init = False
+
+    def forward(self, x):
+        found = self.codebook(self.pre_vq_conv(self.encoder(x)))
+        return self.decoder(self.post_vq_conv(found["embeddings"])), found
+
+
+class VqganReconstruct(Peer):
+    """A volume to its codes and back."""
+
+    @staticmethod
+    def model(settings):
+        if not settings.get("reference"):
+            sys.exit("compare: the VQ-GAN rows need --reference")
+        return PublishedVqgan(settings["reference"], *(settings[n] for n in ("hidden", "codes", "width")))
+
+    @classmethod
+    def prepare(cls, folder, settings):
+        given = ("downsample=[4,4,4]", "groups=32", "random_restart=false")
+        _save_weights(cls.model(settings), folder, "vqgan", *given)
+        x = _normal(1, 1, *(n // 8 for n in settings["size"]), seed=10)
+        x = torch.nn.functional.interpolate(x, scale_factor=8, mode="trilinear").clamp(-1, 1)
+        save_file({"x": x}, folder / "inputs.safetensors")
+
+    def __init__(self, folder, settings):
+        super().__init__(folder, settings)
+        self.network = self.load(self.model(settings))
+
+    def run(self):
+        with torch.no_grad():
+            self.result = self.network(self.inputs["x"])[0]
+
+    def outputs(self):
+        return {"reconstruction": self.result}
+
+
+class VqganTrain(VqganReconstruct):
+    """A step of the autoencoder before the discriminators take part: L1, commitment, the codebook's
+    averages, clipping to 1, Adam. Without restarts, which draw at random."""
+
+    def __init__(self, folder, settings):
+        super().__init__(folder, settings)
+        self.network.train()
+        self.optimiser = torch.optim.Adam(self.network.parameters(), lr=3e-4, betas=(0.5, 0.9))
+        self.losses, self.norms = [], []
+
+    def run(self):
+        x = self.inputs["x"]
+        reconstruction, found = self.network(x)
+        loss = 4 * torch.nn.functional.l1_loss(reconstruction, x) + found["commitment_loss"]
+        loss.backward()
+        norm = torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
+        self.optimiser.step()
+        self.optimiser.zero_grad()
+        self.losses.append(loss.item())
+        self.norms.append(norm.item())
+
+    def outputs(self):
+        return {"loss": torch.tensor(self.losses), "gradient_norm": torch.tensor(self.norms)}
 
 
 class Vit(Peer):
@@ -378,6 +481,9 @@ class Metrics(Peer):
 PEERS = {
     "unet-forward": UnetForward,
     "unet-train": UnetTrain,
+    "denoise": Denoise,
+    "vqgan-reconstruct": VqganReconstruct,
+    "vqgan-train": VqganTrain,
     "vae-decode": VaeDecode,
     "vit": Vit,
     "vit-load": VitLoad,
@@ -408,7 +514,7 @@ def serve(name, folder):
         if command == "run":
             start = time.perf_counter()
             peer.run()
-            print(time.perf_counter() - start, flush=True)
+            print((time.perf_counter() - start) * getattr(peer, "share", 1), flush=True)
         elif command == "save":
             save_file({n: t.contiguous() for n, t in peer.outputs().items()}, argument)
             print("saved", flush=True)

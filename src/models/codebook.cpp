@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "checks.h"
+#include "codebook_search.h"
 
 namespace x2ctpa {
 namespace {
@@ -27,6 +28,7 @@ CodebookImpl::CodebookImpl(CodebookOptions options) : options_(options) {
 }
 
 at::Tensor CodebookImpl::nearest(const at::Tensor& rows) const {
+  if (rows.is_cpu()) return search_codes(rows.contiguous(), embeddings_.contiguous());
   // |z - e|^2 = |z|^2 - 2 z.e + |e|^2, and |z|^2 does not change the winner.
   const auto code_norms = embeddings_.square().sum(1);
   const auto codes = embeddings_.t();

@@ -37,6 +37,30 @@ TEST(Codebook, finds_the_code_that_an_exhaustive_search_finds) {
   EXPECT_LT(relative_error(codebook->nearest_codes(z), codebook->lookup(expected)), 1e-6);
 }
 
+TEST(Codebook, finds_codes_as_near_as_any_for_every_number_of_codes_rows_and_channels) {
+  for (const auto& [codes, channels, depth] : {std::array<int64_t, 3>{37, 5, 133}, {1000, 256, 9}, {5000, 8, 64}, {1, 3, 2}}) {
+    auto options = small();
+    options.codes = codes;
+    options.embedding_dim = channels;
+    auto codebook = ready(options);
+    codebook->eval();
+    const auto z = torch::randn({1, channels, depth, 1, 1});
+    const auto rows = z.reshape({channels, depth}).t().to(torch::kDouble);
+    const auto distances = torch::cdist(rows, named_tensors(*codebook).at("embeddings").to(torch::kDouble));
+    const auto found = distances.gather(1, codebook->forward(z).indices.view({depth, 1})).squeeze(1);
+    EXPECT_LT((found - std::get<0>(distances.min(1))).max().item<double>(), 1e-5) << codes << " codes";
+  }
+}
+
+TEST(Codebook, takes_the_first_of_equal_codes) {
+  auto options = small();
+  options.codes = 40;
+  auto codebook = ready(options);
+  codebook->eval();
+  named_tensors(*codebook).at("embeddings").fill_(1);
+  EXPECT_EQ(codebook->forward(torch::randn({1, 3, 2, 3, 4})).indices.max().item<int64_t>(), 0);
+}
+
 TEST(Codebook, passes_the_gradient_straight_through) {
   auto codebook = ready(small());
   codebook->eval();

@@ -80,3 +80,10 @@ def vqgan_discriminators(folder):
     with _checkout(folder):
         module = importlib.import_module("vq_gan_3d.model.vqgan")
         return module.NLayerDiscriminator, module.NLayerDiscriminator3D
+
+
+def vqgan(folder):
+    """The modules that hold the VQ-GAN's networks and its codebook."""
+    with _checkout(folder):
+        networks = importlib.import_module("vq_gan_3d.model.vqgan")
+        return networks, importlib.import_module("vq_gan_3d.model.codebook")
