@@ -6,6 +6,7 @@
 #include "x2ctpa/core/device.h"
 #include "x2ctpa/imaging/drr.h"
 #include "x2ctpa/imaging/resample.h"
+#include "x2ctpa/metrics/classification.h"
 #include "x2ctpa/metrics/image_quality.h"
 #include "x2ctpa/models/unet3d.h"
 
@@ -49,6 +50,20 @@ void metrics(State& state) {
   for (auto _ : state) benchmark::DoNotOptimize(image_quality(truth, image, 700));
 }
 
+// 2000 resamples of the AUC and the ROC curve, one case per patient.
+void bootstrap(State& state) {
+  torch::manual_seed(1);
+  std::vector<int> labels;
+  std::vector<double> scores;
+  std::vector<std::string> patients;
+  for (int64_t i = 0; i < state.range(0); ++i) {
+    labels.push_back(i % 3 == 0);
+    scores.push_back(torch::randn({}).item<double>() + labels.back());
+    patients.push_back(std::to_string(i));
+  }
+  for (auto _ : state) benchmark::DoNotOptimize(bootstrap_auc(labels, scores, patients, 2000, 1));
+}
+
 BENCHMARK_CAPTURE(unet3d, fp32, at::kFloat)->Arg(16)->Arg(64)->Unit(benchmark::kMillisecond);
 BENCHMARK_CAPTURE(unet3d, bf16, at::kBFloat16)->Arg(16)->Arg(64)->Unit(benchmark::kMillisecond);
 BENCHMARK(zoom)->Arg(64)->Arg(128)->Unit(benchmark::kMillisecond);
@@ -57,6 +72,7 @@ BENCHMARK_CAPTURE(drr_of, trilinear, "trilinear")
     ->Arg(256)
     ->Arg(512)
     ->Unit(benchmark::kMillisecond);
+BENCHMARK(bootstrap)->Arg(100)->Arg(1000)->Unit(benchmark::kMillisecond);
 BENCHMARK(metrics)->Arg(32)->Arg(128)->Unit(benchmark::kMillisecond);
 
 }  // namespace

@@ -20,13 +20,13 @@ json psnr_by_case(const ImageEvaluation& images) {
   std::vector<const CaseResult*> order;
   for (const CaseResult& c : images.cases) order.push_back(&c);
   std::stable_sort(order.begin(), order.end(), [](const CaseResult* a, const CaseResult* b) {
-    return a->quality[kGenerated]->psnr_db > b->quality[kGenerated]->psnr_db;
+    return (*a->quality[kGenerated])[kPsnr] > (*b->quality[kGenerated])[kPsnr];
   });
   json result = {{"case", json::array()}};
   for (const CaseResult* c : order) {
     result["case"].push_back(c->pair.case_id);
     for (int s = 0; s < kSources; ++s) {
-      result[kSourceKeys[s]].push_back(c->quality[s] ? finite(c->quality[s]->psnr_db)
+      result[kSourceKeys[s]].push_back(c->quality[s] ? finite((*c->quality[s])[kPsnr])
                                                      : json(nullptr));
     }
   }
@@ -37,7 +37,30 @@ json roc(const ArmResult& arm) {
   json points = json::array();
   for (const RocPoint& p : roc_curve(arm.labels, arm.scores))
     points.push_back({finite(p.false_positive_rate), finite(p.true_positive_rate)});
-  return {{"name", arm.title}, {"auc", finite(arm.auc->auc)}, {"points", points}};
+  json band = json::array();
+  if (arm.bootstrap) {
+    for (const RocBandPoint& p : arm.bootstrap->band)
+      band.push_back({p.false_positive_rate, finite(p.sensitivity.low), finite(p.sensitivity.high)});
+  }
+  return {{"name", arm.title}, {"auc", finite(arm.auc->auc)}, {"points", points}, {"band", band}};
+}
+
+json calibration(const ArmResult& arm) {
+  json points = json::array();
+  for (const ReliabilityBin& bin : arm.calibration->bins) {
+    if (bin.cases == 0) continue;
+    points.push_back({finite(bin.mean_score), finite(bin.observed.value),
+                      finite(bin.observed.interval.low), finite(bin.observed.interval.high),
+                      bin.cases});
+  }
+  return {{"name", arm.title}, {"points", points}};
+}
+
+json net_benefit(const ArmResult& arm) {
+  json points = json::array();
+  for (const NetBenefit& p : arm.net_benefit)
+    points.push_back({p.threshold, finite(p.model), finite(p.treat_all)});
+  return {{"name", arm.title}, {"points", points}};
 }
 
 json score_histogram(const ArmResult& arm) {
@@ -84,16 +107,23 @@ json training_curve(const std::filesystem::path& file) {
 }  // namespace
 
 json chart_data(const Evaluation& evaluation) {
-  json data = {{"roc", json::array()}, {"scores", json::array()}, {"training", json::object()}};
+  json data = {{"roc", json::array()},         {"scores", json::array()},
+               {"calibration", json::array()}, {"net_benefit", json::array()},
+               {"training", json::object()}};
   if (!evaluation.images.cases.empty()) data["psnr"] = psnr_by_case(evaluation.images);
   for (const ArmResult& arm : evaluation.scores.arms) {
     if (arm.auc) data["roc"].push_back(roc(arm));
     data["scores"].push_back(score_histogram(arm));
+    if (arm.calibration) {
+      data["calibration"].push_back(calibration(arm));
+      data["net_benefit"].push_back(net_benefit(arm));
+    }
   }
-  for (const char* stage : {"vae", "diffusion"}) {
+  if (evaluation.inputs.run.empty()) return data;
+  for (const char* stage : {"vae", "diffusion", "classifier/ctpa", "classifier/cxr",
+                            "classifier/generated"}) {
     const auto file = evaluation.inputs.run / stage / "metrics.jsonl";
-    if (!evaluation.inputs.run.empty() && std::filesystem::exists(file))
-      data["training"][stage] = training_curve(file);
+    if (std::filesystem::exists(file)) data["training"][stage] = training_curve(file);
   }
   return data;
 }

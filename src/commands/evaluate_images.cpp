@@ -4,21 +4,16 @@
 #include <numeric>
 #include <random>
 
+#include "evaluate_compare.h"
 #include "evaluate_steps.h"
 #include "x2ctpa/core/error.h"
 #include "x2ctpa/core/interrupt.h"
 #include "x2ctpa/core/log.h"
 #include "x2ctpa/core/random.h"
+#include "x2ctpa/metrics/image_quality.h"
+#include "x2ctpa/models/model_folder.h"
 
 namespace x2ctpa {
-
-const std::array<MetricName, 5> kMetrics{{
-    {"psnr_db", "PSNR", "dB", &ImageQuality::psnr_db, true},
-    {"ssim_3d", "SSIM 3D", "", &ImageQuality::ssim_3d, true},
-    {"ssim_2d", "SSIM 2D", "", &ImageQuality::ssim_2d, true},
-    {"mae_hu", "MAE", "HU", &ImageQuality::mae, false},
-    {"mse_hu2", "MSE", "HU²", &ImageQuality::mse, false},
-}};
 
 namespace {
 
@@ -48,39 +43,62 @@ void add_mean_volume(ImageEvaluation& images, const EvaluationInputs& inputs,
   if (sum.defined()) images.mean_volume = (sum / double(images.training_volumes)).to(torch::kFloat);
 }
 
-std::optional<ImageQuality> compare(const torch::Tensor& truth, const torch::Tensor& image,
-                                    const IntensityWindow& window) {
-  if (!image.defined() || image.sizes() != truth.sizes()) return std::nullopt;
-  return image_quality(truth, image, window.max_hu - window.min_hu);
-}
-
-torch::Tensor read_generated(const SamplePair& pair, const torch::Tensor& truth,
-                             const IntensityWindow& window) {
-  const auto image = clipped(read_oriented(pair.generated), window);
-  if (image.sizes() != truth.sizes()) {
-    throw Error(fmt::format("other grid: the generated volume is {}x{}x{}, the true one {}x{}x{}",
-                            image.size(0), image.size(1), image.size(2), truth.size(0),
-                            truth.size(1), truth.size(2)));
-  }
-  if (!image.isfinite().all().item<bool>()) throw Error("the generated volume holds NaN");
+Volume read_generated(const SamplePair& pair, const EvaluationInputs& inputs) {
+  Volume image = read_oriented(pair.generated);
+  check_volume(image, inputs, "generated volume");
   return image;
 }
 
+// The spacing of a volume made without the true one's geometry may differ; voxels are still compared.
+bool same_spacing(const Volume& a, const Volume& b) {
+  for (int axis = 0; axis < 3; ++axis) {
+    if (std::abs(a.spacing_mm[axis] / b.spacing_mm[axis] - 1) > 0.02) return false;
+  }
+  return true;
+}
+
 CaseResult evaluate_case(const SamplePair& pair, const SamplePair* wrong,
-                         const ImageEvaluation& images, const IntensityWindow& window) {
+                         const ImageEvaluation& images, const EvaluationInputs& inputs,
+                         const VolumeComparison& comparison) {
   CaseResult result;
   result.pair = pair;
-  const auto truth = clipped(read_oriented(pair.real), window);
-  result.quality[kGenerated] = compare(truth, read_generated(pair, truth, window), window);
-  result.quality[kMeanVolume] = compare(truth, images.mean_volume, window);
+  const Volume made = read_generated(pair, inputs);
+  result.same_spacing = same_spacing(made, comparison.truth());
+  result.quality[kGenerated] = comparison.of(made);
+  if (images.mean_volume.defined() && images.mean_volume.sizes() == comparison.truth().hu.sizes()) {
+    Volume mean = comparison.truth();
+    mean.hu = images.mean_volume;
+    result.quality[kMeanVolume] = comparison.of(mean);
+  }
   if (wrong == nullptr) return result;
   try {
-    result.quality[kWrongCxr] = compare(truth, read_generated(*wrong, truth, window), window);
+    result.quality[kWrongCxr] = comparison.of(read_generated(*wrong, inputs));
     result.wrong_case_id = wrong->case_id;
   } catch (const Error&) {
     // The partner's own row names the reason; this case goes without this baseline.
   }
   return result;
+}
+
+// Mean absolute difference and MS-SSIM over the pairs of a case's first four samples.
+void add_diversity(const SamplePair& pair, const EvaluationInputs& inputs,
+                   std::vector<double>& mae, std::vector<double>& ms_ssim) {
+  if (pair.further.empty()) return;
+  std::vector<torch::Tensor> samples{clipped(read_oriented(pair.generated), inputs.window)};
+  for (const auto& file : pair.further) {
+    if (samples.size() < 4) samples.push_back(clipped(read_oriented(file), inputs.window));
+  }
+  double difference = 0, similarity = 0, pairs = 0;
+  for (size_t i = 0; i < samples.size(); ++i) {
+    for (size_t j = i + 1; j < samples.size(); ++j, ++pairs) {
+      const ImageQuality q =
+          image_quality(samples[i], samples[j], inputs.window.max_hu - inputs.window.min_hu);
+      difference += q.mae;
+      similarity += q.ms_ssim_3d;
+    }
+  }
+  mae.push_back(difference / pairs);
+  ms_ssim.push_back(similarity / pairs);
 }
 
 double quantile(const std::vector<double>& ascending, double q) {
@@ -90,17 +108,19 @@ double quantile(const std::vector<double>& ascending, double q) {
   return ascending[below] + (position - double(below)) * (ascending[above] - ascending[below]);
 }
 
-MetricSummary summarise(const MetricName& metric, const std::vector<CaseResult>& cases) {
+MetricSummary summarise(int metric, const std::vector<CaseResult>& cases) {
   MetricSummary summary{metric, {}, {}};
   for (int source = 0; source < kSources; ++source) {
     std::vector<double> values, own, baseline;
     for (const CaseResult& c : cases) {
-      if (!c.quality[source]) continue;
-      values.push_back((*c.quality[source]).*metric.member);
-      own.push_back((*c.quality[kGenerated]).*metric.member);
+      if (!c.quality[source] || std::isnan((*c.quality[source])[metric])) continue;
+      values.push_back((*c.quality[source])[metric]);
+      if (std::isnan((*c.quality[kGenerated])[metric])) continue;
+      baseline.push_back(values.back());
+      own.push_back((*c.quality[kGenerated])[metric]);
     }
-    if (source != kGenerated && !values.empty()) {
-      summary.tests[source] = BaselineTest{wilcoxon_signed_rank(own, values)};
+    if (source != kGenerated && !own.empty()) {
+      summary.tests[source] = BaselineTest{wilcoxon_signed_rank(own, baseline)};
     }
     summary.sources[source] = distribution_of(std::move(values));
   }
@@ -167,32 +187,52 @@ std::vector<int64_t> draw_wrong_partners(const std::vector<std::string>& patient
   return partner;
 }
 
-ImageEvaluation evaluate_images(const EvaluationInputs& inputs, int64_t seed,
-                                std::vector<Problem>& problems) {
+ImageEvaluation evaluate_images(const EvaluationInputs& inputs, const EvaluateOptions& options,
+                                int64_t seed, std::vector<Problem>& problems) {
   ImageEvaluation images;
   if (inputs.pairs.empty()) return images;
   add_mean_volume(images, inputs, problems);
+  Lpips lpips{nullptr};
+  if (!inputs.lpips.empty()) {
+    lpips = Lpips();
+    load_module(inputs.lpips, *lpips);
+    lpips->eval();
+  }
+  const bool x2ct = std::count(options.protocols.begin(), options.protocols.end(), "x2ct") > 0;
   std::vector<std::string> patients;
   for (const auto& pair : inputs.pairs) patients.push_back(pair.patient_id);
   const auto partners = draw_wrong_partners(patients, seed);
+  std::vector<double> sample_mae, sample_ms_ssim;
   Progress progress("image metrics", int64_t(inputs.pairs.size()));
   for (size_t i = 0; i < inputs.pairs.size(); ++i) {
     stop_if_interrupted();
     const SamplePair& pair = inputs.pairs[i];
     const SamplePair* wrong = partners[i] < 0 ? nullptr : &inputs.pairs[partners[i]];
     try {
-      images.cases.push_back(evaluate_case(pair, wrong, images, inputs.window));
+      const VolumeComparison comparison(pair, inputs, lpips.is_empty() ? nullptr : &lpips, x2ct);
+      images.cases.push_back(evaluate_case(pair, wrong, images, inputs, comparison));
       if (wrong == nullptr)
         problems.push_back(
             {"no wrong CXR", pair.case_id, "no case of another patient is left to take"});
+      if (inputs.info.unit == "HU" && !comparison.has_lungs())
+        problems.push_back({"no lungs", pair.case_id,
+                            "nothing plausible as lungs in the true volume: no numbers of lungs "
+                            "and vessels"});
+      if (!images.cases.back().same_spacing)
+        problems.push_back({"other spacing", pair.case_id,
+                            "spacings differ by more than 2%; voxels were compared one by one"});
+      add_diversity(pair, inputs, sample_mae, sample_ms_ssim);
     } catch (const Error& e) {
       problems.push_back({"not evaluated", pair.case_id, e.what(), true});
     }
     progress.advance();
   }
-  if (images.cases.empty()) return images;
-  for (const MetricName& metric : kMetrics)
-    images.metrics.push_back(summarise(metric, images.cases));
+  images.diversity = {int64_t(sample_mae.size()), distribution_of(sample_mae),
+                      distribution_of(sample_ms_ssim)};
+  for (int metric = 0; metric < kMetrics; ++metric) {
+    MetricSummary summary = summarise(metric, images.cases);
+    if (summary.sources[kGenerated].n > 0) images.metrics.push_back(std::move(summary));
+  }
   correct(images.metrics);
   return images;
 }

@@ -33,6 +33,11 @@ void choose_window(EvaluationInputs& inputs, const EvaluateOptions& options,
   }
 }
 
+// A model folder is where the run left one; nothing otherwise.
+fs::path if_there(const fs::path& folder) {
+  return fs::exists(folder / "config.yaml") ? folder : fs::path();
+}
+
 void add_sample(EvaluationInputs& inputs, const CsvTable& table, size_t row,
                 const fs::path& samples, const Case& c, const fs::path& dataset) {
   SamplePair pair;
@@ -41,6 +46,8 @@ void add_sample(EvaluationInputs& inputs, const CsvTable& table, size_t row,
   pair.generated = samples / table.at(row, "file");
   pair.real = dataset / c.ct;
   if (!c.cxr.empty()) pair.cxr = dataset / c.cxr;
+  const fs::path mask = inputs.run / "phantom" / c.id / "artery_mask.nii.gz";
+  if (fs::exists(mask)) pair.vessels = mask;
   pair.sampler = table.get(row, "sampler");
   pair.steps = table.get(row, "steps");
   pair.seed = table.get(row, "seed");
@@ -55,7 +62,8 @@ void pair_samples(EvaluationInputs& inputs, const fs::path& samples, const Datas
   table.require_columns({"case_id", "file"});
   std::map<std::string, Case> cases;
   for (const Case& c : dataset.cases()) cases.emplace(c.id, c);
-  std::set<std::string> seen;
+  std::map<std::string, size_t> seen;
+  size_t other_splits = 0;
   for (size_t row = 0; row < table.size(); ++row) {
     const std::string& id = table.at(row, "case_id");
     const auto found = cases.find(id);
@@ -63,16 +71,26 @@ void pair_samples(EvaluationInputs& inputs, const fs::path& samples, const Datas
     if (found == cases.end()) {
       inputs.problems.push_back({"unpaired sample", name, "the dataset has no such case"});
     } else if (split != "all" && found->second.split != split) {
-      inputs.problems.push_back(
-          {"other split", name, fmt::format("the case belongs to split {}", found->second.split)});
+      ++other_splits;
     } else if (found->second.ct.empty()) {
       inputs.problems.push_back({"unpaired sample", name, "the case has no true volume"});
-    } else if (!seen.insert(id).second) {
-      inputs.problems.push_back(
-          {"further sample", name, "only the first sample of a case is evaluated"});
+    } else if (const auto [place, first] = seen.emplace(id, inputs.pairs.size()); !first) {
+      inputs.pairs[place->second].further.push_back(samples / table.at(row, "file"));
     } else {
       add_sample(inputs, table, row, samples, found->second, dataset.folder());
     }
+  }
+  if (other_splits > 0) {
+    inputs.problems.push_back({"other split", "samples.csv",
+                               fmt::format("{} samples of cases outside of split {} are not "
+                                           "evaluated", other_splits, split)});
+  }
+  for (const SamplePair& pair : inputs.pairs) {
+    if (pair.further.empty()) continue;
+    inputs.problems.push_back({"further sample", pair.case_id,
+                               fmt::format("the first of {} samples is compared with the true "
+                                           "volume; all count for diversity",
+                                           pair.further.size() + 1)});
   }
   for (const Case& c : dataset.split(split)) {
     if (!c.ct.empty() && seen.count(c.id) == 0) {
@@ -103,11 +121,13 @@ void read_reconstruction(EvaluationInputs& inputs, const fs::path& file) {
     inputs.reconstruction_psnr_db = sum / double(inputs.reconstruction_cases);
 }
 
-bool is_volume_name(const std::string& name) {
-  for (const char* ending : {".nii", ".nii.gz", ".nrrd", ".mha", ".mhd"}) {
-    if (name.ends_with(ending)) return true;
-  }
-  return false;
+using Endings = std::initializer_list<const char*>;
+constexpr auto kVolumes = {".nii", ".nii.gz", ".nrrd", ".mha", ".mhd"};
+constexpr auto kPictures = {".png", ".dcm", ".jpg", ".jpeg", ".tif", ".tiff"};
+
+bool ends_with_any(const std::string& name, const Endings& endings) {
+  return std::any_of(endings.begin(), endings.end(),
+                     [&](const char* ending) { return name.ends_with(ending); });
 }
 
 std::string stem_of(const fs::path& file) {
@@ -116,15 +136,14 @@ std::string stem_of(const fs::path& file) {
   return stem.string();
 }
 
-// Volumes of a folder by stem; a stem that occurs twice keeps its first file by name.
-std::map<std::string, fs::path> volumes_in(const fs::path& folder, std::vector<Problem>& problems) {
-  if (!fs::is_directory(folder)) {
-    throw Error(fmt::format("evaluate: expected a folder of volumes, found nothing at {}",
-                            folder.string()));
-  }
+// Files of a folder by stem; a stem that occurs twice keeps its first file by name.
+std::map<std::string, fs::path> files_in(const fs::path& folder, const Endings& endings,
+                                         std::vector<Problem>& problems) {
+  if (!fs::is_directory(folder))
+    throw Error(fmt::format("evaluate: expected a folder, found none at {}", folder.string()));
   std::vector<fs::path> files;
   for (const auto& entry : fs::directory_iterator(folder)) {
-    if (is_volume_name(entry.path().filename().string())) files.push_back(entry.path());
+    if (ends_with_any(entry.path().filename().string(), endings)) files.push_back(entry.path());
   }
   std::sort(files.begin(), files.end());
   std::map<std::string, fs::path> volumes;
@@ -137,9 +156,12 @@ std::map<std::string, fs::path> volumes_in(const fs::path& folder, std::vector<P
   return volumes;
 }
 
-void pair_folders(EvaluationInputs& inputs, const fs::path& generated, const fs::path& real) {
-  const auto made = volumes_in(generated, inputs.problems),
-             truth = volumes_in(real, inputs.problems);
+void pair_folders(EvaluationInputs& inputs, const PlainFolders& folders) {
+  const auto made = files_in(folders.generated, kVolumes, inputs.problems),
+             truth = files_in(folders.real, kVolumes, inputs.problems);
+  std::map<std::string, fs::path> cxr, vessels;
+  if (!folders.cxr.empty()) cxr = files_in(folders.cxr, kPictures, inputs.problems);
+  if (!folders.vessels.empty()) vessels = files_in(folders.vessels, kVolumes, inputs.problems);
   for (const auto& [stem, file] : made) {
     const auto found = truth.find(stem);
     if (found == truth.end()) {
@@ -150,11 +172,31 @@ void pair_folders(EvaluationInputs& inputs, const fs::path& generated, const fs:
     pair.case_id = pair.patient_id = stem;
     pair.generated = file;
     pair.real = found->second;
+    if (const auto picture = cxr.find(stem); picture != cxr.end()) pair.cxr = picture->second;
+    if (const auto mask = vessels.find(stem); mask != vessels.end()) pair.vessels = mask->second;
+    if (!cxr.empty() && pair.cxr.empty())
+      inputs.problems.push_back({"unpaired CXR", stem, "no X-ray of this name"});
     inputs.pairs.push_back(pair);
   }
   for (const auto& [stem, file] : truth) {
     if (made.count(stem) == 0)
       inputs.problems.push_back({"unpaired real", stem, "no generated volume of this name"});
+  }
+}
+
+void add_score_tables(EvaluationInputs& inputs, const std::vector<std::string>& scores) {
+  std::set<std::string> names;
+  for (const auto& entry : scores) {
+    const size_t equals = entry.find('=');
+    if (equals == std::string::npos || equals == 0) {
+      throw Error(fmt::format("--scores: expected NAME=FILE.csv, found \"{}\"", entry));
+    }
+    const ScoreTable table{entry.substr(0, equals), entry.substr(equals + 1)};
+    if (!names.insert(table.name).second)
+      throw Error(fmt::format("--scores: the name {} is given twice", table.name));
+    if (!fs::exists(table.file))
+      throw Error(fmt::format("--scores: there is no file {}", table.file.string()));
+    inputs.scores.push_back(table);
   }
 }
 
@@ -179,8 +221,13 @@ EvaluationInputs inputs_of_run(const fs::path& run, const EvaluateOptions& optio
   choose_window(inputs, options, dataset ? &*dataset : nullptr);
   if (dataset) {
     inputs.dataset_hash = dataset->info().hash;
+    inputs.info = dataset->info();
+    inputs.dataset = dataset;
+    for (const Case& c : dataset->cases()) inputs.labels.emplace(c.id, c.pe);
     for (const Case& c : dataset->split("train")) {
-      if (!c.ct.empty()) inputs.training_volumes.push_back(dataset->folder() / c.ct);
+      if (c.ct.empty()) continue;
+      inputs.training_volumes.push_back(dataset->folder() / c.ct);
+      inputs.training_cases.push_back(c);
     }
     if (has_samples) pair_samples(inputs, run / "samples", *dataset, options.split);
   } else if (has_samples) {
@@ -194,34 +241,22 @@ EvaluationInputs inputs_of_run(const fs::path& run, const EvaluateOptions& optio
     const fs::path file = run / "classifier" / arm / "scores.csv";
     if (fs::exists(file)) inputs.scores.push_back({arm, file});
   }
+  inputs.autoencoder = if_there(run / "vae" / "model");
   read_reconstruction(inputs, run / "vae" / "reconstruction.csv");
   return inputs;
 }
 
-EvaluationInputs inputs_of_folders(const fs::path& generated, const fs::path& real,
-                                   const fs::path& training, const std::vector<std::string>& scores,
-                                   const EvaluateOptions& options) {
+EvaluationInputs inputs_of_folders(const PlainFolders& folders, const EvaluateOptions& options) {
   EvaluationInputs inputs;
-  inputs.title = generated.empty() ? "score tables" : generated.string();
+  inputs.title = folders.generated.empty() ? "score tables" : folders.generated.string();
   choose_window(inputs, options, nullptr);
-  if (!generated.empty()) pair_folders(inputs, generated, real);
-  if (!training.empty()) {
-    for (const auto& [stem, file] : volumes_in(training, inputs.problems))
+  inputs.info.window = inputs.window;
+  if (!folders.generated.empty()) pair_folders(inputs, folders);
+  if (!folders.training.empty()) {
+    for (const auto& [stem, file] : files_in(folders.training, kVolumes, inputs.problems))
       inputs.training_volumes.push_back(file);
   }
-  std::set<std::string> names;
-  for (const auto& entry : scores) {
-    const size_t equals = entry.find('=');
-    if (equals == std::string::npos || equals == 0) {
-      throw Error(fmt::format("--scores: expected NAME=FILE.csv, found \"{}\"", entry));
-    }
-    const ScoreTable table{entry.substr(0, equals), entry.substr(equals + 1)};
-    if (!names.insert(table.name).second)
-      throw Error(fmt::format("--scores: the name {} is given twice", table.name));
-    if (!fs::exists(table.file))
-      throw Error(fmt::format("--scores: there is no file {}", table.file.string()));
-    inputs.scores.push_back(table);
-  }
+  add_score_tables(inputs, folders.scores);
   return inputs;
 }
 

@@ -22,10 +22,6 @@ std::string data_range_text(const Evaluation& evaluation) {
                      w.min_hu, w.max_hu, evaluation.inputs.window_source, w.max_hu - w.min_hu);
 }
 
-std::string protocol(const std::string& text) {
-  return fmt::format("<p class=\"protocol\">{}</p>\n", text);
-}
-
 std::string card(const std::string& label, const std::string& value, const std::string& note) {
   return fmt::format(
       "<div class=\"card\"><div class=\"label\">{}</div><div class=\"value\">{}</div><div "
@@ -72,37 +68,85 @@ std::string summary_section(const Evaluation& evaluation) {
   return html + "</div></section>\n";
 }
 
+const char* arrow(const std::string& better) {
+  return better == "higher" ? "↑" : better == "lower" ? "↓" : better == "1" ? "→ 1" : "→ 0";
+}
+
+std::vector<std::string> metric_row(const MetricSummary& s) {
+  const MetricName& name = kMetricNames[s.metric];
+  const int digits = name.unit[0] ? 2 : 3;
+  std::vector<std::string> row{
+      fmt::format("{}<small> {} {}</small>", name.label, name.unit, arrow(name.better)),
+      fmt::format("<small>{}</small>", name.protocol)};
+  for (const Distribution& d : s.sources) {
+    row.push_back(d.n == 0 ? "–"
+                           : fmt::format("{}<small> [{}, {}]</small>", number_text(d.median, digits),
+                                         number_text(d.q1, digits), number_text(d.q3, digits)));
+  }
+  for (int source : {kWrongCxr, kMeanVolume}) {
+    const auto& t = s.tests[source];
+    row.push_back(!t ? "–"
+                     : fmt::format("{}<small> p {} (N {})</small>",
+                                   number_text(t->wilcoxon.median_difference, digits),
+                                   p_text(t->p_holm), t->wilcoxon.pairs));
+  }
+  return row;
+}
+
+std::string feature_table(const Evaluation& evaluation) {
+  if (evaluation.features.empty()) return {};
+  std::vector<std::vector<std::string>> rows;
+  for (const FeatureMeasure& f : evaluation.features) {
+    rows.push_back({f.label, fmt::format("<small>{}</small>", f.protocol),
+                    fmt::format("{:.4g}", f.value), std::to_string(f.real),
+                    std::to_string(f.generated)});
+  }
+  return "<h3>Distances between sets</h3>" +
+         html_table({"", "Protocol", "Value", "Real pictures", "Generated pictures"}, rows, 2) +
+         html_protocol("Between all true and all generated volumes, by the features of the network "
+                       "given; the numbers depend on it and on the number of pictures.");
+}
+
+std::string memorisation_table(const Evaluation& evaluation) {
+  if (evaluation.memorisation.empty()) return {};
+  std::vector<std::vector<std::string>> rows;
+  for (const Memorisation& m : evaluation.memorisation) {
+    std::vector<double> generated, real;
+    std::string names;
+    int64_t copies = 0;
+    for (const MemorisationCase& c : m.cases) {
+      generated.push_back(c.generated);
+      real.push_back(c.real);
+      if (!c.suspicious) continue;
+      if (++copies <= 5) names += fmt::format("{}{} ({})", copies > 1 ? ", " : "", c.case_id, c.nearest);
+    }
+    rows.push_back({m.space, number_text(median(generated), 3), number_text(median(real), 3),
+                    m.test ? p_text(m.test->p) : "–", fmt::format("{} of {}", copies, m.cases.size()),
+                    html_escaped(names)});
+  }
+  return "<h3>Memorisation</h3>" +
+         html_table({"Space", "Generated to training", "Held-out real to training", "p", "Suspicious",
+                     "Which (nearest)"}, rows) +
+         html_protocol("Protocol x2ctpa/1. Median distance to the nearest training volume: root mean "
+                       "square difference of volumes (HU) or latents, averaged to at most 32 values per "
+                       "axis; two-sided Wilcoxon signed-rank over cases. A model that copies puts its "
+                       "volumes nearer to training than unseen patients lie. Suspicious: less than "
+                       "half of the smallest distance of a held-out true volume.");
+}
+
 std::string image_section(const Evaluation& evaluation) {
   if (evaluation.images.metrics.empty()) {
     return "<section><h2>Image quality</h2><p>No generated volume could be compared with a true "
            "one.</p></section>\n";
   }
   std::vector<std::vector<std::string>> rows;
-  for (const MetricSummary& s : evaluation.images.metrics) {
-    const int digits = s.metric.unit[0] ? 2 : 3;
-    std::vector<std::string> row{fmt::format("{}<small> {} {}</small>", s.metric.label,
-                                             s.metric.unit, s.metric.higher_is_better ? "↑" : "↓")};
-    for (const Distribution& d : s.sources) {
-      row.push_back(d.n == 0
-                        ? "–"
-                        : fmt::format("{}<small> [{}, {}]</small>", number_text(d.median, digits),
-                                      number_text(d.q1, digits), number_text(d.q3, digits)));
-    }
-    for (int source : {kWrongCxr, kMeanVolume}) {
-      const auto& t = s.tests[source];
-      row.push_back(!t ? "–"
-                       : fmt::format("{}<small> p {} (N {})</small>",
-                                     number_text(t->wilcoxon.median_difference, digits),
-                                     p_text(t->p_holm), t->wilcoxon.pairs));
-    }
-    rows.push_back(row);
-  }
+  for (const MetricSummary& s : evaluation.images.metrics) rows.push_back(metric_row(s));
   const auto& first = evaluation.images.metrics[0];
   std::string html = "<section><h2>Image quality</h2>\n";
-  html += html_table({"", "Right CXR", "Another patient's CXR", "Mean training volume",
+  html += html_table({"", "Protocol", "Right CXR", "Another patient's CXR", "Mean training volume",
                       "Right − another's", "Right − mean"},
                      rows);
-  html += protocol(fmt::format(
+  html += html_protocol(fmt::format(
       "Median [quartiles] over {} cases of split {}. {}. The last columns: median of the paired "
       "differences, two-sided Wilcoxon signed-rank p "
       "({}), Holm over all tests of this table. Another patient's CXR: a seeded derangement of the "
@@ -119,10 +163,18 @@ std::string image_section(const Evaluation& evaluation) {
       "<div class=\"chart wide\"><h3>Gain of the right CXR in PSNR</h3><div "
       "class=\"canvas\"><canvas id=\"gain\"></canvas></div></div></div>\n";
   html +=
-      protocol(fmt::format("Left: each case once per series, cases from best to worst PSNR of the "
+      html_protocol(fmt::format("Left: each case once per series, cases from best to worst PSNR of the "
                            "right CXR. Right: cases per paired difference. {}.",
                            data_range_text(evaluation)));
-  return html + "</section>\n";
+  if (evaluation.images.diversity.cases > 0) {
+    const Diversity& d = evaluation.images.diversity;
+    html += fmt::format("<h3>Diversity</h3><p>Two samples of one X-ray differ by {} HU (MAE) with an "
+                        "MS-SSIM of {}: median of {} cases with several samples.</p>",
+                        number_text(d.mae_hu.median, 1), number_text(d.ms_ssim.median, 3), d.cases) +
+            html_protocol("Protocol x2ctpa/1: mean over the pairs of the first four samples of a case, " +
+                          data_range_text(evaluation) + ".");
+  }
+  return html + feature_table(evaluation) + memorisation_table(evaluation) + "</section>\n";
 }
 
 std::string picture_section(const Evaluation& evaluation) {
@@ -134,110 +186,13 @@ std::string picture_section(const Evaluation& evaluation) {
       "<section><h2>Cases</h2>\n{}<div class=\"scale\"><span>−{:g} HU</span><i></i><span>+{:g} "
       "HU</span></div>\n{}</section>\n",
       pictures, half, half,
-      protocol(fmt::format("Middle slices, grey from {:g} to {:g} HU; difference is generated − "
+      html_protocol(fmt::format("Sliders move through the slices; grey from {:g} to {:g} HU; difference is generated − "
                            "real. Axial: anterior up, the patient's right on "
                            "the left. Coronal and sagittal: head up; sagittal: anterior on the "
-                           "left. Cases by rank of PSNR among {}. "
+                           "left. MIP: maximum intensity projection. DRR: the X-ray that the volume would give, what the "
+                           "window cut off at its lower end taken as lung. Cases by rank of PSNR among {}. "
                            "Generated volumes are synthetic.",
                            w.min_hu, w.max_hu, evaluation.images.cases.size())));
-}
-
-std::string proportion_cell(const Proportion& p) {
-  if (std::isnan(p.value)) return "–";
-  return fmt::format("{:.1f}<small> [{:.0f}, {:.0f}]</small>", 100 * p.value, 100 * p.interval.low,
-                     100 * p.interval.high);
-}
-
-std::string auc_cell(const ArmResult& arm) {
-  if (!arm.auc) return "–";
-  std::string text = number_text(arm.auc->auc, 3);
-  text += arm.auc->interval ? fmt::format("<small> [{:.2f}, {:.2f}]</small>",
-                                          arm.auc->interval->low, arm.auc->interval->high)
-                            : std::string();
-  if (arm.bootstrap)
-    text += fmt::format("<small>bootstrap [{:.2f}, {:.2f}]</small>", arm.bootstrap->interval.low,
-                        arm.bootstrap->interval.high);
-  return text;
-}
-
-// A second published figure goes below the first.
-std::string published_auc(const PublishedArm& arm) {
-  const std::string text = arm.auc;
-  const size_t end = text.find("; ");
-  if (end == std::string::npos) return text;
-  return fmt::format("{}<small>{}</small>", text.substr(0, end), text.substr(end + 2));
-}
-
-std::string comparison_table(const Evaluation& evaluation) {
-  std::vector<std::vector<std::string>> rows;
-  for (const ArmComparison& c : evaluation.scores.comparisons) {
-    rows.push_back(
-        {html_escaped(c.first + " − " + c.second), std::to_string(c.common),
-         c.delong ? fmt::format("{:+.3f}<small> [{:.2f}, {:.2f}]</small>",
-                                c.delong->auc_a - c.delong->auc_b, c.delong->interval.low,
-                                c.delong->interval.high)
-                  : "–",
-         c.delong ? fmt::format("{}<small> (Holm {})</small>", p_text(c.delong->p),
-                                p_text(c.delong_p_holm))
-                  : "–",
-         c.ks ? number_text(c.ks->statistic, 3) : "–",
-         c.ks ? fmt::format("{}<small> (Holm {})</small>", p_text(c.ks->p), p_text(c.ks_p_holm))
-              : "–"});
-  }
-  if (rows.empty()) return {};
-  return "<h3>Between arms</h3>" +
-         html_table({"Arms", "N", "AUC difference [95%]", "p, DeLong", "KS distance", "p, KS"},
-                    rows) +
-         protocol(
-             "Paired DeLong test on the studies that both arms scored; two-sample "
-             "Kolmogorov-Smirnov test between the scores of the same studies, as in the paper. "
-             "Two-sided.");
-}
-
-std::string score_section(const Evaluation& evaluation) {
-  if (evaluation.scores.arms.empty()) {
-    return "<section><h2>Pulmonary embolism</h2><p>There are no score tables: nothing was "
-           "classified.</p></section>\n";
-  }
-  std::vector<std::vector<std::string>> rows;
-  std::string notes;
-  for (const ArmResult& arm : evaluation.scores.arms) {
-    const Confusion& c = arm.confusion;
-    rows.push_back(
-        {html_escaped(arm.title), fmt::format("{} / {}", arm.labels.size(), arm.positives),
-         auc_cell(arm), proportion_cell(c.accuracy()), proportion_cell(c.specificity()),
-         proportion_cell(c.sensitivity()), proportion_cell(c.positive_predictive_value()),
-         proportion_cell(c.negative_predictive_value())});
-    notes += fmt::format("<li>{}: threshold {:.4g}, {}.", html_escaped(arm.title), arm.threshold,
-                         html_escaped(arm.threshold_source));
-    for (const auto& note : arm.notes) notes += " " + html_escaped(note) + ".";
-    notes += "</li>";
-  }
-  for (const PublishedArm& p : kPublishedArms) {
-    rows.push_back({fmt::format("<i>{}, paper</i>", p.title), "", published_auc(p), p.accuracy,
-                    p.specificity, p.sensitivity, p.ppv, p.npv});
-  }
-  std::string html = "<section><h2>Pulmonary embolism</h2>\n";
-  html += html_table({"Arm", "N / PE", "AUC [95%]", "Accuracy %", "Specificity %", "Sensitivity %",
-                      "PPV %", "NPV %"},
-                     rows);
-  html += protocol(fmt::format(
-      "Split {}. AUC: Mann-Whitney, ties one half; interval: DeLong on the logit scale, and {} "
-      "bootstrap resamples of patients, stratified by PE (seed {}). "
-      "Proportions: 95% Wilson intervals; a score at or above the threshold is positive. Paper: "
-      "figures printed in X-ray2CTPA (arXiv 2406.16109), on its own data.",
-      html_escaped(evaluation.options.split), evaluation.options.bootstrap, evaluation.seed));
-  html += fmt::format("<ul class=\"notes\">{}</ul>", notes);
-  html +=
-      "<div class=\"charts\"><div class=\"chart\"><h3>ROC</h3><div class=\"canvas square\"><canvas "
-      "id=\"roc\"></canvas></div></div>";
-  for (size_t i = 0; i < evaluation.scores.arms.size(); ++i) {
-    html += fmt::format(
-        "<div class=\"chart\"><h3>Scores, {}</h3><div class=\"canvas square\"><canvas "
-        "id=\"scores{}\"></canvas></div></div>",
-        html_escaped(evaluation.scores.arms[i].title), i);
-  }
-  return html + "</div>\n" + comparison_table(evaluation) + "</section>\n";
 }
 
 std::string training_section(const nlohmann::json& data) {
@@ -247,10 +202,16 @@ std::string training_section(const nlohmann::json& data) {
     html += fmt::format(
         "<div class=\"chart wide\"><h3>{}</h3><div class=\"canvas\"><canvas "
         "id=\"training-{}\"></canvas></div></div>",
-        stage == "vae" ? "Autoencoder" : "Diffusion", stage);
+        stage == "vae"                   ? "Autoencoder"
+        : stage == "diffusion"           ? "Diffusion"
+        : stage == "classifier/ctpa"     ? "Classifier, true CTPA"
+        : stage == "classifier/cxr"      ? "Classifier, X-ray"
+                                         : "Classifier, generated CTPA",
+        stage);
   }
   return html + "</div>" +
-         protocol("Loss by training step, from metrics.jsonl of each stage; logarithmic axis.") +
+         html_protocol("Loss by training step, from metrics.jsonl of each stage; logarithmic axis. Classifiers: fold "
+                  "0 where there are folds.") +
          "</section>\n";
 }
 
@@ -333,6 +294,10 @@ std::string base64(std::string_view bytes) {
   return out;
 }
 
+std::string html_protocol(const std::string& text) {
+  return fmt::format("<p class=\"protocol\">{}</p>\n", text);
+}
+
 std::string html_table(const std::vector<std::string>& header,
                        const std::vector<std::vector<std::string>>& rows, size_t right_from) {
   const auto cells = [&](const std::vector<std::string>& row, const char* tag) {
@@ -363,7 +328,7 @@ std::string report_html(const Evaluation& evaluation) {
       "Generated volumes are synthetic.</p></header>\n<main>\n",
       title);
   html += summary_section(evaluation) + image_section(evaluation) + picture_section(evaluation) +
-          score_section(evaluation) + training_section(data) + problem_section(evaluation) +
+          html_scores(evaluation) + training_section(data) + problem_section(evaluation) +
           provenance_section(evaluation);
   html += fmt::format(
       "</main>\n<script type=\"application/json\" "

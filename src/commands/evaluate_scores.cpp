@@ -25,9 +25,17 @@ struct ValidationRows {
   std::vector<double> scores;
 };
 
+std::string shortened(const std::vector<std::string>& names) {
+  std::string text;
+  for (size_t i = 0; i < names.size() && i < 5; ++i) text += (i ? ", " : "") + names[i];
+  return names.size() > 5 ? text + ", …" : text;
+}
+
 double parse_score(const std::string& text) {
+  size_t used = 0;
   try {
-    return std::stod(text);
+    const double value = std::stod(text, &used);
+    return used == text.size() ? value : std::nan("");
   } catch (const std::exception&) {
     return std::nan("");
   }
@@ -100,12 +108,6 @@ class TableReader {
     left_out_[reason].push_back(study);
   }
 
-  static std::string shortened(const std::vector<std::string>& names) {
-    std::string text;
-    for (size_t i = 0; i < names.size() && i < 5; ++i) text += (i ? ", " : "") + names[i];
-    return names.size() > 5 ? text + ", …" : text;
-  }
-
   CsvTable table_;
   const ScoreTable& source_;
   std::string split_;
@@ -120,7 +122,12 @@ void add_statistics(ArmResult& arm, const EvaluateOptions& options, int64_t seed
   arm.confusion = confusion_at(arm.labels, arm.scores, arm.threshold);
   const bool probabilities =
       std::all_of(arm.scores.begin(), arm.scores.end(), [](double s) { return s >= 0 && s <= 1; });
-  if (probabilities) arm.brier = brier_score(arm.labels, arm.scores);
+  if (probabilities) {
+    arm.calibration = calibration_of(arm.labels, arm.scores);
+    arm.net_benefit = net_benefit_curve(arm.labels, arm.scores);
+  } else {
+    arm.notes.push_back("scores outside [0, 1] are no probabilities: no calibration");
+  }
   const int64_t negatives = int64_t(arm.labels.size()) - arm.positives;
   if (arm.positives == 0 || negatives == 0) {
     arm.notes.push_back(fmt::format("one class only ({} positive, {} negative): AUC is not defined",
@@ -141,9 +148,10 @@ void add_statistics(ArmResult& arm, const EvaluateOptions& options, int64_t seed
         "DeLong's variance is 0 or not defined (classes apart, or one case of a class): no DeLong "
         "interval");
   }
-  if (std::min(arm.positives, negatives) < 10) {
-    arm.notes.push_back(fmt::format("only {} cases of the rarer class: intervals are rough",
-                                    std::min(arm.positives, negatives)));
+  if (std::min(arm.positives, negatives) < 30) {
+    arm.notes.push_back(fmt::format(
+        "small set: {} cases of the rarer class; an AUC of this set is known to about ±{:.2f}",
+        std::min(arm.positives, negatives), 1.96 * arm.auc->standard_error));
   }
 }
 
@@ -174,11 +182,16 @@ ArmComparison compare_arms(const ArmResult& a, const ArmResult& b, std::vector<P
                         fmt::format("{} studies left out of the paired test", contradictions)});
   }
   const int64_t positives = std::count(labels.begin(), labels.end(), 1);
-  if (positives > 0 && positives < result.common)
+  if (positives > 0 && positives < result.common) {
     result.delong = delong_paired(labels, scores_a, scores_b);
+    result.detectable_difference = detectable_difference(result.delong->standard_error);
+  }
   if (result.common > 0) result.ks = kolmogorov_smirnov(scores_a, scores_b);
   const size_t larger = std::max(a.studies.size(), b.studies.size());
-  if (size_t(result.common) < larger) {
+  if (result.common == 0 && contradictions == 0) {
+    problems.push_back({"other patients", name, "the tables have no study in common: the arms "
+                        "cannot be compared", true});
+  } else if (size_t(result.common) < larger) {
     problems.push_back({"unpaired studies", name,
                         fmt::format("{} of {} studies are in both tables", result.common, larger)});
   }
@@ -197,6 +210,30 @@ void correct(std::vector<ArmComparison>& comparisons) {
     comparisons[i].delong_p_holm = delong[i];
     comparisons[i].ks_p_holm = ks[i];
   }
+}
+
+// Labels of a run's tables against its dataset.
+void check_labels(ArmResult& arm, const std::map<std::string, std::optional<int>>& labels,
+                  std::vector<Problem>& problems) {
+  if (labels.empty()) return;
+  std::vector<std::string> strangers, contradictions;
+  for (size_t i = 0; i < arm.studies.size(); ++i) {
+    const auto found = labels.find(arm.studies[i]);
+    if (found == labels.end()) {
+      strangers.push_back(arm.studies[i]);
+    } else if (found->second && *found->second != arm.labels[i]) {
+      contradictions.push_back(arm.studies[i]);
+    }
+  }
+  const auto add = [&](const char* kind, const std::vector<std::string>& names, const char* text) {
+    if (names.empty()) return;
+    problems.push_back({kind, arm.name, fmt::format("{} of {} rows: {}; {}", names.size(),
+                                                    arm.studies.size(), shortened(names), text),
+                        true});
+    arm.notes.push_back(fmt::format("{} rows: {}", names.size(), text));
+  };
+  add("other patients", strangers, "studies that the dataset does not have");
+  add("contradicting labels", contradictions, "labels that the dataset contradicts");
 }
 
 std::string arm_title(const std::string& name) {
@@ -225,6 +262,7 @@ ScoreEvaluation evaluate_scores(const EvaluationInputs& inputs, const EvaluateOp
                           true});
       continue;
     }
+    check_labels(arm, inputs.labels, problems);
     reader.choose_threshold(arm, validation, options.threshold);
     add_statistics(arm, options, seed);
     result.arms.push_back(std::move(arm));

@@ -101,6 +101,8 @@ class PhantomCommand : public Command {
       Volume mask = patient.ct;
       mask.hu = patient.embolus_mask.to(torch::kFloat);
       write_nifti(mask, beside / "embolus_mask.nii.gz", "SYNTHETIC embolus mask, x2ctpa phantom");
+      mask.hu = patient.artery_mask.to(torch::kFloat);
+      write_nifti(mask, beside / "artery_mask.nii.gz", "SYNTHETIC artery mask, x2ctpa phantom");
     }
     CsvTable truth(manifest_columns());
     truth.add(manifest_row(id, patient));

@@ -35,13 +35,31 @@ struct SortedCase {
   bool positive, ends_tie;
 };
 
-// Mann-Whitney with the number of times each patient was drawn; NaN for one class only.
-double weighted_auc(const std::vector<SortedCase>& cases, const std::vector<int64_t>& times) {
+constexpr size_t kBandPoints = 51;
+
+// Mann-Whitney with the number of times each patient was drawn, and the sensitivity at each false
+// positive rate of the band. Walking up the scores, (negatives passed, positives passed) runs along
+// the ROC curve from (1, 1) to (0, 0). NaN for one class only.
+double weighted_auc(const std::vector<SortedCase>& cases, const std::vector<int64_t>& times,
+                    double* sensitivities) {
+  double all_positives = 0, all_negatives = 0;
+  for (const SortedCase& c : cases) {
+    (c.positive ? all_positives : all_negatives) += double(times[c.patient]);
+  }
+  if (all_positives == 0 || all_negatives == 0) return std::nan("");
   double wins = 0, negatives = 0, positives = 0, tied_positive = 0, tied_negative = 0;
+  sensitivities[kBandPoints - 1] = 1;
+  size_t point = 1;  // of the band, counted from false positive rate 1 downwards
   for (const SortedCase& c : cases) {
     (c.positive ? tied_positive : tied_negative) += double(times[c.patient]);
     if (!c.ends_tie) continue;
     wins += tied_positive * (negatives + 0.5 * tied_negative);
+    for (; point < kBandPoints; ++point) {
+      const double passed = double(point) / double(kBandPoints - 1) * all_negatives;
+      if (tied_negative == 0 || passed > negatives + tied_negative + 1e-9 * all_negatives) break;
+      const double missed = positives + tied_positive * (passed - negatives) / tied_negative;
+      sensitivities[kBandPoints - 1 - point] = 1 - missed / all_positives;
+    }
     negatives += tied_negative;
     positives += tied_positive;
     tied_positive = tied_negative = 0;
@@ -53,6 +71,11 @@ double percentile(const std::vector<double>& ascending, double q) {
   const double position = q * double(ascending.size() - 1);
   const size_t below = size_t(position), above = std::min(below + 1, ascending.size() - 1);
   return ascending[below] + (position - double(below)) * (ascending[above] - ascending[below]);
+}
+
+Interval middle_95(std::vector<double>& values) {
+  std::sort(values.begin(), values.end());
+  return {percentile(values, 0.025), percentile(values, 0.975)};
 }
 
 }  // namespace
@@ -84,21 +107,25 @@ BootstrapAuc bootstrap_auc(std::span<const int> labels, std::span<const double> 
   }
 
   Draw draw(stream_seed(seed, "bootstrap"));
-  std::vector<double> areas;
+  std::vector<double> areas, sensitivities(kBandPoints);
+  std::vector<std::vector<double>> band(kBandPoints);
   std::vector<int64_t> times(number.size());
   for (int64_t r = 0; r < resamples; ++r) {
     std::fill(times.begin(), times.end(), 0);
     for (const auto& stratum : strata) {
       for (size_t k = 0; k < stratum.size(); ++k) ++times[stratum[draw.below(stratum.size())]];
     }
-    const double area = weighted_auc(cases, times);
-    if (std::isfinite(area)) areas.push_back(area);
+    const double area = weighted_auc(cases, times, sensitivities.data());
+    if (!std::isfinite(area)) continue;
+    areas.push_back(area);
+    for (size_t k = 0; k < kBandPoints; ++k) band[k].push_back(sensitivities[k]);
   }
   if (areas.empty()) throw Error("bootstrap: no resample held both classes", ExitCode::no_data);
-  std::sort(areas.begin(), areas.end());
-  return {{percentile(areas, 0.025), percentile(areas, 0.975)},
-          int64_t(areas.size()),
-          int64_t(number.size())};
+  BootstrapAuc result{middle_95(areas), int64_t(areas.size()), int64_t(number.size()), {}};
+  for (size_t k = 0; k < kBandPoints; ++k) {
+    result.band.push_back({double(k) / double(kBandPoints - 1), middle_95(band[k])});
+  }
+  return result;
 }
 
 }  // namespace x2ctpa

@@ -1,5 +1,6 @@
 #include "x2ctpa/metrics/image_quality.h"
 
+#include <ATen/ATen.h>
 #include <ATen/Parallel.h>
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -80,7 +81,9 @@ double psnr_db(double mean_squared_error, double data_range) {
   return 10 * std::log10(data_range * data_range / mean_squared_error);
 }
 
-ImageQuality image_quality(const at::Tensor& truth, const at::Tensor& image, double data_range) {
+namespace {
+
+void check_volumes(const at::Tensor& truth, const at::Tensor& image, double data_range) {
   check_pair(truth, image);
   if (truth.dim() != 3) {
     throw Error(fmt::format("image quality: expected volumes (D, H, W), found shape [{}]",
@@ -89,6 +92,37 @@ ImageQuality image_quality(const at::Tensor& truth, const at::Tensor& image, dou
   if (!(data_range > 0)) {
     throw Error(fmt::format("image quality: expected a data range above 0, found {}", data_range));
   }
+}
+
+// Means of 2 x 2 x 2 voxels; an axis of one voxel stays, an odd last plane is left out.
+at::Tensor halved(const at::Tensor& volume) {
+  std::vector<int64_t> kernel;
+  for (int64_t n : volume.sizes()) kernel.push_back(n > 1 ? 2 : 1);
+  return at::avg_pool3d(volume.unsqueeze(0), kernel).squeeze(0).contiguous();
+}
+
+// Wang et al. 2003, table of the human experiment.
+constexpr double kScaleWeights[] = {0.0448, 0.2856, 0.3001, 0.2363, 0.1333};
+
+double ms_ssim_from(const SsimMeans& finest, at::Tensor a, at::Tensor b, double data_range) {
+  double product = 1;
+  SsimMeans means = finest;
+  for (int scale = 0; scale < 5; ++scale) {
+    if (scale > 0) {
+      a = halved(a);
+      b = halved(b);
+      means = ssim_means(a, b, data_range);
+    }
+    const double factor = scale < 4 ? means.structure : means.volume;
+    product *= std::isnan(factor) ? factor : std::pow(std::max(factor, 0.0), kScaleWeights[scale]);
+  }
+  return product;
+}
+
+}  // namespace
+
+ImageQuality image_quality(const at::Tensor& truth, const at::Tensor& image, double data_range) {
+  check_volumes(truth, image, data_range);
   const at::Tensor a = plain(truth), b = plain(image);
   const DifferenceSums sums = difference_sums(a, b);
   ImageQuality quality;
@@ -98,6 +132,44 @@ ImageQuality image_quality(const at::Tensor& truth, const at::Tensor& image, dou
   const SsimMeans means = ssim_means(a, b, data_range);
   quality.ssim_2d = means.slices;
   quality.ssim_3d = means.volume;
+  quality.ms_ssim_3d = ms_ssim_from(means, a, b, data_range);
+  return quality;
+}
+
+MaskedQuality masked_quality(const at::Tensor& truth, const at::Tensor& image,
+                             const at::Tensor& mask, double data_range) {
+  check_volumes(truth, image, data_range);
+  check_pair(truth, mask);
+  const at::Tensor a = plain(truth), b = plain(image), inside = mask.to(at::kCPU) != 0;
+  MaskedQuality quality;
+  quality.voxels = inside.sum().item<int64_t>();
+  if (quality.voxels == 0) throw Error("image quality: the mask is empty");
+  const DifferenceSums sums = mean_differences(a.masked_select(inside), b.masked_select(inside));
+  quality.mae = sums.absolute;
+  quality.mse = sums.squared;
+  quality.psnr_db = psnr_db(quality.mse, data_range);
+  quality.ssim_3d =
+      ssim_means(a, b, data_range, {.mask = inside.to(at::kFloat).contiguous()}).volume;
+  return quality;
+}
+
+PlanesQuality planes_quality(const at::Tensor& truth, const at::Tensor& image, double data_range) {
+  check_volumes(truth, image, data_range);
+  const at::Tensor a = plain(truth), b = plain(image);
+  const at::Tensor squares = (a - b).to(at::kDouble).square();
+  PlanesQuality quality;
+  for (int64_t axis = 0; axis < 3; ++axis) {
+    const at::Tensor errors = squares.movedim(axis, 0).flatten(1).mean(1);
+    double sum = 0;
+    for (int64_t k = 0; k < errors.numel(); ++k) {
+      const double error = errors[k].item<double>();
+      sum += error == 0 ? 100 : psnr_db(error, data_range);
+    }
+    quality.psnr_db += sum / double(errors.numel()) / 3;
+    quality.ssim += ssim_means(a.movedim(axis, 0).contiguous(), b.movedim(axis, 0).contiguous(),
+                               data_range, {.uniform_sample = true, .slices_only = true})
+                        .slices / 3;
+  }
   return quality;
 }
 

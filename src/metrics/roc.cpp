@@ -2,7 +2,10 @@
 #include <cmath>
 #include <limits>
 
+#include <fmt/format.h>
+
 #include "checks.h"
+#include "x2ctpa/core/error.h"
 #include "x2ctpa/metrics/classification.h"
 
 namespace x2ctpa {
@@ -124,6 +127,23 @@ double youden_threshold(std::span<const int> labels, std::span<const double> sco
                b.true_positive_rate - b.false_positive_rate - 1e-12;
       });
   return best->threshold;
+}
+
+double threshold_for_sensitivity(std::span<const int> labels, std::span<const double> scores,
+                                 double sensitivity) {
+  if (!(sensitivity > 0 && sensitivity <= 1)) {
+    throw Error(fmt::format("threshold: expected a sensitivity above 0 and at most 1, found {}",
+                            sensitivity));
+  }
+  for (const RocPoint& point : roc_curve(labels, scores)) {
+    if (point.true_positive_rate >= sensitivity - 1e-12) return point.threshold;
+  }
+  return -std::numeric_limits<double>::infinity();  // not reached: the curve ends at (1, 1)
+}
+
+double detectable_difference(double standard_error) {
+  constexpr double normal_80 = 0.8416212335729143;
+  return (kNormal975 + normal_80) * standard_error;
 }
 
 double average_precision(std::span<const int> labels, std::span<const double> scores) {

@@ -23,6 +23,9 @@ struct Problem {
   std::vector<float> window_d, window_h, window_w;
   float centre;  // subtracted before squaring: variances in float32 would cancel otherwise
   float c1, c2;
+  float covariance_factor;  // sample covariances of n voxels: n / (n - 1)
+  const float* mask;        // weights of the 3D index (D, H, W), or none
+  bool volume;              // whether the 3D index is wanted
 
   int64_t rows_out() const { return height - int64_t(window_h.size()) + 1; }
   int64_t columns_out() const { return width - int64_t(window_w.size()) + 1; }
@@ -43,20 +46,27 @@ void weighted_rows(const std::vector<float>& window, const float* const* rows, i
   }
 }
 
-// Sum over a row of the index from the five weighted means of its voxels.
-double ssim_row_sum(const Problem& p, const std::array<const float*, kFields>& mean, int64_t n) {
-  double sum = 0;
+// Sums over a row of the index, and of its contrast-structure factor, from the five weighted means
+// of its voxels. With `weights`, both are weighted.
+struct RowSums {
+  double index = 0, structure = 0;
+};
+
+template <bool weighted>
+RowSums ssim_row_sums(const Problem& p, const std::array<const float*, kFields>& mean, int64_t n,
+                      const float* weights) {
+  RowSums sums;
   for (int64_t i = 0; i < n; ++i) {
     const float ma = mean[0][i], mb = mean[1][i];
-    const float variance_a = mean[2][i] - ma * ma;
-    const float variance_b = mean[3][i] - mb * mb;
-    const float covariance = mean[4][i] - ma * mb;
+    const float variances = p.covariance_factor * (mean[2][i] - ma * ma + mean[3][i] - mb * mb);
+    const float covariance = p.covariance_factor * (mean[4][i] - ma * mb);
     const float la = ma + p.centre, lb = mb + p.centre;  // luminance uses the true means
-    const float index = (2 * la * lb + p.c1) * (2 * covariance + p.c2) /
-                        ((la * la + lb * lb + p.c1) * (variance_a + variance_b + p.c2));
-    sum += index;
+    const float structure = (2 * covariance + p.c2) / (variances + p.c2);
+    const float index = (2 * la * lb + p.c1) / (la * la + lb * lb + p.c1) * structure;
+    sums.index += weighted ? weights[i] * index : index;
+    sums.structure += weighted ? weights[i] * structure : structure;
   }
-  return sum;
+  return sums;
 }
 
 // A band of output rows that walks through all slices. A ring holds the last slices filtered
@@ -78,11 +88,12 @@ class Tile {
     const int64_t taps = int64_t(p_.window_d.size());
     for (int64_t z = 0; z < p_.depth; ++z) {
       filter_slice(z, z % taps);
-      if (z + 1 >= taps) add_volume_rows(z + 1 - taps);
+      if (p_.volume && z + 1 >= taps) add_volume_rows(z + 1 - taps);
     }
   }
 
-  double slice_sum = 0, volume_sum = 0;
+  double slice_sum = 0;
+  RowSums volume_sum;
 
  private:
   float* ring_plane(int64_t slot, int field) { return &ring_[(slot * kFields + field) * plane_]; }
@@ -124,7 +135,7 @@ class Tile {
         weighted_rows(p_.window_h, source.data(), columns_, out);
         mean[field] = out;
       }
-      slice_sum += ssim_row_sum(p_, mean, columns_);
+      slice_sum += ssim_row_sums<false>(p_, mean, columns_, nullptr).index;
     }
   }
 
@@ -140,8 +151,18 @@ class Tile {
         weighted_rows(p_.window_d, source.data(), columns_, &along_d_[field * columns_]);
         mean[field] = &along_d_[field * columns_];
       }
-      volume_sum += ssim_row_sum(p_, mean, columns_);
+      const RowSums row = p_.mask ? ssim_row_sums<true>(p_, mean, columns_, mask_row(first_slice, y))
+                                  : ssim_row_sums<false>(p_, mean, columns_, nullptr);
+      volume_sum.index += row.index;
+      volume_sum.structure += row.structure;
     }
+  }
+
+  // The mask at the centres of the windows of one row.
+  const float* mask_row(int64_t first_slice, int64_t y) const {
+    const int64_t z = first_slice + int64_t(p_.window_d.size()) / 2,
+                  row = first_row_ + y + int64_t(p_.window_h.size()) / 2;
+    return p_.mask + (z * p_.height + row) * p_.width + int64_t(p_.window_w.size()) / 2;
   }
 
   const Problem& p_;
@@ -166,15 +187,26 @@ std::vector<float> ssim_window(int64_t length) {
   return window;
 }
 
-SsimMeans ssim_means(const at::Tensor& truth, const at::Tensor& image, double data_range) {
+std::vector<float> uniform_window(int64_t length) {
+  const int64_t taps = std::min<int64_t>(7, (length - 1) / 2 * 2 + 1);
+  return std::vector<float>(size_t(taps), 1.0f / float(taps));
+}
+
+SsimMeans ssim_means(const at::Tensor& truth, const at::Tensor& image, double data_range,
+                     const SsimVariant& variant) {
   Problem p{truth.const_data_ptr<float>(), image.const_data_ptr<float>(), truth.size(0),
             truth.size(1), truth.size(2)};
-  p.window_d = ssim_window(p.depth);
-  p.window_h = ssim_window(p.height);
-  p.window_w = ssim_window(p.width);
+  const auto window = variant.uniform_sample ? uniform_window : ssim_window;
+  p.window_d = variant.slices_only ? std::vector<float>{1} : window(p.depth);
+  p.window_h = window(p.height);
+  p.window_w = window(p.width);
   p.centre = truth.mean(at::kDouble).item<float>();
   p.c1 = float(0.01 * 0.01 * data_range * data_range);
   p.c2 = float(0.03 * 0.03 * data_range * data_range);
+  const float voxels = float(p.window_h.size() * p.window_w.size());
+  p.covariance_factor = variant.uniform_sample && voxels > 1 ? voxels / (voxels - 1) : 1;
+  p.mask = variant.mask.defined() ? variant.mask.const_data_ptr<float>() : nullptr;
+  p.volume = !variant.slices_only;
 
   const int64_t tiles = (p.rows_out() + kTileRows - 1) / kTileRows;
   std::vector<SsimMeans> sums(tiles);
@@ -182,17 +214,26 @@ SsimMeans ssim_means(const at::Tensor& truth, const at::Tensor& image, double da
     for (int64_t k = first; k < last; ++k) {
       Tile tile(p, k * kTileRows);
       tile.run();
-      sums[k] = {tile.slice_sum, tile.volume_sum};
+      sums[k] = {tile.slice_sum, tile.volume_sum.index, tile.volume_sum.structure};
     }
   });
   SsimMeans total;
   for (const auto& part : sums) {
     total.slices += part.slices;
     total.volume += part.volume;
+    total.structure += part.structure;
   }
   const double plane = double(p.rows_out() * p.columns_out());
+  double weight = plane * double(p.slices_out());
+  if (p.mask != nullptr) {
+    const int64_t d = int64_t(p.window_d.size()) / 2, h = int64_t(p.window_h.size()) / 2,
+                  w = int64_t(p.window_w.size()) / 2;
+    weight = variant.mask.narrow(0, d, p.slices_out()).narrow(1, h, p.rows_out())
+                 .narrow(2, w, p.columns_out()).sum(at::kDouble).item<double>();
+  }
   total.slices /= plane * double(p.depth);
-  total.volume /= plane * double(p.slices_out());
+  total.volume /= weight;
+  total.structure /= weight;
   return total;
 }
 

@@ -1,4 +1,5 @@
 #include <gtest/gtest.h>
+#include <torch/script.h>
 #include <unistd.h>
 
 #include <nlohmann/json.hpp>
@@ -50,13 +51,13 @@ TEST_F(Evaluate, OfARunWritesEveryTableAndTheReport) {
   const auto result = evaluate("--runtime.seed 5");
   ASSERT_EQ(result.exit_code, 0) << result.err;
   for (const char* file : {"metrics.json", "per_case.csv", "image_quality.csv", "table.csv",
-                           "problems.csv", "report.html"}) {
+                           "table.md", "table.tex", "problems.csv", "report.html"}) {
     EXPECT_TRUE(fs::exists(run / "evaluation" / file)) << file;
   }
   EXPECT_NE(result.out.find("PSNR"), std::string::npos);
   EXPECT_NE(result.out.find("report.html"), std::string::npos);
   const json m = metrics();
-  EXPECT_EQ(m["schema"], "x2ctpa.evaluation/1");
+  EXPECT_EQ(m["schema"], "x2ctpa.evaluation/2");
   EXPECT_EQ(m["protocol"]["data_range_hu"], 700);
   EXPECT_EQ(m["protocol"]["seed"], 5);
   EXPECT_EQ(m["images"]["cases"], 9);
@@ -143,7 +144,7 @@ TEST_F(Evaluate, LeavesOutNanScoresAndSaysWhenThereIsOneClassOrOneScore) {
        [](size_t, std::vector<std::string>& fields) { fields[2] = "1"; });
   edit("classifier/generated/scores.csv",
        [](size_t, std::vector<std::string>& fields) { fields[3] = "0.5"; });
-  ASSERT_EQ(evaluate().exit_code, 0);
+  ASSERT_EQ(evaluate().exit_code, 3) << "the dataset contradicts the labels of ctpa";
   const json arms = metrics()["classification"]["arms"];
   EXPECT_EQ(arms["cxr"]["n"], 8);
   EXPECT_TRUE(arms["ctpa"]["auc"].is_null());
@@ -151,6 +152,184 @@ TEST_F(Evaluate, LeavesOutNanScoresAndSaysWhenThereIsOneClassOrOneScore) {
   EXPECT_TRUE(arms["generated"]["auc_delong"].is_null());
   EXPECT_NE(report().find("one class only"), std::string::npos);
   EXPECT_NE(report().find("all scores are equal"), std::string::npos);
+}
+
+TEST_F(Evaluate, PrintsAProtocolBesideEveryNumber) {
+  ASSERT_EQ(evaluate("--evaluate.protocols paper,x2ct").exit_code, 0);
+  const CsvTable table = CsvTable::read(run / "evaluation" / "image_quality.csv");
+  std::set<std::string> protocols, metrics_found;
+  for (size_t row = 0; row < table.size(); ++row) {
+    protocols.insert(table.at(row, "protocol"));
+    metrics_found.insert(table.at(row, "metric"));
+  }
+  EXPECT_EQ(protocols, (std::set<std::string>{"paper/1", "x2ct/1", "x2ctpa/1"}));
+  for (const char* metric : {"ms_ssim_3d", "lung_ssim_3d", "gradient_mae_hu_per_mm", "vessel_dice",
+                             "lung_dice", "projection", "x2ct_planes_ssim"}) {
+    EXPECT_TRUE(metrics_found.count(metric)) << metric;
+  }
+}
+
+TEST_F(Evaluate, MeasuresArteriesWhereThereAreMasksOfThem) {
+  for (int i = 14; i < 23; ++i) {
+    Volume mask = read_volume(run / fmt::format("dataset/ct/case0{}.nii", i));
+    auto arteries = torch::zeros_like(mask.hu);
+    arteries.slice(0, 11, 15).slice(1, 14, 20).slice(2, 10, 30).fill_(1);
+    mask.hu = arteries * (mask.hu >= 300);
+    write_nifti(mask, run / fmt::format("phantom/case0{}/artery_mask.nii.gz", i), "SYNTHETIC");
+  }
+  ASSERT_EQ(evaluate().exit_code, 0);
+  const json m = metrics()["images"]["metrics"];
+  EXPECT_EQ(m["artery_dice"]["generated"]["n"], 9);
+  EXPECT_GT(m["artery_dice"]["generated"]["median"], m["artery_dice"]["wrong_cxr"]["median"]);
+  EXPECT_NEAR(m["artery_contrast_hu"]["generated"]["median"].get<double>(), 0, 10);
+}
+
+TEST_F(Evaluate, FindsACopyOfATrainingVolumeAndNotAnOrdinarySample) {
+  fs::copy_file(run / "dataset/ct/case003.nii", run / "samples/copy.nii");
+  edit("samples/samples.csv", [](size_t row, std::vector<std::string>& fields) {
+    if (row == 2) fields[4] = "copy.nii";
+  });
+  ASSERT_EQ(evaluate().exit_code, 0);
+  const json found = metrics()["memorisation"]["image"];
+  EXPECT_EQ(found["training"], 6);
+  EXPECT_EQ(found["suspicious"], 1);
+  EXPECT_EQ(found["cases"][2]["nearest_training"], "case003.nii");
+  EXPECT_EQ(found["cases"][2]["generated"], 0);
+}
+
+TEST_F(Evaluate, RefusesVolumesOfAnotherWindowAndCountsThem) {
+  const Volume made = read_volume(run / "samples/case014.nii.gz");
+  Volume unit = made, narrow = made;
+  unit.hu = made.hu.clamp(-200, 500) / 350 - 3.0 / 7;
+  narrow.hu = made.hu.clamp(0, 400);
+  write_nifti(unit, run / "samples/case014.nii.gz", "SYNTHETIC", false);
+  write_nifti(narrow, run / "samples/case015.nii.gz", "SYNTHETIC");
+  EXPECT_EQ(evaluate().exit_code, 3);
+  const json m = metrics();
+  EXPECT_EQ(m["images"]["cases"], 7);
+  std::string details;
+  for (const auto& p : m["problems"]) details += p["detail"].get<std::string>();
+  EXPECT_NE(details.find("scaled to [-1, 1]"), std::string::npos) << details;
+  EXPECT_NE(details.find("clipped by another window"), std::string::npos) << details;
+}
+
+TEST_F(Evaluate, RefusesScoresOfOtherPatientsAndContradictedLabels) {
+  edit("classifier/cxr/scores.csv", [](size_t row, std::vector<std::string>& fields) {
+    if (row == 9) fields[0] = "stranger";
+    if (row == 10) fields[2] = fields[2] == "1" ? "0" : "1";
+  });
+  EXPECT_EQ(evaluate().exit_code, 3);
+  const json m = metrics();
+  std::multiset<std::string> kinds;
+  for (const auto& p : m["problems"]) kinds.insert(p["kind"]);
+  EXPECT_EQ(kinds.count("other patients"), 1u);
+  EXPECT_GE(kinds.count("contradicting labels"), 1u);
+  EXPECT_NE(report().find("labels that the dataset contradicts"), std::string::npos);
+}
+
+TEST_F(Evaluate, OfTablesWithoutACommonStudyRefusesTheComparison) {
+  write_file(run / "a.csv", "study_id,patient_id,label,score\nx,x,0,0.1\ny,y,1,0.9\nz,z,1,0.05\n");
+  write_file(run / "b.csv", "study_id,patient_id,label,score\nu,u,0,0.3\nv,v,1,0.2\nw,w,1,0.7\n");
+  const auto result = test::run_binary(fmt::format("evaluate --scores a={0}/a.csv --scores b={0}/b.csv --out {0}/evaluation", run.string()));
+  EXPECT_EQ(result.exit_code, 3);
+  EXPECT_TRUE(metrics()["classification"]["comparisons"][0]["delong"].is_null());
+  EXPECT_NE(result.err.find("1 of them failures"), std::string::npos) << result.err;
+}
+
+TEST_F(Evaluate, GivesCalibrationNetBenefitAndThePowerOfSmallSets) {
+  ASSERT_EQ(evaluate().exit_code, 0);
+  const json m = metrics()["classification"], arm = m["arms"]["cxr"], c = arm["calibration"];
+  EXPECT_NEAR(c["brier"].get<double>(), c["reliability"].get<double>() - c["resolution"].get<double>() +
+                                            c["uncertainty"].get<double>() + c["within_bins"].get<double>(), 1e-12);
+  EXPECT_EQ(arm["net_benefit"].size(), 99u);
+  EXPECT_GT(m["comparisons"][0]["detectable_auc_difference"].get<double>(), 0.1);
+  EXPECT_NE(report().find("small set"), std::string::npos);
+}
+
+TEST_F(Evaluate, WritesThePaperTableInThreeForms) {
+  ASSERT_EQ(evaluate().exit_code, 0);
+  const std::string markdown = read_file(run / "evaluation/table.md"), latex = read_file(run / "evaluation/table.tex");
+  EXPECT_NE(markdown.find("| True CTPA | paper | 0.827 [0.75-0.92] | 76.92 | 78.18 | 73.91 | 58.62 | 87.76 |"), std::string::npos) << markdown;
+  EXPECT_NE(latex.find("Generated CTPA & paper & 0.766"), std::string::npos) << latex;
+  EXPECT_NE(latex.find("\\bottomrule"), std::string::npos);
+}
+
+TEST_F(Evaluate, MeasuresFeaturesOfATorchScriptNetwork) {
+  torch::jit::Module network("network");
+  network.define("def forward(self, x):\n  return x[:, 0:1, ::6, ::8].flatten(1)\n");
+  network.save((run / "network.pt").string());
+  torch::jit::Module video("video");
+  video.define("def forward(self, x):\n  return x[:, 0:1, ::8, ::12, ::16].flatten(1)\n");
+  video.save((run / "video.pt").string());
+  ASSERT_EQ(evaluate(fmt::format("--features {0}/network.pt --video-features {0}/video.pt --evaluate.protocols paper,maisi-2.5d",
+                                 run.string())).exit_code, 0);
+  const json f = metrics()["features"];
+  EXPECT_EQ(f["fid"]["pictures_real"], 9 * 20);
+  EXPECT_EQ(f["fid"]["protocol"], "paper/1");
+  EXPECT_EQ(f["fid_2_5d"]["protocol"], "maisi-2.5d/1");
+  for (const char* key : {"fid", "fid_2_5d", "fvd"}) EXPECT_GT(f[key]["value"].get<double>(), 0) << key;
+  EXPECT_GT(f["recall"]["value"].get<double>(), 0.5);
+  const auto broken = evaluate(fmt::format("--features {}/dataset/dataset.json", run.string()));
+  EXPECT_EQ(broken.exit_code, 1);
+  EXPECT_NE(broken.err.find("TorchScript"), std::string::npos) << broken.err;
+}
+
+TEST_F(Evaluate, ComparesTwoEvaluationsCaseByCase) {
+  ASSERT_EQ(evaluate("--out " + (run / "a").string()).exit_code, 0);
+  for (int i = 14; i < 23; ++i) {
+    const fs::path file = run / "samples" / fmt::format("case0{}.nii.gz", i);
+    Volume worse = read_volume(file);
+    worse.hu += 30;
+    write_nifti(worse, file, "SYNTHETIC");
+  }
+  ASSERT_EQ(evaluate("--out " + (run / "b").string()).exit_code, 0);
+  const auto result = test::run_binary(fmt::format("evaluate --compare {0}/a {0}/b --out {0}/c", run.string()));
+  ASSERT_EQ(result.exit_code, 0) << result.err;
+  const CsvTable table = CsvTable::read(run / "c" / "comparison.csv");
+  EXPECT_EQ(table.at(0, "number"), "PSNR, median");
+  EXPECT_LT(std::stod(table.at(0, "difference")), 0);
+  EXPECT_NEAR(std::stod(table.at(0, "p")), 2.0 / 512, 1e-9);
+  ASSERT_EQ(evaluate("--evaluate.split all --out " + (run / "d").string()).exit_code, 0);
+  EXPECT_EQ(test::run_binary(fmt::format("evaluate --compare {0}/a {0}/d", run.string())).exit_code, 1);
+  EXPECT_EQ(test::run_binary(fmt::format("evaluate --compare {0}/a {0}/nowhere", run.string())).exit_code, 2);
+}
+
+TEST_F(Evaluate, WritesABlindedReadingAndAnalysesTheFilledSheets) {
+  ASSERT_EQ(evaluate("--reader-study 4").exit_code, 0);
+  const fs::path study = run / "evaluation" / "reader-study", readers = study / "for-readers";
+  const CsvTable key = CsvTable::read(study / "key.csv"), sheet = CsvTable::read(readers / "sheet.csv");
+  ASSERT_EQ(key.size(), 4u);
+  EXPECT_TRUE(fs::exists(readers / "pair01/a/0001.dcm"));
+  EXPECT_TRUE(fs::exists(readers / "pair04/cxr.png"));
+  for (const auto& entry : fs::recursive_directory_iterator(readers))
+    EXPECT_EQ(entry.path().string().find("case0"), std::string::npos) << "names must not tell the case";
+  for (const char* reader : {"AB", "CD"}) {
+    CsvTable filled(sheet.columns());
+    for (size_t row = 0; row < sheet.size(); ++row) {
+      const bool a_is_made = key.at(row, "a") == "generated";
+      std::vector<std::string> fields{sheet.at(row, "pair"), reader};
+      for (int question = 0; question < 4; ++question) {
+        fields.push_back(a_is_made ? "3" : "5");
+        fields.push_back(a_is_made ? "5" : "3");
+      }
+      fields.insert(fields.end(), {a_is_made ? "b" : "a", row == 0 ? "a" : a_is_made ? "a" : "b", ""});
+      filled.add(fields);
+    }
+    filled.write(readers / fmt::format("{}.csv", reader));
+  }
+  const auto result = test::run_binary(fmt::format("evaluate --readings {0}/AB.csv {0}/CD.csv", readers.string()));
+  ASSERT_EQ(result.exit_code, 0) << result.err;
+  std::map<std::string, double> values;
+  const CsvTable results = CsvTable::read(study / "results.csv");
+  for (size_t row = 0; row < results.size(); ++row) {
+    if (!results.at(row, "value").empty())
+      values[results.at(row, "question") + "/" + results.at(row, "number")] = std::stod(results.at(row, "value"));
+  }
+  EXPECT_EQ(values.at("realism/mean score, generated"), 3);
+  EXPECT_EQ(values.at("realism/mean score, real"), 5);
+  EXPECT_EQ(values.at("realism/Fleiss' kappa"), 1);
+  EXPECT_EQ(values.at("preferred/real"), 1);
+  EXPECT_GE(values.at("generated/told rightly"), 0.75);
 }
 
 TEST_F(Evaluate, TakesTheThresholdFromValidationRowsWhenTheTableHasNone) {

@@ -78,6 +78,49 @@ TEST(Ssim, OfOneSliceIsTheSameIn2DAnd3D) {
   EXPECT_NEAR(q.ssim_2d, q.ssim_3d, 1e-6);
 }
 
+// pytorch-msssim 1.0.0 in float64: ms_ssim(a, b, data_range=700, win_size=11) of 176^3 voxels.
+TEST(MsSsim, AgreesWithPytorchMsssimWhereEveryWindowFits) {
+  const auto a = wave(176, 176, 176, 0).to(torch::kFloat);
+  const auto b = (wave(176, 176, 176, 0.3) + 20 * torch::cos(0.9 * axis(176))).to(torch::kFloat);
+  EXPECT_NEAR(image_quality(a, b, 700).ms_ssim_3d, 0.9694364698503072, 1e-5);
+}
+
+TEST(MsSsim, WorksAtDepth128AndOnSmallGridsAndIsOneForEqualVolumes) {
+  for (const auto& size : {std::array<int64_t, 3>{128, 40, 48}, {24, 48, 48}, {2, 3, 1}}) {
+    const auto a = wave(size[0], size[1], size[2], 0), b = wave(size[0], size[1], size[2], 0.4);
+    EXPECT_NEAR(image_quality(a, a, 700).ms_ssim_3d, 1, 1e-5);
+    const double different = image_quality(a, b, 700).ms_ssim_3d;
+    EXPECT_TRUE(different > 0 && different < 1) << different;
+  }
+}
+
+TEST(MaskedQuality, SeesNothingOutsideTheMaskAndAllOfItWithinAFullOne) {
+  const auto a = wave(16, 20, 24, 0).to(torch::kFloat), b = wave(16, 20, 24, 0.3).to(torch::kFloat);
+  const ImageQuality whole = image_quality(a, b, 700);
+  const MaskedQuality full = masked_quality(a, b, torch::ones({16, 20, 24}), 700);
+  EXPECT_NEAR(full.mae, whole.mae, 1e-6);
+  EXPECT_NEAR(full.psnr_db, whole.psnr_db, 1e-9);
+  EXPECT_NEAR(full.ssim_3d, whole.ssim_3d, 1e-6);
+  auto mask = torch::zeros({16, 20, 24}, torch::kBool), changed = a.clone();
+  mask.slice(2, 0, 12).fill_(true);
+  changed.slice(2, 12).add_(50);
+  const MaskedQuality half = masked_quality(a, changed, mask, 700);
+  EXPECT_EQ(half.mae, 0);
+  EXPECT_EQ(half.voxels, 16 * 20 * 12);
+  EXPECT_LT(half.ssim_3d, 1) << "windows at the edge of the mask reach over it";
+  EXPECT_THROW(masked_quality(a, b, torch::zeros({16, 20, 24}), 700), Error);
+}
+
+// scikit-image 0.26.0 in float64: structural_similarity with its defaults, mean over slices, and
+// 10 log10(700^2 / mse) of slices, of the three axes.
+TEST(PlanesQuality, AgreesWithScikitImageAlongThreeAxes) {
+  const auto a = wave(16, 20, 24, 0);
+  const auto b = wave(16, 20, 24, 0.3) + 20 * torch::cos(0.9 * axis(24));
+  const PlanesQuality q = planes_quality(a, b, 700);
+  EXPECT_NEAR(q.psnr_db, 23.988882384008893, 1e-5);
+  EXPECT_NEAR(q.ssim, 0.7034797827195894, 1e-5);
+}
+
 TEST(ImageQuality, IsTheSameWithAnyNumberOfThreads) {
   const auto a = wave(20, 70, 40, 0), b = wave(20, 70, 40, 0.2);
   const int before = torch::get_num_threads();

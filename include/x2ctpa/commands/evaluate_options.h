@@ -15,6 +15,10 @@ struct EvaluateOptions {
   int64_t bootstrap = 2000;
   double threshold = 0.5;
   int64_t report_cases = 3;
+  std::vector<std::string> protocols{"paper"};
+  bool audit = true;
+  int64_t feature_size = 0;
+  int64_t feature_every = 1;
 
   void describe(OptionList& options);
 };

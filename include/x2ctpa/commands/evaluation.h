@@ -1,4 +1,4 @@
-// What `evaluate` reads, computes and writes. docs/metrics.md states the protocol of each number.
+// What `evaluate` computes and writes. docs/metrics.md states the protocol of each number.
 #pragma once
 
 #include <array>
@@ -8,66 +8,44 @@
 #include <vector>
 
 #include "x2ctpa/commands/evaluate_options.h"
-#include "x2ctpa/data/dataset.h"
-#include "x2ctpa/imaging/volume.h"
+#include "x2ctpa/commands/evaluation_inputs.h"
+#include "x2ctpa/metrics/calibration.h"
 #include "x2ctpa/metrics/classification.h"
-#include "x2ctpa/metrics/image_quality.h"
 #include "x2ctpa/metrics/statistical_tests.h"
 
 namespace x2ctpa {
-
-/// Something left out or doubtful. `failure`: it should have been evaluated and could not be.
-struct Problem {
-  std::string kind, name, detail;
-  bool failure = false;
-};
-
-/// A generated volume and the true one of the same case.
-struct SamplePair {
-  std::string case_id, patient_id;
-  std::filesystem::path generated, real, cxr;        ///< cxr may be empty
-  std::string sampler, steps, seed, guidance_scale;  ///< as in samples.csv; may be empty
-};
-
-struct ScoreTable {
-  std::string name;
-  std::filesystem::path file;
-};
-
-struct EvaluationInputs {
-  std::string title;
-  std::filesystem::path run;  ///< empty for plain folders
-  std::vector<SamplePair> pairs;
-  std::vector<std::filesystem::path> training_volumes;
-  std::vector<ScoreTable> scores;
-  IntensityWindow window;
-  std::string window_source;  ///< "dataset", "evaluate.window_hu" or "default"
-  std::string dataset_hash;
-  std::optional<double> reconstruction_psnr_db;  ///< mean over held-out cases; of the VQ-GAN alone
-  int64_t reconstruction_cases = 0;
-  std::vector<Problem> problems;
-};
 
 /// Which volume is compared with the true one.
 enum Source : int { kGenerated, kWrongCxr, kMeanVolume, kSources };
 inline constexpr std::array<const char*, kSources> kSourceKeys{"generated", "wrong_cxr",
                                                                "mean_volume"};
 
-struct CaseResult {
-  SamplePair pair;
-  std::string wrong_case_id;  ///< empty: no other patient to take
-  std::array<std::optional<ImageQuality>, kSources> quality;
+/// The numbers of one comparison of a volume with the true one; docs/metrics.md defines them.
+enum Metric : int {
+  kPsnr, kSsim3d, kSsim2d, kMsSsim3d, kMae, kMse, kLpips,                // paper
+  kLungPsnr, kLungSsim3d, kLungMae, kGradientMae, kSharpness,            // x2ctpa
+  kVesselDice, kVesselContrast, kArteryDice, kArteryContrast, kLungDice, kProjection,
+  kX2ctPsnr, kX2ctPlanesPsnr, kX2ctPlanesSsim,                           // x2ct
+  kMetrics
 };
-
-/// One number of ImageQuality.
 struct MetricName {
   const char* key;
   const char* label;
   const char* unit;
-  double ImageQuality::*member;
-  bool higher_is_better;
+  const char* protocol;
+  const char* better;  ///< "higher", "lower", or the number it should come near
 };
-extern const std::array<MetricName, 5> kMetrics;
+extern const std::array<MetricName, kMetrics> kMetricNames;
+
+/// NaN: not measured.
+using MetricValues = std::array<double, kMetrics>;
+
+struct CaseResult {
+  SamplePair pair;
+  std::string wrong_case_id;  ///< empty: no other patient to take
+  bool same_spacing = true;   ///< as the true volume, within 2%
+  std::array<std::optional<MetricValues>, kSources> quality;
+};
 
 struct Distribution {
   int64_t n = 0;
@@ -81,14 +59,21 @@ struct BaselineTest {
 };
 
 struct MetricSummary {
-  MetricName metric;
+  int metric = 0;
   std::array<Distribution, kSources> sources;
   std::array<std::optional<BaselineTest>, kSources> tests;  ///< of the two baselines
 };
 
+/// How much samples of one X-ray differ from each other: means over pairs of samples.
+struct Diversity {
+  int64_t cases = 0;  ///< with two or more samples
+  Distribution mae_hu, ms_ssim;
+};
+
 struct ImageEvaluation {
   std::vector<CaseResult> cases;
-  std::vector<MetricSummary> metrics;
+  std::vector<MetricSummary> metrics;  ///< those that were measured at all
+  Diversity diversity;
   torch::Tensor mean_volume;  ///< clipped HU (D, H, W); undefined without training volumes
   int64_t training_volumes = 0;
 };
@@ -104,7 +89,9 @@ struct ArmResult {
   Confusion confusion;
   std::optional<AucEstimate> auc;  ///< absent for one class only
   std::optional<BootstrapAuc> bootstrap;
-  std::optional<double> average_precision, brier;
+  std::optional<double> average_precision;
+  std::optional<Calibration> calibration;  ///< absent when scores are no probabilities
+  std::vector<NetBenefit> net_benefit;
   std::vector<std::string> notes;
 };
 
@@ -114,6 +101,27 @@ struct ArmComparison {
   std::optional<AucComparison> delong;
   std::optional<KolmogorovSmirnovResult> ks;
   double delong_p_holm = 1, ks_p_holm = 1;
+  double detectable_difference = 0;  ///< in AUC, found in 80% of such sets at p 0.05
+};
+
+/// A number that compares two sets of pictures by the features of a network.
+struct FeatureMeasure {
+  std::string key, label, protocol;
+  double value = 0;
+  int64_t real = 0, generated = 0;  ///< pictures
+};
+
+/// How near generated volumes come to training volumes, against how near held-out true ones do.
+struct MemorisationCase {
+  std::string case_id, nearest;  ///< the training volume nearest to the generated one
+  double generated = 0, real = 0;  ///< distances to the nearest training volume
+  bool suspicious = false;  ///< less than half of the smallest distance of a held-out true volume
+};
+struct Memorisation {
+  std::string space, distance;  ///< "image" or "latent", and what is measured
+  int64_t training = 0;
+  std::vector<MemorisationCase> cases;
+  std::optional<WilcoxonResult> test;  ///< generated - real
 };
 
 struct ScoreEvaluation {
@@ -133,6 +141,8 @@ struct Evaluation {
   int64_t seed = 0;
   ImageEvaluation images;
   ScoreEvaluation scores;
+  std::vector<FeatureMeasure> features;
+  std::vector<Memorisation> memorisation;
   std::vector<std::pair<std::string, std::string>> provenance;  ///< name, value
   std::vector<Problem> problems;                                ///< of inputs, images and scores
 };

@@ -44,12 +44,19 @@ struct AucComparison {
 AucComparison delong_paired(std::span<const int> labels, std::span<const double> scores_a,
                             std::span<const double> scores_b);
 
+/// Of the sensitivity at one false positive rate.
+struct RocBandPoint {
+  double false_positive_rate = 0;
+  Interval sensitivity;
+};
+
 struct BootstrapAuc {
   Interval interval;      ///< 2.5% and 97.5% percentiles, linear between order statistics
   int64_t resamples = 0;  ///< that held both classes
   int64_t patients = 0;
+  std::vector<RocBandPoint> band;  ///< pointwise, at false positive rates 0, 0.02, ... 1
 };
-/// Percentile bootstrap of the AUC. Whole patients are drawn with replacement, separately among
+/// Percentile bootstrap of the AUC and of the ROC curve. Whole patients are drawn with replacement, separately among
 /// those with and without a positive case (`patients` names the patient of each case), from the
 /// random stream "bootstrap" of `seed`.
 BootstrapAuc bootstrap_auc(std::span<const int> labels, std::span<const double> scores,
@@ -64,6 +71,15 @@ std::vector<RocPoint> roc_curve(std::span<const int> labels, std::span<const dou
 
 /// The score that maximises sensitivity + specificity - 1 (Youden 1950); the largest of several.
 double youden_threshold(std::span<const int> labels, std::span<const double> scores);
+
+/// The largest score at which at least `sensitivity` (above 0, at most 1) of the positive cases are
+/// called positive.
+double threshold_for_sensitivity(std::span<const int> labels, std::span<const double> scores,
+                                 double sensitivity);
+
+/// The difference of two areas that a two-sided 5% test would find in 80% of such sets, from the
+/// standard error of their difference: (1.96 + 0.84) x standard error.
+double detectable_difference(double standard_error);
 
 /// Sum of precision x increase of recall over falling thresholds; ties enter together.
 double average_precision(std::span<const int> labels, std::span<const double> scores);

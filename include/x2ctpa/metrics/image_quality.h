@@ -18,6 +18,7 @@ struct ImageQuality {
   double psnr_db = 0;  ///< +infinity for equal volumes
   double ssim_2d = 0;  ///< mean over slices of the 2D index
   double ssim_3d = 0;
+  double ms_ssim_3d = 0;  ///< Wang et al. 2003, five scales of the 3D index
 };
 
 /// All numbers of `image` against `truth` in two passes, threaded. Both are (D, H, W) of one shape
@@ -29,9 +30,32 @@ struct ImageQuality {
 /// structural_similarity(gaussian_weights=True, sigma=1.5, use_sample_covariance=False).
 /// Along an axis shorter than 11 the window shrinks to the largest odd length that fits.
 ///
+/// MS-SSIM (doi:10.1109/ACSSC.2003.1292216): contrast-structure factors of four scales and the index
+/// of the fifth, each scale the mean of 2 x 2 x 2 voxels of the one before, factors below 0 taken as
+/// 0. The shrinking window makes it defined at any depth; where no axis is shortened it equals
+/// pytorch-msssim.
+///
 /// The result does not depend on the number of threads. NaN voxels give NaN.
 /// Throws Error for unequal shapes, empty volumes or a data range that is not positive.
 ImageQuality image_quality(const at::Tensor& truth, const at::Tensor& image, double data_range);
+
+/// The same inside a mask alone. SSIM is the mean of the 3D index at the mask's voxels whose whole
+/// window lies inside the volume, NaN when there are none.
+struct MaskedQuality {
+  int64_t voxels = 0;
+  double mae = 0, mse = 0, psnr_db = 0, ssim_3d = 0;
+};
+/// `mask`: not 0 inside. Throws Error as image_quality does, and for an empty mask.
+MaskedQuality masked_quality(const at::Tensor& truth, const at::Tensor& image,
+                             const at::Tensor& mask, double data_range);
+
+/// Means over all slices along each of the three axes, then over the axes, as X2CT-GAN (Ying et al.,
+/// arXiv 1905.06902) reports them: PSNR of each slice, 100 dB for equal ones, and SSIM of
+/// scikit-image's default, 7 x 7 equal weights and sample covariance.
+struct PlanesQuality {
+  double psnr_db = 0, ssim = 0;
+};
+PlanesQuality planes_quality(const at::Tensor& truth, const at::Tensor& image, double data_range);
 
 /// The parts of image_quality alone, for tensors of any (equal) shape.
 double mean_absolute_error(const at::Tensor& truth, const at::Tensor& image);

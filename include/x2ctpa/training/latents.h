@@ -24,6 +24,9 @@ class Latents {
   /// them, on `device`. A call that was stopped goes on where it was. Returns how many it encoded.
   int64_t encode_missing(c10::Device device, const RuntimeOptions& runtime, const Shard& shard = {});
 
+  /// Whether the cache holds a case.
+  bool has(const Case& c) const { return cache_.has(c); }
+
   /// (B, C, d, h, w) of `cases`. Throws Error naming a case that is not encoded.
   at::Tensor batch(const std::vector<Case>& cases) const;
 
