@@ -122,7 +122,9 @@ json chart_data(const Evaluation& evaluation) {
   if (evaluation.inputs.run.empty()) return data;
   for (const char* stage : {"vae", "diffusion", "classifier/ctpa", "classifier/cxr",
                             "classifier/generated"}) {
-    const auto file = evaluation.inputs.run / stage / "metrics.jsonl";
+    auto file = evaluation.inputs.run / stage / "metrics.jsonl";
+    if (!std::filesystem::exists(file))
+      file = evaluation.inputs.run / stage / "fold0" / "metrics.jsonl";
     if (std::filesystem::exists(file)) data["training"][stage] = training_curve(file);
   }
   return data;
