@@ -23,12 +23,29 @@ void RuntimeOptions::describe(OptionList& options) {
   options.add("memory_gb", &memory_gb,
               "Memory that the program may take, in GB of the GPU or else of the machine: autoencoders go through volumes in parts "
               "that fit. 0: four fifths of what is free.", {.min = 0});
-  options.add("precision", &precision, "Number format of the networks when sampling; bf16 needs a CPU or GPU that has it. Statistics, noise and training are fp32.", {.choices = {"fp32", "bf16"}});
+  options.add("precision", &precision, "Number format of the networks when sampling; bf16 needs a CPU or GPU that has it. Statistics and noise are fp32; training has its own, train.precision.", {.choices = {"fp32", "bf16"}});
 }
+
+namespace {
+
+int64_t variable(const char* name, int64_t otherwise) {
+  const char* text = std::getenv(name);
+  return text != nullptr ? std::atoll(text) : otherwise;
+}
+
+/// Processes that torchrun or scripts/launch.sh started share the cores; srun gives each its own.
+int64_t share_of_cores() { return std::max<int64_t>(1, available_cores() / std::max<int64_t>(1, variable("LOCAL_WORLD_SIZE", 1))); }
+
+}  // namespace
 
 c10::Device select_device(const RuntimeOptions& options) {
   const bool cuda = at::hasCUDA() && at::globalContext().hasCUDA() && at::detail::getCUDAHooks().deviceCount() > 0;
-  if (options.device == "auto") return cuda ? c10::Device(c10::kCUDA, 0) : c10::Device(c10::kCPU);
+  if (options.device == "auto") {
+    if (!cuda) return c10::kCPU;
+    // One GPU for each process of a node; srun may show each only its own.
+    const int64_t place = variable("LOCAL_RANK", variable("SLURM_LOCALID", 0));
+    return {c10::kCUDA, c10::DeviceIndex(place % at::detail::getCUDAHooks().deviceCount())};
+  }
   try {
     const c10::Device device(options.device);
     if (device.is_cpu()) return device;
@@ -63,7 +80,7 @@ void keep_freed_memory() {
 
 void configure_runtime(const RuntimeOptions& options) {
   keep_freed_memory();
-  const int64_t threads = options.threads > 0 ? options.threads : available_cores();
+  const int64_t threads = options.threads > 0 ? options.threads : share_of_cores();
   at::set_num_threads(static_cast<int>(threads));
   if (options.deterministic) {
     at::globalContext().setDeterministicAlgorithms(true, /*warn_only=*/false);

@@ -7,6 +7,7 @@
 
 #include "checks.h"
 #include "codebook_search.h"
+#include "x2ctpa/core/autocast.h"
 
 namespace x2ctpa {
 namespace {
@@ -101,6 +102,8 @@ void CodebookImpl::restart(const at::Tensor& z, const at::Tensor& which,
 
 Quantised CodebookImpl::forward(const at::Tensor& z, std::optional<at::Generator> generator) {
   require_shape(z, {-1, options_.embedding_dim, -1, -1, -1}, "codebook: z (B, C, d, h, w)");
+  // Distances of close codes need more digits than bfloat16 has.
+  const Autocast exact(z.device().type(), torch::kFloat);
   const auto z32 = z.to(torch::kFloat);
   Quantised result;
   at::Tensor codes;
@@ -125,6 +128,7 @@ Quantised CodebookImpl::forward(const at::Tensor& z, std::optional<at::Generator
 at::Tensor CodebookImpl::nearest_codes(const at::Tensor& z) const {
   require_shape(z, {-1, options_.embedding_dim, -1, -1, -1}, "codebook: z (B, C, d, h, w)");
   torch::NoGradGuard no_grad;
+  const Autocast exact(z.device().type(), torch::kFloat);
   const auto indices = nearest(as_rows(z.to(torch::kFloat)));
   return lookup(indices.view({z.size(0), z.size(2), z.size(3), z.size(4)})).to(z.scalar_type());
 }

@@ -8,6 +8,7 @@
 #include "checks.h"
 #include "unet3d_blocks.h"
 #include "x2ctpa/core/error.h"
+#include "x2ctpa/models/recompute.h"
 
 namespace x2ctpa {
 
@@ -184,36 +185,63 @@ Condition Unet3dImpl::condition_of(const at::Tensor& x, const at::Tensor& t, con
           rotary_table(x.size(2), rotary_frequencies_)};
 }
 
+namespace {
+
+// Each layer is recomputed by itself: what lies within one, above all q, k and v, is much larger
+// than what lies between two.
+
+at::Tensor run_block(const std::shared_ptr<ResnetBlockImpl>& block, const at::Tensor& x,
+                     const at::Tensor& embedding) {
+  return recomputed([block](const auto& in) { return block->forward(in[0], in[1]); },
+                    {x, embedding});
+}
+
+at::Tensor run_spatial(const std::shared_ptr<SpatialAttentionImpl>& attention, const at::Tensor& x) {
+  if (!attention) return x;
+  return recomputed([attention](const auto& in) { return attention->forward(in[0]); }, {x});
+}
+
+at::Tensor run_temporal(const std::shared_ptr<TemporalAttentionImpl>& attention,
+                        const at::Tensor& x, const Condition& condition) {
+  if (!attention) return x;
+  return recomputed(
+      [attention](const auto& in) {
+        return attention->forward(in[0], {.position_bias = in[1], .rotation = in[2]});
+      },
+      {x, condition.position_bias, condition.rotation});
+}
+
+}  // namespace
+
 at::Tensor Unet3dImpl::run_level(const Level& level, at::Tensor x,
                                  const Condition& condition) const {
-  x = level.block1->forward(x, condition.embedding);
-  x = level.block2->forward(x, condition.embedding);
-  if (level.spatial_attention) x = level.spatial_attention->forward(x);
-  if (level.temporal_attention) x = level.temporal_attention->forward(x, condition);
-  return x;
+  x = run_block(level.block1, x, condition.embedding);
+  x = run_block(level.block2, x, condition.embedding);
+  x = run_spatial(level.spatial_attention, x);
+  return run_temporal(level.temporal_attention, x, condition);
 }
 
 at::Tensor Unet3dImpl::run(at::Tensor x, const Condition& condition) const {
   x = init_conv_->forward(x);
   const auto first = x;
-  if (init_attention_) x = init_attention_->forward(x, condition);
+  x = run_temporal(init_attention_, x, condition);
   std::vector<at::Tensor> skips;
   for (const auto& level : downs_) {
     x = run_level(level, x, condition);
     skips.push_back(x);
     if (level.resample) x = level.resample->forward(x);
   }
-  x = mid_block1_->forward(x, condition.embedding);
-  x = mid_spatial_attention_->forward(x);
-  x = mid_temporal_attention_->forward(x, condition);
-  x = mid_block2_->forward(x, condition.embedding);
+  x = run_block(mid_block1_, x, condition.embedding);
+  x = run_spatial(mid_spatial_attention_, x);
+  x = run_temporal(mid_temporal_attention_, x, condition);
+  x = run_block(mid_block2_, x, condition.embedding);
   for (const auto& level : ups_) {
     x = at::cat({x, skips.back()}, 4);
     skips.pop_back();
     x = run_level(level, x, condition);
     if (level.resample) x = level.resample->forward(x);
   }
-  x = final_block_->forward(at::cat({x, first}, 4), {});
+  x = run_block(final_block_, at::cat({x, first}, 4), {});
   return final_conv_->forward(x);
 }
 

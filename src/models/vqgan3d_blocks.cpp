@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "checks.h"
+#include "x2ctpa/models/recompute.h"
 
 namespace x2ctpa::vqgan3d {
 namespace {
@@ -108,7 +109,22 @@ DownLevelImpl::DownLevelImpl(int64_t in, const Sizes& stride, const Vqgan3dOptio
   res_ = register_module("res", ResBlock(2 * in, o));
 }
 
-at::Tensor DownLevelImpl::forward(const at::Tensor& x) { return res_->forward(down_->forward(x)); }
+namespace {
+
+/// `layer(x)`, recomputed in the backward pass where wanted: padded copies and what lies within a
+/// block are larger than what lies between two.
+template <class Layer>
+at::Tensor again(Layer layer, const at::Tensor& x, bool repeatable) {
+  if (!repeatable) return layer->forward(x);
+  return recomputed([layer](const auto& in) mutable { return layer->forward(in[0]); }, {x});
+}
+
+}  // namespace
+
+at::Tensor DownLevelImpl::forward(const at::Tensor& x) {
+  const bool repeatable = res_->norm1().repeatable();
+  return again(res_, again(down_, x, repeatable), repeatable);
+}
 
 UpLevelImpl::UpLevelImpl(int64_t in, int64_t out, const Sizes& stride, const Vqgan3dOptions& o) {
   up_ = register_module("up", SamePadUp(in, out, stride));
@@ -117,7 +133,8 @@ UpLevelImpl::UpLevelImpl(int64_t in, int64_t out, const Sizes& stride, const Vqg
 }
 
 at::Tensor UpLevelImpl::forward(const at::Tensor& x) {
-  return res2_->forward(res1_->forward(up_->forward(x)));
+  const bool repeatable = res1_->norm1().repeatable();
+  return again(res2_, again(res1_, again(up_, x, repeatable), repeatable), repeatable);
 }
 
 EncoderImpl::EncoderImpl(const Vqgan3dOptions& o) {
@@ -163,7 +180,7 @@ DecoderImpl::DecoderImpl(const Vqgan3dOptions& o) {
 at::Tensor DecoderImpl::forward(const at::Tensor& x) {
   auto h = activate(first_norm_->forward(x));
   for (const auto& level : *levels_) h = level->as<UpLevel>()->forward(h);
-  return last_->forward(h);
+  return again(last_, h, true);
 }
 
 std::vector<const UpLevelImpl*> DecoderImpl::levels() const {

@@ -22,6 +22,8 @@ class NormImpl : public torch::nn::Module {
   NormImpl(int64_t channels, const Vqgan3dOptions& options);
   at::Tensor forward(const at::Tensor& x);
 
+  /// Whether forward() gives the same when it is called again.
+  bool repeatable() const { return groups_ > 0; }
   int64_t groups() const { return groups_; }  ///< 0: batch norm
   double eps() const { return groups_ > 0 ? 1e-6 : 1e-5; }
   const at::Tensor& weight() const { return weight_; }
