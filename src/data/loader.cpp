@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <chrono>
 #include <map>
 #include <mutex>
 
@@ -15,12 +16,22 @@ namespace {
 
 struct CaseTensors {
   torch::Tensor ct, cxr;
+  std::map<std::string, torch::Tensor> more;
+
+  int64_t bytes() const {
+    int64_t sum = (ct.defined() ? int64_t(ct.nbytes()) : 0) + (cxr.defined() ? int64_t(cxr.nbytes()) : 0);
+    for (const auto& [name, tensor] : more) sum += int64_t(tensor.nbytes());
+    return sum;
+  }
 };
 
-CaseTensors load_case(const Dataset& dataset, const Case& c, BatchContent content) {
+CaseTensors load_case(const Dataset& dataset, const Case& c, const BatchContent& content) {
   try {
-    return {content.ct ? dataset.load_ct(c) : torch::Tensor(),
-            content.cxr ? dataset.load_cxr(c) : torch::Tensor()};
+    CaseTensors out;
+    if (content.ct) out.ct = dataset.load_ct(c);
+    if (content.cxr) out.cxr = dataset.load_cxr(c);
+    for (const auto& [name, load] : content.more) out.more[name] = load(c);
+    return out;
   } catch (const Error&) {
     throw;  // names the case already
   } catch (const std::exception& e) {
@@ -30,47 +41,49 @@ CaseTensors load_case(const Dataset& dataset, const Case& c, BatchContent conten
 
 /// `load(case)` for each case, stacked.
 template <class Load>
-Batch stacked(const std::vector<Case>& cases, BatchContent content, Load load) {
+Batch stacked(const std::vector<Case>& cases, const BatchContent& content, bool pin, Load load) {
   std::vector<torch::Tensor> ct, cxr;
+  std::map<std::string, std::vector<torch::Tensor>> more;
   std::vector<float> pe;
   for (const Case& c : cases) {
     const CaseTensors tensors = load(c);
     if (content.ct) ct.push_back(tensors.ct);
     if (content.cxr) cxr.push_back(tensors.cxr);
+    for (const auto& [name, tensor] : tensors.more) more[name].push_back(tensor);
     pe.push_back(c.pe ? static_cast<float>(*c.pe) : -1.f);
   }
+  const auto together = [&](const std::vector<torch::Tensor>& parts) {
+    const auto whole = torch::stack(parts);
+    return pin ? whole.pin_memory() : whole;
+  };
   Batch batch{cases, {}, {}, torch::tensor(pe)};
-  if (content.ct) batch.ct = torch::stack(ct);
-  if (content.cxr) batch.cxr = torch::stack(cxr);
+  if (content.ct) batch.ct = together(ct);
+  if (content.cxr) batch.cxr = together(cxr);
+  for (const auto& [name, parts] : more) batch.more[name] = together(parts);
   return batch;
-}
-
-int64_t bytes_per_case(const DatasetInfo& info, BatchContent content) {
-  const int64_t voxels = info.grid_dhw[0] * info.grid_dhw[1] * info.grid_dhw[2];
-  return 4 * ((content.ct ? voxels : 0) + (content.cxr ? info.cxr_size * info.cxr_size : 0));
 }
 
 }  // namespace
 
-Batch load_batch(const Dataset& dataset, const std::vector<Case>& cases, BatchContent content) {
+Batch load_batch(const Dataset& dataset, const std::vector<Case>& cases, const BatchContent& content) {
   if (cases.empty()) throw Error("a batch needs at least one case, found none", ExitCode::no_data);
-  return stacked(cases, content, [&](const Case& c) { return load_case(dataset, c, content); });
+  return stacked(cases, content, false, [&](const Case& c) { return load_case(dataset, c, content); });
 }
 
-/// What was read so far; remembers nothing when the split is larger than its allowance.
+/// What was read so far; remembers nothing when all `cases` are larger than the allowance.
 class CaseLoader::Cache {
  public:
-  Cache(Dataset dataset, BatchContent content, bool keep)
-      : dataset_(std::move(dataset)), content_(content), keep_(keep) {}
+  Cache(Dataset dataset, BatchContent content, int64_t cases, int64_t bytes)
+      : dataset_(std::move(dataset)), content_(std::move(content)), bytes_per_case_(bytes / cases) {}
 
   CaseTensors get(const Case& c) {
-    if (!keep_) return load_case(dataset_, c, content_);
     {
       const std::lock_guard lock(mutex_);
       const auto found = kept_.find(c.id);
       if (found != kept_.end()) return found->second;
     }
     const CaseTensors tensors = load_case(dataset_, c, content_);
+    if (tensors.bytes() > bytes_per_case_) return tensors;
     const std::lock_guard lock(mutex_);
     return kept_.emplace(c.id, tensors).first->second;
   }
@@ -78,14 +91,14 @@ class CaseLoader::Cache {
  private:
   const Dataset dataset_;
   const BatchContent content_;
-  const bool keep_;
+  const int64_t bytes_per_case_;
   std::mutex mutex_;
   std::map<std::string, CaseTensors> kept_;
 };
 
 CaseLoader::CaseLoader(const Dataset& dataset, const std::string& split,
                        const LoaderOptions& options, BatchContent content)
-    : dataset_(dataset), split_(split), options_(options), content_(content) {
+    : dataset_(dataset), split_(split), options_(options), content_(std::move(content)) {
   if (options.batch_size < 1 || options.world < 1 || options.rank < 0 ||
       options.rank >= options.world) {
     throw Error(
@@ -93,7 +106,7 @@ CaseLoader::CaseLoader(const Dataset& dataset, const std::string& split,
                     "rank {}, world {}",
                     options.batch_size, options.rank, options.world));
   }
-  const bool needs_ct = content.ct || content.paired, needs_cxr = content.cxr || content.paired;
+  const bool needs_ct = content_.ct || content_.paired, needs_cxr = content_.cxr || content_.paired;
   for (const Case& c : dataset_.split(split)) {
     if ((!needs_ct || !c.ct.empty()) && (!needs_cxr || !c.cxr.empty())) cases_.push_back(c);
   }
@@ -107,9 +120,7 @@ CaseLoader::CaseLoader(const Dataset& dataset, const std::string& split,
                                           : "X-ray"),
         ExitCode::no_data);
   }
-  const bool keep =
-      cases() * bytes_per_case(dataset_.info(), content) <= options.cache_mb * (1 << 20);
-  cache_ = std::make_shared<Cache>(dataset_, content, keep);
+  cache_ = std::make_shared<Cache>(dataset_, content_, cases(), options.cache_mb << 20);
 }
 
 // The futures of std::async wait for their threads.
@@ -139,10 +150,10 @@ std::vector<Case> CaseLoader::batch_cases(int64_t batch) const {
 
 void CaseLoader::read_ahead() {
   while (static_cast<int64_t>(ahead_.size()) < std::max<int64_t>(1, options_.prefetch)) {
-    auto read = [cache = cache_, content = content_,
+    auto read = [cache = cache_, content = content_, pin = options_.pin,
                  cases = batch_cases(delivered_ + static_cast<int64_t>(ahead_.size()))] {
       use_threads_here(1);  // the cores belong to the training step
-      return stacked(cases, content, [&](const Case& c) { return cache->get(c); });
+      return stacked(cases, content, pin, [&](const Case& c) { return cache->get(c); });
     };
     ahead_.push_back(std::async(std::launch::async, std::move(read)));
   }
@@ -153,8 +164,10 @@ Batch CaseLoader::next() {
   std::future<Batch> due = std::move(ahead_.front());
   ahead_.pop_front();
   Batch batch;
+  const auto start = std::chrono::steady_clock::now();
   try {
     batch = due.get();
+    waited_ += std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   } catch (...) {
     ahead_.clear();  // a later call tries this batch again
     throw;

@@ -3,7 +3,9 @@
 
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <future>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -17,6 +19,8 @@ struct BatchContent {
   bool ct = true;
   bool cxr = true;
   bool paired = false;  ///< leave out cases without both, whatever is loaded
+  /// What else a case has, such as its latent, by name; called by threads that read ahead.
+  std::map<std::string, std::function<torch::Tensor(const Case&)>> more{};
 };
 
 struct Batch {
@@ -24,17 +28,19 @@ struct Batch {
   torch::Tensor ct;   ///< (B, 1, D, H, W) float32 in [-1, 1]; undefined when not asked for
   torch::Tensor cxr;  ///< (B, 1, S, S) float32 in [0, 1]; undefined when not asked for
   torch::Tensor pe;   ///< (B) float32: 0, 1, or -1 for unknown
+  std::map<std::string, torch::Tensor> more{};  ///< (B, ...) each
 };
 
 /// Loads the given cases as one batch, in their order.
 /// Throws Error naming the case that cannot be read.
-Batch load_batch(const Dataset& dataset, const std::vector<Case>& cases, BatchContent content = {});
+Batch load_batch(const Dataset& dataset, const std::vector<Case>& cases, const BatchContent& content = {});
 
 struct LoaderOptions {
   int64_t batch_size = 1;
   int64_t seed = 0;
   int64_t prefetch = 2;     ///< batches that are read ahead, each by a thread of its own
   int64_t cache_mb = 2048;  ///< the split stays in memory when it is not larger than this
+  bool pin = false;         ///< batches in page-locked memory, which goes to a GPU while that works
   int64_t rank = 0;         ///< of `world` processes that share the stream: each takes every
   int64_t world = 1;        ///< world-th batch of it
 };
@@ -63,6 +69,9 @@ class CaseLoader {
   /// Goes on after `state.batches` batches, whatever was delivered or read ahead so far.
   void restore(const State& state);
 
+  /// Seconds that next() has waited for batches that were not ready.
+  double waited_seconds() const { return waited_; }
+
   int64_t cases() const { return static_cast<int64_t>(cases_.size()); }
   /// Batches of this rank per epoch, rounded up.
   int64_t batches_per_epoch() const;
@@ -81,6 +90,7 @@ class CaseLoader {
   std::shared_ptr<Cache> cache_;
   std::deque<std::future<Batch>> ahead_;
   int64_t delivered_ = 0;
+  double waited_ = 0;
 };
 
 }  // namespace x2ctpa

@@ -1,0 +1,27 @@
+#include "x2ctpa/data/volume_picture.h"
+
+#include <torch/torch.h>
+
+#include "x2ctpa/imaging/preview.h"
+#include "x2ctpa/imaging/radiograph.h"
+
+namespace x2ctpa {
+
+std::string volume_picture(const DatasetInfo& info, const std::vector<torch::Tensor>& volumes, const torch::Tensor& cxr,
+                           bool synthetic) {
+  std::vector<torch::Tensor> pictures;
+  int64_t height = 0;
+  for (const auto& unit : volumes) {
+    Volume volume;
+    volume.hu = info.window.to_hu(unit.detach().to(torch::kCPU, torch::kFloat).clamp(-1, 1)).squeeze(0).contiguous();
+    volume.spacing_mm = info.typical_spacing_mm;
+    const auto picture = cxr.defined() && pictures.empty() ? cxr.squeeze(0) : torch::Tensor();
+    const bool generated = synthetic && pictures.size() + 1 == volumes.size();
+    pictures.push_back(preview_picture(volume, info.window.min_hu, info.window.max_hu, picture, generated));
+    height = std::max(height, pictures.back().size(0));
+  }
+  for (auto& p : pictures) p = torch::constant_pad_nd(p, {0, 0, 0, height - p.size(0)});
+  return png8_bytes(torch::cat(pictures, 1));
+}
+
+}  // namespace x2ctpa
