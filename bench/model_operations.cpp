@@ -35,15 +35,15 @@ Operation of_one(const std::string& name, const std::function<at::Tensor()>& run
 }
 
 /// A training step: its outputs are the losses and gradient norms so far.
-Operation training_step(const std::function<at::Tensor()>& loss_of, const std::function<double()>& clip,
-                        const std::function<void()>& update) {
+Operation training_step(const std::function<at::Tensor()>& loss_of, const std::function<double()>& norm_of,
+                        const std::function<void(double norm)>& update) {
   auto losses = std::make_shared<std::vector<double>>();
   auto norms = std::make_shared<std::vector<double>>();
   return {[=] {
             const auto loss = loss_of();
             loss.backward();
-            norms->push_back(clip());
-            update();
+            norms->push_back(norm_of());
+            update(norms->back());
             losses->push_back(loss.item<double>());
           },
           [=] {
@@ -66,14 +66,14 @@ Operation unet_forward(const Setup& setup) {
 Operation unet_train(const Setup& setup) {
   auto model = load<Unet3d, Unet3dOptions>(setup);
   model->train();
-  auto optimiser = std::make_shared<AdamW>(model->parameters(), 0.9, 0.999, 0.0);
+  auto optimiser = std::make_shared<Adam>(model->parameters(), AdamOptions{});
   auto average = std::make_shared<WeightAverage>(*model, 0.995);
   const auto x = setup.input("x"), t = setup.input("t"), cond = setup.input("cond"),
              noise = setup.input("noise");
   return training_step([=]() mutable { return (model->forward(x, t, cond) - noise).abs().mean(); },
-                       [=] { return optimiser->clip(1.0); },
-                       [=] {
-                         optimiser->step(1e-4);
+                       [=] { return optimiser->gradient_norm(); },
+                       [=](double norm) {
+                         optimiser->step(1e-4, std::max(1.0, norm));
                          average->update();
                        });
 }
@@ -106,12 +106,12 @@ Operation vqgan_reconstruct(const Setup& setup) {
 Operation vqgan_train(const Setup& setup) {
   auto model = load<Vqgan3d, Vqgan3dOptions>(setup);
   model->train();
-  auto optimiser = std::make_shared<AdamW>(model->parameters(), 0.5, 0.9, 0.0);
+  auto optimiser = std::make_shared<Adam>(model->parameters(), AdamOptions{.betas = {0.5, 0.9}});
   const auto x = setup.input("x");
   return training_step([=]() mutable {
     const auto out = model->forward(x);
     return 4 * (out.reconstruction - x).abs().mean() + out.codes.commitment_loss;
-  }, [=] { return optimiser->clip(1.0); }, [=] { optimiser->step(3e-4); });
+  }, [=] { return optimiser->gradient_norm(); }, [=](double norm) { optimiser->step(3e-4, std::max(1.0, norm)); });
 }
 
 Operation vae_decode(const Setup& setup) {

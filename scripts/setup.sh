@@ -21,6 +21,7 @@ readonly PACKAGES=(
   build-essential cmake ninja-build ccache git python3 python3-venv
   libinsighttoolkit5-dev libgdcm-dev libtiff-dev libjpeg-dev libpng-dev  # ITK, and four libraries below it that we call
   libarchive-dev  # studies in zip and tar files
+  libgloo-dev  # headers only: the code is in LibTorch
   libcli11-dev libspdlog-dev libfmt-dev libyaml-cpp-dev nlohmann-json3-dev libssl-dev
   libgtest-dev libbenchmark-dev
   libjs-chart.js  # compiled into the report of `x2ctpa evaluate`

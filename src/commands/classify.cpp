@@ -1,7 +1,7 @@
 // x2ctpa classify train: a PE classifier on X-rays, true volumes or generated volumes.
 #include <CLI/CLI.hpp>
 
-#include "x2ctpa/commands/command.h"
+#include "train_flags.h"
 #include "x2ctpa/core/csv.h"
 #include "x2ctpa/core/files.h"
 #include "x2ctpa/core/log.h"
@@ -23,23 +23,22 @@ class ClassifyCommand : public Command {
     app.add_option("action", action_, "train or predict.")->required()->check(CLI::IsMember({"train", "predict"}));
     app.add_option("--arm", arm_, "What it sees: cxr, ctpa (true volumes) or generated.")
         ->required()->check(CLI::IsMember({"cxr", "ctpa", "generated"}));
-    app.add_option("--dataset", dataset_, "Dataset folder [<run>/dataset].")->type_name("DIR");
+    flags_.add(app);
     app.add_option("--samples", samples_, "Folder with samples.csv, for the generated arm [<run>/samples].")->type_name("DIR");
     app.add_option("--model", model_, "predict: classifier folder [<run>/classifier/<arm>/model].")->type_name("DIR");
     app.add_option("--split", split_, "predict: split of the dataset, or all [test].")->type_name("NAME");
     app.add_option("--out", out_, "predict: table to write [<run>/classifier/<arm>/predictions.csv].")->type_name("FILE");
-    app.add_flag("--force", force_, "Go on from a checkpoint although the settings changed.");
   }
 
   ExitCode run(CommandContext& context) override {
-    const auto dataset = Dataset::open(dataset_.empty() ? context.run / "dataset" : fs::path(dataset_));
     const fs::path folder = context.run / "classifier" / arm_;
-    const auto input = input_of(dataset, context);
-    if (action_ == "predict") return predict(dataset, input, context, folder);
-    log_to_file(folder / "log.txt");
-    write_resolved(context, folder);
-    train_classifier(dataset, arm_, input, context.experiment.classifier, context.experiment.runtime, folder, force_);
-    return ExitCode::ok;
+    if (action_ == "predict") {
+      const auto dataset = Dataset::open(flags_.dataset(context));
+      return predict(dataset, input_of(dataset, context), context, folder);
+    }
+    return flags_.run(context, folder, [&](const Dataset& dataset, const TrainCall& call) {
+      train_classifier(dataset, arm_, input_of(dataset, context), context.experiment.classifier, context.experiment.runtime, folder, call);
+    });
   }
 
  private:
@@ -88,8 +87,8 @@ class ClassifyCommand : public Command {
     return ExitCode::ok;
   }
 
-  std::string action_, arm_, dataset_, samples_, model_, split_ = "test", out_;
-  bool force_ = false;
+  TrainFlags flags_;
+  std::string action_, arm_, samples_, model_, split_ = "test", out_;
 };
 
 }  // namespace

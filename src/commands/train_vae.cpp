@@ -1,9 +1,8 @@
 // x2ctpa train-vae: the latent autoencoder.
 #include <CLI/CLI.hpp>
 
-#include "x2ctpa/commands/command.h"
+#include "train_flags.h"
 #include "x2ctpa/core/error.h"
-#include "x2ctpa/core/log.h"
 
 namespace x2ctpa {
 namespace {
@@ -15,8 +14,7 @@ class TrainVaeCommand : public Command {
   std::vector<std::string> sections() const override { return {"vae"}; }
 
   void add_flags(CLI::App& app) override {
-    app.add_option("--dataset", dataset_, "Dataset folder [<run>/dataset].")->type_name("DIR");
-    app.add_flag("--force", force_, "Go on from a checkpoint although the settings changed.");
+    flags_.add(app);
   }
 
   ExitCode run(CommandContext& context) override {
@@ -25,16 +23,13 @@ class TrainVaeCommand : public Command {
                   "<run>/vae/model and go on with train-diffusion; or set vae.kind to vqgan.");
     }
     const auto folder = context.run / "vae";
-    log_to_file(folder / "log.txt");
-    write_resolved(context, folder);
-    const auto dataset = Dataset::open(dataset_.empty() ? context.run / "dataset" : std::filesystem::path(dataset_));
-    train_vae(dataset, context.experiment.vae, context.experiment.runtime, folder, force_);
-    return ExitCode::ok;
+    return flags_.run(context, folder, [&](const Dataset& dataset, const TrainCall& call) {
+      train_vae(dataset, context.experiment.vae, context.experiment.runtime, folder, call);
+    });
   }
 
  private:
-  std::string dataset_;
-  bool force_ = false;
+  TrainFlags flags_;
 };
 
 }  // namespace

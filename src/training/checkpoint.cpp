@@ -1,5 +1,7 @@
 #include "x2ctpa/training/checkpoint.h"
 
+#include <chrono>
+
 #include "x2ctpa/core/error.h"
 #include "x2ctpa/core/files.h"
 #include "x2ctpa/core/log.h"
@@ -34,6 +36,32 @@ void write_checkpoint(const fs::path& folder, const Checkpoint& checkpoint, int6
     std::error_code ignored;
     fs::remove(files[i], ignored);
     fs::remove(checksum_file(files[i]), ignored);
+  }
+}
+
+void CheckpointWriter::start(const Checkpoint& checkpoint) {
+  wait();
+  Checkpoint copy{checkpoint.step, checkpoint.settings, {}};
+  for (const auto& [name, tensor] : checkpoint.tensors) {
+    copy.tensors[name] = tensor.detach().to(tensor.options().device(at::kCPU), /*non_blocking=*/false, /*copy=*/true);
+  }
+  writing_ = std::async(std::launch::async, [copy = std::move(copy), folder = folder_, keep = keep_] {
+    write_checkpoint(folder, copy, keep);
+  });
+}
+
+void CheckpointWriter::wait() {
+  if (writing_.valid()) writing_.get();
+}
+
+void CheckpointWriter::check() {
+  if (writing_.valid() && writing_.wait_for(std::chrono::seconds(0)) == std::future_status::ready) writing_.get();
+}
+
+void remove_unfinished(const fs::path& folder) {
+  std::error_code none;
+  for (const auto& entry : fs::directory_iterator(folder, none)) {
+    if (entry.path().filename().string().rfind(".part-", 0) == 0) fs::remove(entry.path(), none);
   }
 }
 

@@ -49,7 +49,7 @@ Labelled load(const std::vector<Case>& cases, const ClassifierInput& input) {
   return out;
 }
 
-/// Indices of the batch of `step`: an epoch-wise permutation that depends on seed, arm and epoch alone.
+/// Indices of batch number `step`: an epoch-wise permutation that depends on seed, arm and epoch alone.
 at::Tensor batch_indices(int64_t seed, const std::string& arm, int64_t step, int64_t batch, int64_t n) {
   std::vector<int64_t> out;
   at::Tensor order;
@@ -100,7 +100,7 @@ double youden_threshold(const std::vector<double>& scores, const at::Tensor& lab
 
 void train_classifier(const Dataset& dataset, const std::string& arm, const ClassifierInput& input,
                       const ClassifierOptions& given, const RuntimeOptions& runtime,
-                      const std::filesystem::path& folder, bool force) {
+                      const std::filesystem::path& folder, const TrainCall& call) {
   const auto device = select_device(runtime);
   const Labelled training = load(dataset.split("train"), input), val = load(dataset.split("val"), input),
                  test = load(dataset.split("test"), input);
@@ -118,33 +118,35 @@ void train_classifier(const Dataset& dataset, const std::string& arm, const Clas
   model->to(device);
   const auto weight = at::tensor({(double(n) - positives) / positives}, at::kFloat).to(device);
 
-  int64_t position = 0;
   const auto loss_of = [&](const at::Tensor& x, const at::Tensor& y) {
     return at::binary_cross_entropy_with_logits(model->forward(x.to(device)).squeeze(1), y.to(device), {}, weight);
   };
   TrainingStage stage;
   stage.name = "classify " + arm;
   stage.module = model.get();
-  stage.start_at = [&](int64_t step) { position = step; };
-  stage.loss = [&](int64_t step) {
-    const auto rows = batch_indices(runtime.seed, arm, position++, options.train.batch_size, n);
+  stage.start_at = [](int64_t) {};
+  stage.loss = [&](int64_t batch) {
+    const auto rows = batch_indices(runtime.seed, arm, batch, options.train.batch_size, n);
     auto x = training.inputs.index_select(0, rows);
     if (options.flip) {
-      const auto random = random_stream(runtime.seed, fmt::format("classifier/{}/flip/{}", arm, step));
+      const auto random = random_stream(runtime.seed, fmt::format("classifier/{}/flip/{}", arm, batch));
       const auto flips = at::rand({x.size(0)}, random, at::TensorOptions(at::kFloat)) < 0.5;
       std::vector<int64_t> per_case(size_t(x.dim()), 1);
       per_case[0] = x.size(0);
       x = at::where(flips.view(per_case), x.flip({-1}), x);
     }
-    torch::manual_seed(stream_seed(runtime.seed, fmt::format("classifier/{}/dropout/{}", arm, step)));
-    return loss_of(x, training.labels.index_select(0, rows));
+    torch::manual_seed(stream_seed(runtime.seed, fmt::format("classifier/{}/dropout/{}", arm, batch)));
+    StepLoss loss = loss_of(x, training.labels.index_select(0, rows));
+    for (int64_t i = 0; i < rows.numel(); ++i) loss.cases.push_back(training.cases[size_t(rows[i].item<int64_t>())].id);
+    loss.inputs = {x};
+    return loss;
   };
   stage.validate = [&] {
     at::NoGradGuard no_grad;
     return val.cases.empty() ? 0.0 : loss_of(val.inputs, val.labels).item<double>();
   };
-  const std::string settings = options_to_yaml(options) + "dataset: " + dataset.info().hash + "\narm: " + arm + "\n";
-  train(stage, options.train, settings, folder, force);
+  const std::string settings = options_to_yaml(options) + "dataset: " + dataset.info().hash + "\narm: " + arm + "\nseed: " + std::to_string(runtime.seed) + "\n";
+  if (!train(stage, options.train, settings, folder, call)) return;
 
   const auto val_scores = val.cases.empty() ? std::vector<double>{} : scores_of(model, val.inputs, device);
   const double threshold = val.cases.empty() ? 0.5 : youden_threshold(val_scores, val.labels);

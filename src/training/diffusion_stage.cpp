@@ -1,3 +1,4 @@
+#include "diffusion_preview.h"
 #include "x2ctpa/core/error.h"
 #include "x2ctpa/core/files.h"
 #include "x2ctpa/core/interrupt.h"
@@ -42,17 +43,20 @@ namespace {
 /// all tokens.
 class FrozenEmbeddings {
  public:
-  FrozenEmbeddings(const Dataset& dataset, const fs::path& model, const fs::path& folder, bool tokens, torch::Device device)
+  FrozenEmbeddings(const Dataset& dataset, const fs::path& model, const fs::path& folder, bool tokens, torch::Device device,
+                   const Processes& processes)
       : cache_(folder / "embeddings",
                sha256_of_file(model_weights_file(model)) + dataset.info().hash + (tokens ? "tokens" : "embedding")) {
+    const Shard share{processes.rank(), processes.count()};
     std::vector<Case> cases, missing;
     for (const auto& c : dataset.cases()) {
       if (c.cxr.empty() || c.split == "test") continue;
+      if (share.owns(int64_t(cases.size())) && !cache_.has(c)) missing.push_back(c);
       cases.push_back(c);
-      if (!cache_.has(c)) missing.push_back(c);
     }
     if (cases.empty()) throw Error("no training case has an X-ray", ExitCode::no_data);
     if (!missing.empty()) encode(dataset, model, missing, tokens, device);
+    processes.wait_for_all();
     width_ = cache_.get(cases.front()).size(-1);
   }
 
@@ -86,7 +90,14 @@ class FrozenEmbeddings {
 
 LatentScale scale_of(const Latents& latents, const std::vector<Case>& training, const std::string& kind) {
   LatentStatistics statistics;
-  for (const auto& c : training) statistics.add(latents.batch({c}));
+  for (const auto& c : training) {
+    const auto latent = latents.batch({c});
+    if (!at::isfinite(latent).all().item<bool>()) {
+      throw Error(fmt::format("case {}: its latent holds values that are not finite. Look at its volume; then delete {}/{}.safetensors, "
+                              "and it is encoded anew.", c.id, latents.folder().string(), c.id));
+    }
+    statistics.add(latent);
+  }
   return kind == "range" ? statistics.range() : statistics.standard();
 }
 
@@ -130,34 +141,38 @@ class DenoisingTask {
         device_(device) {}
 
   /// What a batch must carry; volumes stay on the disk, their latents serve.
-  BatchContent content() const { return {.ct = false, .cxr = !embeddings_, .paired = true}; }
+  BatchContent content() const {
+    BatchContent content{.ct = false, .cxr = !embeddings_, .paired = true};
+    content.more["latent"] = [this](const Case& c) { return latents_.batch({c}).squeeze(0); };
+    if (embeddings_) content.more["embedding"] = [this](const Case& c) { return embeddings_->batch({c}).squeeze(0); };
+    return content;
+  }
 
   /// What the encoder makes of a case's X-ray: (1, E), or (1, tokens, E).
   at::Tensor cxr_embedding(const Dataset& dataset, const Case& c) {
     return embeddings_ ? embeddings_->batch({c}) : model_->embed(dataset.load_cxr(c).unsqueeze(0).to(device_));
   }
 
+  CxrCondition condition(const Batch& batch, const at::Tensor& labels = {}) {
+    if (!embeddings_) return model_->condition(batch.cxr.to(device_), labels);
+    const auto found = batch.more.at("embedding").to(device_);
+    return model_->frozen_condition({found, found}, labels);
+  }
+
   /// `train`: X-rays and labels are hidden as often as the options say.
   at::Tensor loss(const Batch& batch, at::Generator random, bool train) {
-    const auto x0 = scale_.standardise(latents_.batch(batch.cases)).to(device_);
+    const auto x0 = scale_.standardise(batch.more.at("latent").to(device_));
     const int64_t n = x0.size(0);
     const auto t = at::randint(schedule_.timesteps(), {n}, random, at::kLong).to(device_);
     const auto eps = at::randn(x0.sizes(), random, at::TensorOptions(at::kFloat)).to(device_);
     const auto drop = (at::rand({n}, random, at::TensorOptions(at::kFloat)) < (train ? condition_dropout_ : 0)).to(device_);
     const auto x_t = q_sample(schedule_, x0, t, eps);
     const auto labels = label_guidance_ ? labels_of(batch, random, train ? label_dropout_ : 0) : at::Tensor();
-    const CxrCondition condition = embeddings_ ? frozen_condition(batch.cases, labels)
-                                               : model_->condition(batch.cxr.to(device_), labels);
-    const auto out = model_->forward(x_t, t, condition, drop);
+    const auto out = model_->forward(x_t, t, condition(batch, labels), drop);
     return prediction_loss(loss_, out, prediction_target(schedule_, prediction_, x0, t, eps)).mean();
   }
 
  private:
-  CxrCondition frozen_condition(const std::vector<Case>& cases, const at::Tensor& labels) {
-    const auto found = embeddings_->batch(cases).to(device_);
-    return model_->frozen_condition({found, found}, labels);
-  }
-
   /// (B): 0 or 1, or 2 where the label is not known or hidden.
   at::Tensor labels_of(const Batch& batch, at::Generator random, double dropout) const {
     const auto hidden = at::rand(batch.pe.sizes(), random, at::TensorOptions(at::kFloat)) < dropout;
@@ -219,7 +234,8 @@ void write_novelty(const Dataset& dataset, const std::vector<Case>& training,
 }  // namespace
 
 void train_diffusion(const Dataset& dataset, const fs::path& vae_model, const fs::path& cxr_encoder,
-                     const DiffusionOptions& given, const RuntimeOptions& runtime, const fs::path& folder, bool force) {
+                     const DiffusionOptions& given, const RuntimeOptions& runtime, const fs::path& folder,
+                     const TrainCall& call) {
   const auto device = select_device(runtime);
   require_model(vae_model, "an autoencoder", "--vae", "Run x2ctpa train-vae first, convert published weights into it");
   if (!cxr_encoder.empty()) require_model(cxr_encoder, "a CXR encoder", "--cxr-encoder", "Convert published weights into it");
@@ -238,12 +254,14 @@ void train_diffusion(const Dataset& dataset, const fs::path& vae_model, const fs
     const auto& transformer = options.denoiser.transformer = load_options<VisionTransformerOptions>(model_config_file(cxr_encoder));
     options.denoiser.encoder.embedding_dim = transformer.output_dim > 0 ? transformer.output_dim : transformer.width;
   } else if (!cxr_encoder.empty()) {
-    embeddings.emplace(dataset, cxr_encoder, folder, options.denoiser.unet.cond_tokens > 0, device);
+    embeddings.emplace(dataset, cxr_encoder, folder, options.denoiser.unet.cond_tokens > 0, device, *call.processes);
     options.denoiser.encoder.embedding_dim = embeddings->width();
     options.denoiser.spatial_condition = false;
   }
   Latents latents(dataset, vae_model, folder / "latents");
-  latents.encode_missing(device, runtime);
+  const Processes& processes = *call.processes;
+  latents.encode_missing(device, runtime, {processes.rank(), processes.count()});
+  processes.wait_for_all();
   const LatentScale scale = scale_of(latents, training, options.latent_scale);
   if (options.latent_scale == "range" && options.process.x0_limit == 0) options.process.x0_limit = 1;
 
@@ -256,14 +274,21 @@ void train_diffusion(const Dataset& dataset, const fs::path& vae_model, const fs
   if (finetuned) load_module(cxr_encoder, *model->transformer());
   model->to(device);
   DenoisingTask task(options, std::move(latents), scale, std::move(embeddings), model, device);
-  CaseLoader loader(dataset, "train", {.batch_size = options.train.batch_size, .seed = runtime.seed}, task.content());
+  CaseLoader loader(dataset, "train", {.batch_size = options.train.batch_size, .seed = runtime.seed, .pin = device.is_cuda(), .rank = processes.rank(),
+                     .world = processes.count()},
+                    task.content());
 
   TrainingStage stage;
   stage.name = "train-diffusion";
   stage.module = model.get();
-  stage.start_at = [&](int64_t step) { loader.restore({step}); };
-  stage.loss = [&](int64_t step) {
-    return task.loss(loader.next(), random_stream(runtime.seed, fmt::format("diffusion/step/{}", step)), true);
+  stage.start_at = [&](int64_t count) { loader.restore({count}); };
+  stage.waited = [&] { return loader.waited_seconds(); };
+  stage.loss = [&](int64_t number) {
+    const auto batch = loader.next();
+    StepLoss loss = task.loss(batch, random_stream(runtime.seed, fmt::format("diffusion/step/{}", number)), true);
+    for (const auto& c : batch.cases) loss.cases.push_back(c.id);
+    loss.inputs = {batch.more.at("latent")};
+    return loss;
   };
   stage.validate = [&] {
     if (validation.empty()) return 0.0;
@@ -272,7 +297,11 @@ void train_diffusion(const Dataset& dataset, const fs::path& vae_model, const fs
     return task.loss(load_batch(dataset, validation, task.content()),
                      random_stream(runtime.seed, "diffusion/validation"), false).item<double>();
   };
-  train(stage, options.train, settings_of(options, dataset, vae_model, cxr_encoder, runtime.seed), folder, force);
+  DiffusionPreview preview(dataset, validation, model, options.process, scale, vae_model, runtime);
+  stage.preview = [&] {
+    return preview.pictures([&](const Case& c) { return task.condition(load_batch(dataset, {c}, task.content())); });
+  };
+  if (!train(stage, options.train, settings_of(options, dataset, vae_model, cxr_encoder, runtime.seed), folder, call)) return;
 
   const fs::path out = folder / "model";
   copy_model(vae_model, out / "autoencoder");

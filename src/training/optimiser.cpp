@@ -26,8 +26,8 @@ void load_list(const TensorMap& in, const std::string& name, const std::vector<a
 
 }  // namespace
 
-AdamW::AdamW(std::vector<at::Tensor> parameters, double beta1, double beta2, double weight_decay)
-    : parameters_(std::move(parameters)), beta1_(beta1), beta2_(beta2), weight_decay_(weight_decay) {
+Adam::Adam(std::vector<at::Tensor> parameters, AdamOptions options)
+    : parameters_(std::move(parameters)), options_(std::move(options)) {
   for (const auto& p : parameters_) {
     first_.push_back(at::zeros_like(p));
     second_.push_back(at::zeros_like(p));
@@ -35,7 +35,16 @@ AdamW::AdamW(std::vector<at::Tensor> parameters, double beta1, double beta2, dou
   }
 }
 
-void AdamW::step(double learning_rate) {
+double Adam::gradient_norm() const {
+  at::NoGradGuard no_grad;
+  std::vector<at::Tensor> gradients;
+  for (const auto& p : parameters_) {
+    if (p.grad().defined()) gradients.push_back(p.grad());
+  }
+  return gradients.empty() ? 0 : at::stack(at::_foreach_norm(gradients, 2)).norm().item<double>();
+}
+
+void Adam::step(double learning_rate, double divisor) {
   at::NoGradGuard no_grad;
   std::vector<at::Tensor> p, g, m, v, n;
   for (size_t i = 0; i < parameters_.size(); ++i) {
@@ -46,31 +55,31 @@ void AdamW::step(double learning_rate) {
     m.push_back(first_[i]);
     v.push_back(second_[i]);
     n.push_back(steps_[i]);
-    steps_[i] += 1;
-    parameters_[i].mutable_grad() = at::Tensor();
   }
-  at::_fused_adamw_(p, g, m, v, {}, n, learning_rate, beta1_, beta2_, weight_decay_, 1e-8, false, false);
+  if (p.empty()) return;
+  at::_foreach_add_(n, 1);
+  std::optional<at::Tensor> scale;
+  if (divisor != 1) scale = at::full({}, divisor, p.front().options().dtype(at::kFloat));
+  const double beta1 = options_.betas.at(0), beta2 = options_.betas.at(1), epsilon = 1e-8;
+  if (options_.decoupled) {
+    at::_fused_adamw_(p, g, m, v, {}, n, learning_rate, beta1, beta2, options_.weight_decay, epsilon, false, false, scale);
+  } else {
+    at::_fused_adam_(p, g, m, v, {}, n, learning_rate, beta1, beta2, options_.weight_decay, epsilon, false, false, scale);
+  }
+  forget_gradients();
 }
 
-double AdamW::clip(double limit) {
-  at::NoGradGuard no_grad;
-  std::vector<at::Tensor> gradients;
-  for (const auto& p : parameters_) {
-    if (p.grad().defined()) gradients.push_back(p.grad());
-  }
-  if (gradients.empty()) return 0;
-  const double norm = at::stack(at::_foreach_norm(gradients, 2)).norm().item<double>();
-  if (limit > 0 && norm > limit) at::_foreach_mul_(gradients, limit / (norm + 1e-6));
-  return norm;
+void Adam::forget_gradients() {
+  for (auto& p : parameters_) p.mutable_grad() = at::Tensor();
 }
 
-void AdamW::save(TensorMap& out, const std::string& prefix) const {
+void Adam::save(TensorMap& out, const std::string& prefix) const {
   save_list(out, prefix + ".first", first_);
   save_list(out, prefix + ".second", second_);
   save_list(out, prefix + ".steps", steps_);
 }
 
-void AdamW::load(const TensorMap& in, const std::string& prefix) {
+void Adam::load(const TensorMap& in, const std::string& prefix) {
   load_list(in, prefix + ".first", first_);
   load_list(in, prefix + ".second", second_);
   load_list(in, prefix + ".steps", steps_);
@@ -78,6 +87,7 @@ void AdamW::load(const TensorMap& in, const std::string& prefix) {
 
 WeightAverage::WeightAverage(const torch::nn::Module& module, double decay) : decay_(decay) {
   for (const auto& p : module.parameters()) {
+    if (!p.requires_grad()) continue;
     parameters_.push_back(p.detach());
     average_.push_back(p.detach().clone());
   }

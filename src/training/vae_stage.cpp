@@ -6,6 +6,7 @@
 #include "x2ctpa/core/log.h"
 #include "x2ctpa/core/random.h"
 #include "x2ctpa/data/loader.h"
+#include "x2ctpa/data/volume_picture.h"
 #include "x2ctpa/models/model_folder.h"
 #include "x2ctpa/training/stages.h"
 
@@ -38,24 +39,37 @@ double psnr_db(const at::Tensor& a, const at::Tensor& b) {
 }  // namespace
 
 void train_vae(const Dataset& dataset, const VaeOptions& options, const RuntimeOptions& runtime,
-               const std::filesystem::path& folder, bool force) {
+               const std::filesystem::path& folder, const TrainCall& call) {
   const auto device = select_device(runtime);
   // Initial weights come from the global generator: seed it by name.
   torch::manual_seed(stream_seed(runtime.seed, "vae/weights"));
   Vqgan3d model(options.model);
   model->to(device);
-  LoaderOptions loading{.batch_size = options.train.batch_size, .seed = runtime.seed};
+  const Processes& processes = *call.processes;
+  if (!processes.alone()) {
+    model->codebook()->set_all_reduce([&](at::Tensor& x) { processes.sum(x); });
+    model->codebook()->set_broadcast([&](at::Tensor& x) { processes.broadcast(x); });
+  }
+  LoaderOptions loading{.batch_size = options.train.batch_size, .seed = runtime.seed, .pin = device.is_cuda(),
+                        .rank = processes.rank(), .world = processes.count()};
   CaseLoader loader(dataset, "train", loading, {.ct = true, .cxr = false});
   const auto held_out = dataset.split("val");
 
   TrainingStage stage;
   stage.name = "train-vae";
   stage.module = model.get();
-  stage.start_at = [&](int64_t step) { loader.restore({step}); };
-  stage.loss = [&](int64_t step) {
-    const auto x = loader.next().ct.to(device);
-    const auto out = model->forward(x, random_stream(runtime.seed, fmt::format("vae/step/{}", step)));
-    return options.l1_weight * (out.reconstruction - x).abs().mean() + out.codes.commitment_loss;
+  stage.start_at = [&](int64_t count) { loader.restore({count}); };
+  stage.waited = [&] { return loader.waited_seconds(); };
+  stage.loss = [&](int64_t number) {
+    const auto batch = loader.next();
+    const auto x = batch.ct.to(device);
+    const auto out = model->forward(x, random_stream(runtime.seed, fmt::format("vae/step/{}", number)));
+    const auto l1 = (out.reconstruction - x).abs().mean();
+    StepLoss loss = options.l1_weight * l1 + out.codes.commitment_loss;
+    loss.terms = {{"l1", l1}, {"commitment", out.codes.commitment_loss}, {"perplexity", out.codes.perplexity}};
+    for (const auto& c : batch.cases) loss.cases.push_back(c.id);
+    loss.inputs = {x};
+    return loss;
   };
   stage.validate = [&] {
     at::NoGradGuard no_grad;
@@ -69,9 +83,21 @@ void train_vae(const Dataset& dataset, const VaeOptions& options, const RuntimeO
     }
     return n > 0 ? sum / double(n) : 0.0;
   };
+  stage.preview = [&] {
+    at::NoGradGuard no_grad;
+    std::vector<Picture> pictures;
+    for (const auto& c : held_out) {
+      if (c.ct.empty()) continue;
+      const auto x = dataset.load_ct(c);
+      const auto made = model->forward(x.unsqueeze(0).to(device)).reconstruction.squeeze(0);
+      pictures.push_back({c.id, volume_picture(dataset.info(), {x, made})});
+      if (pictures.size() == 2) break;
+    }
+    return pictures;
+  };
   const std::string settings = options_to_yaml(options) + "dataset: " + dataset.info().hash + "\nseed: " +
                                std::to_string(runtime.seed) + "\n";
-  train(stage, options.train, settings, folder, force);
+  if (!train(stage, options.train, settings, folder, call)) return;
   save_module(folder / "model", *model, options_to_yaml(options.model));
   write_file(folder / "model" / "dataset.yaml", options_to_yaml(dataset.info()));
 

@@ -1,4 +1,5 @@
-// AdamW (Loshchilov and Hutter, arXiv 1711.05101) in fused ATen calls, and the moving average of weights.
+// Adam (Kingma and Ba, arXiv 1412.6980) and AdamW (Loshchilov and Hutter, arXiv 1711.05101) in fused
+// ATen calls, and the moving average of weights.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -10,16 +11,26 @@
 
 namespace x2ctpa {
 
-class AdamW {
+struct AdamOptions {
+  std::vector<double> betas{0.9, 0.999};
+  double weight_decay = 0;
+  bool decoupled = true;  ///< AdamW's decay; else the decay is part of the gradient, as in Adam
+};
+
+class Adam {
  public:
-  AdamW(std::vector<at::Tensor> parameters, double beta1, double beta2, double weight_decay);
+  Adam(std::vector<at::Tensor> parameters, AdamOptions options);
 
-  /// One update from the parameters' gradients, then sets them to none.
-  void step(double learning_rate);
+  /// Joint L2 norm of the gradients, 0 when there are none.
+  double gradient_norm() const;
 
-  /// Scales the gradients so that their joint L2 norm is at most `limit` (0: no limit). Returns the
-  /// norm before.
-  double clip(double limit);
+  /// One update from the parameters' gradients divided by `divisor`. Then they have none. Parameters
+  /// without a gradient stay as they are.
+  void step(double learning_rate, double divisor = 1);
+
+  void forget_gradients();
+
+  const std::vector<at::Tensor>& parameters() const { return parameters_; }
 
   /// Moments and counters under `prefix`, sharing memory; load() copies into them.
   void save(TensorMap& out, const std::string& prefix) const;
@@ -27,10 +38,10 @@ class AdamW {
 
  private:
   std::vector<at::Tensor> parameters_, first_, second_, steps_;
-  double beta1_, beta2_, weight_decay_;
+  AdamOptions options_;
 };
 
-/// Exponential moving average of every floating-point parameter of a module; buffers are not
+/// Exponential moving average of every parameter of a module that needs a gradient; buffers are not
 /// averaged. The decay warms up as (1 + n) / (10 + n).
 class WeightAverage {
  public:

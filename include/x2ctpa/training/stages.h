@@ -50,7 +50,7 @@ struct ClassifierOptions {
 /// Trains the autoencoder on the training volumes of `dataset` and writes `folder`/model,
 /// `folder`/metrics.jsonl and `folder`/reconstruction.csv (PSNR of every test case, data range the window).
 void train_vae(const Dataset& dataset, const VaeOptions& options, const RuntimeOptions& runtime,
-               const std::filesystem::path& folder, bool force);
+               const std::filesystem::path& folder, const TrainCall& call);
 
 /// Trains the denoiser on latents of the autoencoder in `vae_model` (a VQ-GAN of train-vae, or a
 /// converted AutoencoderKL) and writes `folder`/model: everything that sampling needs, the
@@ -59,7 +59,7 @@ void train_vae(const Dataset& dataset, const VaeOptions& options, const RuntimeO
 /// for the small encoder trained with the denoiser.
 void train_diffusion(const Dataset& dataset, const std::filesystem::path& vae_model,
                      const std::filesystem::path& cxr_encoder, const DiffusionOptions& options,
-                     const RuntimeOptions& runtime, const std::filesystem::path& folder, bool force);
+                     const RuntimeOptions& runtime, const std::filesystem::path& folder, const TrainCall& call);
 
 /// What a classifier sees of a case: (C, D, H, W) in [-1, 1], or (1, S, S) standardised.
 using ClassifierInput = std::function<at::Tensor(const Case&)>;
@@ -69,6 +69,6 @@ using ClassifierInput = std::function<at::Tensor(const Case&)>;
 /// validation and test cases.
 void train_classifier(const Dataset& dataset, const std::string& arm, const ClassifierInput& input,
                       const ClassifierOptions& options, const RuntimeOptions& runtime,
-                      const std::filesystem::path& folder, bool force);
+                      const std::filesystem::path& folder, const TrainCall& call);
 
 }  // namespace x2ctpa

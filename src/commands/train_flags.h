@@ -1,0 +1,29 @@
+// What the commands that train have in common.
+#pragma once
+
+#include <functional>
+
+#include "x2ctpa/commands/command.h"
+#include "x2ctpa/training/loop.h"
+
+namespace x2ctpa {
+
+class TrainFlags {
+ public:
+  void add(CLI::App& app);
+
+  /// Opens the dataset, meets the other processes, and calls `body`. The first process logs to
+  /// `folder`/log.txt and writes `folder`/resolved.yaml; the others only warn. An error of one is
+  /// told to the others.
+  ExitCode run(CommandContext& context, const std::filesystem::path& folder,
+               const std::function<void(const Dataset&, const TrainCall&)>& body) const;
+
+  /// The dataset folder, by default below the run.
+  std::filesystem::path dataset(const CommandContext& context) const;
+
+ private:
+  std::string dataset_;
+  TrainCall call_;
+};
+
+}  // namespace x2ctpa

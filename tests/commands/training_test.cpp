@@ -1,0 +1,114 @@
+// Trainings that are stopped, killed and broken, through the program.
+#include <cmath>
+
+#include "commands/training_fixture.h"
+
+#include "x2ctpa/core/csv.h"
+#include "x2ctpa/core/safetensors.h"
+
+namespace x2ctpa {
+namespace {
+
+namespace fs = std::filesystem;
+using test::kStages;
+using test::Stage;
+using test::TinyTraining;
+
+const char* kLast = "checkpoints/step-000000200.safetensors";
+
+TEST_F(TinyTraining, KilledAndStoppedItEndsAsIfUndisturbedBitForBit) {
+  for (const Stage& stage : kStages) {
+    const fs::path whole = new_run("whole") / stage.folder, broken = new_run("broken") / stage.folder;
+    ASSERT_EQ(x2ctpa(stage.command, "whole").exit_code, 0);
+    const auto killed = x2ctpa(stage.command, "broken", signal_at(broken / "metrics.jsonl", 73, "KILL"));
+    ASSERT_EQ(killed.exit_code, 137) << killed.err;
+    const auto stopped = x2ctpa(stage.command, "broken", signal_at(broken / "metrics.jsonl", 137, "TERM"));
+    ASSERT_EQ(stopped.exit_code, 130) << stopped.err;
+    EXPECT_NE(stopped.err.find("going on from step"), std::string::npos) << stopped.err;
+    const auto last = x2ctpa(stage.command, "broken");
+    ASSERT_EQ(last.exit_code, 0) << last.err;
+    EXPECT_EQ(last.err.find("going on from step 200"), std::string::npos) << "it had ended before the signal";
+    // Weights, average, moments, counters and settings are in it.
+    EXPECT_TRUE(read_file(whole / kLast) == read_file(broken / kLast)) << stage.command;
+    EXPECT_TRUE(read_file(whole / "model/model.safetensors") == read_file(broken / "model/model.safetensors")) << stage.command;
+    EXPECT_EQ(metrics(whole / "metrics.jsonl"), metrics(broken / "metrics.jsonl"));
+  }
+}
+
+TEST_F(TinyTraining, MaxStepsStopsWithACheckpointAndTheSameCommandGoesOn) {
+  const fs::path run = new_run("limited");
+  const auto first = x2ctpa("train-diffusion --max-steps 7", "limited");
+  EXPECT_EQ(first.exit_code, 130) << first.err;
+  EXPECT_TRUE(fs::exists(run / "diffusion/checkpoints/step-000000007.safetensors"));
+  EXPECT_EQ(x2ctpa("train-diffusion --max-steps 3", "limited").exit_code, 130);
+  EXPECT_TRUE(fs::exists(run / "diffusion/checkpoints/step-000000010.safetensors"));
+  EXPECT_EQ(x2ctpa("train-diffusion --max-hours 0.00001", "limited").exit_code, 130);
+  EXPECT_TRUE(fs::exists(run / "diffusion/checkpoints/step-000000011.safetensors"));
+}
+
+TEST_F(TinyTraining, ADryRunTellsThePlanAndTrainsNothing) {
+  const fs::path run = new_run("dry");
+  const auto result = x2ctpa("train-vae --dry-run", "dry");
+  EXPECT_EQ(result.exit_code, 0) << result.err;
+  for (const char* part : {"parameters", "200 steps", "at its peak"}) {
+    EXPECT_NE(result.err.find(part), std::string::npos) << result.err;
+  }
+  for (const char* file : {"checkpoints", "metrics.jsonl", "log.txt", "tensorboard"}) {
+    EXPECT_FALSE(fs::exists(run / "vae" / file)) << file;
+  }
+}
+
+TEST_F(TinyTraining, AFullDiskDuringACheckpointIsNamedAndLosesNothing) {
+  const fs::path run = new_run("full");
+  ASSERT_EQ(x2ctpa("train-diffusion --max-steps 5", "full").exit_code, 130);
+  // No file may become larger than 16 KiB from here on; checkpoints are.
+  const auto full = x2ctpa("train-diffusion --diffusion.train.checkpoint_every 8", "full", "ulimit -f 16; ");
+  EXPECT_EQ(full.exit_code, 1) << full.err;
+  EXPECT_NE(full.err.find("cannot write"), std::string::npos) << full.err;
+  const auto after = x2ctpa("train-diffusion --max-steps 1", "full");
+  EXPECT_EQ(after.exit_code, 130) << after.err;
+  EXPECT_NE(after.err.find("going on from step 5 "), std::string::npos) << after.err;
+}
+
+TEST_F(TinyTraining, AMissingVolumeInTheMiddleIsNamedAndTheStateBeforeIsSaved) {
+  const fs::path run = new_run("missing");
+  fs::remove(run / "dataset");
+  fs::copy(root_ / "base" / "dataset", run / "dataset", fs::copy_options::recursive);
+  ASSERT_EQ(x2ctpa("train-vae --max-steps 2", "missing").exit_code, 130);
+  for (const auto& entry : fs::directory_iterator(run / "dataset" / "ct")) {
+    fs::remove(entry.path());
+  }
+  const auto result = x2ctpa("train-vae", "missing");
+  EXPECT_EQ(result.exit_code, 1) << result.err;
+  EXPECT_NE(result.err.find("case "), std::string::npos) << result.err;
+  EXPECT_NE(result.err.find("after step 2"), std::string::npos) << result.err;
+}
+
+TEST_F(TinyTraining, ANaNInOneLatentStopsTheRunWithItsCaseAndAGoodCheckpoint) {
+  const fs::path run = new_run("nan");
+  ASSERT_EQ(x2ctpa("train-diffusion --max-steps 4", "nan").exit_code, 130);
+  const auto index = CsvTable::read(run / "dataset" / "index.csv");
+  size_t row = 0;
+  while (index.at(row, "split") != "train") ++row;
+  const fs::path folder = fs::directory_iterator(run / "diffusion" / "latents")->path();
+  const fs::path latent = folder / (index.at(row, "id") + ".safetensors");
+  auto tensors = read_safetensors(latent);
+  tensors["latent"] = tensors["latent"].clone();
+  tensors["latent"].view(-1)[5] = NAN;
+  const auto metadata = read_safetensors_metadata(latent);
+  write_safetensors(latent, tensors, metadata);
+  const auto result = x2ctpa("train-diffusion", "nan");
+  EXPECT_EQ(result.exit_code, 1) << result.err;
+  EXPECT_NE(result.err.find("case " + latent.stem().string()), std::string::npos) << result.err;
+  EXPECT_TRUE(fs::exists(run / "diffusion/checkpoints/step-000000004.safetensors"));
+}
+
+TEST_F(TinyTraining, SettingsThatChangeNothingMayChangeBetweenCalls) {
+  new_run("free");
+  ASSERT_EQ(x2ctpa("train-vae --max-steps 3", "free").exit_code, 130);
+  const auto result = x2ctpa("train-vae --max-steps 3 --vae.train.checkpoint_every 7 --vae.train.log_every 5", "free");
+  EXPECT_EQ(result.exit_code, 130) << result.err;
+}
+
+}  // namespace
+}  // namespace x2ctpa
