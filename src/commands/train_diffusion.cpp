@@ -21,22 +21,38 @@ class TrainDiffusionCommand : public Command {
                    "Model folder of a vision transformer [with denoiser.cxr_encoder frozen or finetuned "
                    "<run>/cxr_encoder/model, else the small encoder is trained along].")
         ->type_name("DIR");
+    app.add_option("--init", init_,
+                   "Diffusion model folder to go on from; it decides the denoiser, the process and the scale of the latents.")
+        ->type_name("DIR");
+    app.add_option("--lpips", lpips_, "Model folder of LPIPS, for the perceptual loss [<run>/lpips/model where there is one].")
+        ->type_name("DIR");
+    app.add_option("--classifier", classifier_,
+                   "Model folder of a PE classifier of latents, for the classification loss [<run>/classifier/latents/model where "
+                   "there is one].")
+        ->type_name("DIR");
   }
 
   ExitCode run(CommandContext& context) override {
     const auto folder = context.run / "diffusion";
     const auto& options = context.experiment.diffusion;
-    fs::path encoder = cxr_encoder_;
-    if (encoder.empty() && options.denoiser.cxr_encoder != "trained") encoder = context.run / "cxr_encoder" / "model";
+    DiffusionInputs inputs;
+    inputs.init = init_;
+    inputs.autoencoder = vae_;
+    inputs.cxr_encoder = cxr_encoder_;
+    if (init_.empty() && vae_.empty()) inputs.autoencoder = context.run / "vae" / "model";
+    if (init_.empty() && cxr_encoder_.empty() && options.denoiser.cxr_encoder != "trained") {
+      inputs.cxr_encoder = context.run / "cxr_encoder" / "model";
+    }
+    inputs.lpips = optional_model(lpips_, context.run / "lpips" / "model");
+    inputs.classifier = optional_model(classifier_, context.run / "classifier" / "latents" / "model");
     return flags_.run(context, folder, [&](const Dataset& dataset, const TrainCall& call) {
-      train_diffusion(dataset, vae_.empty() ? context.run / "vae" / "model" : fs::path(vae_), encoder, options,
-                      context.experiment.runtime, folder, call);
+      train_diffusion(dataset, inputs, options, context.experiment.runtime, folder, call);
     });
   }
 
  private:
   TrainFlags flags_;
-  std::string vae_, cxr_encoder_;
+  std::string vae_, cxr_encoder_, init_, lpips_, classifier_;
 };
 
 }  // namespace

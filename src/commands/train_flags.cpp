@@ -39,4 +39,9 @@ ExitCode TrainFlags::run(CommandContext& context, const std::filesystem::path& f
   return ExitCode::ok;
 }
 
+std::filesystem::path optional_model(const std::filesystem::path& given, const std::filesystem::path& usual) {
+  if (!given.empty()) return given;
+  return std::filesystem::exists(usual) ? usual : std::filesystem::path();
+}
+
 }  // namespace x2ctpa

@@ -15,6 +15,8 @@ class TrainVaeCommand : public Command {
 
   void add_flags(CLI::App& app) override {
     flags_.add(app);
+    app.add_option("--lpips", lpips_, "Model folder of LPIPS, for the perceptual loss [<run>/lpips/model where there is one].")
+        ->type_name("DIR");
   }
 
   ExitCode run(CommandContext& context) override {
@@ -24,12 +26,13 @@ class TrainVaeCommand : public Command {
     }
     const auto folder = context.run / "vae";
     return flags_.run(context, folder, [&](const Dataset& dataset, const TrainCall& call) {
-      train_vae(dataset, context.experiment.vae, context.experiment.runtime, folder, call);
+      train_vae(dataset, optional_model(lpips_, context.run / "lpips" / "model"), context.experiment.vae, context.experiment.runtime, folder, call);
     });
   }
 
  private:
   TrainFlags flags_;
+  std::string lpips_;
 };
 
 }  // namespace

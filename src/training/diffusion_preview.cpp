@@ -16,7 +16,6 @@ DiffusionPreview::DiffusionPreview(const Dataset& dataset, std::vector<Case> cas
 
 at::Tensor DiffusionPreview::volume(const Case& c, const CxrCondition& condition, c10::Device device) {
   SamplerOptions options;
-  options.kind = process_.prediction == "flow" ? "euler" : "ddim";
   options.clamp = process_.x0_limit;
   const auto noise = case_noise(runtime_.seed, c.id, 0, {1, scale_.channels(), scale_.size[0], scale_.size[1], scale_.size[2]});
   const auto x0 = sample(NoiseSchedule(process_.schedule), prediction_from(process_.prediction), options,

@@ -1,92 +1,25 @@
+#include "denoising_task.h"
+#include "diffusion_inputs.h"
 #include "diffusion_preview.h"
+#include "loss_networks.h"
 #include "x2ctpa/core/error.h"
 #include "x2ctpa/core/files.h"
-#include "x2ctpa/core/interrupt.h"
-#include "x2ctpa/core/log.h"
-#include "x2ctpa/core/memory.h"
 #include "x2ctpa/core/random.h"
-#include "x2ctpa/data/latent_cache.h"
-#include "x2ctpa/data/loader.h"
 #include "x2ctpa/models/cxr_novelty.h"
-#include "x2ctpa/models/latent_scale.h"
 #include "x2ctpa/models/model_folder.h"
-#include "x2ctpa/models/vision_transformer.h"
-#include "x2ctpa/training/latents.h"
 #include "x2ctpa/training/stages.h"
 
 namespace x2ctpa {
 namespace fs = std::filesystem;
-
-DiffusionOptions::DiffusionOptions() {
-  train.batch_size = 10;
-  train.learning_rate = 1e-4;
-}
-
-void DiffusionOptions::describe(OptionList& options) {
-  options.section("denoiser", denoiser);
-  options.section("process", process);
-  options.section("train", train);
-  options.add("loss", &loss, "Loss between prediction and target.", {.choices = {"l1", "mse"}});
-  options.add("condition_dropout", &condition_dropout, "Share of cases trained without their X-ray, for guidance.",
-              {.min = 0, .max = 1});
-  options.add("label_dropout", &label_dropout, "With label guidance: share of cases trained with an unknown label.",
-              {.min = 0, .max = 1});
-  options.add("latent_scale", &latent_scale,
-              "standard: each latent channel to mean 0 and deviation 1 over the training set; range: smallest and largest "
-              "value to -1 and 1, as published.",
-              {.choices = {"standard", "range"}});
-}
-
 namespace {
 
-/// What a frozen encoder finds in every X-ray, computed once and kept on the disk: embeddings, or
-/// all tokens.
-class FrozenEmbeddings {
- public:
-  FrozenEmbeddings(const Dataset& dataset, const fs::path& model, const fs::path& folder, bool tokens, torch::Device device,
-                   const Processes& processes)
-      : cache_(folder / "embeddings",
-               sha256_of_file(model_weights_file(model)) + dataset.info().hash + (tokens ? "tokens" : "embedding")) {
-    const Shard share{processes.rank(), processes.count()};
-    std::vector<Case> cases, missing;
-    for (const auto& c : dataset.cases()) {
-      if (c.cxr.empty() || c.split == "test") continue;
-      if (share.owns(int64_t(cases.size())) && !cache_.has(c)) missing.push_back(c);
-      cases.push_back(c);
-    }
-    if (cases.empty()) throw Error("no training case has an X-ray", ExitCode::no_data);
-    if (!missing.empty()) encode(dataset, model, missing, tokens, device);
-    processes.wait_for_all();
-    width_ = cache_.get(cases.front()).size(-1);
+std::vector<Case> paired(const std::vector<Case>& cases) {
+  std::vector<Case> out;
+  for (const auto& c : cases) {
+    if (!c.ct.empty() && !c.cxr.empty()) out.push_back(c);
   }
-
-  int64_t width() const { return width_; }
-
-  at::Tensor batch(const std::vector<Case>& cases) const {
-    std::vector<at::Tensor> rows;
-    for (const auto& c : cases) rows.push_back(cache_.get(c));
-    return at::stack(rows);
-  }
-
- private:
-  void encode(const Dataset& dataset, const fs::path& model, const std::vector<Case>& cases, bool tokens, torch::Device device) {
-    VisionTransformer encoder(load_options<VisionTransformerOptions>(model_config_file(model)));
-    load_module(model, *encoder);
-    encoder->to(device);
-    encoder->eval();
-    at::NoGradGuard no_grad;
-    Progress progress("encoding X-rays", int64_t(cases.size()));
-    for (const auto& c : cases) {
-      stop_if_interrupted();
-      const auto cxr = dataset.load_cxr(c).unsqueeze(0).to(device);
-      cache_.put(c, (tokens ? encoder->tokens(cxr) : encoder->embed(cxr)).squeeze(0));
-      progress.advance();
-    }
-  }
-
-  LatentCache cache_;
-  int64_t width_ = 0;
-};
+  return out;
+}
 
 LatentScale scale_of(const Latents& latents, const std::vector<Case>& training, const std::string& kind) {
   LatentStatistics statistics;
@@ -99,121 +32,6 @@ LatentScale scale_of(const Latents& latents, const std::vector<Case>& training, 
     statistics.add(latent);
   }
   return kind == "range" ? statistics.range() : statistics.standard();
-}
-
-std::vector<Case> paired(const std::vector<Case>& cases) {
-  std::vector<Case> out;
-  for (const auto& c : cases) {
-    if (!c.ct.empty() && !c.cxr.empty()) out.push_back(c);
-  }
-  return out;
-}
-
-void check_same_data(const Dataset& dataset, const fs::path& vae_model) {
-  // A published autoencoder was trained on other data; any grid that its factors divide will do.
-  if (!fs::exists(vae_model / "dataset.yaml")) return;
-  const auto trained = load_options<DatasetInfo>(vae_model / "dataset.yaml");
-  const auto& info = dataset.info();
-  if (trained.grid_dhw != info.grid_dhw || !(trained.window == info.window)) {
-    throw Error(fmt::format("the autoencoder in {} was trained on a grid of {}x{}x{} and a window of {}..{} HU; the dataset has "
-                            "{}x{}x{} and {}..{} HU. Train it on this dataset, or preprocess with its grid and window.",
-                            vae_model.string(), trained.grid_dhw[0], trained.grid_dhw[1], trained.grid_dhw[2],
-                            trained.window.min_hu, trained.window.max_hu, info.grid_dhw[0], info.grid_dhw[1],
-                            info.grid_dhw[2], info.window.min_hu, info.window.max_hu));
-  }
-}
-
-/// What the denoiser learns: the loss of a batch of cases.
-class DenoisingTask {
- public:
-  DenoisingTask(const DiffusionOptions& options, Latents latents, LatentScale scale,
-                std::optional<FrozenEmbeddings> embeddings, CtpaDenoiser model, torch::Device device)
-      : loss_(options.loss),
-        condition_dropout_(options.condition_dropout),
-        label_guidance_(options.denoiser.label_guidance),
-        label_dropout_(options.label_dropout),
-        schedule_(options.process.schedule),
-        prediction_(prediction_from(options.process.prediction)),
-        latents_(std::move(latents)),
-        scale_(std::move(scale)),
-        embeddings_(std::move(embeddings)),
-        model_(std::move(model)),
-        device_(device) {}
-
-  /// What a batch must carry; volumes stay on the disk, their latents serve.
-  BatchContent content() const {
-    BatchContent content{.ct = false, .cxr = !embeddings_, .paired = true};
-    content.more["latent"] = [this](const Case& c) { return latents_.batch({c}).squeeze(0); };
-    if (embeddings_) content.more["embedding"] = [this](const Case& c) { return embeddings_->batch({c}).squeeze(0); };
-    return content;
-  }
-
-  /// What the encoder makes of a case's X-ray: (1, E), or (1, tokens, E).
-  at::Tensor cxr_embedding(const Dataset& dataset, const Case& c) {
-    return embeddings_ ? embeddings_->batch({c}) : model_->embed(dataset.load_cxr(c).unsqueeze(0).to(device_));
-  }
-
-  CxrCondition condition(const Batch& batch, const at::Tensor& labels = {}) {
-    if (!embeddings_) return model_->condition(batch.cxr.to(device_), labels);
-    const auto found = batch.more.at("embedding").to(device_);
-    return model_->frozen_condition({found, found}, labels);
-  }
-
-  /// `train`: X-rays and labels are hidden as often as the options say.
-  at::Tensor loss(const Batch& batch, at::Generator random, bool train) {
-    const auto x0 = scale_.standardise(batch.more.at("latent").to(device_));
-    const int64_t n = x0.size(0);
-    const auto t = at::randint(schedule_.timesteps(), {n}, random, at::kLong).to(device_);
-    const auto eps = at::randn(x0.sizes(), random, at::TensorOptions(at::kFloat)).to(device_);
-    const auto drop = (at::rand({n}, random, at::TensorOptions(at::kFloat)) < (train ? condition_dropout_ : 0)).to(device_);
-    const auto x_t = q_sample(schedule_, x0, t, eps);
-    const auto labels = label_guidance_ ? labels_of(batch, random, train ? label_dropout_ : 0) : at::Tensor();
-    const auto out = model_->forward(x_t, t, condition(batch, labels), drop);
-    return prediction_loss(loss_, out, prediction_target(schedule_, prediction_, x0, t, eps)).mean();
-  }
-
- private:
-  /// (B): 0 or 1, or 2 where the label is not known or hidden.
-  at::Tensor labels_of(const Batch& batch, at::Generator random, double dropout) const {
-    const auto hidden = at::rand(batch.pe.sizes(), random, at::TensorOptions(at::kFloat)) < dropout;
-    return batch.pe.masked_fill(hidden.logical_or(batch.pe < 0), double(label_unknown)).to(device_);
-  }
-
-  std::string loss_;
-  double condition_dropout_;
-  bool label_guidance_;
-  double label_dropout_;
-  NoiseSchedule schedule_;
-  Prediction prediction_;
-  Latents latents_;
-  LatentScale scale_;
-  std::optional<FrozenEmbeddings> embeddings_;
-  CtpaDenoiser model_;
-  torch::Device device_;
-};
-
-void require_model(const fs::path& folder, const std::string& what, const std::string& flag, const std::string& remedy) {
-  if (fs::exists(model_config_file(folder)) && fs::exists(model_weights_file(folder))) return;
-  throw Error(fmt::format("expected {} in {}, found no model folder. {} (docs/weights.md), or give {}.", what, folder.string(), remedy, flag));
-}
-
-/// Everything that a checkpoint depends on.
-std::string settings_of(const DiffusionOptions& options, const Dataset& dataset, const fs::path& vae_model,
-                        const fs::path& cxr_encoder, int64_t seed) {
-  std::string text = options_to_yaml(options);
-  text += "dataset: " + dataset.info().hash + "\n";
-  text += "autoencoder: " + sha256_of_file(model_weights_file(vae_model)) + "\n";
-  if (!cxr_encoder.empty()) text += "cxr_encoder: " + sha256_of_file(model_weights_file(cxr_encoder)) + "\n";
-  text += "seed: " + std::to_string(seed) + "\n";
-  return text;
-}
-
-/// Copies the two files of the model folder `from`.
-void copy_model(const fs::path& from, const fs::path& to) {
-  fs::create_directories(to);
-  for (const auto& file : {model_config_file(from), model_weights_file(from)}) {
-    fs::copy_file(file, to / file.filename(), fs::copy_options::overwrite_existing);
-  }
 }
 
 /// What tells sampling that an X-ray is unlike the training set. `found`: (1, E) or (1, tokens, E)
@@ -231,86 +49,151 @@ void write_novelty(const Dataset& dataset, const std::vector<Case>& training,
   CxrNovelty(at::cat(thumbnails), at::cat(embeddings)).save(model);
 }
 
+/// Cases without PE per case with it.
+double negatives_per_positive(const std::vector<Case>& training) {
+  double positives = 0, negatives = 0;
+  for (const auto& c : training) {
+    if (c.pe) (*c.pe == 1 ? positives : negatives) += 1;
+  }
+  if (positives == 0 || negatives == 0) {
+    throw Error(fmt::format("the classification loss needs training cases with and without PE, found {} and {}; set "
+                            "diffusion.loss.classification.weight to 0",
+                            positives, negatives), ExitCode::no_data);
+  }
+  return negatives / positives;
+}
+
+/// A denoiser and what of it is trained.
+struct Trainee {
+  CtpaDenoiser model{nullptr};
+  Lora lora{nullptr};
+  std::shared_ptr<torch::nn::Module> trained;
+};
+
+Trainee make_trainee(const DiffusionOptions& options, const DiffusionInputs& inputs, const DatasetInfo& info, const LatentScale& scale,
+                     int64_t seed, c10::Device device) {
+  torch::manual_seed(stream_seed(seed, "diffusion/weights"));
+  const BackProjectionGeometry beam{info.geometry.source_to_detector_mm, info.geometry.source_to_centre_mm, info.geometry.detector_mm,
+                                    info.typical_spacing_at_mm(scale.size)};
+  Trainee t;
+  t.model = CtpaDenoiser(options.denoiser, scale.channels(), std::array<int64_t, 3>{scale.size[0], scale.size[1], scale.size[2]}, beam);
+  if (!inputs.init.empty()) load_module(inputs.init, *t.model);
+  else if (options.denoiser.cxr_encoder == "finetuned") load_module(inputs.cxr_encoder, *t.model->transformer());
+  t.model->to(device);
+  t.trained = t.model.ptr();
+  if (!options.lora.any()) return t;
+  t.lora = Lora(*t.model, options.lora);
+  t.trained = std::make_shared<torch::nn::Module>("trained");
+  t.trained->register_module("lora", t.lora);
+  // The null condition is no layer, and published models have it untrained.
+  auto null_condition = t.model->named_parameters()["unet.null_cond"];
+  null_condition.set_requires_grad(true);
+  t.trained->register_parameter("null_cond", null_condition);
+  return t;
+}
+
+LossNetworks loss_networks(const DiffusionInputs& inputs, const DenoiserLossOptions& losses, const std::vector<Case>& training,
+                           c10::Device device) {
+  LossNetworks networks;
+  networks.lpips = load_lpips(inputs.lpips, losses.perceptual.weight, device);
+  if (networks.lpips) networks.autoencoder = load_latent_codec(inputs.autoencoder, device);
+  networks.classifier = load_latent_classifier(inputs.classifier, losses.classification.weight, device);
+  if (!networks.classifier) return networks;
+  if (fs::exists(inputs.classifier / "latent.yaml")) {
+    networks.classifier_scale = load_options<LatentScale>(inputs.classifier / "latent.yaml");
+  }
+  networks.positive_weight = losses.classification.positive_weight > 0 ? losses.classification.positive_weight : negatives_per_positive(training);
+  return networks;
+}
+
+/// What the encoder finds, for a frozen one; computed where it is missing.
+std::optional<FrozenFeatures> frozen_features(const Dataset& dataset, const DiffusionInputs& inputs, CtpaDenoiser& model,
+                                              const fs::path& folder, c10::Device device, const Processes& processes) {
+  if (model->options().cxr_encoder != "frozen") return std::nullopt;
+  FrozenFeatures features(dataset, inputs.cxr_encoder, folder, model->needs_tokens());
+  features.encode_missing(dataset, device, {processes.rank(), processes.count()});
+  processes.wait_for_all();
+  return features;
+}
+
+/// The model folder: everything that sampling needs.
+void write_model(const Dataset& dataset, const DiffusionInputs& inputs, const DiffusionOptions& options, const Trainee& trainee,
+                 DenoisingTask& task, const fs::path& out) {
+  copy_model(inputs.autoencoder, out / "autoencoder");
+  if (options.denoiser.cxr_encoder == "frozen") copy_model(inputs.cxr_encoder, out / "cxr_encoder");
+  task.apply_updates();
+  write_novelty(dataset, paired(dataset.split("train")), [&](const Case& c) { return task.cxr_embedding(dataset, c); }, out);
+  write_file(out / "dataset.yaml", options_to_yaml(dataset.info()));
+  write_file(out / "diffusion.yaml", options_to_yaml(options.process));
+  write_file(out / "latent.yaml", options_to_yaml(task.scale()));
+  save_module(out, *trainee.model, options_to_yaml(options.denoiser));
+}
+
+/// The scale of the latents; measured over the training set, but for a model to go on from.
+LatentScale latent_scale(DiffusionOptions& options, const DiffusionInputs& inputs, const Latents& latents, const std::vector<Case>& training) {
+  if (!inputs.init.empty()) {
+    const auto scale = load_options<LatentScale>(inputs.init / "latent.yaml");
+    check_same_latents(scale, latents.batch({training.front()})[0], inputs);
+    return scale;
+  }
+  if (options.latent_scale == "range" && options.process.x0_limit == 0) options.process.x0_limit = 1;
+  return scale_of(latents, training, options.latent_scale);
+}
+
 }  // namespace
 
-void train_diffusion(const Dataset& dataset, const fs::path& vae_model, const fs::path& cxr_encoder,
-                     const DiffusionOptions& given, const RuntimeOptions& runtime, const fs::path& folder,
-                     const TrainCall& call) {
+void train_diffusion(const Dataset& dataset, DiffusionInputs inputs, const DiffusionOptions& given, const RuntimeOptions& runtime,
+                     const fs::path& folder, const TrainCall& call) {
   const auto device = select_device(runtime);
-  require_model(vae_model, "an autoencoder", "--vae", "Run x2ctpa train-vae first, convert published weights into it");
-  if (!cxr_encoder.empty()) require_model(cxr_encoder, "a CXR encoder", "--cxr-encoder", "Convert published weights into it");
-  check_same_data(dataset, vae_model);
-  const auto training = paired(dataset.split("train"));
-  const auto validation = paired(dataset.split("val"));
-  if (training.empty()) throw Error("no training case has both a CT and an X-ray", ExitCode::no_data);
-
-  DiffusionOptions options = given;
-  options.denoiser.encoder.mean = dataset.info().cxr_mean;
-  options.denoiser.encoder.std = dataset.info().cxr_std;
-  const bool finetuned = !cxr_encoder.empty() && given.denoiser.cxr_encoder == "finetuned";
-  options.denoiser.cxr_encoder = cxr_encoder.empty() ? "trained" : finetuned ? "finetuned" : "frozen";
-  std::optional<FrozenEmbeddings> embeddings;
-  if (finetuned) {
-    const auto& transformer = options.denoiser.transformer = load_options<VisionTransformerOptions>(model_config_file(cxr_encoder));
-    options.denoiser.encoder.embedding_dim = transformer.output_dim > 0 ? transformer.output_dim : transformer.width;
-  } else if (!cxr_encoder.empty()) {
-    embeddings.emplace(dataset, cxr_encoder, folder, options.denoiser.unet.cond_tokens > 0, device, *call.processes);
-    options.denoiser.encoder.embedding_dim = embeddings->width();
-    options.denoiser.spatial_condition = false;
-  }
-  Latents latents(dataset, vae_model, folder / "latents");
   const Processes& processes = *call.processes;
+  DiffusionOptions options = given;
+  if (!inputs.init.empty()) take_over(inputs, options);
+  require_model(inputs.autoencoder, "an autoencoder", "--vae", "Run x2ctpa train-vae first, convert published weights into it");
+  if (!inputs.cxr_encoder.empty()) require_model(inputs.cxr_encoder, "a CXR encoder", "--cxr-encoder", "Convert published weights into it");
+  check_same_data(dataset, inputs.autoencoder);
+  check_process(options.process);
+  const auto training = paired(dataset.split("train")), validation = paired(dataset.split("val"));
+  if (training.empty()) throw Error("no training case has both a CT and an X-ray", ExitCode::no_data);
+  if (inputs.init.empty()) complete(options, inputs, dataset.info());
+
+  Latents latents(dataset, inputs.autoencoder, folder / "latents");
   latents.encode_missing(device, runtime, {processes.rank(), processes.count()});
   processes.wait_for_all();
-  const LatentScale scale = scale_of(latents, training, options.latent_scale);
-  if (options.latent_scale == "range" && options.process.x0_limit == 0) options.process.x0_limit = 1;
-
-  torch::manual_seed(stream_seed(runtime.seed, "diffusion/weights"));
-  const std::array<int64_t, 3> size{scale.size[0], scale.size[1], scale.size[2]};
-  const auto& projection = dataset.info().geometry;
-  const BackProjectionGeometry beam{projection.source_to_detector_mm, projection.source_to_centre_mm, projection.detector_mm,
-                                    dataset.info().typical_spacing_at_mm(scale.size)};
-  CtpaDenoiser model(options.denoiser, scale.channels(), size, beam);
-  if (finetuned) load_module(cxr_encoder, *model->transformer());
-  model->to(device);
-  DenoisingTask task(options, std::move(latents), scale, std::move(embeddings), model, device);
-  CaseLoader loader(dataset, "train", {.batch_size = options.train.batch_size, .seed = runtime.seed, .pin = device.is_cuda(), .rank = processes.rank(),
+  const LatentScale scale = latent_scale(options, inputs, latents, training);
+  Trainee trainee = make_trainee(options, inputs, dataset.info(), scale, runtime.seed, device);
+  options.denoiser = trainee.model->options();
+  DenoisingTask task(options, std::move(latents), scale, frozen_features(dataset, inputs, trainee.model, folder, device, processes),
+                     trainee.model, trainee.lora, loss_networks(inputs, options.losses, training, device), device);
+  CaseLoader loader(dataset, "train",
+                    {.batch_size = options.train.batch_size, .seed = runtime.seed, .pin = device.is_cuda(), .rank = processes.rank(),
                      .world = processes.count()},
                     task.content());
+  const int64_t batches_per_step = options.train.accumulate * processes.count();
 
   TrainingStage stage;
   stage.name = "train-diffusion";
-  stage.module = model.get();
+  stage.module = trainee.trained.get();
+  if (task.discriminator()) {
+    stage.opponents.push_back({"discriminator", task.discriminator().get(), options.losses.adversarial.learning_rate, {0.9, 0.999}, 0,
+                               [&](int64_t) { return task.discriminator_loss(); }});
+  }
   stage.start_at = [&](int64_t count) { loader.restore({count}); };
   stage.waited = [&] { return loader.waited_seconds(); };
   stage.loss = [&](int64_t number) {
-    const auto batch = loader.next();
-    StepLoss loss = task.loss(batch, random_stream(runtime.seed, fmt::format("diffusion/step/{}", number)), true);
-    for (const auto& c : batch.cases) loss.cases.push_back(c.id);
-    loss.inputs = {batch.more.at("latent")};
-    return loss;
+    return task.loss(loader.next(), random_stream(runtime.seed, fmt::format("diffusion/step/{}", number)), number / batches_per_step);
   };
-  stage.validate = [&] {
+  stage.validate = [&]() -> Validation {
     if (validation.empty()) return 0.0;
     // The same cases, noise and timesteps every time, so that the curve is comparable.
-    at::NoGradGuard no_grad;
-    return task.loss(load_batch(dataset, validation, task.content()),
-                     random_stream(runtime.seed, "diffusion/validation"), false).item<double>();
+    return task.validation_loss(load_batch(dataset, validation, task.content()), random_stream(runtime.seed, "diffusion/validation"));
   };
-  DiffusionPreview preview(dataset, validation, model, options.process, scale, vae_model, runtime);
+  DiffusionPreview preview(dataset, validation, trainee.model, options.process, scale, inputs.autoencoder, runtime);
   stage.preview = [&] {
+    task.apply_updates();
     return preview.pictures([&](const Case& c) { return task.condition(load_batch(dataset, {c}, task.content())); });
   };
-  if (!train(stage, options.train, settings_of(options, dataset, vae_model, cxr_encoder, runtime.seed), folder, call)) return;
-
-  const fs::path out = folder / "model";
-  copy_model(vae_model, out / "autoencoder");
-  if (options.denoiser.cxr_encoder == "frozen") copy_model(cxr_encoder, out / "cxr_encoder");
-  write_novelty(dataset, training, [&](const Case& c) { return task.cxr_embedding(dataset, c); }, out);
-  write_file(out / "dataset.yaml", options_to_yaml(dataset.info()));
-  write_file(out / "diffusion.yaml", options_to_yaml(options.process));
-  write_file(out / "latent.yaml", options_to_yaml(scale));
-  save_module(out, *model, options_to_yaml(options.denoiser));
+  if (!train(stage, options.train, settings_of(options, dataset, inputs, runtime.seed), folder, call)) return;
+  write_model(dataset, inputs, options, trainee, task, folder / "model");
 }
 
 }  // namespace x2ctpa

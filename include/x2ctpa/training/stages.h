@@ -10,8 +10,10 @@
 #include "x2ctpa/diffusion/objective.h"
 #include "x2ctpa/models/ctpa_denoiser.h"
 #include "x2ctpa/models/densenet3d.h"
+#include "x2ctpa/models/lora.h"
 #include "x2ctpa/models/vqgan3d.h"
 #include "x2ctpa/training/loop.h"
+#include "x2ctpa/training/loss_options.h"
 
 namespace x2ctpa {
 
@@ -19,7 +21,7 @@ struct VaeOptions {
   std::string kind = "vqgan";
   Vqgan3dOptions model;
   TrainOptions train;
-  double l1_weight = 4;
+  VqganLossOptions loss;
 
   VaeOptions();
   void describe(OptionList& options);
@@ -29,7 +31,8 @@ struct DiffusionOptions {
   CtpaDenoiserOptions denoiser;
   DiffusionProcess process;
   TrainOptions train;
-  std::string loss = "mse";
+  DenoiserLossOptions losses;
+  LoraOptions lora;
   double condition_dropout = 0.1;
   double label_dropout = 0.5;
   std::string latent_scale = "standard";
@@ -48,17 +51,26 @@ struct ClassifierOptions {
 };
 
 /// Trains the autoencoder on the training volumes of `dataset` and writes `folder`/model,
-/// `folder`/metrics.jsonl and `folder`/reconstruction.csv (PSNR of every test case, data range the window).
-void train_vae(const Dataset& dataset, const VaeOptions& options, const RuntimeOptions& runtime,
-               const std::filesystem::path& folder, const TrainCall& call);
+/// `folder`/metrics.jsonl and `folder`/reconstruction.csv (PSNR of every test case, data range the
+/// window). `lpips`: the model folder of the perceptual loss's network; empty: that loss is off.
+void train_vae(const Dataset& dataset, const std::filesystem::path& lpips, const VaeOptions& options,
+               const RuntimeOptions& runtime, const std::filesystem::path& folder, const TrainCall& call);
 
-/// Trains the denoiser on latents of the autoencoder in `vae_model` (a VQ-GAN of train-vae, or a
-/// converted AutoencoderKL) and writes `folder`/model: everything that sampling needs, the
-/// autoencoder included. `cxr_encoder`: the model folder of a vision transformer, frozen unless
-/// options.denoiser.cxr_encoder is "finetuned", or empty
-/// for the small encoder trained with the denoiser.
-void train_diffusion(const Dataset& dataset, const std::filesystem::path& vae_model,
-                     const std::filesystem::path& cxr_encoder, const DiffusionOptions& options,
+/// The model folders that training the denoiser starts from; empty: not given.
+struct DiffusionInputs {
+  std::filesystem::path autoencoder;  ///< a VQ-GAN of train-vae, or a converted AutoencoderKL
+  std::filesystem::path cxr_encoder;  ///< a vision transformer; empty: the small encoder, trained with the denoiser
+  std::filesystem::path init;         ///< a whole diffusion model to go on from
+  std::filesystem::path lpips;        ///< for the perceptual loss
+  std::filesystem::path classifier;   ///< of latents, for the classification loss
+};
+
+/// Trains the denoiser on latents of the autoencoder and writes `folder`/model: everything that
+/// sampling needs, the autoencoder included. The vision transformer is frozen unless
+/// options.denoiser.cxr_encoder is "finetuned". With `init` the denoiser, its process and the scale
+/// of its latents are that model's, and options.denoiser and options.process are not read; so are
+/// the autoencoder and the encoder where they are not given.
+void train_diffusion(const Dataset& dataset, DiffusionInputs inputs, const DiffusionOptions& options,
                      const RuntimeOptions& runtime, const std::filesystem::path& folder, const TrainCall& call);
 
 /// What a classifier sees of a case: (C, D, H, W) in [-1, 1], or (1, S, S) standardised.

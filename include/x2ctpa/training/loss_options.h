@@ -1,0 +1,69 @@
+// Which losses the two trainers of the paper add up, and how.
+#pragma once
+
+#include "x2ctpa/core/options.h"
+#include "x2ctpa/models/discriminators.h"
+
+namespace x2ctpa {
+
+/// The VQ-GAN's losses; the codebook's own weight is that of the model (commitment_weight).
+struct VqganLossOptions {
+  double l1_weight = 4;
+  double perceptual_weight = 4;
+  double slice_gan_weight = 1;
+  double volume_gan_weight = 1;
+  double feature_weight = 4;
+  int64_t gan_start_step = 10000;
+  std::string gan_loss = "hinge";
+  double discriminator_learning_rate = 3e-4;
+  int64_t discriminator_channels = 64;
+  int64_t discriminator_layers = 3;
+  double collapse_perplexity = 0.01;
+
+  /// Whether discriminators are trained at all.
+  bool gan() const { return slice_gan_weight > 0 || volume_gan_weight > 0; }
+  void describe(OptionList& options);
+};
+
+/// A loss on the clean latent that a prediction stands for.
+struct LatentLossOptions {
+  double weight = 0;
+  int64_t start_step = 0;
+
+  bool acts(int64_t step) const { return weight > 0 && step >= start_step; }
+  void describe(OptionList& options);
+};
+
+struct PerceptualOptions : LatentLossOptions {
+  int64_t cases = 0;
+
+  void describe(OptionList& options);
+};
+
+struct AdversarialOptions : LatentLossOptions {
+  double learning_rate = 1e-4;
+  LatentDiscriminatorOptions discriminator;  ///< channels follow from the latent
+
+  void describe(OptionList& options);
+};
+
+struct ClassificationOptions : LatentLossOptions {
+  double positive_weight = 0;
+
+  void describe(OptionList& options);
+};
+
+/// The denoiser's losses.
+struct DenoiserLossOptions {
+  std::string kind = "mse";
+  double weight = 1;
+  double huber_delta = 1;
+  double min_snr_gamma = 0;
+  PerceptualOptions perceptual;
+  AdversarialOptions adversarial;
+  ClassificationOptions classification;
+
+  void describe(OptionList& options);
+};
+
+}  // namespace x2ctpa

@@ -1,0 +1,40 @@
+#include "codebook_usage.h"
+
+#include <torch/torch.h>
+
+#include <limits>
+
+namespace x2ctpa {
+
+CodebookUsageImpl::CodebookUsageImpl(int64_t codes) {
+  counts_ = register_buffer("counts", torch::zeros({codes}, torch::kLong));
+  last_counts_ = register_buffer("last_counts", torch::zeros({codes}, torch::kLong));
+}
+
+void CodebookUsageImpl::add(const at::Tensor& indices) {
+  at::NoGradGuard no_grad;
+  const auto rows = indices.flatten();
+  counts_.index_add_(0, rows, at::ones_like(rows));
+}
+
+void CodebookUsageImpl::end_epoch(const std::function<void(at::Tensor&)>& sum) {
+  at::NoGradGuard no_grad;
+  last_counts_.copy_(counts_);
+  if (sum) sum(last_counts_);
+  counts_.zero_();
+}
+
+double CodebookUsageImpl::last_use() const {
+  if (last_counts_.sum().item<int64_t>() == 0) return std::numeric_limits<double>::quiet_NaN();
+  return (last_counts_ > 0).to(at::kDouble).mean().item<double>();
+}
+
+double CodebookUsageImpl::last_perplexity() const {
+  const auto counts = last_counts_.to(at::kCPU, at::kDouble);
+  const double total = counts.sum().item<double>();
+  if (total == 0) return std::numeric_limits<double>::quiet_NaN();
+  const auto share = counts / total;
+  return (-at::xlogy(share, share).sum()).exp().item<double>();
+}
+
+}  // namespace x2ctpa

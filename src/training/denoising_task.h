@@ -1,0 +1,87 @@
+// What the denoiser learns: the loss of a batch of cases.
+#pragma once
+
+#include <memory>
+#include <optional>
+
+#include "frozen_features.h"
+#include "x2ctpa/data/loader.h"
+#include "x2ctpa/diffusion/objective.h"
+#include "x2ctpa/models/ctpa_denoiser.h"
+#include "x2ctpa/models/latent_scale.h"
+#include "x2ctpa/models/lora.h"
+#include "x2ctpa/training/latents.h"
+#include "x2ctpa/training/loop.h"
+#include "x2ctpa/training/losses.h"
+#include "x2ctpa/training/stages.h"
+
+namespace x2ctpa {
+
+/// The frozen networks of the losses on latents; each may be empty.
+struct LossNetworks {
+  Lpips lpips{nullptr};
+  std::unique_ptr<LatentCodec> autoencoder;  ///< beside LPIPS
+  DenseNet3d classifier{nullptr};
+  std::optional<LatentScale> classifier_scale;  ///< of the latents that it was trained with; none: unscaled
+  double positive_weight = 1;                   ///< of cases with PE, for the classifier
+};
+
+class DenoisingTask {
+ public:
+  /// `lora` may be empty.
+  DenoisingTask(const DiffusionOptions& options, Latents latents, LatentScale scale, std::optional<FrozenFeatures> features,
+                CtpaDenoiser model, Lora lora, LossNetworks networks, c10::Device device);
+
+  /// What a batch must carry; volumes stay on the disk, their latents serve.
+  BatchContent content() const;
+
+  /// What the encoder makes of a case's X-ray: (1, E), or (1, tokens, E).
+  at::Tensor cxr_embedding(const Dataset& dataset, const Case& c);
+
+  /// The condition of a batch; `labels` (B): 0, 1 or 2 with label guidance (all unknown when
+  /// undefined), else undefined.
+  CxrCondition condition(const Batch& batch, const at::Tensor& labels = {});
+
+  /// The loss of training at `step`: X-rays and labels are hidden as often as the options say. The
+  /// terms hold each loss unweighted, and the seconds that each one on latents took.
+  StepLoss loss(const Batch& batch, at::Generator random, int64_t step);
+
+  /// The denoising loss alone, nothing hidden, of a batch of validation cases.
+  double validation_loss(const Batch& batch, at::Generator random);
+
+  /// The discriminator of latents, and its loss of the batch that loss() was last called with.
+  LatentDiscriminator discriminator() const { return discriminator_; }
+  StepLoss discriminator_loss();
+
+  /// Puts the present low-rank updates, if any, into the denoiser.
+  void apply_updates();
+
+  const LatentScale& scale() const { return scale_; }
+
+ private:
+  /// A batch with noise.
+  struct Noised {
+    at::Tensor x0, t, x_t, target;
+  };
+  Noised noised(const Batch& batch, at::Generator random);
+  at::Tensor denoising_loss(const Noised& batch, const at::Tensor& prediction) const;
+  /// (B): 0 or 1, or 2 where the label is not known or hidden; undefined without label guidance.
+  at::Tensor labels_of(const Batch& batch, at::Generator random, double dropout) const;
+  void add_latent_losses(StepLoss& loss, const Noised& noised, const at::Tensor& prediction, const Batch& batch,
+                         at::Generator random, int64_t step);
+
+  DiffusionOptions options_;
+  NoiseSchedule schedule_;
+  Prediction prediction_;
+  Latents latents_;
+  LatentScale scale_;
+  std::optional<FrozenFeatures> features_;
+  CtpaDenoiser model_;
+  Lora lora_;
+  LossNetworks networks_;
+  LatentDiscriminator discriminator_{nullptr};
+  c10::Device device_;
+  at::Tensor last_z_, last_z_hat_, last_trust_;  // of the last batch, for the discriminator
+};
+
+}  // namespace x2ctpa
