@@ -186,11 +186,11 @@ HEADER = """| work | peer s | peer s, our allocator | ours s | ratio (range) | r
 |---|---|---|---|---|---|---|---|---|---|"""
 
 
-def machine():
+def machine(threads):
     model = next(
         (line.split(":")[1].strip() for line in open("/proc/cpuinfo") if "model name" in line), "?"
     )
-    return f"{model}, {args.threads} threads of {os.cpu_count()}, {platform.platform()}"
+    return f"{model}, {threads} threads of {os.cpu_count()}, {platform.platform()}"
 
 
 def arguments():
@@ -217,7 +217,7 @@ def main():
                 _, operation, settings, _, _ = ROWS[row]
                 prepare(row, operation, settings, work)
             return 0
-        print(machine(), HEADER, sep="\n", flush=True)
+        print(machine(args.threads), HEADER, sep="\n", flush=True)
         for row in rows:
             line, good = compare(row, work)
             failed |= not good

@@ -130,12 +130,14 @@ int64_t available_memory(c10::Device device) {
   return left == no_limit ? left : left + kept_by_allocator();
 }
 
+void release_freed_memory() { malloc_trim(0); }
+
 at::Tensor empty_whole(at::IntArrayRef sizes, const at::TensorOptions& options) {
   constexpr size_t large_bytes = size_t{64} << 20;
   const size_t bytes =
       static_cast<size_t>(c10::multiply_integers(sizes)) * options.dtype().itemsize();
   if (!options.device().is_cpu() || bytes < large_bytes) return at::empty(sizes, options);
-  malloc_trim(0);
+  release_freed_memory();
   void* pages = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (pages == MAP_FAILED) {
     throw Error(fmt::format("out of memory: {:.2f} GB for one tensor cannot be had. Lower "

@@ -75,8 +75,9 @@ int64_t slice_bytes(const AutoencoderKlOptions& o, int64_t pixels, int64_t item,
 }
 
 MemoryPlan slice_plan(int64_t slices, int64_t whole_bytes, int64_t bytes_per_slice,
-                      const MemoryLimit& limit, const std::string& doing) {
-  constexpr int64_t most_slices = 4;
+                      const MemoryLimit& limit, bool on_cpu, const std::string& doing) {
+  // A single slice keeps the cores of a CPU busy; more only take memory.
+  const int64_t most_slices = on_cpu ? 1 : 4;
   MemoryPlan plan;
   plan.type = limit.type;
   plan.kept = 0;
@@ -94,6 +95,8 @@ MemoryPlan slice_plan(int64_t slices, int64_t whole_bytes, int64_t bytes_per_sli
   plan.bytes = whole_bytes + plan.slab_bytes;
   return plan;
 }
+
+bool on_cpu(const torch::nn::Module& module) { return module.parameters().front().is_cpu(); }
 
 /// (B, C, D, H, W) -> (B D, C, H, W), a view where D is next to B already.
 at::Tensor slices_of(const at::Tensor& x) { return x.transpose(1, 2).flatten(0, 1); }
@@ -139,7 +142,7 @@ MemoryPlan AutoencoderKlImpl::plan_encode_volume(at::IntArrayRef shape,
                                                  const MemoryLimit& limit) const {
   const auto item = static_cast<int64_t>(c10::elementSize(limit.type));
   return slice_plan(shape[0] * shape[2], c10::multiply_integers(shape) * item,
-                    slice_bytes(options_, shape[3] * shape[4], item, /*decoding=*/false), limit,
+                    slice_bytes(options_, shape[3] * shape[4], item, /*decoding=*/false), limit, on_cpu(*this),
                     "autoencoder: encoding a volume of " + shape_text(shape));
 }
 
@@ -150,7 +153,7 @@ MemoryPlan AutoencoderKlImpl::plan_decode_volume(at::IntArrayRef shape,
   const int64_t pixels = shape[3] * shape[4] * size_factor() * size_factor();
   // The slices, and their copy in the order of a volume.
   return slice_plan(slices, 2 * slices * pixels * item,
-                    slice_bytes(options_, pixels, item, /*decoding=*/true), limit,
+                    slice_bytes(options_, pixels, item, /*decoding=*/true), limit, on_cpu(*this),
                     "autoencoder: decoding a latent of " + shape_text(shape));
 }
 

@@ -8,6 +8,7 @@
 #include "checks.h"
 #include "x2ctpa/core/error.h"
 #include "x2ctpa/core/files.h"
+#include "x2ctpa/core/memory.h"
 
 namespace x2ctpa {
 namespace {
@@ -41,7 +42,7 @@ bool is_finite(const at::Tensor& x) {
   return std::isfinite(low.item<double>()) && std::isfinite(high.item<double>());
 }
 
-void check_tensor(const std::string& name, const at::Tensor& own, const at::Tensor& given,
+void check_shape_and_type(const std::string& name, const at::Tensor& own, const at::Tensor& given,
                   const std::string& source) {
   if (own.sizes() != given.sizes()) {
     throw Error(fmt::format("{}: tensor {}: expected shape {}, found {}", source, name,
@@ -51,9 +52,11 @@ void check_tensor(const std::string& name, const at::Tensor& own, const at::Tens
     throw Error(fmt::format("{}: tensor {}: expected type {}, found {}", source, name,
                             c10::toString(own.scalar_type()), c10::toString(given.scalar_type())));
   }
-  if (!is_finite(given)) {
-    throw Error(fmt::format("{}: tensor {} holds values that are not finite", source, name));
-  }
+}
+
+void check_finite(const std::string& name, const at::Tensor& given, const std::string& source) {
+  if (is_finite(given)) return;
+  throw Error(fmt::format("{}: tensor {} holds values that are not finite", source, name));
 }
 
 }  // namespace
@@ -65,19 +68,13 @@ TensorMap named_tensors(const torch::nn::Module& module) {
   return tensors;
 }
 
-namespace {
-
-TensorMap checked(const torch::nn::Module& module, const TensorMap& tensors, const std::string& source) {
-  TensorMap own = named_tensors(module);
-  check_names(own, tensors, source);
-  for (const auto& [name, tensor] : own) check_tensor(name, tensor, tensors.at(name), source);
-  return own;
-}
-
-}  // namespace
-
 void load_tensors(torch::nn::Module& module, const TensorMap& tensors, const std::string& source) {
-  const TensorMap own = checked(module, tensors, source);
+  const TensorMap own = named_tensors(module);
+  check_names(own, tensors, source);
+  for (const auto& [name, tensor] : own) {
+    check_shape_and_type(name, tensor, tensors.at(name), source);
+    check_finite(name, tensors.at(name), source);
+  }
   torch::NoGradGuard no_grad;
   for (const auto& [name, tensor] : own) at::Tensor(tensor).copy_(tensors.at(name));
 }
@@ -101,12 +98,25 @@ void save_module(const std::filesystem::path& folder, const torch::nn::Module& m
 void load_module(const std::filesystem::path& folder, torch::nn::Module& module) {
   const auto file = model_weights_file(folder);
   const TensorMap tensors = read_safetensors(file);
-  const TensorMap own = checked(module, tensors, file.string());
+  const TensorMap own = named_tensors(module);
+  check_names(own, tensors, file.string());
   torch::NoGradGuard no_grad;
+  // The heap keeps freed memory: give the initial values back before the file's pages come in.
+  constexpr size_t most_freed = size_t{32} << 20;
+  size_t freed = 0;
   for (const auto& [name, tensor] : own) {
+    check_shape_and_type(name, tensor, tensors.at(name), file.string());
     // On the CPU the mapped file itself serves as the weights: there is no second copy of them.
-    if (tensor.is_cpu()) tensor.set_data(tensors.at(name));
-    else at::Tensor(tensor).copy_(tensors.at(name));
+    if (tensor.is_cpu()) {
+      freed += tensor.nbytes();
+      tensor.set_data(tensors.at(name));
+      if (freed > most_freed) {
+        release_freed_memory();
+        freed = 0;
+      }
+    }
+    check_finite(name, tensors.at(name), file.string());
+    if (!tensor.is_cpu()) at::Tensor(tensor).copy_(tensors.at(name));
   }
 }
 

@@ -24,6 +24,9 @@ int64_t available_memory(c10::Device device);
 /// the next large one out of it. Before the first one the heap's free pages are given back.
 at::Tensor empty_whole(at::IntArrayRef sizes, const at::TensorOptions& options);
 
+/// Gives the heap's free pages back to the system; see empty_whole().
+void release_freed_memory();
+
 /// Bytes that a computation may take on `device`: four fifths of what is available; with
 /// options.memory_gb, what is left of that, or what is available if that is less. With
 /// options.deterministic it does not depend on the moment, so that volumes are always cut alike:

@@ -14,8 +14,8 @@
 namespace x2ctpa {
 
 struct SamplerOptions {
-  std::string kind = "ddim";
-  int64_t steps = 20;
+  std::string kind = "dpmpp2m";
+  int64_t steps = 15;
   std::string timesteps = "trailing";
   double eta = 0;
   double guidance_scale = 1;
