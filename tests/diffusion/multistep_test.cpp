@@ -75,12 +75,28 @@ TEST(RectifiedFlow, IsSolvedInOneStepWherePathsAreStraight) {
   }
 }
 
+TEST(RectifiedFlow, TheDefaultSamplerFollowsAFlowModelFromPureNoiseToTheData) {
+  ScheduleOptions flow;
+  flow.kind = "rectified-flow";
+  const NoiseSchedule schedule(flow);
+  const auto velocity = [](const at::Tensor& x, const at::Tensor& t) { return (x * t[0].item<double>() / 1000).sin(); };
+  const auto made = [&](const std::string& kind, int64_t steps) {
+    SamplerOptions options;
+    options.kind = kind;
+    options.steps = steps;
+    return sample(schedule, Prediction::flow, options, velocity, standard_noise("x_T"), {});
+  };
+  const auto exact = made("euler", 1000);
+  EXPECT_LT(largest_difference(made(SamplerOptions().kind, SamplerOptions().steps), exact), largest_difference(made("euler", 15), exact));
+}
+
 TEST(RectifiedFlow, EulerStepsAreDdimSteps) {
   ScheduleOptions flow;
   flow.kind = "rectified-flow";
   const NoiseSchedule schedule(flow);
   const auto velocity = [](const at::Tensor& x, const at::Tensor& t) { return (x * t[0].item<double>() / 1000).sin(); };
   SamplerOptions options;
+  options.kind = "ddim";
   options.steps = 30;
   const auto ddim = sample(schedule, Prediction::flow, options, velocity, standard_noise("x_T"), {});
   options.kind = "euler";
