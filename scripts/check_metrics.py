@@ -59,6 +59,8 @@ def logit_fit(labels, scores):
     x = np.log(np.clip(scores, 1e-7, 1 - 1e-7) / (1 - np.clip(scores, 1e-7, 1 - 1e-7)))
     both = sm.GLM(labels, sm.add_constant(x), family=sm.families.Binomial()).fit(tol=1e-14, maxiter=200)
     shift = sm.GLM(labels, np.ones_like(x), offset=x, family=sm.families.Binomial()).fit(tol=1e-14, maxiter=200)
+    if both.bse[1] > 1000:  # a score separates the classes: no maximum; x2ctpa gives none either
+        return (np.nan,) * 5
     return both.params[1], both.bse[1], both.params[0], both.bse[0], shift.params[0]
 
 

@@ -7,7 +7,6 @@
 #include "x2ctpa/core/error.h"
 #include "x2ctpa/imaging/drr.h"
 #include "x2ctpa/imaging/volume_io.h"
-#include "x2ctpa/models/model_folder.h"
 
 namespace x2ctpa {
 namespace fs = std::filesystem;
@@ -86,30 +85,29 @@ double projection_similarity(const Volume& volume, const at::Tensor& cxr, const 
   return correlation(own, film);
 }
 
-PeScorer::PeScorer(const fs::path& model, const RuntimeOptions& runtime)
-    : device_(select_device(runtime)) {
-  if (!fs::exists(model_config_file(model)) || !fs::exists(model_weights_file(model))) {
-    throw Error(
-        fmt::format("--classifier {}: expected a folder with config.yaml and model.safetensors, as "
-                    "x2ctpa classify train "
-                    "leaves in <run>/classifier/<arm>/model",
-                    model.string()));
+namespace {
+
+PeClassifier opened(const fs::path& model, const RuntimeOptions& runtime) {
+  try {
+    return PeClassifier(model, select_device(runtime));
+  } catch (const Error& e) {
+    throw Error(fmt::format("--classifier {}", e.what()));
   }
-  model_ = DenseNet3d(load_options<DenseNet3dOptions>(model_config_file(model)));
-  if (model_->options().planar)
-    throw Error(fmt::format(
-        "--classifier {}: it classifies X-rays, not volumes; take the arm ctpa or generated",
-        model.string()));
-  load_module(model, *model_);
-  model_->to(device_);
-  model_->eval();
+}
+
+}  // namespace
+
+PeScorer::PeScorer(const fs::path& model, const RuntimeOptions& runtime)
+    : model_(opened(model, runtime)) {
+  if (model_.info().input != "volume") {
+    throw Error(fmt::format("--classifier {}: expected a classifier of volumes, found one of {}s; "
+                            "take the arm ctpa or generated with classifier.input volume",
+                            model.string(), model_.info().input));
+  }
 }
 
 double PeScorer::score(const Volume& volume, const IntensityWindow& window) {
-  at::InferenceMode no_grad;
-  const auto x = window.to_unit(volume.hu).view(
-      {1, 1, volume.hu.size(0), volume.hu.size(1), volume.hu.size(2)});
-  return model_->forward(x.to(device_)).sigmoid().item<double>();
+  return model_.score(window.to_unit(volume.hu).unsqueeze(0));
 }
 
 }  // namespace x2ctpa

@@ -1,167 +1,220 @@
-#include <torch/nn/functional.h>
+#include "x2ctpa/training/classifier_stage.h"
+
+#include <torch/torch.h>
 
 #include <cmath>
 
-#include "x2ctpa/core/csv.h"
+#include "classifier_inputs.h"
 #include "x2ctpa/core/error.h"
-#include "x2ctpa/core/files.h"
 #include "x2ctpa/core/log.h"
 #include "x2ctpa/core/random.h"
+#include "x2ctpa/metrics/classification.h"
 #include "x2ctpa/models/model_folder.h"
-#include "x2ctpa/training/stages.h"
 
 namespace x2ctpa {
+
+namespace fs = std::filesystem;
 
 ClassifierOptions::ClassifierOptions() {
   train.batch_size = 8;
   train.learning_rate = 1e-4;
+  train.keep_best = true;
 }
 
 void ClassifierOptions::describe(OptionList& options) {
   options.section("model", model);
   options.section("train", train);
+  options.add("input", &input, "What the arms ctpa and generated see: volumes, or their latents under the autoencoder.",
+              {.choices = {"volume", "latent"}});
+  options.add("cxr", &cxr, "What the arm cxr sees: the X-ray, or the embedding of a frozen encoder (--cxr-encoder).",
+              {.choices = {"xray", "embedding"}});
+  options.add("folds", &folds, "Cross-validate when the dataset has folds.");
+  options.add("positive_weight", &positive_weight,
+              "Weight of a positive case in the loss; 0: negatives / positives of the training cases.", {.min = 0});
+  options.add("threshold", &threshold, "Rule that chooses the threshold on validation cases.",
+              {.choices = {"youden", "sensitivity"}});
+  options.add("sensitivity", &sensitivity, "Sensitivity that the rule of that name reaches.", {.min = 0.01, .max = 1});
   options.add("flip", &flip, "Augment by mirroring left and right.");
+  options.add("shift", &shift, "Augment by moving up to this share of each side.", {.min = 0, .max = 0.5});
+  options.add("noise", &noise, "Augment by noise of this standard deviation, in units of the input.", {.min = 0});
 }
 
 namespace {
 
-struct Labelled {
-  std::vector<Case> cases;
-  at::Tensor inputs;  ///< (N, C, ...)
-  at::Tensor labels;  ///< (N) float32
+PeNetworkOptions network_options(const ClassifierOptions& options, const ClassifierArm& arm, const at::Tensor& example) {
+  PeNetworkOptions network;
+  if (arm.input == "embedding") {
+    network.embedding_dim = example.size(0);
+    return network;
+  }
+  network.densenet = options.model;
+  network.densenet.planar = example.dim() == 3;
+  network.densenet.channels = example.size(0);
+  return network;
+}
+
+/// One fold's training: the stage of the loop and what it needs.
+class FoldTraining {
+ public:
+  FoldTraining(const Dataset& dataset, const ClassifierArm& arm, const ClassifierOptions& options,
+               const RuntimeOptions& runtime, std::optional<int64_t> fold)
+      : options_(options), seed_(runtime.seed), device_(select_device(runtime)),
+        stream_(fold ? fmt::format("classifier/{}/fold{}", arm.name, *fold) : "classifier/" + arm.name),
+        training_(dataset.split("train"), arm), validation_(dataset.split("val"), arm) {
+    const int64_t n = int64_t(training_.size()), positives = training_.positives();
+    if (positives == 0 || positives == n) {
+      throw Error(fmt::format("classify: arm {}: {} labelled training cases of which {} are positive; both classes are needed",
+                              arm.name, n, positives), ExitCode::no_data);
+    }
+    torch::manual_seed(stream_seed(seed_, stream_ + "/weights"));
+    network_ = PeNetwork(network_options(options, arm, training_.input(0, 0)));
+    network_->to(device_);
+    const double weight = options.positive_weight > 0 ? options.positive_weight : double(n - positives) / double(positives);
+    weight_ = at::tensor({weight}, at::kFloat).to(device_);
+    settings_ = options_to_yaml(options) + fmt::format("dataset: {}\narm: {}\ninput: {}\nfold: {}\nseed: {}\n", dataset.info().hash,
+                                                       arm.name, arm.input, fold ? std::to_string(*fold) : "none", seed_);
+  }
+
+  /// Trains and writes the network to `model`; false where the process is not to write.
+  bool run(const fs::path& folder, const fs::path& model, const TrainCall& call) {
+    TrainingStage stage;
+    stage.name = stream_;
+    stage.module = network_.get();
+    stage.start_at = [](int64_t) {};
+    stage.loss = [this](int64_t batch) { return loss_of(batch); };
+    stage.validate = [this] { return validate(); };
+    if (!train(stage, options_.train, settings_, folder, call)) return false;
+    save_module(model, network_->weights(), options_to_yaml(network_->options()));
+    return true;
+  }
+
+ private:
+  StepLoss loss_of(int64_t batch) {
+    const auto random = random_stream(seed_, fmt::format("{}/batch/{}", stream_, batch));
+    std::vector<at::Tensor> inputs;
+    std::vector<float> labels;
+    std::vector<std::string> ids;
+    for (size_t i : batch_cases(seed_, stream_, batch, options_.train.batch_size, training_.size())) {
+      const int64_t number = at::randint(training_.inputs(i), {1}, random, at::kLong).item<int64_t>();
+      inputs.push_back(training_.input(i, number));
+      labels.push_back(float(training_.labels()[i]));
+      ids.push_back(training_.at(i).id);
+    }
+    const at::Tensor x = augmented(at::stack(inputs), options_, random);
+    torch::manual_seed(stream_seed(seed_, fmt::format("{}/dropout/{}", stream_, batch)));
+    StepLoss loss = at::binary_cross_entropy_with_logits(network_->forward(x.to(device_)), at::tensor(labels).to(device_), {},
+                                                         weight_);
+    loss.cases = ids;
+    loss.inputs = {x};
+    return loss;
+  }
+
+  /// 1 - AUC of the validation cases, so that lower is better; a ten-thousandth of the loss parts
+  /// equal areas. The loss alone where there is one class.
+  Validation validate() {
+    at::NoGradGuard no_grad;
+    if (validation_.size() == 0) return 0.0;
+    std::vector<double> logits;
+    double loss = 0;
+    for (size_t i = 0; i < validation_.size(); ++i) {
+      const at::Tensor x = validation_.input(i, 0).unsqueeze(0).to(device_);
+      const at::Tensor logit = network_->forward(x);
+      logits.push_back(logit.item<double>());
+      const at::Tensor label = at::full({1}, double(validation_.labels()[i]), logit.options());
+      loss += at::binary_cross_entropy_with_logits(logit, label, {}, weight_).item<double>() / double(validation_.size());
+    }
+    const int64_t positives = validation_.positives();
+    if (positives == 0 || positives == int64_t(validation_.size())) return loss;
+    const double area = roc_auc(validation_.labels(), logits);
+    Validation result(1 - area + 1e-4 * loss);
+    result.terms = {{"auc", area}, {"bce", loss}};
+    return result;
+  }
+
+  const ClassifierOptions& options_;
+  int64_t seed_;
+  c10::Device device_;
+  std::string stream_, settings_;
+  ClassifierCases training_, validation_;
+  PeNetwork network_{nullptr};
+  at::Tensor weight_;
 };
 
-Labelled load(const std::vector<Case>& cases, const ClassifierInput& input) {
-  Labelled out;
-  std::vector<at::Tensor> inputs;
-  std::vector<float> labels;
-  for (const auto& c : cases) {
-    if (!c.pe) continue;
-    const at::Tensor x = input(c);
-    if (!x.defined()) continue;
-    out.cases.push_back(c);
-    inputs.push_back(x);
-    labels.push_back(float(*c.pe));
-  }
-  if (inputs.empty()) return out;
-  out.inputs = at::stack(inputs);
-  out.labels = at::tensor(labels);
-  return out;
-}
+struct ScoredCases {
+  std::vector<int> labels;
+  std::vector<double> scores;
+};
 
-/// Indices of batch number `step`: an epoch-wise permutation that depends on seed, arm and epoch alone.
-at::Tensor batch_indices(int64_t seed, const std::string& arm, int64_t step, int64_t batch, int64_t n) {
-  std::vector<int64_t> out;
-  at::Tensor order;
-  int64_t order_epoch = -1;
-  for (int64_t i = step * batch; i < (step + 1) * batch; ++i) {
-    if (i / n != order_epoch) {
-      order_epoch = i / n;
-      order = at::randperm(n, random_stream(seed, fmt::format("classifier/{}/epoch/{}", arm, order_epoch)), at::kLong);
-    }
-    out.push_back(order[i % n].item<int64_t>());
-  }
-  return at::tensor(out, at::kLong);
-}
-
-std::vector<double> scores_of(DenseNet3d& model, const at::Tensor& inputs, torch::Device device) {
-  at::NoGradGuard no_grad;
-  std::vector<double> out;
-  for (int64_t i = 0; i < inputs.size(0); ++i) {
-    out.push_back(model->forward(inputs.slice(0, i, i + 1).to(device)).sigmoid().item<double>());
+/// Labelled rows of split "val"; with folds each comes from the network that has not seen it.
+ScoredCases validation_of(const CsvTable& table) {
+  ScoredCases out;
+  for (size_t row = 0; row < table.size(); ++row) {
+    if (table.at(row, "split") != "val" || table.at(row, "label").empty()) continue;
+    out.labels.push_back(table.at(row, "label") == "1");
+    out.scores.push_back(std::stod(table.at(row, "score")));
   }
   return out;
 }
 
-/// The threshold with the largest sensitivity + specificity (Youden 1950), half-way between scores.
-double youden_threshold(const std::vector<double>& scores, const at::Tensor& labels) {
-  std::vector<double> sorted = scores;
-  std::sort(sorted.begin(), sorted.end());
-  const double positives = labels.sum().item<double>(), negatives = double(scores.size()) - positives;
-  double best = -1, threshold = 0.5;
-  for (size_t i = 0; i + 1 < sorted.size(); ++i) {
-    const double cut = (sorted[i] + sorted[i + 1]) / 2;
-    double hits = 0, rejections = 0;
-    for (size_t k = 0; k < scores.size(); ++k) {
-      const bool positive = labels[int64_t(k)].item<float>() > 0.5f;
-      if (positive && scores[k] >= cut) ++hits;
-      if (!positive && scores[k] < cut) ++rejections;
-    }
-    const double index = hits / std::max(positives, 1.0) + rejections / std::max(negatives, 1.0);
-    if (index > best) {
-      best = index;
-      threshold = cut;
-    }
+double chosen_threshold(const ScoredCases& validation, const ClassifierOptions& options) {
+  const auto positives = std::count(validation.labels.begin(), validation.labels.end(), 1);
+  if (positives == 0 || positives == int64_t(validation.labels.size())) {
+    log_warning("the validation cases hold one class only: the threshold stays 0.5");
+    return 0.5;
   }
-  return threshold;
+  return options.threshold == "youden" ? youden_threshold(validation.labels, validation.scores)
+                                       : threshold_for_sensitivity(validation.labels, validation.scores, options.sensitivity);
+}
+
+double mean_score(PeClassifier& classifier, const ClassifierArm& arm, const Case& c, std::optional<int64_t> member) {
+  double sum = 0;
+  const int64_t inputs = arm.inputs(c);
+  for (int64_t i = 0; i < inputs; ++i) sum += classifier.score(arm.load(c, i), member);
+  return sum / double(inputs);
 }
 
 }  // namespace
 
-void train_classifier(const Dataset& dataset, const std::string& arm, const ClassifierInput& input,
-                      const ClassifierOptions& given, const RuntimeOptions& runtime,
-                      const std::filesystem::path& folder, const TrainCall& call) {
-  const auto device = select_device(runtime);
-  const Labelled training = load(dataset.split("train"), input), val = load(dataset.split("val"), input),
-                 test = load(dataset.split("test"), input);
-  const int64_t n = int64_t(training.cases.size());
-  const double positives = n > 0 ? training.labels.sum().item<double>() : 0;
-  if (positives == 0 || positives == double(n)) {
-    throw Error(fmt::format("classify: arm {}: {} labelled training cases of which {} are positive; both classes are needed", arm,
-                            n, positives), ExitCode::no_data);
+CsvTable classifier_scores(PeClassifier& classifier, const Dataset& dataset, const ClassifierArm& arm, const std::string& split) {
+  CsvTable table({"study_id", "patient_id", "label", "score", "split", "fold", "threshold"});
+  const bool folds = classifier.info().folds > 0;
+  for (const Case& c : dataset.cases()) {
+    const bool out_of_fold = folds && c.fold && c.split != "test";
+    const std::string own_split = out_of_fold ? "val" : c.split;
+    if (split == "all" ? own_split == "train" : own_split != split) continue;
+    if (arm.inputs(c) == 0) continue;
+    const auto member = out_of_fold ? c.fold : std::nullopt;
+    table.add({c.id, c.patient_id, c.pe ? std::to_string(*c.pe) : "", fmt::format("{:.9g}", mean_score(classifier, arm, c, member)),
+               own_split, out_of_fold ? std::to_string(*c.fold) : folds ? "all" : "",
+               fmt::format("{:.9g}", classifier.info().threshold)});
   }
-  ClassifierOptions options = given;
-  options.model.planar = training.inputs.dim() == 4;
-  options.model.channels = training.inputs.size(1);
-  torch::manual_seed(stream_seed(runtime.seed, "classifier/weights/" + arm));
-  DenseNet3d model(options.model);
-  model->to(device);
-  const auto weight = at::tensor({(double(n) - positives) / positives}, at::kFloat).to(device);
+  return table;
+}
 
-  const auto loss_of = [&](const at::Tensor& x, const at::Tensor& y) {
-    return at::binary_cross_entropy_with_logits(model->forward(x.to(device)).squeeze(1), y.to(device), {}, weight);
-  };
-  TrainingStage stage;
-  stage.name = "classify " + arm;
-  stage.module = model.get();
-  stage.start_at = [](int64_t) {};
-  stage.loss = [&](int64_t batch) {
-    const auto rows = batch_indices(runtime.seed, arm, batch, options.train.batch_size, n);
-    auto x = training.inputs.index_select(0, rows);
-    if (options.flip) {
-      const auto random = random_stream(runtime.seed, fmt::format("classifier/{}/flip/{}", arm, batch));
-      const auto flips = at::rand({x.size(0)}, random, at::TensorOptions(at::kFloat)) < 0.5;
-      std::vector<int64_t> per_case(size_t(x.dim()), 1);
-      per_case[0] = x.size(0);
-      x = at::where(flips.view(per_case), x.flip({-1}), x);
-    }
-    torch::manual_seed(stream_seed(runtime.seed, fmt::format("classifier/{}/dropout/{}", arm, batch)));
-    StepLoss loss = loss_of(x, training.labels.index_select(0, rows));
-    for (int64_t i = 0; i < rows.numel(); ++i) loss.cases.push_back(training.cases[size_t(rows[i].item<int64_t>())].id);
-    loss.inputs = {x};
-    return loss;
-  };
-  stage.validate = [&] {
-    at::NoGradGuard no_grad;
-    return val.cases.empty() ? 0.0 : loss_of(val.inputs, val.labels).item<double>();
-  };
-  const std::string settings = options_to_yaml(options) + "dataset: " + dataset.info().hash + "\narm: " + arm + "\nseed: " + std::to_string(runtime.seed) + "\n";
-  if (!train(stage, options.train, settings, folder, call)) return;
-
-  const auto val_scores = val.cases.empty() ? std::vector<double>{} : scores_of(model, val.inputs, device);
-  const double threshold = val.cases.empty() ? 0.5 : youden_threshold(val_scores, val.labels);
-  save_module(folder / "model", *model, options_to_yaml(options.model));
-  write_file(folder / "model" / "threshold.yaml", fmt::format("arm: {}\nthreshold: {}\n", arm, threshold));
-  CsvTable table({"study_id", "patient_id", "label", "score", "split", "threshold"});
-  const auto add = [&](const Labelled& set, const std::vector<double>& scores) {
-    for (size_t i = 0; i < scores.size(); ++i) {
-      const Case& c = set.cases[i];
-      table.add({c.id, c.patient_id, std::to_string(*c.pe), fmt::format("{:.9g}", scores[i]), c.split, fmt::format("{:.9g}", threshold)});
-    }
-  };
-  add(val, val_scores);
-  if (!test.cases.empty()) add(test, scores_of(model, test.inputs, device));
-  table.write(folder / "scores.csv");
+void train_classifier(const Dataset& dataset, const ClassifierArm& arm, const ClassifierOptions& options,
+                      const RuntimeOptions& runtime, const fs::path& folder, const TrainCall& call,
+                      std::optional<int64_t> only_fold) {
+  const int64_t folds = options.folds ? dataset.folds() : 0;
+  if (only_fold && *only_fold >= folds)
+    throw Error(fmt::format("--fold {}: the dataset has {} folds", *only_fold, folds));
+  const fs::path model = folder / "model";
+  bool writes = true;
+  if (folds == 0) {
+    writes = FoldTraining(dataset, arm, options, runtime, std::nullopt).run(folder, model, call);
+  }
+  for (int64_t fold = 0; fold < folds; ++fold) {
+    if (only_fold && *only_fold != fold) continue;
+    const Dataset own = dataset.with_fold(fold);
+    writes = FoldTraining(own, arm, options, runtime, fold).run(member_folder(folder, fold), member_folder(model, fold), call) && writes;
+  }
+  if (!writes || only_fold) return;
+  PeClassifierInfo info{arm.name, arm.input, folds, 0.5, options.threshold};
+  write_classifier_info(model, info);
+  PeClassifier classifier(model, select_device(runtime));
+  info.threshold = chosen_threshold(validation_of(classifier_scores(classifier, dataset, arm, "val")), options);
+  write_classifier_info(model, info);
+  PeClassifier ready(model, select_device(runtime));
+  classifier_scores(ready, dataset, arm, "all").write(folder / "scores.csv");
 }
 
 }  // namespace x2ctpa

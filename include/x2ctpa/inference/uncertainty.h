@@ -9,7 +9,7 @@
 
 #include "x2ctpa/core/device.h"
 #include "x2ctpa/data/dataset.h"
-#include "x2ctpa/models/densenet3d.h"
+#include "x2ctpa/models/pe_classifier.h"
 
 namespace x2ctpa {
 
@@ -39,8 +39,7 @@ class PeScorer {
   double score(const Volume& volume, const IntensityWindow& window);
 
  private:
-  c10::Device device_;
-  DenseNet3d model_{nullptr};
+  PeClassifier model_;
 };
 
 }  // namespace x2ctpa

@@ -2,16 +2,15 @@
 #pragma once
 
 #include <filesystem>
-#include <functional>
 #include <string>
 
 #include "x2ctpa/core/device.h"
 #include "x2ctpa/data/dataset.h"
 #include "x2ctpa/diffusion/objective.h"
 #include "x2ctpa/models/ctpa_denoiser.h"
-#include "x2ctpa/models/densenet3d.h"
 #include "x2ctpa/models/lora.h"
 #include "x2ctpa/models/vqgan3d.h"
+#include "x2ctpa/training/classifier_stage.h"
 #include "x2ctpa/training/loop.h"
 #include "x2ctpa/training/loss_options.h"
 
@@ -41,15 +40,6 @@ struct DiffusionOptions {
   void describe(OptionList& options);
 };
 
-struct ClassifierOptions {
-  DenseNet3dOptions model;
-  TrainOptions train;
-  bool flip = false;
-
-  ClassifierOptions();
-  void describe(OptionList& options);
-};
-
 /// Trains the autoencoder on the training volumes of `dataset` and writes `folder`/model,
 /// `folder`/metrics.jsonl and `folder`/reconstruction.csv (PSNR of every test case, data range the
 /// window). `lpips`: the model folder of the perceptual loss's network; empty: that loss is off.
@@ -72,15 +62,5 @@ struct DiffusionInputs {
 /// the autoencoder and the encoder where they are not given.
 void train_diffusion(const Dataset& dataset, DiffusionInputs inputs, const DiffusionOptions& options,
                      const RuntimeOptions& runtime, const std::filesystem::path& folder, const TrainCall& call);
-
-/// What a classifier sees of a case: (C, D, H, W) in [-1, 1], or (1, S, S) standardised.
-using ClassifierInput = std::function<at::Tensor(const Case&)>;
-
-/// Trains a PE classifier on the labelled training cases and writes `folder`/model (with its
-/// threshold, chosen on the validation cases by Youden's index) and `folder`/scores.csv of the
-/// validation and test cases.
-void train_classifier(const Dataset& dataset, const std::string& arm, const ClassifierInput& input,
-                      const ClassifierOptions& options, const RuntimeOptions& runtime,
-                      const std::filesystem::path& folder, const TrainCall& call);
 
 }  // namespace x2ctpa

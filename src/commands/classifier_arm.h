@@ -1,0 +1,21 @@
+// What the PE classifier of an arm sees, from the files of a run.
+#pragma once
+
+#include "x2ctpa/core/device.h"
+#include "x2ctpa/training/classifier_stage.h"
+
+namespace x2ctpa {
+
+struct ArmSources {
+  std::filesystem::path samples;      ///< folder with samples.csv, for "generated"
+  std::filesystem::path autoencoder;  ///< model folder, for latents
+  std::filesystem::path cxr_encoder;  ///< model folder of a vision transformer, for embeddings
+};
+
+/// `name` is "ctpa", "generated" or "cxr", `input` as in PeClassifierInfo. `dataset` must outlive
+/// the arm. Throws Error when a source that it needs is missing.
+ClassifierArm classifier_arm(const std::string& name, const std::string& input,
+                             const Dataset& dataset, const ArmSources& sources,
+                             const RuntimeOptions& runtime);
+
+}  // namespace x2ctpa
