@@ -45,10 +45,10 @@ constexpr IntensityWindow kX2ctWindow{-1024, 1476};
 
 bool in_hu(const EvaluationInputs& inputs) { return inputs.info.unit == "HU"; }
 
-// What a window's lower end cut off is air or lung; the segmentation needs it back.
+// What a window's lower end cut off of a volume is air or lung; the segmentation needs it back.
 Volume with_air(Volume volume, const IntensityWindow& window) {
   const double low = window.min_hu + 0.1 * (window.max_hu - window.min_hu);
-  if (window.min_hu > -600) volume.hu = volume.hu.masked_fill(volume.hu < low, -850.0);
+  if (volume.hu.min().item<double>() > -600) volume.hu = volume.hu.masked_fill(volume.hu < low, -850.0);
   return volume;
 }
 

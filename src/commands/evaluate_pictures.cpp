@@ -44,7 +44,7 @@ std::string mosaic_tag(const torch::Tensor& volume, const char* kind) {
 // The X-ray that the volume itself would give, in the geometry of the dataset.
 torch::Tensor film_of(Volume volume, const EvaluationInputs& inputs) {
   const auto& w = inputs.window;
-  if (w.min_hu > -600) {
+  if (volume.hu.min().item<double>() > -600) {
     volume.hu = volume.hu.masked_fill(volume.hu < w.min_hu + 0.1 * (w.max_hu - w.min_hu), -850.0);
   }
   DrrOptions options;
