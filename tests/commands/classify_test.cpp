@@ -44,12 +44,13 @@ class Classify : public ::testing::Test {
 
   fs::path run() const { return folder_.path() / "run"; }
 
-  test::ProgramResult classify(const std::string& more, const std::string& action = "train") const {
+  test::ProgramResult classify(const std::string& more, const std::string& action = "train",
+                               int64_t steps = 30) const {
     return test::run_binary(fmt::format(
         "classify {} --run {} --classifier.model.blocks 1,1 --classifier.model.growth 4 "
-        "--classifier.model.init_features 8 --classifier.model.drop_rate 0 --classifier.train.steps 30 "
+        "--classifier.model.init_features 8 --classifier.model.drop_rate 0 --classifier.train.steps {} "
         "--classifier.train.validate_every 10 --classifier.train.checkpoint_every 30 "
-        "--classifier.train.learning_rate 0.01 --classifier.train.ema_decay 0 {}", action, run().string(), more));
+        "--classifier.train.learning_rate 0.01 --classifier.train.ema_decay 0 {}", action, run().string(), steps, more));
   }
   CsvTable scores(const std::string& arm = "ctpa") const {
     return CsvTable::read(run() / "classifier" / arm / "scores.csv");
@@ -121,7 +122,8 @@ TEST_F(Classify, FoldsTrainedOneByOneGiveTheScoresOfOneCall) {
 }
 
 TEST_F(Classify, StopsEarlyByTheValidationAucAndKeepsTheBestNetwork) {
-  ASSERT_EQ(classify("--arm ctpa --classifier.folds false --classifier.train.steps 400 --classifier.train.patience 2").exit_code, 0);
+  const auto result = classify("--arm ctpa --classifier.folds false --classifier.train.patience 2", "train", 400);
+  ASSERT_EQ(result.exit_code, 0) << result.err;
   std::istringstream lines(read_file(run() / "classifier/ctpa/metrics.jsonl"));
   int64_t last = 0;
   double best = 0;
