@@ -197,7 +197,7 @@ json classification_json(const Evaluation& evaluation) {
                          {"ppv_percent", p.ppv},
                          {"npv_percent", p.npv}};
   }
-  return {{"arms", arms}, {"comparisons", comparisons}, {"published", published}};
+  return {{"protocol", "x2ctpa/1"}, {"arms", arms}, {"comparisons", comparisons}, {"published", published}};
 }
 
 json protocol_json(const Evaluation& evaluation) {

@@ -147,7 +147,7 @@ std::string image_section(const Evaluation& evaluation) {
                       "Right − another's", "Right − mean"},
                      rows);
   html += html_protocol(fmt::format(
-      "Median [quartiles] over {} cases of split {}. {}. The last columns: median of the paired "
+      "Protocols by row. Median [quartiles] over {} cases of split {}. {}. The last columns: median of the paired "
       "differences, two-sided Wilcoxon signed-rank p "
       "({}), Holm over all tests of this table. Another patient's CXR: a seeded derangement of the "
       "same samples (seed {}), never the same patient. "
@@ -163,7 +163,7 @@ std::string image_section(const Evaluation& evaluation) {
       "<div class=\"chart wide\"><h3>Gain of the right CXR in PSNR</h3><div "
       "class=\"canvas\"><canvas id=\"gain\"></canvas></div></div></div>\n";
   html +=
-      html_protocol(fmt::format("Left: each case once per series, cases from best to worst PSNR of the "
+      html_protocol(fmt::format("Protocol paper/1. Left: each case once per series, cases from best to worst PSNR of the "
                            "right CXR. Right: cases per paired difference. {}.",
                            data_range_text(evaluation)));
   if (evaluation.images.diversity.cases > 0) {

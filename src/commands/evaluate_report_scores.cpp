@@ -130,7 +130,7 @@ std::string html_scores(const Evaluation& evaluation) {
   std::string notes;
   std::string html = "<section><h2>Pulmonary embolism</h2>\n" + arm_rows(evaluation, notes);
   html += html_protocol(fmt::format(
-      "Split {}. AUC: Mann-Whitney, ties one half; interval: DeLong on the logit scale, and {} "
+      "Protocol x2ctpa/1. Split {}. AUC: Mann-Whitney, ties one half; interval: DeLong on the logit scale, and {} "
       "bootstrap resamples of patients, stratified by PE (seed {}). "
       "Proportions: 95% Wilson intervals; a score at or above the threshold is positive. Paper: "
       "figures printed in X-ray2CTPA (arXiv 2406.16109), on its own data.",

@@ -123,7 +123,7 @@ std::vector<Row> paper_rows(const Evaluation& evaluation) {
 }
 
 std::string table_note(const Evaluation& evaluation) {
-  return fmt::format("AUC: Mann-Whitney with DeLong's 95% interval on the logit scale. Accuracy to "
+  return fmt::format("Protocol x2ctpa/1. AUC: Mann-Whitney with DeLong's 95% interval on the logit scale. Accuracy to "
                      "NPV in percent at the threshold chosen on validation. Split {}, seed {}. Paper: "
                      "figures printed in X-ray2CTPA (arXiv 2406.16109), on its own test set.",
                      evaluation.options.split, evaluation.seed);

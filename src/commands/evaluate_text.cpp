@@ -49,7 +49,7 @@ std::string image_text(const Evaluation& evaluation) {
 
 std::string score_text(const Evaluation& evaluation) {
   std::string text = fmt::format(
-      "\nPulmonary embolism, percent at the validation threshold\n{:<16}{:>5}{:>5}  "
+      "\nPulmonary embolism (x2ctpa/1), percent at the validation threshold\n{:<16}{:>5}{:>5}  "
       "{:<22}{:>7}{:>7}{:>7}{:>7}{:>7}\n",
       "arm", "N", "PE", "AUC [95% DeLong]", "acc.", "spec.", "sens.", "PPV", "NPV");
   const auto cell = [](const Proportion& p) {
