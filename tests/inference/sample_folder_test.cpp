@@ -45,7 +45,7 @@ TEST(SampleFolder, WritesTheVolumeItsSidecarAndWhatIsAskedFor) {
   EXPECT_EQ(summarise_volume(folder.volume_file("a")).description.rfind("SYNTHETIC", 0), 0u);
   const std::string sidecar = read_file(folder.sidecar_file("a"));
   for (const char* part : {"\"synthetic\": true", "not for diagnosis", "\"settings\": \"s\"",
-                           "\"steps\": 20", "\"seed\": 9"}) {
+                           "\"steps\": 15", "\"seed\": 9"}) {
     EXPECT_NE(sidecar.find(part), std::string::npos) << part;
   }
   EXPECT_EQ(read_safetensors(out / "new/latents/a.safetensors").at("latent").sizes(),
