@@ -41,8 +41,7 @@ x2ctpa() {  # RECIPE COMMAND RUN [FLAGS]
   local recipe=$1 command=$2 folder=$3; shift 3
   local file=configs/recommended.yaml
   [[ $recipe == paper* ]] && file=configs/paper.yaml
-  # shellcheck disable=SC2086
-  nice -n 5 $program "$command" --config $file --config configs/phantom-size.yaml --run "$folder" ${flags[$recipe]} "$@"
+  nice -n 5 "$program" "$command" --config $file --config configs/phantom-size.yaml --run "$folder" "$@"
 }
 # Trains, and writes the cores' seconds into FOLDER/cpu.
 train() {  # RECIPE FOLDER [FLAGS]
@@ -50,7 +49,8 @@ train() {  # RECIPE FOLDER [FLAGS]
   mkdir -p "$2"
   ln -sfn "$(realpath "$base/dataset")" "$2/dataset"
   ln -sfn "$(realpath "$base/vae")" "$2/vae"
-  { time x2ctpa "$1" train-diffusion "$2" "${quiet[@]}" "${@:3}" 2> "$2/stderr.txt"; } 2> "$2/cpu"
+  # shellcheck disable=SC2086
+  { time x2ctpa "$1" train-diffusion "$2" "${quiet[@]}" ${flags[$1]} "${@:3}" 2> "$2/stderr.txt"; } 2> "$2/cpu"
 }
 
 if [[ ! -e $base/vae/model/config.yaml ]]; then

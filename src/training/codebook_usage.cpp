@@ -11,16 +11,17 @@ CodebookUsageImpl::CodebookUsageImpl(int64_t codes) {
   last_counts_ = register_buffer("last_counts", torch::zeros({codes}, torch::kLong));
 }
 
-void CodebookUsageImpl::add(const at::Tensor& indices) {
+void CodebookUsageImpl::add(const at::Tensor& indices, const std::function<void(at::Tensor&)>& sum) {
   at::NoGradGuard no_grad;
   const auto rows = indices.flatten();
-  counts_.index_add_(0, rows, at::ones_like(rows));
+  at::Tensor counts = at::zeros_like(counts_).index_add_(0, rows, at::ones_like(rows));
+  if (sum) sum(counts);
+  counts_.add_(counts);
 }
 
-void CodebookUsageImpl::end_epoch(const std::function<void(at::Tensor&)>& sum) {
+void CodebookUsageImpl::end_epoch() {
   at::NoGradGuard no_grad;
   last_counts_.copy_(counts_);
-  if (sum) sum(last_counts_);
   counts_.zero_();
 }
 

@@ -14,12 +14,12 @@ class CodebookUsageImpl : public torch::nn::Module {
  public:
   explicit CodebookUsageImpl(int64_t codes);
 
-  /// The code indices of a batch, of any shape.
-  void add(const at::Tensor& indices);
+  /// The code indices of a batch, of any shape. `sum` is called on counts that must be summed over
+  /// the processes of a run, in place: each then knows all, and the first one's checkpoint too.
+  void add(const at::Tensor& indices, const std::function<void(at::Tensor&)>& sum = {});
 
-  /// Ends the epoch: `sum` is called on counts that must be summed over the processes of a run, in
-  /// place. The counts start anew; what they said stays in last_use(), last_perplexity(), unused().
-  void end_epoch(const std::function<void(at::Tensor&)>& sum = {});
+  /// The counts start anew; what they said stays in last_use(), last_perplexity() and unused().
+  void end_epoch();
 
   /// Of the last whole epoch: the share of codes that were used at all, and exp of the entropy of
   /// their use, 1 to codes. NaN before the first epoch has ended.

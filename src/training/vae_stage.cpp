@@ -90,11 +90,11 @@ class VqganTask {
  private:
   /// Use of the codebook over each epoch; with too little of it, unused codes are drawn anew.
   void count_codes(const Vqgan3dOutput& out, int64_t number, StepLoss& loss) {
-    usage_->add(out.codes.indices);
+    usage_->add(out.codes.indices, [&](at::Tensor& counts) {
+      if (!processes_.alone()) processes_.sum(counts);
+    });
     if ((number / processes_.count() + 1) % batches_per_epoch_ == 0) {
-      usage_->end_epoch([&](at::Tensor& counts) {
-        if (!processes_.alone()) processes_.sum(counts);
-      });
+      usage_->end_epoch();
       const double codes = double(vqgan_->options().codes), perplexity = usage_->last_perplexity();
       if (perplexity < options_.collapse_perplexity * codes) {
         log_warning("train-vae: the codebook has collapsed: a perplexity of {:.1f} over the epoch, {:.2f}% of {} codes used. The "
