@@ -72,3 +72,4 @@ for recipe in "${order[@]}"; do
   [[ -e $folder/evaluation/per_case.csv ]] || x2ctpa "$recipe" evaluate "$folder"
 done
 .venv/bin/python scripts/study_table.py table "$run" "${order[@]}"
+.venv/bin/python scripts/study_table.py curves "$run" "$run/curves.svg" "${order[@]}"
