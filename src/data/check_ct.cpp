@@ -236,7 +236,7 @@ void examine_series(const Study& study, const SeriesRule& rule, StudyCheck& chec
                                      : scan_dicom_folder(study.ct, rule.limits);
   for (const DicomSeries& series : found) {
     const std::string name =
-        series.uid.empty() ? std::string("files without a series") : "series " + series_name(series);
+        series.uid.empty() ? std::string("files without a series") : series_name(series);
     for (size_t i = 0; i < series.problems.size(); ++i) {
       const std::string note = i < series.notes.size() ? series.notes[i] : series.problems[i];
       check.findings.push_back({series.readable() ? Severity::warning : Severity::info,
