@@ -10,14 +10,14 @@ std::string image_text(const Evaluation& evaluation) {
   const auto& window = evaluation.inputs.window;
   std::string text = fmt::format(
       "Image quality, {} cases, HU clipped to [{:g}, {:g}], data range {:g} HU: "
-      "median\n{:<30}{:<11}{:>12}{:>12}{:>12}{:>16}{:>16}\n",
+      "median\n{:<33}{:<11}{:>12}{:>12}{:>12}{:>16}{:>16}\n",
       evaluation.images.cases.size(), window.min_hu, window.max_hu, window.max_hu - window.min_hu,
       "", "protocol", "right CXR", "wrong CXR", "mean volume", "p against wrong", "p against mean");
   for (const MetricSummary& s : evaluation.images.metrics) {
     const MetricName& name = kMetricNames[s.metric];
     const std::string label = name.unit[0] ? fmt::format("{} ({})", name.label, name.unit) : name.label;
     // fmt pads by code points of the label; the squared sign is one.
-    text += fmt::format("{:<30}{:<11}", label, name.protocol);
+    text += fmt::format("{:<33}{:<11}", label, name.protocol);
     const int digits = name.unit[0] ? 2 : 3;
     for (const auto& d : s.sources) text += fmt::format("{:>12}", number_text(d.median, digits));
     for (int source : {kWrongCxr, kMeanVolume})
@@ -25,7 +25,7 @@ std::string image_text(const Evaluation& evaluation) {
     text += "\n";
   }
   for (const FeatureMeasure& f : evaluation.features) {
-    text += fmt::format("{:<30}{:<11}{:>12.4g}  ({} real, {} generated pictures)\n", f.label,
+    text += fmt::format("{:<33}{:<11}{:>12.4g}  ({} real, {} generated pictures)\n", f.label,
                         f.protocol, f.value, f.real, f.generated);
   }
   if (evaluation.images.diversity.cases > 0) {
