@@ -46,6 +46,10 @@ torch::nn::Module& PeNetworkImpl::weights() {
   return *linear_;
 }
 
+std::string PeNetworkImpl::config() const {
+  return linear_.is_empty() ? options_to_yaml(options_.densenet) : options_to_yaml(options_);
+}
+
 fs::path member_folder(const fs::path& folder, std::optional<int64_t> fold) {
   return fold ? folder / fmt::format("fold{}", *fold) : folder;
 }

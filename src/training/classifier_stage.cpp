@@ -84,7 +84,7 @@ class FoldTraining {
     stage.loss = [this](int64_t batch) { return loss_of(batch); };
     stage.validate = [this] { return validate(); };
     if (!train(stage, options_.train, settings_, folder, call)) return false;
-    save_module(model, network_->weights(), options_to_yaml(network_->options()));
+    save_module(model, network_->weights(), network_->config());
     return true;
   }
 

@@ -1,6 +1,9 @@
 #include "x2ctpa/models/densenet3d.h"
 
 #include "models/helpers.h"
+#include "support/temporary_folder.h"
+#include "x2ctpa/models/model_folder.h"
+#include "x2ctpa/models/pe_classifier.h"
 
 namespace x2ctpa {
 namespace {
@@ -45,6 +48,20 @@ TEST(DenseNet3d, feeds_a_gradient_to_every_parameter) {
   DenseNet3d model(small());
   model->forward(torch::randn({4, 2, 16, 64, 64})).square().mean().backward();
   EXPECT_EQ(testing::parameters_without_gradient(*model), "");
+}
+
+TEST(PeNetwork, is_kept_as_an_ordinary_densenet) {
+  PeNetworkOptions options;
+  options.densenet = small();
+  PeNetwork network(options);
+  const test::TemporaryFolder folder;
+  save_module(folder.path(), network->weights(), network->config());
+  DenseNet3d again(load_options<DenseNet3dOptions>(model_config_file(folder.path())));
+  load_module(folder.path(), *again);
+  again->eval();
+  network->eval();
+  const auto x = torch::randn({1, 2, 8, 32, 32});
+  EXPECT_TRUE(again->forward(x).squeeze(1).equal(network->forward(x)));
 }
 
 TEST(DenseNet3d, refuses_unknown_depths_and_wrong_channels) {

@@ -51,6 +51,8 @@ class PeNetworkImpl : public torch::nn::Module {
 
   /// What a model folder holds: the DenseNet3d or the linear layer itself.
   torch::nn::Module& weights();
+  /// Its config.yaml: for a DenseNet3d that model's own, so that whatever reads one reads this.
+  std::string config() const;
 
   const PeNetworkOptions& options() const { return options_; }
 
