@@ -16,6 +16,7 @@
 #include "x2ctpa/core/log.h"
 #include "x2ctpa/data/dataset.h"
 #include "x2ctpa/inference/ctpa_generator.h"
+#include "x2ctpa/metrics/feature_distances.h"
 #include "x2ctpa/metrics/image_quality.h"
 #include "x2ctpa/models/densenet3d.h"
 #include "x2ctpa/models/model_folder.h"
@@ -67,16 +68,10 @@ class Features {
   IntensityWindow window_;
 };
 
-/// The unbiased squared maximum mean discrepancy under the cubic polynomial kernel, as in the kernel
-/// inception distance (arXiv 1801.01401), of features in units of the true ones' deviation.
-double kernel_distance(const at::Tensor& real, const at::Tensor& made) {
-  const auto scale = real.std(0).clamp_min(1e-9);
-  const auto x = (real - real.mean(0)) / scale, y = (made - real.mean(0)) / scale;
-  const double f = double(x.size(1)), n = double(x.size(0)), m = double(y.size(0));
-  const auto kernel = [&](const at::Tensor& a, const at::Tensor& b) { return (a.mm(b.t()) / f + 1).pow(3); };
-  const auto off_diagonal = [](const at::Tensor& k) { return (k.sum() - k.trace()).item<double>(); };
-  return off_diagonal(kernel(x, x)) / (n * (n - 1)) + off_diagonal(kernel(y, y)) / (m * (m - 1)) -
-         2 * kernel(x, y).mean().item<double>();
+/// The kernel distance of features in units of the true ones' deviation.
+double feature_distance(const at::Tensor& real, const at::Tensor& made) {
+  const auto mean = real.mean(0), scale = real.std(0).clamp_min(1e-9);
+  return kernel_distance((real - mean) / scale, (made - mean) / scale);
 }
 
 HeldOut held_out(const Dataset& dataset, const Arguments& arguments) {
@@ -125,7 +120,7 @@ std::vector<std::string> measure(CtpaGenerator& generator, const HeldOut& set, c
   const std::string psnr_text = mean_and_error(psnr, psnr_sem), ssim_text = mean_and_error(ssim, ssim_sem);
   return {sampler.kind, std::to_string(sampler.steps), fmt::format("{}", sampler.guidance_scale), std::to_string(seed),
           std::to_string(made.size()), psnr_text, psnr_sem, ssim_text, ssim_sem,
-          fmt::format("{:.5f}", kernel_distance(real, features.of(made))), fmt::format("{:.4f}", denoising / n), fmt::format("{:.4f}", whole / n)};
+          fmt::format("{:.5f}", feature_distance(real, features.of(made))), fmt::format("{:.4f}", denoising / n), fmt::format("{:.4f}", whole / n)};
 }
 
 void print_markdown(const CsvTable& table) {

@@ -126,24 +126,31 @@ CaseLoader::CaseLoader(const Dataset& dataset, const std::string& split,
 // The futures of std::async wait for their threads.
 CaseLoader::~CaseLoader() = default;
 
+std::vector<size_t> shuffled_batch(int64_t seed, const std::string& stream, int64_t batch, int64_t batch_size, size_t cases) {
+  const int64_t count = static_cast<int64_t>(cases);
+  std::vector<size_t> found;
+  torch::Tensor order;
+  int64_t order_epoch = -1;
+  for (int64_t n = batch * batch_size; n < (batch + 1) * batch_size; ++n) {
+    if (n / count != order_epoch) {
+      order_epoch = n / count;
+      order = torch::randperm(count, random_stream(seed, fmt::format("{}/{}", stream, order_epoch)));
+    }
+    found.push_back(static_cast<size_t>(order[n % count].item<int64_t>()));
+  }
+  return found;
+}
+
 int64_t CaseLoader::batches_per_epoch() const {
   const int64_t per_step = options_.batch_size * options_.world;
   return (cases() + per_step - 1) / per_step;
 }
 
 std::vector<Case> CaseLoader::batch_cases(int64_t batch) const {
-  const int64_t first = (batch * options_.world + options_.rank) * options_.batch_size;
   std::vector<Case> found;
-  torch::Tensor order;
-  int64_t order_epoch = -1;
-  for (int64_t n = first; n < first + options_.batch_size; ++n) {
-    const int64_t epoch = n / cases();
-    if (epoch != order_epoch) {
-      order = torch::randperm(
-          cases(), random_stream(options_.seed, fmt::format("loader/{}/{}", split_, epoch)));
-      order_epoch = epoch;
-    }
-    found.push_back(cases_[static_cast<size_t>(order[n % cases()].item<int64_t>())]);
+  for (const size_t i : shuffled_batch(options_.seed, "loader/" + split_, batch * options_.world + options_.rank,
+                                       options_.batch_size, cases_.size())) {
+    found.push_back(cases_[i]);
   }
   return found;
 }

@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 #include <torch/types.h>
 
-#include "x2ctpa/core/random.h"
 
 namespace x2ctpa {
 
@@ -29,23 +28,6 @@ at::Tensor ClassifierCases::input(size_t index, int64_t number) {
     kept_.emplace(std::pair{index, number}, x);
   }
   return x;
-}
-
-std::vector<size_t> batch_cases(int64_t seed, const std::string& stream, int64_t batch,
-                                int64_t batch_size, size_t cases) {
-  std::vector<size_t> out;
-  at::Tensor order;
-  int64_t order_epoch = -1;
-  for (int64_t i = batch * batch_size; i < (batch + 1) * batch_size; ++i) {
-    if (i / int64_t(cases) != order_epoch) {
-      order_epoch = i / int64_t(cases);
-      order = at::randperm(int64_t(cases),
-                           random_stream(seed, fmt::format("{}/epoch/{}", stream, order_epoch)),
-                           at::kLong);
-    }
-    out.push_back(size_t(order[i % int64_t(cases)].item<int64_t>()));
-  }
-  return out;
 }
 
 namespace {

@@ -31,10 +31,6 @@ class ClassifierCases {
   int64_t bytes_ = 0;
 };
 
-/// The cases of batch number `batch`: epochs are permutations that depend on `stream` alone.
-std::vector<size_t> batch_cases(int64_t seed, const std::string& stream, int64_t batch,
-                                int64_t batch_size, size_t cases);
-
 /// Mirrored left and right with probability 1/2, moved by up to options.shift of each side with the
 /// border repeated, and with Gaussian noise, all drawn from `random`. x: (B, C, ...).
 at::Tensor augmented(at::Tensor x, const ClassifierOptions& options, at::Generator random);

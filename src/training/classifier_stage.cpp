@@ -8,6 +8,7 @@
 #include "x2ctpa/core/error.h"
 #include "x2ctpa/core/log.h"
 #include "x2ctpa/core/random.h"
+#include "x2ctpa/data/loader.h"
 #include "x2ctpa/metrics/classification.h"
 #include "x2ctpa/models/model_folder.h"
 
@@ -94,7 +95,7 @@ class FoldTraining {
     std::vector<at::Tensor> inputs;
     std::vector<float> labels;
     std::vector<std::string> ids;
-    for (size_t i : batch_cases(seed_, stream_, batch, options_.train.batch_size, training_.size())) {
+    for (size_t i : shuffled_batch(seed_, stream_ + "/epoch", batch, options_.train.batch_size, training_.size())) {
       const int64_t number = at::randint(training_.inputs(i), {1}, random, at::kLong).item<int64_t>();
       inputs.push_back(training_.input(i, number));
       labels.push_back(float(training_.labels()[i]));
@@ -166,6 +167,18 @@ double chosen_threshold(const ScoredCases& validation, const ClassifierOptions& 
                                        : threshold_for_sensitivity(validation.labels, validation.scores, options.sensitivity);
 }
 
+std::string score_text(double score) { return fmt::format("{:.9g}", score); }
+
+CsvTable with_threshold(const CsvTable& scores, double threshold) {
+  CsvTable out(scores.columns());
+  for (size_t i = 0; i < scores.size(); ++i) {
+    std::vector<std::string> row;
+    for (const auto& column : scores.columns()) row.push_back(column == "threshold" ? score_text(threshold) : scores.at(i, column));
+    out.add(row);
+  }
+  return out;
+}
+
 double mean_score(PeClassifier& classifier, const ClassifierArm& arm, const Case& c, std::optional<int64_t> member) {
   double sum = 0;
   const int64_t inputs = arm.inputs(c);
@@ -184,9 +197,9 @@ CsvTable classifier_scores(PeClassifier& classifier, const Dataset& dataset, con
     if (split == "all" ? own_split == "train" : own_split != split) continue;
     if (arm.inputs(c) == 0) continue;
     const auto member = out_of_fold ? c.fold : std::nullopt;
-    table.add({c.id, c.patient_id, c.pe ? std::to_string(*c.pe) : "", fmt::format("{:.9g}", mean_score(classifier, arm, c, member)),
+    table.add({c.id, c.patient_id, c.pe ? std::to_string(*c.pe) : "", score_text(mean_score(classifier, arm, c, member)),
                own_split, out_of_fold ? std::to_string(*c.fold) : folds ? "all" : "",
-               fmt::format("{:.9g}", classifier.info().threshold)});
+               score_text(classifier.info().threshold)});
   }
   return table;
 }
@@ -211,10 +224,10 @@ void train_classifier(const Dataset& dataset, const ClassifierArm& arm, const Cl
   PeClassifierInfo info{arm.name, arm.input, folds, 0.5, options.threshold};
   write_classifier_info(model, info);
   PeClassifier classifier(model, select_device(runtime));
-  info.threshold = chosen_threshold(validation_of(classifier_scores(classifier, dataset, arm, "val")), options);
+  const CsvTable scores = classifier_scores(classifier, dataset, arm, "all");
+  info.threshold = chosen_threshold(validation_of(scores), options);
   write_classifier_info(model, info);
-  PeClassifier ready(model, select_device(runtime));
-  classifier_scores(ready, dataset, arm, "all").write(folder / "scores.csv");
+  with_threshold(scores, info.threshold).write(folder / "scores.csv");
 }
 
 }  // namespace x2ctpa

@@ -45,6 +45,10 @@ struct LoaderOptions {
   int64_t world = 1;        ///< world-th batch of it
 };
 
+/// Which of `cases` cases are in batch `batch` of a stream whose every epoch is a permutation: that of
+/// epoch n depends on `seed` and the name "`stream`/n" alone.
+std::vector<size_t> shuffled_batch(int64_t seed, const std::string& stream, int64_t batch, int64_t batch_size, size_t cases);
+
 /// The stream. Every epoch is a permutation of the split that depends on seed, split name and epoch
 /// alone; batches are full and may span two epochs, so that a split smaller than a batch works too.
 class CaseLoader {
