@@ -12,8 +12,11 @@ namespace x2ctpa {
 namespace fs = std::filesystem;
 
 FrozenFeatures::FrozenFeatures(const Dataset& dataset, const fs::path& model, const fs::path& folder, bool tokens)
-    : model_(model), pooled_(folder / "embeddings", sha256_of_file(model_weights_file(model)) + dataset.info().hash + "embedding") {
-  if (tokens) tokens_.emplace(folder / "embeddings", sha256_of_file(model_weights_file(model)) + dataset.info().hash + "tokens");
+    : FrozenFeatures(dataset, model, folder, tokens, sha256_of_file(model_weights_file(model)) + dataset.info().hash) {}
+
+FrozenFeatures::FrozenFeatures(const Dataset& dataset, const fs::path& model, const fs::path& folder, bool tokens, const std::string& key)
+    : model_(model), pooled_(folder / "embeddings", key + "embedding") {
+  if (tokens) tokens_.emplace(folder / "embeddings", key + "tokens");
   for (const auto& c : dataset.cases()) {
     if (!c.cxr.empty() && c.split != "test") cases_.push_back(c);
   }

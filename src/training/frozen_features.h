@@ -26,6 +26,9 @@ class FrozenFeatures {
   bool has_tokens() const { return tokens_.has_value(); }
 
  private:
+  FrozenFeatures(const Dataset& dataset, const std::filesystem::path& model, const std::filesystem::path& folder, bool tokens,
+                 const std::string& key);
+
   std::filesystem::path model_;
   std::vector<Case> cases_;
   LatentCache pooled_;

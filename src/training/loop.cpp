@@ -48,18 +48,24 @@ std::string differences(const std::string& before, const std::string& now) {
   }
 }
 
+/// What a batch was made of, to be searched when something of it is not finite.
+struct Seen {
+  std::vector<std::string> cases;
+  std::vector<at::Tensor> inputs;
+};
+
 /// The cases whose input holds a value that is not finite; else all of the batch.
-std::string suspects(const StepLoss& loss) {
+std::string suspects(const Seen& batch) {
   std::vector<std::string> bad;
-  for (size_t i = 0; i < loss.cases.size(); ++i) {
-    for (const auto& input : loss.inputs) {
+  for (size_t i = 0; i < batch.cases.size(); ++i) {
+    for (const auto& input : batch.inputs) {
       if (at::isfinite(input.select(0, int64_t(i))).all().item<bool>()) continue;
-      bad.push_back(loss.cases[i]);
+      bad.push_back(batch.cases[i]);
       break;
     }
   }
   if (!bad.empty()) return fmt::format(" The data of case {} hold values that are not finite.", fmt::join(bad, ", "));
-  return loss.cases.empty() ? "" : fmt::format(" The batch: {}.", fmt::join(loss.cases, ", "));
+  return batch.cases.empty() ? "" : fmt::format(" The batch: {}.", fmt::join(batch.cases, ", "));
 }
 
 c10::ScalarType type_of(const std::string& precision) {
@@ -161,6 +167,7 @@ class Run {
     try {
       gradients(options_.accumulate, line);
       update(line);
+      seen_ = {};
       writer_.check();
     } catch (const std::exception& e) {
       fail(e);
@@ -213,9 +220,9 @@ class Run {
     if (!std::isfinite(value)) {
       throw Error(fmt::format("the {}loss of step {} is {}.{}{}{} Mend or leave out such data; if they are sound, lower the "
                               "learning rate.",
-                              learner.prefix, step_, value, bad.empty() ? "" : bad + ".", suspects(loss), learner.not_finite()));
+                              learner.prefix, step_, value, bad.empty() ? "" : bad + ".", suspects({loss.cases, loss.inputs}), learner.not_finite()));
     }
-    cases_ = suspects(loss);
+    if (!loss.cases.empty()) seen_ = {loss.cases, loss.inputs};
     learner.differentiate(loss.total * (scale_.value / double(batches)), last);
   }
 
@@ -245,7 +252,7 @@ class Run {
     for (const auto& learner : learners_) bad += learner->not_finite();
     if (options_.precision != "fp16" || scale_.value <= 1) {
       throw Error(fmt::format("the gradient of step {} is not finite.{}{} Lower the learning rate, or use train.precision fp32.",
-                              step_, bad, cases_));
+                              step_, bad, suspects(seen_)));
     }
     scale_.update(true);
     line["left_out"] = 1;
@@ -365,7 +372,7 @@ class Run {
   CheckpointWriter writer_;
   std::unique_ptr<RunLog> log_;
   LossScale scale_;
-  std::string cases_;  ///< of the last batch, for messages
+  Seen seen_;  ///< of the last batch
   TensorMap best_;
   double best_score_ = std::numeric_limits<double>::infinity();
   int64_t stale_ = 0;  ///< validations since the best
