@@ -67,6 +67,7 @@ def main():
     parser.add_argument("out")
     parser.add_argument("--program", required=True, help="the program check_vectors")
     args = parser.parse_args()
+    args.vectors = os.path.abspath(args.vectors)
     with open(os.path.join(args.vectors, "cases.json"), encoding="utf-8") as file:
         cases = json.load(file)
     failed = 0

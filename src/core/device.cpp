@@ -25,6 +25,10 @@ void RuntimeOptions::describe(OptionList& options) {
               "Memory that the program may take, in GB of the GPU or else of the machine: autoencoders go through volumes in parts "
               "that fit. 0: four fifths of what is free.", {.min = 0});
   options.add("precision", &precision, "Number format of the networks when sampling; bf16 needs a CPU or GPU that has it. Statistics and noise are fp32; training has its own, train.precision.", {.choices = {"fp32", "bf16"}});
+  options.add("tf32", &tf32, "On a GPU: multiply float32 with the 10 bits of TF32, in training too; errors near 1e-3.");
+  options.add("cuda_graph", &cuda_graph,
+              "On a GPU: record a denoising step once and replay it, which spares the time of launching its kernels. "
+              "Takes the memory of one step for as long as the program samples.");
 }
 
 namespace {
@@ -84,9 +88,14 @@ void configure_runtime(const RuntimeOptions& options) {
   const int64_t threads = options.threads > 0 ? options.threads : share_of_cores();
   at::set_num_threads(static_cast<int>(threads));
   if (options.deterministic) {
+    setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8", /*replace=*/0);  // cuBLAS sums in a fixed order only with it
     at::globalContext().setDeterministicAlgorithms(true, /*warn_only=*/false);
+    at::globalContext().setDeterministicFillUninitializedMemory(false);  // every kernel writes what it returns
     at::globalContext().setBenchmarkCuDNN(false);
   }
+  // LibTorch's own defaults differ: TF32 in convolutions, none in products.
+  at::globalContext().setAllowTF32CuBLAS(options.tf32);
+  at::globalContext().setAllowTF32CuDNN(options.tf32);
   log_debug("{} CPU threads, seed {}, precision {}{}", threads, options.seed, options.precision,
             options.deterministic ? ", deterministic" : "");
 }

@@ -26,7 +26,17 @@ void require(const fs::path& folder) {
 }  // namespace
 
 CtpaGenerator::CtpaGenerator(const fs::path& model, const RuntimeOptions& runtime, std::string hash)
-    : runtime_(runtime), device_(select_device(runtime)), hash_(hash.empty() ? hash_of(model) : std::move(hash)) {
+    : runtime_(runtime),
+      device_(select_device(runtime)),
+      hash_(hash.empty() ? hash_of(model) : std::move(hash)),
+      prediction_([this](const auto& in) -> std::vector<at::Tensor> { return {denoiser_->forward(in[0], in[1], {in[2], in[3]})}; },
+                  runtime.cuda_graph),
+      both_predictions_(
+          [this](const auto& in) -> std::vector<at::Tensor> {
+            const auto [own, null] = denoiser_->own_and_null(in[0], in[1], {in[2], in[3]});
+            return {own, null};
+          },
+          runtime.cuda_graph) {
   info_ = load_options<DatasetInfo>(model / "dataset.yaml");
   process_ = load_options<DiffusionProcess>(model / "diffusion.yaml");
   scale_ = load_options<LatentScale>(model / "latent.yaml");
@@ -149,10 +159,10 @@ at::Tensor CtpaGenerator::latents_of_batch(const std::vector<SampleRequest>& req
       schedule, prediction_from(process_.prediction), options,
       [&](const at::Tensor& x, const at::Tensor& t) {
         stop_if_interrupted();
-        const auto x_t = x.to(type);
-        if (!guidance_acts(options, schedule.at(times[size_t(step++)]))) return denoiser_->forward(x_t, t, condition).to(at::kFloat);
-        const auto [own, null] = denoiser_->own_and_null(x_t, t, condition);
-        return guided(options, own.to(at::kFloat), null.to(at::kFloat));
+        const std::vector<at::Tensor> inputs{x.to(type), t, condition.embedding, condition.spatial};
+        if (!guidance_acts(options, schedule.at(times[size_t(step++)]))) return prediction_(inputs)[0].to(at::kFloat);
+        const auto predictions = both_predictions_(inputs);
+        return guided(options, predictions[0].to(at::kFloat), predictions[1].to(at::kFloat));
       },
       noise_of(""), [&](int64_t number) { return noise_of(fmt::format("/step/{}", number)); });
   return scale_.restore(x0);

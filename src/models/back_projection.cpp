@@ -4,6 +4,7 @@
 #include <torch/torch.h>
 
 #include "checks.h"
+#include "fixed_order.h"
 #include "x2ctpa/core/error.h"
 
 namespace x2ctpa {
@@ -68,11 +69,13 @@ torch::Tensor BackProjection::operator()(const torch::Tensor& features,
     const auto turned = at::matmul(coordinates_.view({1, -1, 2}), a.narrow(2, 0, 2).transpose(1, 2));
     places = (turned + a.select(2, 2).unsqueeze(1)).view(places.sizes());
   }
-  const auto volume =
-      at::grid_sampler_2d(features.to(torch::kFloat), places,
-                          /*interpolation_mode=*/0,
-                          /*padding_mode=*/0, /*align_corners=*/false);
-  return volume.view({batch, channels, grid_dhw_[0], grid_dhw_[1], grid_dhw_[2]})
+  const auto map = features.to(torch::kFloat);
+  const auto volume = fixed_order::wanted(map)
+                          ? fixed_order::grid_sampler_2d(map, places)
+                          : at::grid_sampler_2d(map, places,
+                                                /*interpolation_mode=*/0,
+                                                /*padding_mode=*/0, /*align_corners=*/false);
+  return volume.reshape({batch, channels, grid_dhw_[0], grid_dhw_[1], grid_dhw_[2]})
       .to(features.scalar_type());
 }
 

@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "checks.h"
+#include "fixed_order.h"
 #include "x2ctpa/core/error.h"
 
 namespace x2ctpa {
@@ -87,8 +88,10 @@ CxrFeatures CxrEncoderImpl::forward(const at::Tensor& cxr) {
     x = stages_[i]->as<Stage>()->forward(x);
     if (i + 1 == options_.feature_stage) features = x;
   }
-  const auto context = at::upsample_bilinear2d(
-      top_->forward(x), {features.size(2), features.size(3)}, /*align_corners=*/false);
+  const auto top = top_->forward(x);
+  const std::vector<int64_t> size{features.size(2), features.size(3)};
+  const auto context = fixed_order::wanted(top) ? fixed_order::upsample_bilinear2d(top, size)
+                                                : at::upsample_bilinear2d(top, size, /*align_corners=*/false);
   const auto map = smooth_->forward(at::silu(lateral_->forward(features) + context));
   return {head_->forward(at::silu(x.mean({2, 3}))), map};
 }

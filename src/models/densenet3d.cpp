@@ -7,6 +7,7 @@
 #include <map>
 
 #include "checks.h"
+#include "fixed_order.h"
 #include "x2ctpa/core/error.h"
 
 namespace x2ctpa {
@@ -83,6 +84,20 @@ class DenseBlockImpl : public torch::nn::SequentialImpl {
 };
 TORCH_MODULE(DenseBlock);
 
+class MaxPoolImpl : public torch::nn::Module {
+ public:
+  MaxPoolImpl(Sizes kernel, Sizes stride, Sizes padding)
+      : kernel_(std::move(kernel)), stride_(std::move(stride)), padding_(std::move(padding)) {}
+  at::Tensor forward(const at::Tensor& x) {
+    if (fixed_order::wanted(x)) return fixed_order::max_pool3d(x, kernel_, stride_, padding_);
+    return at::max_pool3d(x, kernel_, stride_, padding_);
+  }
+
+ private:
+  Sizes kernel_, stride_, padding_;
+};
+TORCH_MODULE(MaxPool);
+
 /// Halves channels and sizes; an axis that has shrunk to 1 stays.
 class TransitionImpl : public torch::nn::Module {
  public:
@@ -94,7 +109,7 @@ class TransitionImpl : public torch::nn::Module {
     const auto h = conv_->forward(at::relu(norm_->forward(x)));
     Sizes kernel;
     for (int64_t axis = 2; axis < 5; ++axis) kernel.push_back(std::min<int64_t>(2, h.size(axis)));
-    return at::avg_pool3d(h, kernel, kernel);
+    return fixed_order::wanted(h) ? fixed_order::avg_pool3d(h, kernel) : at::avg_pool3d(h, kernel, kernel);
   }
 
  private:
@@ -114,9 +129,7 @@ DenseNet3dImpl::DenseNet3dImpl(DenseNet3dOptions options) : options_(std::move(o
   features_->push_back("relu0", torch::nn::ReLU());
   const Sizes kernel{planar ? 1 : 3, 3, 3}, stride{planar ? 1 : 2, 2, 2},
       padding{planar ? 0 : 1, 1, 1};
-  features_->push_back(
-      "pool0",
-      torch::nn::MaxPool3d(torch::nn::MaxPool3dOptions(kernel).stride(stride).padding(padding)));
+  features_->push_back("pool0", MaxPool(kernel, stride, padding));
   for (size_t i = 0; i < blocks.size(); ++i) {
     DenseBlock block;
     for (int64_t j = 0; j < blocks[i]; ++j) {

@@ -5,6 +5,8 @@
 #include <cmath>
 
 #include "checks.h"
+#include "fixed_order.h"
+#include "norm_silu.h"
 #include "unet3d_attention.h"
 
 namespace x2ctpa::unet3d {
@@ -38,12 +40,13 @@ at::Tensor as_pictures(const at::Tensor& x) {
 at::Tensor attend(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
                   const at::Tensor& bias) {
   const double scale = 1.0 / std::sqrt(static_cast<double>(head_dim));
-  // LibTorch's fused kernels: not on devices without them, and on the CPU they give no gradient
-  // of the bias.
+  // LibTorch's fused kernels: not on devices without them. On the CPU they give no gradient of the
+  // bias, and on a GPU their backward pass has no fixed order.
   const bool needs_bias_gradient = bias.defined() && torch::GradMode::is_enabled();
-  if (q.is_cuda() || (q.is_cpu() && !needs_bias_gradient)) {
+  if ((q.is_cuda() && !fixed_order::wanted(q)) || (q.is_cpu() && !needs_bias_gradient)) {
     constexpr int64_t most = 32768;  // more fails on CUDA (pytorch #142228)
-    const auto mask = bias.defined() ? std::optional<at::Tensor>(bias.unsqueeze(0)) : std::nullopt;
+    // Contiguous: for other strides LibTorch falls back on separate operators.
+    const auto mask = bias.defined() ? std::optional<at::Tensor>(bias.contiguous().unsqueeze(0)) : std::nullopt;
     if (!q.is_cuda() || q.size(0) <= most) {
       return at::scaled_dot_product_attention(q, k, v, mask, 0.0, false, scale);
     }
@@ -108,6 +111,21 @@ at::Tensor PlanarConvImpl::forward(const at::Tensor& x) const {
   return y.view({x.size(0), x.size(1), y.size(1), y.size(2), y.size(3)});
 }
 
+namespace {
+
+/// GroupNorm of h (B, D, H, W, C) with the scale and shift of each sample's channels, (1 or B, C).
+/// A GPU's native kernel gives each group one block of threads, and returns the channels first.
+at::Tensor group_norm(const at::Tensor& h, int64_t groups, const at::Tensor& scale, const at::Tensor& shift, double eps) {
+  const int64_t channels = h.size(4);
+  const auto x = h.view({h.size(0), -1, groups, channels / groups}).to(torch::kFloat);
+  const auto by_group = [&](const at::Tensor& v) { return v.to(torch::kFloat).view({v.size(0), 1, groups, channels / groups}); };
+  const auto [variance, mean] = at::var_mean(x, at::OptionalIntArrayRef({1, 3}), /*correction=*/0, /*keepdim=*/true);
+  const auto factor = by_group(scale) * (variance + eps).rsqrt();
+  return at::addcmul(by_group(shift) - mean * factor, x, factor).to(h.scalar_type()).view(h.sizes());
+}
+
+}  // namespace
+
 BlockImpl::BlockImpl(int64_t in, int64_t out, int64_t groups)
     : groups_(fitting_groups(out, groups)) {
   proj_ = register_module("proj", std::make_shared<PlanarConvImpl>(in, out, 3));
@@ -117,26 +135,19 @@ BlockImpl::BlockImpl(int64_t in, int64_t out, int64_t groups)
 at::Tensor BlockImpl::forward(const at::Tensor& x, const at::Tensor& scale_shift) const {
   const auto h = proj_->forward(x);
   const int64_t batch = h.size(0), channels = h.size(4);
-  auto weight = norm_->weight, bias = norm_->bias;
-  at::Tensor scale, shift;
-  if (scale_shift.defined()) {
-    scale = scale_shift.narrow(1, 0, channels) + 1;
-    shift = scale_shift.narrow(1, channels, channels);
-    if (batch == 1) {  // (n w + b) s + t = n (w s) + (b s + t)
-      weight = weight * scale.view({channels});
-      bias = at::addcmul(shift.view({channels}), bias, scale.view({channels}));
-    }
+  const double eps = norm_->options.eps();
+  auto scale = norm_->weight.unsqueeze(0), shift = norm_->bias.unsqueeze(0);
+  if (scale_shift.defined()) {  // (n w + b) s + t = n (w s) + (b s + t)
+    const auto s = scale_shift.narrow(1, 0, channels) + 1;
+    shift = at::addcmul(scale_shift.narrow(1, channels, channels), shift, s);
+    scale = scale * s;
   }
+  if (!h.is_cpu()) return activate(group_norm(h, groups_, scale, shift, eps));
   const auto rows = h.view({batch, h.size(1) * h.size(2), h.size(3), channels});
-  auto y = at::group_norm(rows.permute({0, 3, 1, 2}), groups_, weight, bias, norm_->options.eps())
-               .permute({0, 2, 3, 1})
-               .contiguous()
-               .view(h.sizes());
-  if (scale.defined() && batch > 1) {
-    y = at::addcmul(shift.view({batch, 1, 1, 1, channels}), y,
-                    scale.view({batch, 1, 1, 1, channels}));
-  }
-  return activate(y);
+  return norm_silu(rows.permute({0, 3, 1, 2}), groups_, scale, shift, eps)
+      .permute({0, 2, 3, 1})
+      .contiguous()
+      .view(h.sizes());
 }
 
 ResnetBlockImpl::ResnetBlockImpl(int64_t in, int64_t out, int64_t embedding_dim, int64_t groups) {
@@ -196,19 +207,24 @@ at::Tensor SpatialAttentionImpl::linear_attention(const at::Tensor& x) {
   const auto weights = to_qkv_->weight.chunk(3);
   const auto q =
       at::linear(tokens, weights[0]).view({slices, pixels, heads_, head_dim}).softmax(-1);
-  const auto k = at::linear(tokens, weights[1]).softmax(1);
-  const auto v = at::linear(tokens, weights[2]);
-  // The context of each head, and to_out folded into it: one product per slice is left.
+  // k and v with the pixels last: the softmax goes along memory, and one product makes the
+  // contexts of all heads.
+  const auto columns = [&](const at::Tensor& weight) {
+    return at::bmm(weight.unsqueeze(0).expand({slices, -1, -1}), tokens.transpose(1, 2)).view({slices * heads_, head_dim, pixels});
+  };
+  const auto k = columns(weights[1]).softmax(-1), v = columns(weights[2]);
   const double scale = 1.0 / std::sqrt(static_cast<double>(head_dim));
-  const auto out_weights = to_out_->weight.t() * scale;  // (hidden, channels)
-  std::vector<at::Tensor> folded;
-  for (int64_t head = 0; head < heads_; ++head) {
-    const int64_t start = head * head_dim;
-    const auto context =
-        at::bmm(k.narrow(2, start, head_dim).transpose(1, 2), v.narrow(2, start, head_dim));
-    folded.push_back(at::matmul(context, out_weights.narrow(0, start, head_dim)));
-  }
-  auto out = at::baddbmm(to_out_->bias, q.view({slices, pixels, hidden}), at::cat(folded, 1));
+  const auto context = at::bmm(k, v.transpose(1, 2))
+                           .view({slices, heads_, head_dim, head_dim})
+                           .transpose(0, 1)
+                           .reshape({heads_, slices * head_dim, head_dim});
+  // to_out folded into the contexts: one product per slice is left.
+  const auto out_weights = (to_out_->weight.t() * scale).reshape({heads_, head_dim, channels});
+  const auto folded = at::bmm(context, out_weights)
+                          .view({heads_, slices, head_dim, channels})
+                          .transpose(0, 1)
+                          .reshape({slices, hidden, channels});
+  auto out = at::baddbmm(to_out_->bias, q.view({slices, pixels, hidden}), folded);
   return out.view(x.sizes()).add_(x);
 }
 

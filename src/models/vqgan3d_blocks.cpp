@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "checks.h"
+#include "norm_silu.h"
 #include "x2ctpa/models/recompute.h"
 
 namespace x2ctpa::vqgan3d {
@@ -24,12 +25,7 @@ Sizes same_padding(const Sizes& kernel, const Sizes& stride) {
 
 at::Tensor replicate(const at::Tensor& x, const Sizes& padding) {
   const bool none = std::all_of(padding.begin(), padding.end(), [](int64_t p) { return p == 0; });
-  return none ? x : at::replication_pad3d(x, padding);
-}
-
-/// In place where no gradient is wanted.
-at::Tensor activate(at::Tensor x) {
-  return torch::GradMode::is_enabled() ? at::silu(x) : at::silu_(x);
+  return none ? x : pad_replicate(x, padding);
 }
 
 constexpr int64_t up_kernel = 4;
@@ -64,9 +60,14 @@ NormImpl::NormImpl(int64_t channels, const Vqgan3dOptions& o)
 }
 
 at::Tensor NormImpl::forward(const at::Tensor& x) {
-  if (groups_ > 0) return at::group_norm(x, groups_, weight_, bias_, eps());
+  // bf16 and fp16 in float32: a GPU's group norm takes one type, and its statistics need the digits.
+  const auto input = x.is_cpu() ? x : x.to(torch::kFloat);
+  if (groups_ > 0) {
+    return norm_silu(input, groups_, weight_.unsqueeze(0), bias_.unsqueeze(0), eps());
+  }
   if (is_training()) batches_.add_(1);
-  return at::batch_norm(x, weight_, bias_, mean_, variance_, is_training(), 0.1, eps(), true);
+  auto y = at::batch_norm(x, weight_, bias_, mean_, variance_, is_training(), 0.1, eps(), true);
+  return torch::GradMode::is_enabled() ? at::silu(y) : at::silu_(y);
 }
 
 SamePadConvImpl::SamePadConvImpl(int64_t in, int64_t out, int64_t kernel, const Sizes& stride)
@@ -98,10 +99,32 @@ ResBlockImpl::ResBlockImpl(int64_t channels, const Vqgan3dOptions& o) {
   conv2_ = register_module("conv2", SamePadConv(channels, channels, 3));
 }
 
+namespace {
+
+/// `layer(x)`, recomputed in the backward pass where wanted: padded copies and what lies within a
+/// layer are larger than what lies between two.
+template <class Layer>
+at::Tensor again(Layer layer, const at::Tensor& x, bool repeatable) {
+  const auto run = [layer](const std::vector<at::Tensor>& in) mutable { return layer(in[0]); };
+  return repeatable ? recomputed(run, {x}) : layer(x);
+}
+
+/// Normalised, activated, convolved.
+at::Tensor half_block(Norm norm, SamePadConv conv, const at::Tensor& x) {
+  return again([norm, conv](const at::Tensor& in) mutable { return conv->forward(norm->forward(in)); }, x,
+               norm->repeatable());
+}
+
+/// The layers that have no norm.
+template <class Layer>
+at::Tensor convolved(Layer layer, const at::Tensor& x) {
+  return again([layer](const at::Tensor& in) mutable { return layer->forward(in); }, x, true);
+}
+
+}  // namespace
+
 at::Tensor ResBlockImpl::forward(const at::Tensor& x) {
-  auto h = conv1_->forward(activate(norm1_->forward(x)));
-  h = conv2_->forward(activate(norm2_->forward(h)));
-  return h.add_(x);
+  return half_block(norm2_, conv2_, half_block(norm1_, conv1_, x)).add_(x);
 }
 
 DownLevelImpl::DownLevelImpl(int64_t in, const Sizes& stride, const Vqgan3dOptions& o) {
@@ -109,21 +132,8 @@ DownLevelImpl::DownLevelImpl(int64_t in, const Sizes& stride, const Vqgan3dOptio
   res_ = register_module("res", ResBlock(2 * in, o));
 }
 
-namespace {
-
-/// `layer(x)`, recomputed in the backward pass where wanted: padded copies and what lies within a
-/// block are larger than what lies between two.
-template <class Layer>
-at::Tensor again(Layer layer, const at::Tensor& x, bool repeatable) {
-  if (!repeatable) return layer->forward(x);
-  return recomputed([layer](const auto& in) mutable { return layer->forward(in[0]); }, {x});
-}
-
-}  // namespace
-
 at::Tensor DownLevelImpl::forward(const at::Tensor& x) {
-  const bool repeatable = res_->norm1().repeatable();
-  return again(res_, again(down_, x, repeatable), repeatable);
+  return res_->forward(convolved(down_, x));
 }
 
 UpLevelImpl::UpLevelImpl(int64_t in, int64_t out, const Sizes& stride, const Vqgan3dOptions& o) {
@@ -133,8 +143,7 @@ UpLevelImpl::UpLevelImpl(int64_t in, int64_t out, const Sizes& stride, const Vqg
 }
 
 at::Tensor UpLevelImpl::forward(const at::Tensor& x) {
-  const bool repeatable = res1_->norm1().repeatable();
-  return again(res2_, again(res1_, again(up_, x, repeatable), repeatable), repeatable);
+  return res2_->forward(res1_->forward(convolved(up_, x)));
 }
 
 EncoderImpl::EncoderImpl(const Vqgan3dOptions& o) {
@@ -153,7 +162,7 @@ EncoderImpl::EncoderImpl(const Vqgan3dOptions& o) {
 at::Tensor EncoderImpl::forward(const at::Tensor& x) {
   auto h = first_->forward(x);
   for (const auto& level : *levels_) h = level->as<DownLevel>()->forward(h);
-  return activate(last_norm_->forward(h));
+  return last_norm_->forward(h);
 }
 
 std::vector<const DownLevelImpl*> EncoderImpl::levels() const {
@@ -178,9 +187,9 @@ DecoderImpl::DecoderImpl(const Vqgan3dOptions& o) {
 }
 
 at::Tensor DecoderImpl::forward(const at::Tensor& x) {
-  auto h = activate(first_norm_->forward(x));
+  auto h = first_norm_->forward(x);
   for (const auto& level : *levels_) h = level->as<UpLevel>()->forward(h);
-  return again(last_, h, true);
+  return convolved(last_, h);
 }
 
 std::vector<const UpLevelImpl*> DecoderImpl::levels() const {

@@ -16,10 +16,11 @@ using Sizes = std::vector<int64_t>;
 /// The strides of each level: an axis is halved until its factor is used up.
 std::vector<Sizes> level_strides(const Sizes& downsample);
 
-/// GroupNorm by sample, or BatchNorm with running averages, by Vqgan3dOptions::norm.
+/// GroupNorm by sample, or BatchNorm with running averages, by Vqgan3dOptions::norm; then SiLU.
 class NormImpl : public torch::nn::Module {
  public:
   NormImpl(int64_t channels, const Vqgan3dOptions& options);
+  /// Normalised, then SiLU.
   at::Tensor forward(const at::Tensor& x);
 
   /// Whether forward() gives the same when it is called again.

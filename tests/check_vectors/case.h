@@ -2,6 +2,7 @@
 // comparison of its outputs and gradients.
 #pragma once
 
+#include <c10/core/Device.h>
 #include <torch/nn/module.h>
 
 #include <filesystem>
@@ -16,12 +17,13 @@ namespace x2ctpa::check {
 
 class Case {
  public:
-  /// Reads `vectors`/<name>.safetensors. `folder` is the converted model's.
+  /// Reads `vectors`/<name>.safetensors to `device`. `folder` is the converted model's.
   Case(std::string name, nlohmann::json hyperparameters, const std::filesystem::path& vectors,
-       std::filesystem::path folder);
+       std::filesystem::path folder, c10::Device device);
 
   const nlohmann::json& hyperparameters() const { return hyperparameters_; }
   const std::filesystem::path& folder() const { return folder_; }
+  c10::Device device() const { return device_; }
   const TensorMap& tensors() const { return tensors_; }
 
   bool has(const std::string& tensor) const { return tensors_.count(tensor) > 0; }
@@ -55,6 +57,7 @@ class Case {
   std::string name_;
   nlohmann::json hyperparameters_;
   std::filesystem::path folder_;
+  c10::Device device_;
   TensorMap tensors_;
   std::set<std::string> used_;
   int failures_ = 0;

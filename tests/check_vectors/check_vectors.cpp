@@ -1,5 +1,8 @@
-// check_vectors CONVERTED CASES_JSON: compares our models, converted from published checkpoints,
-// with stored outputs of the published implementations. README.md describes the folders.
+// check_vectors CONVERTED CASES_JSON [DEVICE]: compares our models, converted from published
+// checkpoints, with stored outputs of the published implementations, on the CPU or another device.
+// README.md describes the folders.
+#include <ATen/Context.h>
+
 #include <cmath>
 #include <cstdio>
 #include <functional>
@@ -40,12 +43,14 @@ double relative_error(const at::Tensor& found, const at::Tensor& expected) {
 
 /// The number of failures of one case; an exception is one.
 int run_case(const std::string& name, const nlohmann::json& hyperparameters,
-             const std::filesystem::path& vectors, const std::filesystem::path& converted) {
+             const std::filesystem::path& vectors, const std::filesystem::path& converted,
+             c10::Device device) {
   try {
     const auto kind = hyperparameters.at("kind").get<std::string>();
     const auto check = checks.find(kind);
     if (check == checks.end()) throw Error(fmt::format("the kind \"{}\" is not known", kind));
-    Case c(name, hyperparameters, vectors, converted / name);
+    const bool network = kind != "samplers" && kind != "metrics";
+    Case c(name, hyperparameters, vectors, converted / name, network ? device : at::kCPU);
     check->second(c);
     c.report_rest();
     return c.failures();
@@ -55,11 +60,12 @@ int run_case(const std::string& name, const nlohmann::json& hyperparameters,
   }
 }
 
-int run(const std::filesystem::path& converted, const std::filesystem::path& cases_file) {
+int run(const std::filesystem::path& converted, const std::filesystem::path& cases_file,
+        c10::Device device) {
   const auto cases = nlohmann::ordered_json::parse(read_file(cases_file));
   int failures = 0;
   for (const auto& [name, hyperparameters] : cases.items()) {
-    failures += run_case(name, hyperparameters, cases_file.parent_path(), converted);
+    failures += run_case(name, hyperparameters, cases_file.parent_path(), converted, device);
   }
   if (failures > 0) fmt::print(stderr, "{} failures\n", failures);
   return failures == 0 ? 0 : 1;
@@ -68,11 +74,14 @@ int run(const std::filesystem::path& converted, const std::filesystem::path& cas
 }  // namespace
 
 Case::Case(std::string name, nlohmann::json hyperparameters, const std::filesystem::path& vectors,
-           std::filesystem::path folder)
+           std::filesystem::path folder, c10::Device device)
     : name_(std::move(name)),
       hyperparameters_(std::move(hyperparameters)),
       folder_(std::move(folder)),
-      tensors_(read_safetensors(vectors / (name_ + ".safetensors"))) {}
+      device_(device),
+      tensors_(read_safetensors(vectors / (name_ + ".safetensors"))) {
+  for (auto& [tensor, value] : tensors_) value = value.to(device_);
+}
 
 const at::Tensor& Case::input(const std::string& tensor) {
   const auto found = tensors_.find(tensor);
@@ -107,12 +116,13 @@ void Case::report_rest() const {
 }  // namespace x2ctpa::check
 
 int main(int argc, char** argv) {
-  if (argc != 3) {
-    fmt::print(stderr, "usage: check_vectors CONVERTED CASES_JSON\n");
+  if (argc != 3 && argc != 4) {
+    fmt::print(stderr, "usage: check_vectors CONVERTED CASES_JSON [DEVICE]\n");
     return 1;
   }
   try {
-    return x2ctpa::check::run(argv[1], argv[2]);
+    at::globalContext().setAllowTF32CuDNN(false);  // on by default on a GPU, with errors near 1e-3
+    return x2ctpa::check::run(argv[1], argv[2], c10::Device(argc == 4 ? argv[3] : "cpu"));
   } catch (const std::exception& e) {
     fmt::print(stderr, "check_vectors: {}\n", e.what());
     return 1;

@@ -68,7 +68,7 @@ void Case::compare_parameters(const torch::nn::Module& model) {
   double worst = -1;
   std::string name;
   for (const auto& parameter : model.named_parameters()) {
-    const auto& expected = stored.at(parameter.key());
+    const auto expected = stored.at(parameter.key()).to(device_);
     const auto& grad = parameter.value().grad();
     const auto found = grad.defined() ? grad : torch::zeros_like(expected);
     const double error =

@@ -80,7 +80,7 @@ TEST(QuantisedDecoding, GeneratedLatentsAreDecodedByTheirNearestCodesWhereTheMod
   process.quantise_latents = true;
   torch::manual_seed(4);
   const auto latent = torch::randn({1, 4, 4, 8, 8});
-  RuntimeOptions runtime;
+  const RuntimeOptions runtime{.device = "cpu"};
   CtpaGenerator plain(folder.path(), runtime);
   const auto codes = load_latent_codec(folder.path() / "autoencoder", torch::kCPU)->nearest_codes(latent);
   const auto expected = plain.decode(codes);

@@ -74,7 +74,7 @@ TEST(PeScorer, ScoresVolumesAndRefusesWhatIsNoClassifierOfThem) {
   DenseNet3d model(options);
   save_module(folder / "volumes", *model, options_to_yaml(options));
   const Volume volume{at::full({8, 16, 16}, 20.0)};
-  PeScorer scorer(folder / "volumes", {});
+  PeScorer scorer(folder / "volumes", {.device = "cpu"});
   const double score = scorer.score(volume, {-200, 500});
   model->eval();
   EXPECT_NEAR(score,

@@ -14,6 +14,9 @@
 #include <torch/torch.h>
 
 #include <cstdlib>
+#include <mutex>
+
+#include "x2ctpa/core/device.h"
 
 namespace x2ctpa::testing {
 namespace {
@@ -233,6 +236,11 @@ TORCH_LIBRARY_IMPL(aten, Negative, library) {
 }  // namespace
 
 c10::Device test_device() {
+  if (const char* other = std::getenv("X2CTPA_TEST_DEVICE")) {
+    static std::once_flag once;
+    std::call_once(once, [] { configure_runtime({.threads = 1, .deterministic = true}); });
+    return c10::Device(other);
+  }
   static const bool registered = [] {
     static TestHooks hooks;
     c10::SetAllocator(c10::DeviceType::PrivateUse1, &allocator());

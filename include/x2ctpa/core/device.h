@@ -19,6 +19,8 @@ struct RuntimeOptions {
   bool deterministic = false;
   std::string precision = "fp32";
   double memory_gb = 0;
+  bool tf32 = false;
+  bool cuda_graph = false;
 
   void describe(OptionList& options);
 };
@@ -28,7 +30,8 @@ struct RuntimeOptions {
 c10::Device select_device(const RuntimeOptions& options);
 
 /// Sets and logs LibTorch's threads (0: every core that this process may use, whatever
-/// OMP_NUM_THREADS says, or its share where LOCAL_WORLD_SIZE processes use them) and deterministic algorithms.
+/// OMP_NUM_THREADS says, or its share where LOCAL_WORLD_SIZE processes use them), deterministic
+/// algorithms, and what a GPU does with float32. Call before the first use of a GPU.
 void configure_runtime(const RuntimeOptions& options);
 
 /// The number of cores that this process may run on.

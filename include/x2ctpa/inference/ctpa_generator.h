@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "x2ctpa/core/captured.h"
 #include "x2ctpa/core/device.h"
 #include "x2ctpa/data/dataset.h"
 #include "x2ctpa/diffusion/sampler.h"
@@ -30,6 +31,8 @@ class CtpaGenerator {
   /// Loads `<run>/diffusion/model` or a copy of it. `hash`: hash_of(model) where it is known.
   /// Throws Error naming the file that is missing or does not fit.
   CtpaGenerator(const std::filesystem::path& model, const RuntimeOptions& runtime, std::string hash = {});
+  CtpaGenerator(const CtpaGenerator&) = delete;
+  CtpaGenerator& operator=(const CtpaGenerator&) = delete;
 
   /// Volumes (N, D, H, W) in HU within the model's window: decode() of latents().
   at::Tensor generate(const std::vector<SampleRequest>& requests, const SamplerOptions& sampler, int64_t seed);
@@ -65,6 +68,7 @@ class CtpaGenerator {
   CtpaDenoiser denoiser_{nullptr};
   VisionTransformer frozen_encoder_{nullptr};  ///< empty when the encoder is the denoiser's own
   std::unique_ptr<LatentCodec> autoencoder_;
+  Captured prediction_, both_predictions_;  ///< of a step without guidance, and with it
   bool plan_is_logged_ = false;
 };
 
