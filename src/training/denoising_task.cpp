@@ -9,6 +9,9 @@ at::Tensor uniform(at::IntArrayRef shape, at::Generator random) {
   return at::rand(shape, random, at::TensorOptions(at::kFloat));
 }
 
+/// Without waiting, where the loader made `x` in page-locked memory.
+at::Tensor moved(const at::Tensor& x, c10::Device device) { return x.to(device, /*non_blocking=*/true); }
+
 }  // namespace
 
 DenoisingTask::DenoisingTask(const DiffusionOptions& options, Latents latents, LatentScale scale,
@@ -46,9 +49,9 @@ at::Tensor DenoisingTask::cxr_embedding(const Dataset& dataset, const Case& c) {
 }
 
 CxrCondition DenoisingTask::condition(const Batch& batch, const at::Tensor& labels) {
-  if (!features_) return model_->condition(batch.cxr.to(device_), labels);
-  VisionFeatures found{{}, batch.more.at("pooled").to(device_)};
-  if (features_->has_tokens()) found.tokens = batch.more.at("tokens").to(device_);
+  if (!features_) return model_->condition(moved(batch.cxr, device_), labels);
+  VisionFeatures found{{}, moved(batch.more.at("pooled"), device_)};
+  if (features_->has_tokens()) found.tokens = moved(batch.more.at("tokens"), device_);
   return model_->frozen_condition(found, labels);
 }
 
@@ -60,7 +63,7 @@ at::Tensor DenoisingTask::labels_of(const Batch& batch, at::Generator random, do
 
 DenoisingTask::Noised DenoisingTask::noised(const Batch& batch, at::Generator random) {
   if (lora_) lora_->apply();
-  const auto x0 = scale_.standardise(batch.more.at("latent").to(device_));
+  const auto x0 = scale_.standardise(moved(batch.more.at("latent"), device_));
   const auto t = at::randint(schedule_.timesteps(), {x0.size(0)}, random, at::kLong).to(device_);
   const auto eps = at::randn(x0.sizes(), random, at::TensorOptions(at::kFloat)).to(device_);
   return {x0, t, q_sample(schedule_, x0, t, eps), prediction_target(schedule_, prediction_, x0, t, eps)};

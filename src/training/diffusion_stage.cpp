@@ -185,7 +185,14 @@ void train_diffusion(const Dataset& dataset, DiffusionInputs inputs, const Diffu
   stage.validate = [&]() -> Validation {
     if (validation.empty()) return 0.0;
     // The same cases, noise and timesteps every time, so that the curve is comparable.
-    return task.validation_loss(load_batch(dataset, validation, task.content()), random_stream(runtime.seed, "diffusion/validation"));
+    const auto random = random_stream(runtime.seed, "diffusion/validation");
+    double sum = 0;
+    for (size_t i = 0; i < validation.size(); i += size_t(options.train.batch_size)) {
+      const size_t end = std::min(validation.size(), i + size_t(options.train.batch_size));
+      const std::vector<Case> cases(validation.begin() + i, validation.begin() + end);
+      sum += double(cases.size()) * task.validation_loss(load_batch(dataset, cases, task.content()), random);
+    }
+    return sum / double(validation.size());
   };
   DiffusionPreview preview(dataset, validation, trainee.model, options.process, scale, inputs.autoencoder, runtime);
   stage.preview = [&] {

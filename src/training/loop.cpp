@@ -116,7 +116,11 @@ class Run {
       const double loss = one_step();
       progress.advance(1, fmt::format("loss {:.4f}", loss));
       const bool stop = processes_.any(interrupt_requested() || out_of_time() || out_of_steps());
-      if (stop || finished() || step_ % options_.checkpoint_every == 0 || minutes_are_up()) save();
+      if (stop || finished() || step_ % options_.checkpoint_every == 0 || minutes_are_up()) {
+        const auto saving = Clock::now();
+        save();
+        stalled_ += seconds_since(saving);
+      }
       if (stop && !finished()) {
         writer_.wait();
         stop_if_interrupted();
@@ -180,7 +184,12 @@ class Run {
     line["seconds"] = seconds_since(start);
     if (stage_.waited) line["wait_seconds"] = stage_.waited() - waited;
     if (validate || preview) look(validate, preview, line);
-    if (log) log_->write(line);
+    if (log) {
+      line["stall_seconds"] = std::exchange(stalled_, 0);
+      const auto writing = Clock::now();
+      log_->write(line);
+      stalled_ = seconds_since(writing);
+    }
     return loss;
   }
 
@@ -377,6 +386,7 @@ class Run {
   double best_score_ = std::numeric_limits<double>::infinity();
   int64_t stale_ = 0;  ///< validations since the best
   int64_t step_ = 0, first_step_ = 0, saved_step_ = 0;
+  double stalled_ = 0;  ///< seconds that logging and saving took since the last line of metrics
   const Clock::time_point start_ = Clock::now();
   Clock::time_point saved_at_ = Clock::now();
 };

@@ -47,7 +47,7 @@ class VqganTask {
 
   /// Batch `number` of the run.
   StepLoss loss(const Batch& batch, int64_t number) {
-    const auto x = batch.ct.to(device_);
+    const auto x = batch.ct.to(device_, /*non_blocking=*/true);
     const auto out = vqgan_->forward(x, random_stream(seed_, fmt::format("vae/step/{}", number)));
     const auto place = at::rand({x.size(0)}, random_stream(seed_, fmt::format("vae/slice/{}", number)), at::TensorOptions(at::kFloat));
     std::vector<LossTerm> terms{{"l1", options_.l1_weight, (out.reconstruction - x).abs().mean()}, {"commitment", 1, out.codes.commitment_loss}};

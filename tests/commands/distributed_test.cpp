@@ -47,6 +47,14 @@ TEST_F(TinyTraining, TwoProcessesHaveTheGradientOfOneWithTheJointBatch) {
   }
 }
 
+/// Two processes of the program that follows, the second of which is killed (SIGKILL) once the
+/// metrics have `lines` lines.
+std::string second_killed_at(const fs::path& metrics, int lines) {
+  return fmt::format("{}bash -c 'if [ $RANK = 1 ]; then \"$@\" & pid=$!; while [ $(cat {} 2>/dev/null | wc -l) -lt {} ]; "
+                     "do sleep 0.01; done; kill -9 $pid; wait $pid; else exec \"$@\"; fi' x ",
+                     kTwo, metrics.string(), lines);
+}
+
 TEST_F(TinyTraining, TwoProcessesResumeBitForBit) {
   for (const Stage& stage : kStages) {
     const fs::path whole = new_run("whole2") / stage.folder, broken = new_run("broken2") / stage.folder;
@@ -54,7 +62,8 @@ TEST_F(TinyTraining, TwoProcessesResumeBitForBit) {
                               : stage.folder == "diffusion" ? " --diffusion.train.steps 60"
                                                             : " --classifier.train.steps 60";
     ASSERT_EQ(x2ctpa(stage.command + steps, "whole2", kTwo).exit_code, 0);
-    const auto stopped = x2ctpa(stage.command + steps, "broken2", signal_at(broken / "metrics.jsonl", 23, "TERM") + kTwo);
+    ASSERT_NE(x2ctpa(stage.command + steps, "broken2", second_killed_at(broken / "metrics.jsonl", 23)).exit_code, 0);
+    const auto stopped = x2ctpa(stage.command + steps, "broken2", signal_at(broken / "metrics.jsonl", 43, "TERM") + kTwo);
     ASSERT_EQ(stopped.exit_code, 130) << stopped.err;
     const auto last = x2ctpa(stage.command + steps, "broken2", kTwo);
     ASSERT_EQ(last.exit_code, 0) << last.err;
@@ -79,11 +88,7 @@ TEST_F(TinyTraining, AProcessThatDiesEndsTheOtherWithItsCause) {
 
 TEST_F(TinyTraining, AKilledProcessEndsTheOtherAndTheRunGoesOn) {
   const fs::path run = new_run("killed2");
-  const std::string one_dies =
-      fmt::format("{}bash -c 'if [ $RANK = 1 ]; then \"$@\" & pid=$!; while [ $(cat {}/vae/metrics.jsonl 2>/dev/null | wc -l) -lt 25 ]; "
-                  "do sleep 0.01; done; kill -9 $pid; wait $pid; else exec \"$@\"; fi' x ",
-                  kTwo, run.string());
-  const auto result = x2ctpa("train-vae", "killed2", one_dies);
+  const auto result = x2ctpa("train-vae", "killed2", second_killed_at(run / "vae" / "metrics.jsonl", 25));
   EXPECT_NE(result.exit_code, 0);
   EXPECT_NE(result.err.find("another process was lost"), std::string::npos) << result.err;
   const auto after = x2ctpa("train-vae --max-steps 1", "killed2", kTwo);

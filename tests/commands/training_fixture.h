@@ -83,8 +83,7 @@ class TinyTraining : public testing::Test {
     std::string out;
     for (std::string line; std::getline(lines, line);) {
       auto entry = nlohmann::json::parse(line);
-      entry.erase("seconds");
-      entry.erase("wait_seconds");
+      for (const char* clock : {"seconds", "wait_seconds", "stall_seconds"}) entry.erase(clock);
       out += entry.dump() + "\n";
     }
     return out;
