@@ -8,6 +8,8 @@
 #include "../../src/commands/evaluate_steps.h"
 #include "commands/run_binary.h"
 #include "commands/synthetic_run.h"
+#include "x2ctpa/models/lpips.h"
+#include "x2ctpa/models/model_folder.h"
 
 namespace x2ctpa {
 namespace {
@@ -272,6 +274,29 @@ TEST_F(Evaluate, MeasuresFeaturesOfATorchScriptNetwork) {
   const auto broken = evaluate(fmt::format("--features {}/dataset/dataset.json", run.string()));
   EXPECT_EQ(broken.exit_code, 1);
   EXPECT_NE(broken.err.find("TorchScript"), std::string::npos) << broken.err;
+}
+
+TEST_F(Evaluate, MeasuresLpipsSliceBySliceAndNothingForACopy) {
+  torch::manual_seed(7);
+  Lpips lpips;
+  save_module(run / "lpips", *lpips, "");
+  lpips->eval();
+  const auto volume = [&](const fs::path& file) { return read_volume(run / file); };
+  write_nifti(volume("dataset/ct/case014.nii"), run / "samples" / "case014.nii.gz", "SYNTHETIC");
+  ASSERT_EQ(evaluate("--lpips " + (run / "lpips").string()).exit_code, 0);
+  const CsvTable cases = CsvTable::read(run / "evaluation" / "per_case.csv");
+  at::NoGradGuard no_grad;
+  for (size_t row = 0; row < cases.size(); ++row) {
+    const std::string id = cases.at(row, "case_id");
+    const double found = std::stod(cases.at(row, "generated_lpips"));
+    if (id == "case014") {
+      EXPECT_NEAR(found, 0, 1e-6);
+    }
+    const auto slices = [&](const fs::path& file) { return DatasetInfo{}.window.to_unit(volume(file).hu).clamp(-1, 1).unsqueeze(1); };
+    const auto each = lpips->forward(slices("dataset/ct/" + id + ".nii"), slices("samples/" + id + ".nii.gz"));
+    EXPECT_NEAR(found, each.mean().item<double>(), 1e-5) << id;
+  }
+  EXPECT_EQ(metrics()["images"]["metrics"]["lpips"]["protocol"], "paper/1");
 }
 
 TEST_F(Evaluate, ComparesTwoEvaluationsCaseByCase) {
