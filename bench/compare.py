@@ -2,7 +2,7 @@
 """Times x2ctpa against the published implementations: both run alternately on the same inputs and
 weights in one run, and their outputs are compared. README.md tells how to run it.
 
-    compare.py ROW... [--reference DIR] [--rounds N] [--threads N] [--append FILE]
+    compare.py ROW... [--device cuda] [--reference DIR] [--rounds N] [--threads N] [--append FILE]
 """
 
 import argparse
@@ -49,6 +49,8 @@ ROWS = {
     "unet": ("Unet3D forward, fp32", "unet-forward", UNET, "largest", 1e-4),
     "unet-bf16": ("Unet3D forward, ours in bf16", "unet-forward", {**UNET, "bf16": True}, "norm", 3e-2),
     "unet-train": ("Unet3D training step", "unet-train", UNET, "largest", 1e-3),
+    "unet-graph": ("Unet3D forward, ours in bf16, a CUDA graph", "unet-forward", {**UNET, "bf16": True, "cuda_graph": True},
+                   "norm", 3e-2),
     "denoise": ("latent of a volume, our default steps, the peer's 1000", "denoise", DENOISE, "largest", 1e-4),
     "vqgan": ("VQ-GAN reconstruction", "vqgan-reconstruct", VQGAN, "norm", 1e-4),
     "vqgan-train": ("VQ-GAN training step", "vqgan-train", VQGAN, "largest", 1e-3),
@@ -135,7 +137,7 @@ def alternate(ours, peer, rounds):
 def compare_once(operation, folder, rounds, environment, how):
     """(seconds of peer and ours, peaks, error) with the peer in one environment."""
     ours = Worker([args.bench_ops, operation, folder])
-    peer = Worker([PYTHON, "-W", "ignore", ROOT / "bench" / "peers.py", "serve", operation, folder], environment)
+    peer = Worker([sys.executable, "-W", "ignore", ROOT / "bench" / "peers.py", "serve", operation, folder], environment)
     times = alternate(ours, peer, rounds)
     files = folder / "ours.safetensors", folder / "peer.safetensors"
     for worker, file in zip((ours, peer), files):
@@ -158,9 +160,9 @@ def prepare(row, operation, settings, work):
         return folder
     folder.mkdir(parents=True, exist_ok=True)
     settings = {k: v.format(real=args.real) if isinstance(v, str) else v for k, v in settings.items()}
-    settings |= {"threads": args.threads, "reference": args.reference}
+    settings |= {"threads": args.threads, "reference": args.reference, "device": args.device, "tf32": args.tf32}
     (folder / "setup.json").write_text(json.dumps(settings))
-    command = [PYTHON, "-W", "ignore", ROOT / "bench" / "peers.py", "prepare", operation, folder]
+    command = [sys.executable, "-W", "ignore", ROOT / "bench" / "peers.py", "prepare", operation, folder]
     subprocess.run([str(part) for part in command], check=True)
     (folder / "prepared").touch()
     return folder
@@ -171,6 +173,13 @@ def compare(row, work):
     title, operation, settings, how, limit = ROWS[row]
     folder = prepare(row, operation, settings, work)
     plain, peaks, error = compare_once(operation, folder, args.rounds, {}, how)
+    if args.device != "cpu":
+        good = fits(error, how, limit)
+        peer, own, ratio = text_of(plain)
+        return (
+            f"| {title} | {1000 * peer:.3g} | {1000 * own:.3g} | {ratio} | {peaks[0]:.2f} | {peaks[1]:.2f} "
+            f"| {how} {shown(error, how)}{'' if good else ' DIFFERS'} |"
+        ), good
     tuned, tuned_peaks, second = compare_once(operation, folder, args.rounds, SAME_ALLOCATOR, how)
     good = fits(error, how, limit) and fits(second, how, limit)
     peer, own, ratio = text_of(plain)
@@ -184,6 +193,9 @@ def compare(row, work):
 
 HEADER = """| work | peer s | peer s, our allocator | ours s | ratio (range) | ratio, our allocator | peer GiB | peer GiB, our allocator | ours GiB | outputs |
 |---|---|---|---|---|---|---|---|---|---|"""
+
+GPU_HEADER = """| work | peer ms | ours ms | ratio (range) | peer GiB | ours GiB | outputs |
+|---|---|---|---|---|---|---|"""
 
 
 def machine(threads):
@@ -199,8 +211,11 @@ def arguments():
     parser.add_argument("--reference", help="a checkout of the published X-ray2CTPA code, for unet and vqgan")
     parser.add_argument("--real", default=str(REAL), help="folder with ct_dicom/LIDC-IDRI-0001_jpegls")
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"], help="cuda: the networks' rows alone")
+    parser.add_argument("--tf32", action="store_true", help="both sides multiply float32 with TF32 on a GPU")
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--bench-ops", default=ROOT / "build" / "release" / "bench" / "bench_ops")
+    parser.add_argument("--this-python", action="store_true", help="the peers are in this Python, not in .venv-peers")
     parser.add_argument("--work", help="a folder to keep weights and inputs in, for the next time")
     parser.add_argument("--prepare", action="store_true", help="write weights and inputs alone")
     parser.add_argument("--append", help="a file to add the lines to as well")
@@ -208,7 +223,7 @@ def arguments():
 
 
 def main():
-    rows = list(ROWS) if "all" in args.rows else args.rows
+    rows = [row for row in ROWS if args.device != "cpu" or row != "unet-graph"] if "all" in args.rows else args.rows
     failed = False
     with tempfile.TemporaryDirectory(prefix="x2ctpa-bench-") as temporary:
         work = pathlib.Path(args.work or temporary)
@@ -217,7 +232,7 @@ def main():
                 _, operation, settings, _, _ = ROWS[row]
                 prepare(row, operation, settings, work)
             return 0
-        print(machine(args.threads), HEADER, sep="\n", flush=True)
+        print(machine(args.threads), HEADER if args.device == "cpu" else GPU_HEADER, sep="\n", flush=True)
         for row in rows:
             line, good = compare(row, work)
             failed |= not good
@@ -229,7 +244,7 @@ def main():
 
 
 if __name__ == "__main__":
-    if pathlib.Path(sys.prefix).resolve() != PYTHON.parents[1].resolve():
+    if "--this-python" not in sys.argv and pathlib.Path(sys.prefix).resolve() != PYTHON.parents[1].resolve():
         if not PYTHON.exists():
             sys.exit("compare: .venv-peers is missing; see bench/README.md")
         os.execv(PYTHON, [str(PYTHON), *sys.argv])

@@ -1,6 +1,7 @@
 #include <torch/torch.h>
 
 #include "operation.h"
+#include "x2ctpa/core/captured.h"
 #include "x2ctpa/core/error.h"
 #include "x2ctpa/diffusion/sampler.h"
 #include "x2ctpa/models/autoencoder_kl.h"
@@ -18,6 +19,7 @@ template <class Model, class Options>
 Model load(const Setup& setup) {
   Model model(load_options<Options>(model_config_file(setup.model())));
   load_module(setup.model(), *model);
+  model->to(setup.device);
   model->eval();
   return model;
 }
@@ -59,7 +61,10 @@ Operation unet_forward(const Setup& setup) {
   const auto type = setup.options.value("bf16", false) ? at::kBFloat16 : at::kFloat;
   model->to(type);
   const auto x = setup.input("x").to(type), t = setup.input("t"), cond = setup.input("cond");
-  return of_one("eps", [=]() mutable { return model->forward(x, t, cond); });
+  const auto forward = std::make_shared<Captured>(
+      [model](const auto& in) mutable -> std::vector<at::Tensor> { return {model->forward(in[0], in[1], in[2])}; },
+      setup.options.value("cuda_graph", false));
+  return of_one("eps", [=] { return (*forward)({x, t, cond})[0]; });
 }
 
 /// One step of the denoiser: forward, L1 loss, backward, clipping, Adam, moving average.
@@ -82,10 +87,13 @@ Operation unet_train(const Setup& setup) {
 Operation denoise(const Setup& setup) {
   auto model = load<Unet3d, Unet3dOptions>(setup);
   const auto x = setup.input("x"), cond = setup.input("cond");
+  const auto step = std::make_shared<Captured>(
+      [model](const auto& in) mutable -> std::vector<at::Tensor> { return {model->forward(in[0], in[1], in[2])}; },
+      setup.options.value("cuda_graph", false));
   return of_one("eps", [=]() mutable {
     at::Tensor first;
     const auto network = [&](const at::Tensor& x_t, const at::Tensor& t) {
-      const auto eps = model->forward(x_t, t, cond);
+      const auto eps = (*step)({x_t, t, cond})[0];
       if (!first.defined()) first = eps.clone();
       return eps;
     };

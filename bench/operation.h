@@ -16,6 +16,7 @@ struct Setup {
   std::filesystem::path folder;
   nlohmann::json options;
   TensorMap inputs;
+  c10::Device device = c10::kCPU;
 
   const at::Tensor& input(const std::string& name) const { return inputs.at(name); }
   std::filesystem::path model() const { return folder / "model"; }

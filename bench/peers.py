@@ -55,11 +55,12 @@ class Peer:
     def __init__(self, folder, settings):
         self.folder, self.settings = folder, settings
         inputs = folder / "inputs.safetensors"
-        self.inputs = load_file(inputs) if inputs.exists() else {}
+        self.device = settings["device"]
+        self.inputs = load_file(inputs, device=self.device) if inputs.exists() else {}
 
     def load(self, model):
         model.load_state_dict(torch.load(self.folder / "peer.pt", mmap=True))
-        return model.eval()
+        return model.eval().to(self.device)
 
 
 class UnetForward(Peer):
@@ -108,20 +109,21 @@ class Denoise(UnetForward):
         kept = torch.cos(angle * torch.pi / 2) ** 2
         self.beta = (1 - kept[1:] / kept[:-1]).clamp(0, 0.9999)
         self.kept = (1 - self.beta).cumprod(0)
-        self.noise = torch.Generator().manual_seed(0)
+        self.beta, self.kept = self.beta.to(self.device), self.kept.to(self.device)
+        self.noise = torch.Generator(self.device).manual_seed(0)
 
     def run(self):
         x = self.inputs["x"]
         with torch.no_grad():
             for t in range(self.STEPS - 1, self.STEPS - 1 - self.timed, -1):
-                time = torch.full((x.shape[0],), t)
+                time = torch.full((x.shape[0],), t, device=x.device)
                 eps = self.network(x, time, cond=self.inputs["cond"])
                 if t == self.STEPS - 1:
                     self.result = eps
                 kept, before, beta = self.kept[t], self.kept[t - 1], self.beta[t]
                 x0 = ((x - (1 - kept).sqrt() * eps) / kept.sqrt()).clamp(-1, 1)
                 mean = (before.sqrt() * beta * x0 + (1 - beta).sqrt() * (1 - before) * x) / (1 - kept)
-                fresh = torch.randn(x.shape, generator=self.noise)
+                fresh = torch.randn(x.shape, generator=self.noise, device=x.device)
                 x = (mean + (beta * (1 - before) / (1 - kept)).sqrt() * fresh).float()
 
 
@@ -495,8 +497,10 @@ PEERS = {
 }
 
 
-def peak_memory_bytes():
-    """Of this process alone; getrusage() counts what compare.py held when it started it, too."""
+def peak_memory_bytes(device):
+    """Tensors on a GPU, or this process alone: getrusage() counts what compare.py held, too."""
+    if device != "cpu":
+        return torch.cuda.max_memory_allocated()
     for line in open("/proc/self/status", encoding="ascii"):
         if line.startswith("VmHWM:"):
             return int(line.split()[1]) * 1024
@@ -508,6 +512,8 @@ def serve(name, folder):
 
     settings = json.loads((folder / "setup.json").read_text())
     torch.set_num_threads(settings["threads"])
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = settings["tf32"]
+    finish = torch.cuda.synchronize if settings["device"] != "cpu" else lambda: None
     peer = PEERS[name](folder, settings)
     print("ready", flush=True)
     for line in sys.stdin:
@@ -515,12 +521,13 @@ def serve(name, folder):
         if command == "run":
             start = time.perf_counter()
             peer.run()
+            finish()
             print((time.perf_counter() - start) * getattr(peer, "share", 1), flush=True)
         elif command == "save":
-            save_file({n: t.contiguous() for n, t in peer.outputs().items()}, argument)
+            save_file({n: t.contiguous().cpu() for n, t in peer.outputs().items()}, argument)
             print("saved", flush=True)
         elif command == "peak":
-            print(peak_memory_bytes(), flush=True)
+            print(peak_memory_bytes(settings["device"]), flush=True)
 
 
 def prepare(name, folder):
