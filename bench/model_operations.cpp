@@ -36,6 +36,13 @@ Operation of_one(const std::string& name, const std::function<at::Tensor()>& run
           }};
 }
 
+/// A forward of the denoiser from (x, t, cond), as a CUDA graph where the row says so.
+std::shared_ptr<Captured> step_of(Unet3d model, const Setup& setup) {
+  return std::make_shared<Captured>(
+      [model](const auto& in) mutable -> std::vector<at::Tensor> { return {model->forward(in[0], in[1], in[2])}; },
+      setup.options.value("cuda_graph", false));
+}
+
 /// A training step: its outputs are the losses and gradient norms so far.
 Operation training_step(const std::function<at::Tensor()>& loss_of, const std::function<double()>& norm_of,
                         const std::function<void(double norm)>& update) {
@@ -61,9 +68,7 @@ Operation unet_forward(const Setup& setup) {
   const auto type = setup.options.value("bf16", false) ? at::kBFloat16 : at::kFloat;
   model->to(type);
   const auto x = setup.input("x").to(type), t = setup.input("t"), cond = setup.input("cond");
-  const auto forward = std::make_shared<Captured>(
-      [model](const auto& in) mutable -> std::vector<at::Tensor> { return {model->forward(in[0], in[1], in[2])}; },
-      setup.options.value("cuda_graph", false));
+  const auto forward = step_of(model, setup);
   return of_one("eps", [=] { return (*forward)({x, t, cond})[0]; });
 }
 
@@ -87,9 +92,7 @@ Operation unet_train(const Setup& setup) {
 Operation denoise(const Setup& setup) {
   auto model = load<Unet3d, Unet3dOptions>(setup);
   const auto x = setup.input("x"), cond = setup.input("cond");
-  const auto step = std::make_shared<Captured>(
-      [model](const auto& in) mutable -> std::vector<at::Tensor> { return {model->forward(in[0], in[1], in[2])}; },
-      setup.options.value("cuda_graph", false));
+  const auto step = step_of(model, setup);
   return of_one("eps", [=]() mutable {
     at::Tensor first;
     const auto network = [&](const at::Tensor& x_t, const at::Tensor& t) {

@@ -1,5 +1,7 @@
 #include "autoencoder_kl_blocks.h"
 
+#include "norm_silu.h"
+
 namespace x2ctpa::autoencoder_kl {
 namespace {
 
@@ -17,11 +19,6 @@ torch::nn::GroupNorm group_norm(int64_t channels, int64_t groups) {
 /// The norm in channels-last order, whichever order its kernel prefers.
 at::Tensor normalise(torch::nn::GroupNorm& norm, const at::Tensor& x) {
   return norm->forward(x).contiguous(at::MemoryFormat::ChannelsLast);
-}
-
-/// SiLU, in place where no gradient is wanted.
-at::Tensor activate(at::Tensor x) {
-  return torch::GradMode::is_enabled() ? at::silu(x) : at::silu_(x);
 }
 
 /// Halves the picture: a convolution of stride 2 after padding at the right and the bottom.

@@ -55,15 +55,15 @@ struct NormSilu : torch::autograd::Function<NormSilu> {
     const int64_t batch = x.size(0), channels = x.size(1), pixels = x.numel() / (batch * channels);
     const auto again = normalise(x, groups, scale, shift, context->saved_data["eps"].toDouble());
     auto gradient = at::silu_backward(gradients[0], again.y);
+    const bool joint = !again.n.defined();
     at::Tensor of_scale, of_shift;
-    if (again.n.defined()) {
+    if (!joint) {
       std::vector<int64_t> axes;
       for (int64_t axis = 2; axis < x.dim(); ++axis) axes.push_back(axis);
       of_scale = (gradient * again.n).sum(axes).to(scale.scalar_type());
       of_shift = gradient.sum(axes).to(shift.scalar_type());
       gradient = gradient * spread(scale, x);
     }
-    const bool joint = !again.n.defined();
     auto [of_x, of_weight, of_bias] =
         at::native_group_norm_backward(gradient.to(x.scalar_type()), x, saved[3], saved[4], whole_batch(scale), batch, channels, pixels,
                                        groups, {true, joint, joint});
@@ -93,11 +93,13 @@ struct Pad : torch::autograd::Function<Pad> {
 
 }  // namespace
 
+at::Tensor activate(at::Tensor x) { return at::GradMode::is_enabled() ? at::silu(x) : at::silu_(x); }
+
 at::Tensor norm_silu(const at::Tensor& x, int64_t groups, const at::Tensor& scale, const at::Tensor& shift, double eps) {
-  if (!at::GradMode::is_enabled()) {
-    auto y = normalise(x, groups, scale, shift, eps).y;
-    return at::silu_(y);
+  if (!x.is_cpu() && x.scalar_type() != at::kFloat) {
+    return norm_silu(x.to(at::kFloat), groups, scale.to(at::kFloat), shift.to(at::kFloat), eps).to(x.scalar_type());
   }
+  if (!at::GradMode::is_enabled()) return activate(normalise(x, groups, scale, shift, eps).y);
   return NormSilu::apply(x, groups, scale, shift, eps);
 }
 

@@ -14,13 +14,6 @@ namespace {
 
 bool in_place() { return !torch::GradMode::is_enabled(); }
 
-/// In place where no gradient is wanted.
-at::Tensor activate(const at::Tensor& x) {
-  if (!in_place()) return at::silu(x);
-  at::Tensor y = x;
-  return at::silu_(y);
-}
-
 /// The uniform initialisation of LibTorch's own layers.
 at::Tensor initial(at::IntArrayRef shape, int64_t fan_in) {
   const double bound = 1.0 / std::sqrt(static_cast<double>(fan_in));

@@ -60,14 +60,9 @@ NormImpl::NormImpl(int64_t channels, const Vqgan3dOptions& o)
 }
 
 at::Tensor NormImpl::forward(const at::Tensor& x) {
-  // bf16 and fp16 in float32: a GPU's group norm takes one type, and its statistics need the digits.
-  const auto input = x.is_cpu() ? x : x.to(torch::kFloat);
-  if (groups_ > 0) {
-    return norm_silu(input, groups_, weight_.unsqueeze(0), bias_.unsqueeze(0), eps());
-  }
+  if (groups_ > 0) return norm_silu(x, groups_, weight_.unsqueeze(0), bias_.unsqueeze(0), eps());
   if (is_training()) batches_.add_(1);
-  auto y = at::batch_norm(x, weight_, bias_, mean_, variance_, is_training(), 0.1, eps(), true);
-  return torch::GradMode::is_enabled() ? at::silu(y) : at::silu_(y);
+  return activate(at::batch_norm(x, weight_, bias_, mean_, variance_, is_training(), 0.1, eps(), true));
 }
 
 SamePadConvImpl::SamePadConvImpl(int64_t in, int64_t out, int64_t kernel, const Sizes& stride)

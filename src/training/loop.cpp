@@ -116,11 +116,7 @@ class Run {
       const double loss = one_step();
       progress.advance(1, fmt::format("loss {:.4f}", loss));
       const bool stop = processes_.any(interrupt_requested() || out_of_time() || out_of_steps());
-      if (stop || finished() || step_ % options_.checkpoint_every == 0 || minutes_are_up()) {
-        const auto saving = Clock::now();
-        save();
-        stalled_ += seconds_since(saving);
-      }
+      if (stop || finished() || step_ % options_.checkpoint_every == 0 || minutes_are_up()) save();
       if (stop && !finished()) {
         writer_.wait();
         stop_if_interrupted();
@@ -185,7 +181,7 @@ class Run {
     if (stage_.waited) line["wait_seconds"] = stage_.waited() - waited;
     if (validate || preview) look(validate, preview, line);
     if (log) {
-      line["stall_seconds"] = std::exchange(stalled_, 0);
+      line["stall_seconds"] = stalled_;
       const auto writing = Clock::now();
       log_->write(line);
       stalled_ = seconds_since(writing);
@@ -352,6 +348,7 @@ class Run {
     checkpoint.tensors["loop"] = at::tensor({best_score_, double(stale_), scale_.value, double(scale_.good_steps)}, at::kDouble);
     writer_.start(checkpoint);
     saved_step_ = step_;
+    stalled_ += seconds_since(saved_at_);
   }
 
   void load(const Checkpoint& checkpoint) {

@@ -104,6 +104,23 @@ TEST(Device, trains_the_autoencoder) {
   });
 }
 
+TEST(Device, encodes_and_decodes_in_bf16) {
+  Vqgan3dOptions o;
+  o.hidden_channels = 2;
+  o.embedding_dim = 3;
+  o.codes = 4;
+  o.downsample = {1, 2, 2};
+  Vqgan3d model(o);
+  model->eval();
+  torch::NoGradGuard no_grad;
+  const auto x = torch::randn({1, 1, 4, 4, 4}), z = torch::randn({1, 3, 4, 2, 2});
+  const auto code = model->encode(x), volume = model->decode(z);
+  model->to(test_device(), torch::kBFloat16);
+  const auto there = [](const at::Tensor& t) { return t.to(test_device(), torch::kBFloat16); };
+  EXPECT_LT(relative_error(model->encode(there(x)), code), 0.1);
+  EXPECT_LT(relative_error(model->decode(there(z)), volume), 0.1);
+}
+
 TEST(Device, trains_the_x_ray_encoder_through_the_back_projection) {
   CxrEncoderOptions o;
   o.width = 4;
