@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <chrono>
+#include <csignal>
 #include <cstdlib>
 #include <thread>
 #include <torch/csrc/distributed/c10d/PrefixStore.hpp>
@@ -96,6 +97,9 @@ Processes::Processes(c10::Device device) {
   if (place.whole()) return;
   rank_ = place.index;
   count_ = place.count;
+  // Gloo writes to sockets without MSG_NOSIGNAL: the signal would end this process before it could
+  // say that another was lost.
+  std::signal(SIGPIPE, SIG_IGN);
   group_ = std::make_unique<Group>();
   group_->store = open_store(rank_, count_);
   try {

@@ -47,12 +47,12 @@ TEST_F(TinyTraining, TwoProcessesHaveTheGradientOfOneWithTheJointBatch) {
   }
 }
 
-/// Two processes of the program that follows, the second of which is killed (SIGKILL) once the
-/// metrics have `lines` lines.
-std::string second_killed_at(const fs::path& metrics, int lines) {
+/// Two processes of the program that follows, the second of which gets `signal` once the metrics have
+/// `lines` lines.
+std::string second_signalled_at(const fs::path& metrics, int lines, const std::string& signal = "KILL") {
   return fmt::format("{}bash -c 'if [ $RANK = 1 ]; then \"$@\" & pid=$!; while [ $(cat {} 2>/dev/null | wc -l) -lt {} ]; "
-                     "do sleep 0.01; done; kill -9 $pid; wait $pid; else exec \"$@\"; fi' x ",
-                     kTwo, metrics.string(), lines);
+                     "do sleep 0.01; done; kill -{} $pid; wait $pid; else exec \"$@\"; fi' x ",
+                     kTwo, metrics.string(), lines, signal);
 }
 
 TEST_F(TinyTraining, TwoProcessesResumeBitForBit) {
@@ -62,7 +62,7 @@ TEST_F(TinyTraining, TwoProcessesResumeBitForBit) {
                               : stage.folder == "diffusion" ? " --diffusion.train.steps 60"
                                                             : " --classifier.train.steps 60";
     ASSERT_EQ(x2ctpa(stage.command + steps, "whole2", kTwo).exit_code, 0);
-    ASSERT_NE(x2ctpa(stage.command + steps, "broken2", second_killed_at(broken / "metrics.jsonl", 23)).exit_code, 0);
+    ASSERT_NE(x2ctpa(stage.command + steps, "broken2", second_signalled_at(broken / "metrics.jsonl", 23)).exit_code, 0);
     const auto stopped = x2ctpa(stage.command + steps, "broken2", signal_at(broken / "metrics.jsonl", 43, "TERM") + kTwo);
     ASSERT_EQ(stopped.exit_code, 130) << stopped.err;
     const auto last = x2ctpa(stage.command + steps, "broken2", kTwo);
@@ -88,12 +88,20 @@ TEST_F(TinyTraining, AProcessThatDiesEndsTheOtherWithItsCause) {
 
 TEST_F(TinyTraining, AKilledProcessEndsTheOtherAndTheRunGoesOn) {
   const fs::path run = new_run("killed2");
-  const auto result = x2ctpa("train-vae", "killed2", second_killed_at(run / "vae" / "metrics.jsonl", 25));
+  const auto result = x2ctpa("train-vae", "killed2", second_signalled_at(run / "vae" / "metrics.jsonl", 25));
   EXPECT_NE(result.exit_code, 0);
   EXPECT_NE(result.err.find("another process was lost"), std::string::npos) << result.err;
   const auto after = x2ctpa("train-vae --max-steps 1", "killed2", kTwo);
   EXPECT_EQ(after.exit_code, 130) << after.err;
   EXPECT_NE(after.err.find("going on from step"), std::string::npos) << after.err;
+}
+
+// What a write to a lost process's socket sends.
+TEST_F(TinyTraining, ABrokenPipeEndsNoProcess) {
+  const fs::path run = new_run("pipe");
+  const auto result = x2ctpa("train-vae --vae.train.steps 60", "pipe",
+                             second_signalled_at(run / "vae" / "metrics.jsonl", 5, "PIPE"));
+  EXPECT_EQ(result.exit_code, 0) << result.err;
 }
 
 }  // namespace
