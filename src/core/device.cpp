@@ -2,6 +2,7 @@
 
 #include <ATen/Context.h>
 #include <ATen/Parallel.h>
+#include <c10/core/CPUAllocator.h>
 #include <malloc.h>
 #include <sched.h>
 #include <sys/resource.h>
@@ -10,6 +11,7 @@
 #include <mutex>
 #include <string>
 
+#include "buffer_pool.h"
 #include "x2ctpa/core/error.h"
 #include "x2ctpa/core/log.h"
 
@@ -74,11 +76,13 @@ int64_t available_cores() {
 namespace {
 
 /// Volume-sized buffers would go back to the system at every free, and their pages would be faulted
-/// in anew at every allocation: that costs more than the arithmetic of many a kernel.
+/// in anew at every allocation: that costs more than the arithmetic of many a kernel. Tensors have
+/// their pool; the heap serves images on their way to tensors, and small blocks.
 void keep_freed_memory() {
   mallopt(M_MMAP_MAX, 0);
   mallopt(M_TRIM_THRESHOLD, std::numeric_limits<int>::max());
   mallopt(M_TOP_PAD, 64 << 20);
+  c10::SetCPUAllocator(&BufferPool::instance());
 }
 
 }  // namespace

@@ -1,12 +1,7 @@
 #include "x2ctpa/core/memory.h"
 
 #include <ATen/DeviceAccelerator.h>
-#include <ATen/ops/empty.h>
-#include <ATen/ops/from_blob.h>
-#include <c10/util/accumulate.h>
-#include <fmt/format.h>
 #include <malloc.h>
-#include <sys/mman.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -17,7 +12,7 @@
 #include <sstream>
 #include <string>
 
-#include "x2ctpa/core/error.h"
+#include "buffer_pool.h"
 
 namespace x2ctpa {
 namespace {
@@ -103,7 +98,7 @@ int64_t total_memory(c10::Device device) {
 }
 
 /// Freed by the program but not given back to the system.
-int64_t kept_by_allocator() { return static_cast<int64_t>(mallinfo2().fordblks); }
+int64_t kept_by_allocator() { return static_cast<int64_t>(mallinfo2().fordblks) + BufferPool::instance().kept_bytes(); }
 
 }  // namespace
 
@@ -130,24 +125,9 @@ int64_t available_memory(c10::Device device) {
   return left == no_limit ? left : left + kept_by_allocator();
 }
 
-void release_freed_memory() { malloc_trim(0); }
-
-at::Tensor empty_whole(at::IntArrayRef sizes, const at::TensorOptions& options) {
-  constexpr size_t large_bytes = size_t{64} << 20;
-  const size_t bytes =
-      static_cast<size_t>(c10::multiply_integers(sizes)) * options.dtype().itemsize();
-  if (!options.device().is_cpu() || bytes < large_bytes) return at::empty(sizes, options);
-  release_freed_memory();
-  void* pages = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  if (pages == MAP_FAILED) {
-    throw Error(fmt::format("out of memory: {:.2f} GB for one tensor cannot be had. Lower "
-                            "--runtime.memory_gb, or end other programs.",
-                            static_cast<double>(bytes) / 1e9),
-                ExitCode::out_of_memory);
-  }
-  madvise(pages, bytes, MADV_HUGEPAGE);
-  return at::from_blob(
-      pages, sizes, [bytes](void* address) { munmap(address, bytes); }, options);
+void release_freed_memory() {
+  malloc_trim(0);
+  BufferPool::instance().release();
 }
 
 int64_t memory_budget(const RuntimeOptions& options, c10::Device device) {

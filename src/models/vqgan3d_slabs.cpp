@@ -78,7 +78,7 @@ void Run::note_memory(const Pass& pass, std::initializer_list<at::Tensor> whole)
 /// tensor that has to be kept meanwhile.
 at::Tensor Run::collect(Pass& pass, bool with_moments, at::Tensor into, const at::Tensor& alive) {
   if (!into.defined()) {
-    into = empty_whole(pass.size(), pass.source().options().dtype(pass.type()));
+    into = at::empty(pass.size(), pass.source().options().dtype(pass.type()));
   }
   note_memory(pass, {pass.source(), into, alive});
   Moments moments;

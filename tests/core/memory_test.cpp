@@ -64,22 +64,6 @@ TEST_F(MemoryTest, a_group_beyond_its_limit_has_nothing_left) {
   EXPECT_EQ(available(), 0);
 }
 
-TEST(EmptyWhole, goes_back_to_the_system_when_freed) {
-  const auto resident = [] {
-    std::ifstream in("/proc/self/statm");
-    int64_t size = 0, pages = 0;
-    in >> size >> pages;
-    return pages * sysconf(_SC_PAGESIZE);
-  };
-  const int64_t before = resident();
-  auto tensor = empty_whole({100, kMegabyte}, at::kFloat);
-  tensor.fill_(1);
-  EXPECT_GT(resident(), before + 390 * kMegabyte);
-  EXPECT_EQ(tensor.narrow(0, 99, 1).sum().item<float>(), kMegabyte);
-  tensor.reset();
-  EXPECT_LT(resident(), before + 50 * kMegabyte);
-}
-
 TEST(MemoryBudget, of_an_option_is_what_the_program_has_not_taken_yet) {
   RuntimeOptions options;
   const int64_t free = memory_budget(options, c10::kCPU);

@@ -1,7 +1,6 @@
 // How much memory a computation may take.
 #pragma once
 
-#include <ATen/core/Tensor.h>
 #include <c10/core/Device.h>
 
 #include <cstdint>
@@ -19,12 +18,7 @@ int64_t available_system_memory(const std::filesystem::path& root = "/");
 /// program keeps after freeing it. On a GPU: what its driver reports as free.
 int64_t available_memory(c10::Device device);
 
-/// As at::empty. A large tensor on the CPU gets pages of its own, which go back to the system as
-/// soon as it is freed: the heap keeps freed memory, and small blocks in between would soon keep
-/// the next large one out of it. Before the first one the heap's free pages are given back.
-at::Tensor empty_whole(at::IntArrayRef sizes, const at::TensorOptions& options);
-
-/// Gives the heap's free pages back to the system; see empty_whole().
+/// Gives what the program keeps after freeing it back to the system.
 void release_freed_memory();
 
 /// Bytes that a computation may take on `device`: four fifths of what is available; with
