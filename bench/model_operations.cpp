@@ -128,7 +128,8 @@ Operation vqgan_train(const Setup& setup) {
 Operation vae_decode(const Setup& setup) {
   auto model = load<AutoencoderKl, AutoencoderKlOptions>(setup);
   const auto latent = setup.input("latent");
-  return of_one("volume", [=]() mutable { return model->decode_volume(latent); });
+  const auto plan = model->plan_decode_volume(latent.sizes(), {});  // as `sample` does
+  return of_one("volume", [=]() mutable { return model->decode_volume(latent, plan.at_once); });
 }
 
 Operation vit(const Setup& setup) {

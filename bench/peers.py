@@ -523,6 +523,13 @@ def serve(name, folder):
             peer.run()
             finish()
             print((time.perf_counter() - start) * getattr(peer, "share", 1), flush=True)
+        elif command == "profile":
+            start = time.perf_counter()
+            with torch.autograd.profiler.profile() as trace:
+                peer.run()
+            seconds = time.perf_counter() - start
+            trace.export_chrome_trace(argument)
+            print(seconds, flush=True)
         elif command == "save":
             save_file({n: t.contiguous().cpu() for n, t in peer.outputs().items()}, argument)
             print("saved", flush=True)

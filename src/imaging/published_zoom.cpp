@@ -66,8 +66,8 @@ Volume zoom_as_published(const Volume& boxed, const std::array<int64_t, 3>& size
   // The passes of a slice, and the two along z, follow each other while their samples are still in
   // the cache.
   const int64_t plane = fine[1] * fine[2];
-  const auto slices = torch::empty({depth, plane}), columns = torch::empty({size_dhw[0], plane});
-  auto result = torch::empty({size_dhw[0], size_dhw[1], size_dhw[2]});
+  auto slices = torch::empty({depth, plane});
+  const auto columns = torch::empty({size_dhw[0], plane});
   const float* in = boxed.hu.const_data_ptr<float>();
   at::parallel_for(0, depth, 1, [&](int64_t begin, int64_t end) {
     std::vector<float> between(static_cast<size_t>(height * fine[2]));
@@ -82,6 +82,8 @@ Volume zoom_as_published(const Volume& boxed, const std::array<int64_t, 3>& size
     filter_columns_twice(fine_z, last_z, slices.const_data_ptr<float>() + begin, plane, end - begin,
                          columns.mutable_data_ptr<float>() + begin, plane);
   });
+  slices.reset();  // its memory becomes the result's
+  auto result = torch::empty({size_dhw[0], size_dhw[1], size_dhw[2]});
   at::parallel_for(0, size_dhw[0], 1, [&](int64_t begin, int64_t end) {
     std::vector<float> between(static_cast<size_t>(size_dhw[1] * fine[2]));
     for (int64_t k = begin; k < end; ++k) {

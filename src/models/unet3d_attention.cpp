@@ -2,6 +2,7 @@
 
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
+#include <ATen/autocast_mode.h>
 #include <torch/csrc/autograd/custom_function.h>
 
 #include <algorithm>
@@ -155,10 +156,10 @@ X2CTPA_INLINE void slopes_of(const Plan& plan, int64_t head, Scratch& s, float* 
   }
 }
 
-/// The gradient of one pixel's qkv from that of its output.
+/// Replaces one pixel's qkv by its gradient, from that of its output.
 template <class T>
-X2CTPA_INLINE void attend_backward(const Plan& plan, const T* qkv, const T* out_gradient,
-                                   T* gradient, float* bias, Scratch& s) {
+X2CTPA_INLINE void attend_backward(const Plan& plan, const T* out_gradient, T* qkv, float* bias,
+                                   Scratch& s) {
   const float scale = 1.f / std::sqrt(static_cast<float>(head_dim));
   const int64_t width = plan.width, part = plan.heads * tile;
   float rows[rows_at_once * tile], turned[tile], back[tile];
@@ -176,7 +177,7 @@ X2CTPA_INLINE void attend_backward(const Plan& plan, const T* qkv, const T* out_
       const auto write = [&](int64_t which, bool turns, float factor)
           __attribute__((always_inline)) {
         for (int64_t r = 0; r < count; ++r) {
-          T* to = gradient + (i + r) * plan.row_stride + which * part + head * tile;
+          T* to = qkv + (i + r) * plan.row_stride + which * part + head * tile;
           const float* from = rows + r * tile;
           if (turns) {  // back by the same angles
             for (int64_t c = 0; c < tile; ++c) back[c] = -plan.sine[(i + r) * tile + c];
@@ -205,15 +206,13 @@ X2CTPA_LANES_CLONES void attend_pixel(const Plan& plan, const c10::BFloat16* qkv
                                       c10::BFloat16* out, Scratch& s) {
   attend(plan, qkv, out, s);
 }
-X2CTPA_LANES_CLONES void attend_pixel_backward(const Plan& plan, const float* qkv,
-                                               const float* out_gradient, float* gradient,
-                                               float* bias, Scratch& s) {
-  attend_backward(plan, qkv, out_gradient, gradient, bias, s);
+X2CTPA_LANES_CLONES void attend_pixel_backward(const Plan& plan, const float* out_gradient,
+                                               float* qkv, float* bias, Scratch& s) {
+  attend_backward(plan, out_gradient, qkv, bias, s);
 }
-X2CTPA_LANES_CLONES void attend_pixel_backward(const Plan& plan, const c10::BFloat16* qkv,
-                                               const c10::BFloat16* out_gradient,
-                                               c10::BFloat16* gradient, float* bias, Scratch& s) {
-  attend_backward(plan, qkv, out_gradient, gradient, bias, s);
+X2CTPA_LANES_CLONES void attend_pixel_backward(const Plan& plan, const c10::BFloat16* out_gradient,
+                                               c10::BFloat16* qkv, float* bias, Scratch& s) {
+  attend_backward(plan, out_gradient, qkv, bias, s);
 }
 
 Plan plan_of(const at::Tensor& qkv, const at::Tensor& rotation, const at::Tensor& bias) {
@@ -264,27 +263,34 @@ void run_forward(const Plan& plan, const at::Tensor& qkv, at::Tensor& out) {
 }
 
 template <class T>
-void run_backward(const Plan& plan, const at::Tensor& qkv, const at::Tensor& out_gradient,
-                  at::Tensor& gradient, at::Tensor& bias) {
-  const T *from = qkv.const_data_ptr<T>(), *above = out_gradient.const_data_ptr<T>();
-  T* to = gradient.mutable_data_ptr<T>();
+void run_backward(const Plan& plan, const at::Tensor& out_gradient, at::Tensor& qkv,
+                  at::Tensor& bias) {
+  const T* above = out_gradient.const_data_ptr<T>();
+  T* values = qkv.mutable_data_ptr<T>();
   float* sums = bias.mutable_data_ptr<float>();
   for_each_pixel(qkv, [&](int64_t i, int64_t part, Scratch& s) {
-    const int64_t place = place_of(qkv, i, plan.row_stride);
-    attend_pixel_backward(plan, from + place, above + place_of(qkv, i, plan.out_stride), to + place,
-                          sums + part * bias.stride(0), s);
+    attend_pixel_backward(plan, above + place_of(qkv, i, plan.out_stride),
+                          values + place_of(qkv, i, plan.row_stride), sums + part * bias.stride(0),
+                          s);
   });
 }
 
 using Variables = torch::autograd::variable_list;
 
+/// q, k and v (B, D, N, 3, heads, head_dim) of tokens (B, D, N, C).
+at::Tensor project(const at::Tensor& tokens, const at::Tensor& to_qkv) {
+  return at::linear(tokens, to_qkv)
+      .view({tokens.size(0), tokens.size(1), tokens.size(2), 3, -1, head_dim});
+}
+
 struct TemporalAttentionFunction : torch::autograd::Function<TemporalAttentionFunction> {
-  static at::Tensor forward(torch::autograd::AutogradContext* context, const at::Tensor& qkv,
-                            const at::Tensor& rotation, const at::Tensor& bias) {
-    context->save_for_backward({qkv, rotation, bias});
+  static at::Tensor forward(torch::autograd::AutogradContext* context, const at::Tensor& tokens,
+                            const at::Tensor& to_qkv, const at::Tensor& rotation,
+                            const at::Tensor& bias) {
+    const auto qkv = project(tokens, to_qkv);
+    context->save_for_backward({tokens, to_qkv, rotation, bias});
     const Plan plan = plan_of(qkv, rotation, bias);
-    auto out =
-        at::empty({qkv.size(0), qkv.size(1), qkv.size(2), qkv.size(4) * tile}, qkv.options());
+    auto out = at::empty({qkv.size(0), qkv.size(1), qkv.size(2), plan.heads * tile}, qkv.options());
     qkv.scalar_type() == at::kFloat ? run_forward<float>(plan, qkv, out)
                                     : run_forward<c10::BFloat16>(plan, qkv, out);
     return out;
@@ -292,27 +298,39 @@ struct TemporalAttentionFunction : torch::autograd::Function<TemporalAttentionFu
 
   static Variables backward(torch::autograd::AutogradContext* context, Variables gradients) {
     const auto saved = context->get_saved_variables();
-    const auto &qkv = saved[0], &bias = saved[2];
-    const Plan plan = plan_of(qkv, saved[1], bias);
+    const auto &tokens = saved[0], &to_qkv = saved[1], &bias = saved[3];
+    // The gradient takes the place of what it is that of: the kernel has read a pixel's head before
+    // it writes it.
+    auto qkv = project(tokens, to_qkv);
+    const Plan plan = plan_of(qkv, saved[2], bias);
     const auto above = gradients[0].to(qkv.scalar_type()).contiguous();
-    auto gradient = at::empty_like(qkv);
     auto sums = at::zeros({parts, plan.heads, plan.depth, plan.width}, at::kFloat);
-    qkv.scalar_type() == at::kFloat ? run_backward<float>(plan, qkv, above, gradient, sums)
-                                    : run_backward<c10::BFloat16>(plan, qkv, above, gradient, sums);
-    return {gradient, at::Tensor(), sums.sum(0).narrow(2, 0, plan.depth).to(bias.scalar_type())};
+    qkv.scalar_type() == at::kFloat ? run_backward<float>(plan, above, qkv, sums)
+                                    : run_backward<c10::BFloat16>(plan, above, qkv, sums);
+    const auto rows = qkv.view({-1, to_qkv.size(0)});
+    return {at::mm(rows, to_qkv).view(tokens.sizes()),
+            at::mm(rows.t(), tokens.view({-1, tokens.size(3)})), at::Tensor(),
+            sums.sum(0).narrow(2, 0, plan.depth).to(bias.scalar_type())};
   }
 };
 
-}  // namespace
-
-bool has_attention_kernels(const at::Tensor& qkv) {
-  return qkv.is_cpu() && qkv.is_contiguous() &&
-         (qkv.scalar_type() == at::kFloat || qkv.scalar_type() == at::kBFloat16);
+/// What q, k and v are computed in.
+c10::ScalarType qkv_type(const at::Tensor& tokens) {
+  return at::autocast::is_autocast_enabled(at::kCPU) ? at::autocast::get_autocast_dtype(at::kCPU)
+                                                     : tokens.scalar_type();
 }
 
-at::Tensor temporal_attention(const at::Tensor& qkv, const at::Tensor& rotation,
-                              const at::Tensor& bias) {
-  return TemporalAttentionFunction::apply(qkv, rotation, bias);
+}  // namespace
+
+bool has_attention_kernels(const at::Tensor& tokens) {
+  const auto type = qkv_type(tokens);
+  return tokens.is_cpu() && tokens.is_contiguous() && (type == at::kFloat || type == at::kBFloat16);
+}
+
+at::Tensor temporal_attention(const at::Tensor& tokens, const at::Tensor& to_qkv,
+                              const at::Tensor& rotation, const at::Tensor& bias) {
+  const auto type = qkv_type(tokens);
+  return TemporalAttentionFunction::apply(tokens.to(type), to_qkv.to(type), rotation, bias);
 }
 
 }  // namespace x2ctpa::unet3d

@@ -7,17 +7,19 @@
 
 namespace x2ctpa::unet3d {
 
-/// True for what the kernels take: float32 or bfloat16 on the CPU, contiguous.
-bool has_attention_kernels(const at::Tensor& qkv);
+/// True where the kernels can make the attention of `tokens`: on the CPU, contiguous, with q, k and v
+/// in float32 or bfloat16.
+bool has_attention_kernels(const at::Tensor& tokens);
 
 /// softmax(R q (R k)^T / sqrt(head_dim) + bias) v among the D tokens of each pixel and head, where
-/// R turns pairs of channels by the angles of their D. qkv (B, D, N, 3, heads, head_dim)
-/// contiguous, rotation (D, head_dim / 2, 2) float32: cosine and sine, bias (heads, D, D) -> (B, D,
-/// N, heads head_dim). Computed in float32. Differentiable in qkv and bias; the backward pass
-/// computes the weights anew instead of keeping them, and gives the same bits with any number of
-/// threads.
-at::Tensor temporal_attention(const at::Tensor& qkv, const at::Tensor& rotation,
-                              const at::Tensor& bias);
+/// (q, k, v) = tokens to_qkv^T and R turns pairs of channels by the angles of their D. tokens (B, D,
+/// N, C) contiguous, to_qkv (3 heads head_dim, C), rotation (D, head_dim / 2, 2) float32: cosine and
+/// sine, bias (heads, D, D) -> (B, D, N, heads head_dim). Computed in float32 from q, k and v.
+/// Differentiable in tokens, to_qkv and bias; the backward pass makes q, k, v and the weights anew
+/// instead of keeping them, which are many times as large as the tokens, and gives the same bits
+/// with any number of threads.
+at::Tensor temporal_attention(const at::Tensor& tokens, const at::Tensor& to_qkv,
+                              const at::Tensor& rotation, const at::Tensor& bias);
 
 /// The first half of linear attention (arXiv 1812.01243), without gradients. qkv (slices, pixels,
 /// 3, heads, head_dim): replaces q by softmax(q) / sqrt(head_dim) over the channels of each head,

@@ -259,11 +259,11 @@ TemporalAttentionImpl::TemporalAttentionImpl(int64_t channels, int64_t heads) : 
 
 at::Tensor TemporalAttentionImpl::forward(const at::Tensor& x, const Condition& condition) {
   const int64_t batch = x.size(0), depth = x.size(1), pixels = x.size(2) * x.size(3);
-  const auto qkv =
-      to_qkv_->forward(norm_->forward(x)).view({batch, depth, pixels, 3, heads_, head_dim});
-  const auto out = has_attention_kernels(qkv)
-                       ? temporal_attention(qkv, condition.rotation, condition.position_bias)
-                       : attend_along_depth(qkv, condition);
+  const auto tokens = norm_->forward(x).view({batch, depth, pixels, x.size(4)});
+  const auto out =
+      has_attention_kernels(tokens)
+          ? temporal_attention(tokens, to_qkv_->weight, condition.rotation, condition.position_bias)
+          : attend_along_depth(to_qkv_->forward(tokens).view({batch, depth, pixels, 3, heads_, head_dim}), condition);
   const auto rows =
       at::addmm(x.view({-1, x.size(4)}), out.view({-1, heads_ * head_dim}), to_out_->weight.t());
   return rows.view(x.sizes());
