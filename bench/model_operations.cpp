@@ -2,6 +2,7 @@
 
 #include "operation.h"
 #include "x2ctpa/core/captured.h"
+#include "x2ctpa/core/device.h"
 #include "x2ctpa/core/error.h"
 #include "x2ctpa/diffusion/sampler.h"
 #include "x2ctpa/models/autoencoder_kl.h"
@@ -65,7 +66,10 @@ Operation training_step(const std::function<at::Tensor()>& loss_of, const std::f
 
 Operation unet_forward(const Setup& setup) {
   auto model = load<Unet3d, Unet3dOptions>(setup);
-  const auto type = setup.options.value("bf16", false) ? at::kBFloat16 : at::kFloat;
+  RuntimeOptions runtime;
+  runtime.device = setup.device.str();
+  runtime.precision = setup.options.value("bf16", false) ? "bf16" : "fp32";
+  const auto type = compute_type(runtime);  // a CPU without bf16 takes fp32, as `sample` does
   model->to(type);
   const auto x = setup.input("x").to(type), t = setup.input("t"), cond = setup.input("cond");
   const auto forward = step_of(model, setup);

@@ -13,19 +13,15 @@
 namespace x2ctpa {
 namespace {
 
-using lanes::Ints;
-using lanes::Lanes;
-using lanes::load;
-using lanes::store;
-
 constexpr int64_t rows_at_once = 4;
+constexpr int64_t group = 16;               // codes side by side in memory, a multiple of any vector
 constexpr int64_t chunk = 64;               // rows that share a visit of the codes
 constexpr int64_t cached_floats = 8 * 1024;  // of the codes, so that they stay in the first cache
 
 /// |z - e|^2 = |z|^2 - 2 z.e + |e|^2, of which |z|^2 does not change the winner.
 struct Codes {
   explicit Codes(const at::Tensor& codes)
-      : width(codes.size(1)), padded((codes.size(0) + lanes::count - 1) / lanes::count * lanes::count) {
+      : width(codes.size(1)), padded((codes.size(0) + group - 1) / group * group) {
     const int64_t count = codes.size(0);
     norms.assign(size_t(padded), std::numeric_limits<float>::infinity());
     doubled.assign(size_t(padded * width), 0.f);
@@ -33,63 +29,79 @@ struct Codes {
     const auto squares = codes.square().sum(1);
     std::copy_n(squares.const_data_ptr<float>(), count, norms.begin());
     for (int64_t i = 0; i < count; ++i) {
-      float* to = &doubled[size_t(i / lanes::count * lanes::count * width + i % lanes::count)];
-      for (int64_t c = 0; c < width; ++c) to[c * lanes::count] = -2 * e[i * width + c];
+      float* to = &doubled[size_t(i / group * group * width + i % group)];
+      for (int64_t c = 0; c < width; ++c) to[c * group] = -2 * e[i * width + c];
     }
   }
   int64_t width, padded;
   std::vector<float> norms;    // (padded): |e|^2
-  std::vector<float> doubled;  // (padded / 16, width, 16): -2 e
+  std::vector<float> doubled;  // (padded / group, width, group): -2 e
 };
 
+/// The nearest codes so far of a chunk's rows, each place of a group by itself.
 struct Best {
-  std::array<Lanes, chunk> distance;
-  std::array<Ints, chunk> code;  // of each lane
+  std::array<float, chunk * group> distance;
+  std::array<int32_t, chunk * group> first;  // of the code's group
 };
 
 /// Holds codes [first, last) against `rows_at_once` rows, which are `step` floats apart.
-X2CTPA_INLINE void visit(const Codes& codes, int64_t first, int64_t last, const float* rows, int64_t step, Lanes* distance, Ints* code) {
-  Lanes nearest[rows_at_once];
-  Ints where[rows_at_once];
-  for (int64_t r = 0; r < rows_at_once; ++r) nearest[r] = distance[r], where[r] = code[r];
-  for (int64_t i = first; i < last; i += lanes::count) {
-    const float* e = codes.doubled.data() + i * codes.width;
-    Lanes sums[rows_at_once];
-    for (auto& sum : sums) sum = load(codes.norms.data() + i);
-    for (int64_t c = 0; c < codes.width; ++c) {
-      const Lanes code_values = load(e + c * lanes::count);
-      for (int64_t r = 0; r < rows_at_once; ++r) sums[r] += rows[r * step + c] * code_values;
+template <class V>
+X2CTPA_INLINE void visit(const Codes& codes, int64_t first, int64_t last, const float* rows, int64_t step, float* distance, int32_t* winner) {
+  // Enough sums that the additions of one need not wait for each other, few enough for registers.
+  constexpr int64_t vectors = std::min<int64_t>(group / V::count, 2);
+  for (int64_t part = 0; part < group; part += vectors * V::count) {
+    typename V::Floats nearest[rows_at_once][vectors];
+    typename V::Ints where[rows_at_once][vectors];
+    for (int64_t r = 0; r < rows_at_once; ++r) {
+      std::memcpy(nearest[r], distance + r * group + part, sizeof nearest[r]);
+      std::memcpy(where[r], winner + r * group + part, sizeof where[r]);
+    }
+    for (int64_t i = first; i < last; i += group) {
+      const float* e = codes.doubled.data() + i * codes.width + part;
+      typename V::Floats sums[rows_at_once][vectors];
+      for (auto& sum : sums) {
+        for (int64_t v = 0; v < vectors; ++v) sum[v] = V::load(codes.norms.data() + i + part + v * V::count);
+      }
+      for (int64_t c = 0; c < codes.width; ++c) {
+        for (int64_t v = 0; v < vectors; ++v) {
+          const auto values = V::load(e + c * group + v * V::count);
+          for (int64_t r = 0; r < rows_at_once; ++r) sums[r][v] += rows[r * step + c] * values;
+        }
+      }
+      for (int64_t r = 0; r < rows_at_once; ++r) {
+        for (int64_t v = 0; v < vectors; ++v) {
+          const auto nearer = sums[r][v] < nearest[r][v];
+          nearest[r][v] = nearer ? sums[r][v] : nearest[r][v];
+          where[r][v] = nearer ? typename V::Ints{} + static_cast<int32_t>(i) : where[r][v];
+        }
+      }
     }
     for (int64_t r = 0; r < rows_at_once; ++r) {
-      const auto nearer = sums[r] < nearest[r];
-      nearest[r] = nearer ? sums[r] : nearest[r];
-      where[r] = nearer ? Ints{} + static_cast<int32_t>(i) : where[r];
+      std::memcpy(distance + r * group + part, nearest[r], sizeof nearest[r]);
+      std::memcpy(winner + r * group + part, where[r], sizeof where[r]);
     }
   }
-  for (int64_t r = 0; r < rows_at_once; ++r) distance[r] = nearest[r], code[r] = where[r];
 }
 
 /// `rows` holds `count` rows of `codes.width` floats, and room for a multiple of rows_at_once.
-X2CTPA_LANES_CLONES void search_chunk(const Codes& codes, const float* rows, int64_t count, Best& best, int64_t* result) {
-  for (int64_t r = 0; r < chunk; ++r) {
-    best.distance[size_t(r)] = Lanes{} + std::numeric_limits<float>::infinity();
-    best.code[size_t(r)] = Ints{};
-  }
-  const int64_t block = std::max(lanes::count, cached_floats / codes.width / lanes::count * lanes::count);
+template <class V>
+X2CTPA_INLINE void search_chunk(const Codes& codes, const float* rows, int64_t count, Best& best, int64_t* result) {
+  best.distance.fill(std::numeric_limits<float>::infinity());
+  best.first.fill(0);
+  const int64_t block = std::max(group, cached_floats / codes.width / group * group);
   for (int64_t first = 0; first < codes.padded; first += block) {
     const int64_t last = std::min(first + block, codes.padded);
     for (int64_t r = 0; r < count; r += rows_at_once) {
-      visit(codes, first, last, rows + r * codes.width, codes.width, &best.distance[size_t(r)], &best.code[size_t(r)]);
+      visit<V>(codes, first, last, rows + r * codes.width, codes.width, &best.distance[size_t(r * group)], &best.first[size_t(r * group)]);
     }
   }
   for (int64_t r = 0; r < count; ++r) {
-    const Lanes& distance = best.distance[size_t(r)];
-    const Ints& code = best.code[size_t(r)];
     float least = std::numeric_limits<float>::infinity();
     int64_t winner = 0;
-    for (int lane = 0; lane < lanes::count; ++lane) {
-      const int64_t candidate = code[lane] + lane;
-      if (distance[lane] < least || (distance[lane] == least && candidate < winner)) least = distance[lane], winner = candidate;
+    for (int64_t i = 0; i < group; ++i) {
+      const float distance = best.distance[size_t(r * group + i)];
+      const int64_t candidate = best.first[size_t(r * group + i)] + i;
+      if (distance < least || (distance == least && candidate < winner)) least = distance, winner = candidate;
     }
     result[r] = winner;
   }
@@ -109,7 +121,9 @@ at::Tensor search_codes(const at::Tensor& rows, const at::Tensor& codes) {
     for (int64_t i = from; i < to; ++i) {
       const int64_t first = i * chunk, count = std::min(chunk, n - first);
       std::copy_n(data + first * width, count * width, own.begin());
-      search_chunk(prepared, own.data(), count, best, out + first);
+      lanes::for_this_processor([&](auto vector) __attribute__((always_inline)) {
+        search_chunk<decltype(vector)>(prepared, own.data(), count, best, out + first);
+      });
     }
   });
   return result;

@@ -16,11 +16,7 @@
 namespace x2ctpa::unet3d {
 namespace {
 
-using lanes::Lanes;
-using lanes::load;
-using lanes::product;
 using lanes::rows_at_once;
-using lanes::store;
 using lanes::tile;
 
 static_assert(head_dim == tile);
@@ -52,13 +48,12 @@ struct Scratch {
 };
 
 /// One head's row, turned by the angles of its D: x cos + (-x1, x0, -x3, x2, ...) sin.
-template <class T>
+template <class V, class T>
 X2CTPA_INLINE void turn(const T* from, const float* cosine, const float* sine, float scale,
                         float* to) {
-  const lanes::Ints swapped{1, 0, 3, 2, 5, 4, 7, 6, 9, 8, 11, 10, 13, 12, 15, 14};
-  for (int64_t c = 0; c < tile; c += lanes::count) {
-    const Lanes x = load(from + c), other = __builtin_shuffle(x, swapped);
-    store(to + c, (x * load(cosine + c) + other * load(sine + c)) * scale);
+  for (int64_t c = 0; c < tile; c += V::count) {
+    const auto x = V::load(from + c), other = V::swap_neighbours(x);
+    V::store(to + c, (x * V::load(cosine + c) + other * V::load(sine + c)) * scale);
   }
 }
 
@@ -70,108 +65,110 @@ X2CTPA_INLINE void transpose(const std::vector<float>& from, int64_t depth, int6
 }
 
 /// q (turned and scaled), k (turned) and v of one pixel and head.
-template <class T>
+template <class V, class T>
 X2CTPA_INLINE void gather(const Plan& plan, const T* qkv, int64_t head, Scratch& s) {
   const float scale = 1.f / std::sqrt(static_cast<float>(head_dim));
   const int64_t part = plan.heads * tile;
   for (int64_t i = 0; i < plan.depth; ++i) {
     const T* row = qkv + i * plan.row_stride + head * tile;
     const float *cosine = &plan.cosine[i * tile], *sine = &plan.sine[i * tile];
-    turn(row, cosine, sine, scale, &s.q[i * tile]);
-    turn(row + part, cosine, sine, 1.f, &s.k[i * tile]);
-    for (int64_t c = 0; c < tile; c += lanes::count) {
-      store(&s.v[i * tile + c], load(row + 2 * part + c));
+    turn<V>(row, cosine, sine, scale, &s.q[i * tile]);
+    turn<V>(row + part, cosine, sine, 1.f, &s.k[i * tile]);
+    for (int64_t c = 0; c < tile; c += V::count) {
+      V::store(&s.v[i * tile + c], V::load(row + 2 * part + c));
     }
   }
   transpose(s.k, plan.depth, plan.width, s.k_turned);
 }
 
 /// s.weights = softmax(q k^T + bias); the columns of the padding become zero.
+template <class V>
 X2CTPA_INLINE void attention_weights(const Plan& plan, int64_t head, Scratch& s) {
   const int64_t width = plan.width;
   for (int64_t i = 0; i < plan.depth; i += rows_at_once) {
     for (int64_t j = 0; j < width; j += tile) {
-      product(&s.q[i * tile], tile, 1, &s.k_turned[j], width, tile, &s.weights[i * width + j],
+      V::product(&s.q[i * tile], tile, 1, &s.k_turned[j], width, tile, &s.weights[i * width + j],
               width);
     }
   }
   for (int64_t i = 0; i < plan.depth; ++i) {
     float* row = &s.weights[i * width];
     const float* bias = &plan.bias[(head * plan.depth + i) * width];
-    Lanes most = Lanes{} + std::numeric_limits<float>::lowest(), total{};
-    for (int64_t j = 0; j < width; j += lanes::count) {
-      const Lanes x = load(row + j) + load(bias + j);
-      most = lanes::greater(most, x);
-      store(row + j, x);
+    typename V::Floats most = typename V::Floats{} + std::numeric_limits<float>::lowest(), total{};
+    for (int64_t j = 0; j < width; j += V::count) {
+      const auto x = V::load(row + j) + V::load(bias + j);
+      most = V::greater(most, x);
+      V::store(row + j, x);
     }
-    const float top = lanes::largest(most);
-    for (int64_t j = 0; j < width; j += lanes::count) {
-      const Lanes e = lanes::exp(load(row + j) - top);
+    const float top = V::largest(most);
+    for (int64_t j = 0; j < width; j += V::count) {
+      const auto e = V::exp(V::load(row + j) - top);
       total += e;
-      store(row + j, e);
+      V::store(row + j, e);
     }
-    const float share = 1.f / lanes::sum(total);
-    for (int64_t j = 0; j < width; j += lanes::count) store(row + j, load(row + j) * share);
+    const float share = 1.f / V::sum(total);
+    for (int64_t j = 0; j < width; j += V::count) V::store(row + j, V::load(row + j) * share);
   }
 }
 
-template <class T>
+template <class V, class T>
 X2CTPA_INLINE void attend(const Plan& plan, const T* qkv, T* out, Scratch& s) {
   for (int64_t head = 0; head < plan.heads; ++head) {
-    gather(plan, qkv, head, s);
-    attention_weights(plan, head, s);
+    gather<V>(plan, qkv, head, s);
+    attention_weights<V>(plan, head, s);
     for (int64_t i = 0; i < plan.depth; i += rows_at_once) {
-      product(&s.weights[i * plan.width], plan.width, 1, s.v.data(), tile, plan.depth,
+      V::product(&s.weights[i * plan.width], plan.width, 1, s.v.data(), tile, plan.depth,
               &s.out[i * tile], tile);
     }
     for (int64_t i = 0; i < plan.depth; ++i) {
-      for (int64_t c = 0; c < tile; c += lanes::count) {
-        store(out + i * plan.out_stride + head * tile + c, load(&s.out[i * tile + c]));
+      for (int64_t c = 0; c < tile; c += V::count) {
+        V::store(out + i * plan.out_stride + head * tile + c, V::load(&s.out[i * tile + c]));
       }
     }
   }
 }
 
 /// s.slopes: the gradient of q k^T + bias from that of the output in s.out; adds it to `bias`.
+template <class V>
 X2CTPA_INLINE void slopes_of(const Plan& plan, int64_t head, Scratch& s, float* bias) {
   const int64_t width = plan.width;
   transpose(s.v, plan.depth, width, s.v_turned);
   for (int64_t i = 0; i < plan.depth; i += rows_at_once) {
     for (int64_t j = 0; j < width; j += tile) {
-      product(&s.out[i * tile], tile, 1, &s.v_turned[j], width, tile, &s.slopes[i * width + j],
+      V::product(&s.out[i * tile], tile, 1, &s.v_turned[j], width, tile, &s.slopes[i * width + j],
               width);
     }
   }
   for (int64_t i = 0; i < plan.depth; ++i) {
     const float* weights = &s.weights[i * width];
     float *row = &s.slopes[i * width], *sums = bias + (head * plan.depth + i) * width;
-    Lanes mean{};
-    for (int64_t j = 0; j < width; j += lanes::count) mean += load(weights + j) * load(row + j);
-    const float centre = lanes::sum(mean);
-    for (int64_t j = 0; j < width; j += lanes::count) {
-      const Lanes slope = load(weights + j) * (load(row + j) - centre);
-      store(row + j, slope);
-      store(sums + j, load(sums + j) + slope);
+    typename V::Floats mean{};
+    for (int64_t j = 0; j < width; j += V::count) mean += V::load(weights + j) * V::load(row + j);
+    const float centre = V::sum(mean);
+    for (int64_t j = 0; j < width; j += V::count) {
+      const auto slope = V::load(weights + j) * (V::load(row + j) - centre);
+      V::store(row + j, slope);
+      V::store(sums + j, V::load(sums + j) + slope);
     }
   }
 }
 
 /// Replaces one pixel's qkv by its gradient, from that of its output.
-template <class T>
+template <class V, class T>
 X2CTPA_INLINE void attend_backward(const Plan& plan, const T* out_gradient, T* qkv, float* bias,
                                    Scratch& s) {
   const float scale = 1.f / std::sqrt(static_cast<float>(head_dim));
   const int64_t width = plan.width, part = plan.heads * tile;
   float rows[rows_at_once * tile], turned[tile], back[tile];
   for (int64_t head = 0; head < plan.heads; ++head) {
-    gather(plan, qkv, head, s);
-    attention_weights(plan, head, s);
+    gather<V>(plan, qkv, head, s);
+    attention_weights<V>(plan, head, s);
     for (int64_t i = 0; i < plan.depth; ++i) {
-      for (int64_t c = 0; c < tile; c += lanes::count) {
-        store(&s.out[i * tile + c], load(out_gradient + i * plan.out_stride + head * tile + c));
+      for (int64_t c = 0; c < tile; c += V::count) {
+        V::store(&s.out[i * tile + c], V::load(out_gradient + i * plan.out_stride + head * tile + c));
       }
     }
-    slopes_of(plan, head, s, bias);
+    slopes_of<V>(plan, head, s, bias);
     for (int64_t i = 0; i < plan.depth; i += rows_at_once) {
       const int64_t count = std::min(rows_at_once, plan.depth - i);
       const auto write = [&](int64_t which, bool turns, float factor)
@@ -181,38 +178,21 @@ X2CTPA_INLINE void attend_backward(const Plan& plan, const T* out_gradient, T* q
           const float* from = rows + r * tile;
           if (turns) {  // back by the same angles
             for (int64_t c = 0; c < tile; ++c) back[c] = -plan.sine[(i + r) * tile + c];
-            turn(from, &plan.cosine[(i + r) * tile], back, factor, turned);
+            turn<V>(from, &plan.cosine[(i + r) * tile], back, factor, turned);
             from = turned;
           }
-          for (int64_t c = 0; c < tile; c += lanes::count) store(to + c, load(from + c));
+          for (int64_t c = 0; c < tile; c += V::count) V::store(to + c, V::load(from + c));
         }
       };
       const float *slopes = s.slopes.data(), *weights = s.weights.data();
-      product(slopes + i * width, width, 1, s.k.data(), tile, plan.depth, rows, tile);
+      V::product(slopes + i * width, width, 1, s.k.data(), tile, plan.depth, rows, tile);
       write(0, true, scale);
-      product(slopes + i, 1, width, s.q.data(), tile, plan.depth, rows, tile);
+      V::product(slopes + i, 1, width, s.q.data(), tile, plan.depth, rows, tile);
       write(1, true, 1.f);
-      product(weights + i, 1, width, s.out.data(), tile, plan.depth, rows, tile);
+      V::product(weights + i, 1, width, s.out.data(), tile, plan.depth, rows, tile);
       write(2, false, 1.f);
     }
   }
-}
-
-// One version of each for every instruction set; templates cannot be cloned.
-X2CTPA_LANES_CLONES void attend_pixel(const Plan& plan, const float* qkv, float* out, Scratch& s) {
-  attend(plan, qkv, out, s);
-}
-X2CTPA_LANES_CLONES void attend_pixel(const Plan& plan, const c10::BFloat16* qkv,
-                                      c10::BFloat16* out, Scratch& s) {
-  attend(plan, qkv, out, s);
-}
-X2CTPA_LANES_CLONES void attend_pixel_backward(const Plan& plan, const float* out_gradient,
-                                               float* qkv, float* bias, Scratch& s) {
-  attend_backward(plan, out_gradient, qkv, bias, s);
-}
-X2CTPA_LANES_CLONES void attend_pixel_backward(const Plan& plan, const c10::BFloat16* out_gradient,
-                                               c10::BFloat16* qkv, float* bias, Scratch& s) {
-  attend_backward(plan, out_gradient, qkv, bias, s);
 }
 
 Plan plan_of(const at::Tensor& qkv, const at::Tensor& rotation, const at::Tensor& bias) {
@@ -257,8 +237,10 @@ void run_forward(const Plan& plan, const at::Tensor& qkv, at::Tensor& out) {
   const T* from = qkv.const_data_ptr<T>();
   T* to = out.mutable_data_ptr<T>();
   for_each_pixel(qkv, [&](int64_t i, int64_t, Scratch& s) {
-    attend_pixel(plan, from + place_of(qkv, i, plan.row_stride),
-                 to + place_of(qkv, i, plan.out_stride), s);
+    lanes::for_this_processor([&](auto vector) __attribute__((always_inline)) {
+      attend<decltype(vector)>(plan, from + place_of(qkv, i, plan.row_stride),
+                               to + place_of(qkv, i, plan.out_stride), s);
+    });
   });
 }
 
@@ -269,9 +251,11 @@ void run_backward(const Plan& plan, const at::Tensor& out_gradient, at::Tensor& 
   T* values = qkv.mutable_data_ptr<T>();
   float* sums = bias.mutable_data_ptr<float>();
   for_each_pixel(qkv, [&](int64_t i, int64_t part, Scratch& s) {
-    attend_pixel_backward(plan, above + place_of(qkv, i, plan.out_stride),
-                          values + place_of(qkv, i, plan.row_stride), sums + part * bias.stride(0),
-                          s);
+    lanes::for_this_processor([&](auto vector) __attribute__((always_inline)) {
+      attend_backward<decltype(vector)>(plan, above + place_of(qkv, i, plan.out_stride),
+                                        values + place_of(qkv, i, plan.row_stride),
+                                        sums + part * bias.stride(0), s);
+    });
   });
 }
 

@@ -13,9 +13,6 @@
 namespace x2ctpa::unet3d {
 namespace {
 
-using lanes::Lanes;
-using lanes::load;
-using lanes::store;
 using lanes::tile;
 
 static_assert(head_dim == tile);
@@ -35,40 +32,44 @@ struct Scratch {
 };
 
 /// softmax over the channels of each head, times `scale`.
-template <class T>
+template <class V, class T>
 X2CTPA_INLINE void soften(T* q, int64_t hidden, float scale) {
+  constexpr int64_t parts = tile / V::count;
   for (int64_t c = 0; c < hidden; c += tile) {
-    const Lanes a = load(q + c), b = load(q + c + lanes::count);
-    const float most = lanes::largest(lanes::greater(a, b));
-    const Lanes ea = lanes::exp(a - most), eb = lanes::exp(b - most);
-    const float share = scale / lanes::sum(ea + eb);
-    store(q + c, ea * share);
-    store(q + c + lanes::count, eb * share);
+    typename V::Floats x[parts];
+    for (int64_t i = 0; i < parts; ++i) x[i] = V::load(q + c + i * V::count);
+    auto most = x[0];
+    for (int64_t i = 1; i < parts; ++i) most = V::greater(most, x[i]);
+    const float top = V::largest(most);
+    typename V::Floats total{};
+    for (auto& value : x) total += value = V::exp(value - top);
+    const float share = scale / V::sum(total);
+    for (int64_t i = 0; i < parts; ++i) V::store(q + c + i * V::count, x[i] * share);
   }
 }
 
 /// s.keys = e^(k - top) with the top of all pixels so far, by which the sums shrink.
-template <class T>
+template <class V, class T>
 X2CTPA_INLINE void take_keys(const T* k, int64_t row, int64_t pixels, int64_t hidden, Scratch& s) {
-  for (int64_t c = 0; c < hidden; c += lanes::count) {
-    Lanes top = load(&s.top[c]);
-    const Lanes before = top;
-    for (int64_t i = 0; i < pixels; ++i) top = lanes::greater(top, load(k + i * row + c));
-    const Lanes shrink = lanes::exp(before - top);
-    Lanes sums = load(&s.sums[c]) * shrink;
+  for (int64_t c = 0; c < hidden; c += V::count) {
+    auto top = V::load(&s.top[c]);
+    const auto before = top;
+    for (int64_t i = 0; i < pixels; ++i) top = V::greater(top, V::load(k + i * row + c));
+    const auto shrink = V::exp(before - top);
+    auto sums = V::load(&s.sums[c]) * shrink;
     for (int64_t i = 0; i < pixels; ++i) {
-      const Lanes e = lanes::exp(load(k + i * row + c) - top);
+      const auto e = V::exp(V::load(k + i * row + c) - top);
       sums += e;
-      store(&s.keys[i * hidden + c], e);
+      V::store(&s.keys[i * hidden + c], e);
     }
-    store(&s.top[c], top);
-    store(&s.shrink[c], shrink);
-    store(&s.sums[c], sums);
+    V::store(&s.top[c], top);
+    V::store(&s.shrink[c], shrink);
+    V::store(&s.sums[c], sums);
   }
 }
 
 /// One slice. `context` (heads, tile, tile), `stride` apart.
-template <class T>
+template <class V, class T>
 X2CTPA_INLINE void run_slice(T* qkv, int64_t pixels, int64_t hidden, float* context, int64_t stride,
                              Scratch& s) {
   const int64_t row = 3 * hidden;
@@ -81,18 +82,18 @@ X2CTPA_INLINE void run_slice(T* qkv, int64_t pixels, int64_t hidden, float* cont
     const int64_t n = std::min(pixels_at_once, pixels - first);
     T* q = qkv + first * row;
     for (int64_t i = 0; i < n; ++i) {
-      soften(q + i * row, hidden, scale);
-      for (int64_t c = 0; c < hidden; c += lanes::count) {
-        store(&s.values[i * hidden + c], load(q + i * row + 2 * hidden + c));
+      soften<V>(q + i * row, hidden, scale);
+      for (int64_t c = 0; c < hidden; c += V::count) {
+        V::store(&s.values[i * hidden + c], V::load(q + i * row + 2 * hidden + c));
       }
     }
-    take_keys(q + hidden, row, n, hidden, s);
+    take_keys<V>(q + hidden, row, n, hidden, s);
     for (int64_t c = 0; c < hidden; c += lanes::rows_at_once) {
-      lanes::product(&s.keys[c], 1, hidden, &s.values[c / tile * tile], hidden, n, block, tile);
+      V::product(&s.keys[c], 1, hidden, &s.values[c / tile * tile], hidden, n, block, tile);
       for (int64_t r = 0; r < lanes::rows_at_once; ++r) {
-        for (int64_t e = 0; e < tile; e += lanes::count) {
+        for (int64_t e = 0; e < tile; e += V::count) {
           float* sum = &s.context[(c + r) * tile + e];
-          store(sum, load(sum) * s.shrink[c + r] + load(block + r * tile + e));
+          V::store(sum, V::load(sum) * s.shrink[c + r] + V::load(block + r * tile + e));
         }
       }
     }
@@ -103,16 +104,6 @@ X2CTPA_INLINE void run_slice(T* qkv, int64_t pixels, int64_t hidden, float* cont
   }
 }
 
-// One version of each for every instruction set; templates cannot be cloned.
-X2CTPA_LANES_CLONES void slice_context(float* qkv, int64_t pixels, int64_t hidden, float* context,
-                                       int64_t stride, Scratch& s) {
-  run_slice(qkv, pixels, hidden, context, stride, s);
-}
-X2CTPA_LANES_CLONES void slice_context(c10::BFloat16* qkv, int64_t pixels, int64_t hidden,
-                                       float* context, int64_t stride, Scratch& s) {
-  run_slice(qkv, pixels, hidden, context, stride, s);
-}
-
 template <class T>
 void run_slices(at::Tensor& qkv, at::Tensor& context) {
   const int64_t slices = qkv.size(0), pixels = qkv.size(1), hidden = qkv.size(3) * tile;
@@ -121,8 +112,10 @@ void run_slices(at::Tensor& qkv, at::Tensor& context) {
   at::parallel_for(0, slices, 1, [&](int64_t first, int64_t last) {
     Scratch scratch(hidden);
     for (int64_t i = first; i < last; ++i) {
-      slice_context(data + i * pixels * 3 * hidden, pixels, hidden, out + i * tile * tile,
-                    context.stride(0), scratch);
+      lanes::for_this_processor([&](auto vector) __attribute__((always_inline)) {
+        run_slice<decltype(vector)>(data + i * pixels * 3 * hidden, pixels, hidden,
+                                    out + i * tile * tile, context.stride(0), scratch);
+      });
     }
   });
 }
