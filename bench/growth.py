@@ -84,7 +84,7 @@ def write_cases(folder, count):
         generated = real + random.normal(0, 50, CASE_SIZE).astype(np.float32)
         for name, voxels in (("real", real), ("generated", generated)):
             (folder / name).mkdir(exist_ok=True)
-            nibabel.save(nibabel.Nifti1Image(voxels, np.eye(4)), folder / name / f"case{i:03}.nii")
+            nibabel.save(nibabel.Nifti1Image(voxels, np.diag([2.5, 2.5, 2.5, 1])), folder / name / f"case{i:03}.nii")
 
 
 def measure_cases(count, folder):
@@ -127,7 +127,7 @@ def plot(rows, cases, gemm, file):
     axes[1][3].plot(CASES, [gib for _, gib in cases], "o-")
     axes[0][3].set_title("evaluate: cases")
     for each in axes.flat:
-        each.set_ylim(bottom=0)
+        each.set_ylim(0, 1.1 * each.dataLim.y1)
         each.grid(alpha=0.3)
     axes[0][0].set_ylabel("seconds")
     axes[1][0].set_ylabel("peak memory, GiB")
