@@ -16,10 +16,9 @@
 namespace x2ctpa::bench {
 namespace {
 
-template <class Model, class Options>
+template <class Model>
 Model load(const Setup& setup) {
-  Model model(load_options<Options>(model_config_file(setup.model())));
-  load_module(setup.model(), *model);
+  auto model = load_model<Model>(setup.model());
   model->to(setup.device);
   model->eval();
   return model;
@@ -65,7 +64,7 @@ Operation training_step(const std::function<at::Tensor()>& loss_of, const std::f
 }  // namespace
 
 Operation unet_forward(const Setup& setup) {
-  auto model = load<Unet3d, Unet3dOptions>(setup);
+  auto model = load<Unet3d>(setup);
   RuntimeOptions runtime;
   runtime.device = setup.device.str();
   runtime.precision = setup.options.value("bf16", false) ? "bf16" : "fp32";
@@ -78,7 +77,7 @@ Operation unet_forward(const Setup& setup) {
 
 /// One step of the denoiser: forward, L1 loss, backward, clipping, Adam, moving average.
 Operation unet_train(const Setup& setup) {
-  auto model = load<Unet3d, Unet3dOptions>(setup);
+  auto model = load<Unet3d>(setup);
   model->train();
   auto optimiser = std::make_shared<Adam>(model->parameters(), AdamOptions{});
   auto average = std::make_shared<WeightAverage>(*model, 0.995);
@@ -94,7 +93,7 @@ Operation unet_train(const Setup& setup) {
 
 /// A latent from noise with the default sampler. Its output is the first prediction.
 Operation denoise(const Setup& setup) {
-  auto model = load<Unet3d, Unet3dOptions>(setup);
+  auto model = load<Unet3d>(setup);
   const auto x = setup.input("x"), cond = setup.input("cond");
   const auto step = step_of(model, setup);
   return of_one("eps", [=]() mutable {
@@ -112,14 +111,14 @@ Operation denoise(const Setup& setup) {
 }
 
 Operation vqgan_reconstruct(const Setup& setup) {
-  auto model = load<Vqgan3d, Vqgan3dOptions>(setup);
+  auto model = load<Vqgan3d>(setup);
   const auto x = setup.input("x");
   return of_one("reconstruction", [=]() mutable { return model->forward(x).reconstruction; });
 }
 
 /// One step of the autoencoder without discriminators.
 Operation vqgan_train(const Setup& setup) {
-  auto model = load<Vqgan3d, Vqgan3dOptions>(setup);
+  auto model = load<Vqgan3d>(setup);
   model->train();
   auto optimiser = std::make_shared<Adam>(model->parameters(), AdamOptions{.betas = {0.5, 0.9}});
   const auto x = setup.input("x");
@@ -130,14 +129,14 @@ Operation vqgan_train(const Setup& setup) {
 }
 
 Operation vae_decode(const Setup& setup) {
-  auto model = load<AutoencoderKl, AutoencoderKlOptions>(setup);
+  auto model = load<AutoencoderKl>(setup);
   const auto latent = setup.input("latent");
   const auto plan = model->plan_decode_volume(latent.sizes(), {});  // as `sample` does
   return of_one("volume", [=]() mutable { return model->decode_volume(latent, plan.at_once); });
 }
 
 Operation vit(const Setup& setup) {
-  auto model = load<VisionTransformer, VisionTransformerOptions>(setup);
+  auto model = load<VisionTransformer>(setup);
   const auto x = setup.input("x");
   return of_one("features", [=]() mutable { return model->forward(x).pooled; });
 }
@@ -145,13 +144,13 @@ Operation vit(const Setup& setup) {
 /// From the model folder to the first parameter that can be used.
 Operation vit_load(const Setup& setup) {
   return of_one("positions", [=] {
-    auto model = load<VisionTransformer, VisionTransformerOptions>(setup);
-    return named_tensors(*model).at("trunk.pos_embed").detach();
+    auto model = load<VisionTransformer>(setup);
+    return named_tensors(*model).at("trunk.pos_embed").detach().clone();
   });
 }
 
 Operation densenet(const Setup& setup) {
-  auto model = load<DenseNet3d, DenseNet3dOptions>(setup);
+  auto model = load<DenseNet3d>(setup);
   const auto x = setup.input("x");
   return of_one("logit", [=]() mutable { return model->forward(x); });
 }

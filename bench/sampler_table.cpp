@@ -51,8 +51,7 @@ double seconds_since(std::chrono::steady_clock::time_point start) {
 class Features {
  public:
   Features(const fs::path& classifier, const IntensityWindow& window)
-      : model_(load_options<DenseNet3dOptions>(model_config_file(classifier))), window_(window) {
-    load_module(classifier, *model_);
+      : model_(load_model<DenseNet3d>(classifier)), window_(window) {
     model_->eval();
   }
 

@@ -44,8 +44,7 @@ Load encoded(Load volumes, const fs::path& autoencoder, c10::Device device) {
 
 Load embedded(const Dataset& dataset, const fs::path& encoder, c10::Device device) {
   need_model(encoder, "--cxr-encoder");
-  VisionTransformer net(load_options<VisionTransformerOptions>(model_config_file(encoder)));
-  load_module(encoder, *net);
+  auto net = load_model<VisionTransformer>(encoder);
   net->to(device);
   net->eval();
   return [&dataset, net, device](const Case& c, int64_t) mutable {

@@ -34,16 +34,14 @@ torch::Tensor first_tensor(const c10::IValue& value) {
 std::function<torch::Tensor(const torch::Tensor&)> load_folder(const fs::path& folder,
                                                                bool volumes) {
   if (volumes) {
-    DenseNet3d net(load_options<DenseNet3dOptions>(model_config_file(folder)));
+    auto net = load_model<DenseNet3d>(folder);
     if (net->options().planar) throw Error("it classifies X-rays, not volumes");
-    load_module(folder, *net);
     net->eval();
     return [net](const torch::Tensor& x) mutable {
       return net->features(x.narrow(1, 0, net->options().channels) * 2 - 1);
     };
   }
-  VisionTransformer net(load_options<VisionTransformerOptions>(model_config_file(folder)));
-  load_module(folder, *net);
+  auto net = load_model<VisionTransformer>(folder);
   net->eval();
   return [net](const torch::Tensor& x) mutable { return net->embed(x.narrow(1, 0, 1)); };
 }

@@ -194,8 +194,7 @@ ImageEvaluation evaluate_images(const EvaluationInputs& inputs, const EvaluateOp
   add_mean_volume(images, inputs, problems);
   Lpips lpips{nullptr};
   if (!inputs.lpips.empty()) {
-    lpips = Lpips();
-    load_module(inputs.lpips, *lpips);
+    lpips = load_model(inputs.lpips, [] { return Lpips(); });
     lpips->eval();
   }
   const bool x2ct = std::count(options.protocols.begin(), options.protocols.end(), "x2ct") > 0;

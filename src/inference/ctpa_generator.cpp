@@ -42,13 +42,13 @@ CtpaGenerator::CtpaGenerator(const fs::path& model, const RuntimeOptions& runtim
   scale_ = load_options<LatentScale>(model / "latent.yaml");
   const BackProjectionGeometry geometry{info_.geometry.source_to_detector_mm, info_.geometry.source_to_centre_mm,
                                         info_.geometry.detector_mm, info_.typical_spacing_at_mm(scale_.size)};
-  denoiser_ = CtpaDenoiser(load_options<CtpaDenoiserOptions>(model_config_file(model)), scale_.channels(),
-                           std::array<int64_t, 3>{scale_.size[0], scale_.size[1], scale_.size[2]}, geometry);
-  load_module(model, *denoiser_);
+  denoiser_ = load_model(model, [&] {
+    return CtpaDenoiser(load_options<CtpaDenoiserOptions>(model_config_file(model)), scale_.channels(),
+                        std::array<int64_t, 3>{scale_.size[0], scale_.size[1], scale_.size[2]}, geometry);
+  });
   autoencoder_ = load_latent_codec(model / "autoencoder", device_, compute_type(runtime));
   if (denoiser_->options().cxr_encoder == "frozen") {
-    frozen_encoder_ = VisionTransformer(load_options<VisionTransformerOptions>(model_config_file(model / "cxr_encoder")));
-    load_module(model / "cxr_encoder", *frozen_encoder_);
+    frozen_encoder_ = load_model<VisionTransformer>(model / "cxr_encoder");
     frozen_encoder_->to(device_);
     frozen_encoder_->eval();
   }

@@ -9,10 +9,9 @@
 namespace x2ctpa {
 namespace {
 
-template <class Model, class Options>
+template <class Model>
 Model load_frozen(const std::filesystem::path& folder, c10::Device device) {
-  Model model(load_options<Options>(model_config_file(folder)));
-  load_module(folder, *model);
+  auto model = load_model<Model>(folder);
   model->to(device);
   model->eval();
   for (auto& parameter : model->parameters()) parameter.set_requires_grad(false);
@@ -22,7 +21,7 @@ Model load_frozen(const std::filesystem::path& folder, c10::Device device) {
 class VqganCodec : public LatentCodec {
  public:
   VqganCodec(const std::filesystem::path& folder, c10::Device device, c10::ScalarType type)
-      : model_(load_frozen<Vqgan3d, Vqgan3dOptions>(folder, device)), type_(type) {}
+      : model_(load_frozen<Vqgan3d>(folder, device)), type_(type) {}
   MemoryPlan plan_encode(at::IntArrayRef volume_shape, int64_t bytes) const override {
     return model_->plan_encode(volume_shape, {bytes, type_});
   }
@@ -50,7 +49,7 @@ class VqganCodec : public LatentCodec {
 class KlCodec : public LatentCodec {
  public:
   KlCodec(const std::filesystem::path& folder, c10::Device device, c10::ScalarType type)
-      : model_(load_frozen<AutoencoderKl, AutoencoderKlOptions>(folder, device)), type_(type) {
+      : model_(load_frozen<AutoencoderKl>(folder, device)), type_(type) {
     model_->to(type);
   }
   MemoryPlan plan_encode(at::IntArrayRef volume_shape, int64_t bytes) const override {

@@ -30,8 +30,7 @@ void FrozenFeatures::encode_missing(const Dataset& dataset, c10::Device device, 
     if (!pooled_.has(cases_[i]) || (tokens_ && !tokens_->has(cases_[i]))) missing.push_back(cases_[i]);
   }
   if (missing.empty()) return;
-  VisionTransformer encoder(load_options<VisionTransformerOptions>(model_config_file(model_)));
-  load_module(model_, *encoder);
+  auto encoder = load_model<VisionTransformer>(model_);
   encoder->to(device);
   encoder->eval();
   at::NoGradGuard no_grad;

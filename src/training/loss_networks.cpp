@@ -32,8 +32,7 @@ Lpips load_lpips(const fs::path& folder, double weight, c10::Device device) {
   const std::string remedy = "Convert LPIPS into <run>/lpips/model, or give --lpips";
   if (!wanted("perceptual", folder, weight, remedy)) return Lpips(nullptr);
   require_model(folder, "LPIPS", "--lpips", "Convert it");
-  Lpips lpips;
-  load_module(folder, *lpips);
+  auto lpips = load_model(folder, [] { return Lpips(); });
   freeze(lpips, device);
   return lpips;
 }
@@ -42,8 +41,7 @@ DenseNet3d load_latent_classifier(const fs::path& folder, double weight, c10::De
   const std::string remedy = "Train or convert a classifier of latents into <run>/classifier/latents/model, or give --classifier";
   if (!wanted("classification", folder, weight, remedy)) return DenseNet3d(nullptr);
   require_model(folder, "a PE classifier of latents", "--classifier", "Train or convert it");
-  DenseNet3d classifier(load_options<DenseNet3dOptions>(model_config_file(folder)));
-  load_module(folder, *classifier);
+  auto classifier = load_model<DenseNet3d>(folder);
   freeze(classifier, device);
   return classifier;
 }

@@ -16,10 +16,9 @@
 namespace x2ctpa::check {
 namespace {
 
-template <class Model, class Options>
+template <class Model>
 Model load(const std::filesystem::path& folder, c10::Device device) {
-  Model model(load_options<Options>(model_config_file(folder)));
-  load_module(folder, *model);
+  auto model = load_model<Model>(folder);
   model->to(device);
   model->eval();
   return model;
@@ -90,7 +89,7 @@ void check_diffusion(Case& c, Unet3d& model) {
 }  // namespace
 
 void check_unet3d(Case& c) {
-  auto model = load<Unet3d, Unet3dOptions>(c.folder(), c.device());
+  auto model = load<Unet3d>(c.folder(), c.device());
   const bool conditional = model->options().cond_dim > 0;
   std::vector<std::string> inputs{"x", "t"};
   if (conditional) inputs.push_back("cond");
@@ -107,7 +106,7 @@ void check_unet3d(Case& c) {
 }
 
 void check_vqgan(Case& c) {
-  auto model = load<Vqgan3d, Vqgan3dOptions>(c.folder(), c.device());
+  auto model = load<Vqgan3d>(c.folder(), c.device());
   torch::NoGradGuard no_grad;
   const auto& x = c.input("x");
   const auto out = model->forward(x);
@@ -120,7 +119,7 @@ void check_vqgan(Case& c) {
   const auto [low, high] = model->codebook()->range();
   c.compare("normalized_z", (out.z - low) / (high - low) * 2 - 1);
   c.compare("decoded_from_latent", model->decode(c.input("latent"), true));
-  auto pair = load<DiscriminatorPair, DiscriminatorPairOptions>(c.folder() / "discriminators", c.device());
+  auto pair = load<DiscriminatorPair>(c.folder() / "discriminators", c.device());
   for (const auto& [name, output] : discriminate(c, pair, x)) c.compare(name, output);
   model->train();  // one update of the codebook
   model->forward(x);
@@ -130,7 +129,7 @@ void check_vqgan(Case& c) {
 }
 
 void check_autoencoder_kl(Case& c) {
-  auto model = load<AutoencoderKl, AutoencoderKlOptions>(c.folder(), c.device());
+  auto model = load<AutoencoderKl>(c.folder(), c.device());
   c.check_run(*model, {"x"}, [&](const TensorMap& in) -> TensorMap {
     const auto posterior = model->encode(in.at("x"));
     return {{"mean", posterior.mean},
@@ -140,7 +139,7 @@ void check_autoencoder_kl(Case& c) {
 }
 
 void check_biomedclip_vit(Case& c) {
-  auto model = load<VisionTransformer, VisionTransformerOptions>(c.folder(), c.device());
+  auto model = load<VisionTransformer>(c.folder(), c.device());
   c.check_run(*model, {"x"}, [&](const TensorMap& in) -> TensorMap {
     const auto features = model->forward(in.at("x")).pooled;
     return {{"features", features}, {"normalized", unit_length(features)}};
@@ -148,7 +147,7 @@ void check_biomedclip_vit(Case& c) {
 }
 
 void check_clip_vision(Case& c) {
-  auto model = load<VisionTransformer, VisionTransformerOptions>(c.folder(), c.device());
+  auto model = load<VisionTransformer>(c.folder(), c.device());
   c.check_run(*model, {"x"}, [&](const TensorMap& in) -> TensorMap {
     const auto out = model->forward(in.at("x"));
     return {{"last_hidden_state", out.tokens}, {"pooler_output", out.pooled}};
@@ -156,15 +155,14 @@ void check_clip_vision(Case& c) {
 }
 
 void check_densenet3d(Case& c) {
-  auto model = load<DenseNet3d, DenseNet3dOptions>(c.folder(), c.device());
+  auto model = load<DenseNet3d>(c.folder(), c.device());
   c.check_run(*model, {"x"}, [&](const TensorMap& in) -> TensorMap {
     return {{"logit", model->forward(in.at("x"))}};
   });
 }
 
 void check_lpips(Case& c) {
-  Lpips model;
-  load_module(c.folder(), *model);
+  auto model = load_model(c.folder(), [] { return Lpips(); });
   model->to(c.device());
   for (auto& parameter : model->parameters()) parameter.set_requires_grad(true);
   c.check_run(*model, {"x", "y"}, [&](const TensorMap& in) -> TensorMap {
@@ -173,12 +171,12 @@ void check_lpips(Case& c) {
 }
 
 void check_discriminators(Case& c) {
-  auto pair = load<DiscriminatorPair, DiscriminatorPairOptions>(c.folder(), c.device());
+  auto pair = load<DiscriminatorPair>(c.folder(), c.device());
   c.check_run(*pair, {"x"}, [&](const TensorMap& in) { return discriminate(c, pair, in.at("x")); });
 }
 
 void check_latent_discriminator(Case& c) {
-  auto model = load<LatentDiscriminator, LatentDiscriminatorOptions>(c.folder(), c.device());
+  auto model = load<LatentDiscriminator>(c.folder(), c.device());
   c.check_run(*model, {"x"}, [&](const TensorMap& in) {
     const auto said = model->forward(in.at("x"));
     TensorMap outputs{{"logits", said.logits}};

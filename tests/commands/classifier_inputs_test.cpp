@@ -71,8 +71,7 @@ TEST_F(ClassifierInputs, TheEmbeddingOfAFrozenTransformerIsSeen) {
   const Dataset dataset = Dataset::open(root_ / "embedding" / "dataset");
   PeClassifier classifier(root_ / "embedding" / "classifier" / "cxr" / "model", c10::kCPU);
   EXPECT_EQ(classifier.info().input, "embedding");
-  VisionTransformer encoder(load_options<VisionTransformerOptions>(model_config_file(root_ / "encoder")));
-  load_module(root_ / "encoder", *encoder);
+  auto encoder = load_model<VisionTransformer>(root_ / "encoder");
   encoder->eval();
   at::NoGradGuard no_grad;
   expect_scores(table, dataset, [&](const Case& c) { return classifier.score(encoder->embed(dataset.load_cxr(c).unsqueeze(0))[0]); });

@@ -56,8 +56,7 @@ TEST(PeNetwork, is_kept_as_an_ordinary_densenet) {
   PeNetwork network(options);
   const test::TemporaryFolder folder;
   save_module(folder.path(), network->weights(), network->config());
-  DenseNet3d again(load_options<DenseNet3dOptions>(model_config_file(folder.path())));
-  load_module(folder.path(), *again);
+  auto again = load_model<DenseNet3d>(folder.path());
   again->eval();
   network->eval();
   const auto x = torch::randn({1, 2, 8, 32, 32});

@@ -23,13 +23,27 @@ TEST(ModelFolder, gives_back_every_tensor_and_the_options) {
   const TemporaryFolder folder;
   Vqgan3d saved(small());
   save_module(folder.path(), *saved, options_to_yaml(small()));
-  const auto options = load_options<Vqgan3dOptions>(model_config_file(folder.path()));
-  EXPECT_EQ(options.downsample, small().downsample);
-  Vqgan3d loaded(options);
-  load_module(folder.path(), *loaded);
+  const auto loaded = load_model<Vqgan3d>(folder.path());
+  EXPECT_EQ(loaded->options().downsample, small().downsample);
   const auto expected = named_tensors(*saved), found = named_tensors(*loaded);
   ASSERT_EQ(expected.size(), found.size());
   for (const auto& [name, tensor] : expected) EXPECT_TRUE(tensor.equal(found.at(name))) << name;
+}
+
+TEST(ModelFolder, draws_no_initial_values_for_a_model_that_is_loaded) {
+  const auto first = [](const torch::nn::Linear& layer) { return layer->weight.detach().flatten()[0].item<double>(); };
+  auto generator = at::detail::getDefaultCPUGenerator();
+  const at::Tensor before = generator.get_state();
+  {
+    const WithoutInitialValues scope;
+    const Vqgan3d model(small());
+    EXPECT_TRUE(at::equal(generator.get_state(), before));
+    const auto x = at::full({3}, 2.0);
+    EXPECT_TRUE(at::equal(at::empty({3}).fill_(2.0), x)) << "only random fills are left out";
+    EXPECT_TRUE(at::equal(x.clone().normal_(), x));
+  }
+  EXPECT_NE(first(torch::nn::Linear(4, 4)), first(torch::nn::Linear(4, 4)));
+  EXPECT_FALSE(at::equal(generator.get_state(), before));
 }
 
 /// The weights of a small model after `change`, loaded into another: the error's text.

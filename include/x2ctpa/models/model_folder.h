@@ -2,11 +2,13 @@
 // named parameter and buffer).
 #pragma once
 
+#include <c10/core/impl/LocalDispatchKeySet.h>
 #include <torch/nn/module.h>
 
 #include <filesystem>
 #include <string>
 
+#include "x2ctpa/core/options.h"
 #include "x2ctpa/core/safetensors.h"
 
 namespace x2ctpa {
@@ -29,5 +31,33 @@ void load_module(const std::filesystem::path& folder, torch::nn::Module& module)
 /// The paths of the two files.
 std::filesystem::path model_config_file(const std::filesystem::path& folder);
 std::filesystem::path model_weights_file(const std::filesystem::path& folder);
+
+/// While one lives, random fills (uniform_, normal_) on this thread leave tensors as they are, so that
+/// layers about to be loaded do not take the time and memory of initial values.
+class WithoutInitialValues {
+ public:
+  WithoutInitialValues();
+
+ private:
+  c10::impl::IncludeDispatchKeyGuard mode_;
+};
+
+/// What `make` builds, with the weights of `folder`; errors as load_module().
+template <class Make>
+auto load_model(const std::filesystem::path& folder, const Make& make) {
+  auto model = [&] {
+    const WithoutInitialValues scope;
+    return make();
+  }();
+  load_module(folder, *model);
+  return model;
+}
+
+/// The model, such as Unet3d, of `folder`: built with its options, with its weights.
+template <class Model>
+Model load_model(const std::filesystem::path& folder) {
+  using Options = std::decay_t<decltype(std::declval<const Model&>()->options())>;
+  return load_model(folder, [&] { return Model(load_options<Options>(model_config_file(folder))); });
+}
 
 }  // namespace x2ctpa
