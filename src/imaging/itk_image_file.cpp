@@ -198,6 +198,16 @@ void stamp_description(const fs::path& file, const std::string& description) {
   fs::rename(stamped, file);
 }
 
+void read_header(itk::ImageIOBase& io, const fs::path& file, ImageHeader& header) {
+  {
+    // ITK 5.2's NiftiImageIO keeps the last file's name in a string that all threads share.
+    static std::mutex mutex;
+    const std::lock_guard lock(mutex);
+    io.ReadImageInformation();
+  }
+  fill_header(io, file, header);
+}
+
 /// Why `file`, of at most `bytes`, could not be written. The libraries keep the reason to themselves,
 /// so a full disk is known by the space that is left.
 Error write_error(const fs::path& file, uintmax_t bytes, const Error& found) {
@@ -227,10 +237,7 @@ ImageHeader read_image_header(const fs::path& file, ImageKind kind) {
   ImageHeader header;
   auto io = make_io(file, kind, header.format);
   if (header.format == "NIfTI") require_sane_nifti_geometry(file);
-  guarded("reading the header", file, [&] {
-    io->ReadImageInformation();
-    fill_header(*io, file, header);
-  });
+  guarded("reading the header", file, [&] { read_header(*io, file, header); });
   return header;
 }
 
@@ -242,8 +249,7 @@ torch::Tensor read_image_file(const fs::path& file, ImageKind kind, ImageHeader&
   if (header.format == "NIfTI") require_sane_nifti_geometry(file);
   torch::Tensor samples;
   guarded("reading", file, [&] {
-    io->ReadImageInformation();
-    fill_header(*io, file, header);
+    read_header(*io, file, header);
     if (check) check(header);
     count_samples(header, file, max_samples);
     if (kind == ImageKind::volume) require_whole_volume(file, header);
