@@ -163,7 +163,7 @@ bool set_geometry(const std::vector<double>& position, const std::vector<double>
 }
 
 FileKind parse_slice_headers(const fs::path& file, std::vector<SliceHeader>& slices) {
-  silence_imaging_libraries();
+  prepare_imaging_libraries();
   slices.clear();
   const bool magic = has_dicom_magic(file);
   if (!magic && !may_lack_magic(file)) return FileKind::not_dicom;
@@ -193,7 +193,7 @@ FileKind parse_slice_headers(const fs::path& file, std::vector<SliceHeader>& sli
 }
 
 SeriesTags read_dicom_tags(const fs::path& file) {
-  silence_imaging_libraries();
+  prepare_imaging_libraries();
   const DicomStructure structure = walk_dicom(file);
   gdcm::Reader reader;
   if (!structure.fault.empty() || !read_header(file, reader))

@@ -83,7 +83,7 @@ bool has_dicom_magic(const fs::path& file) {
 }
 
 void read_dicom_image(const fs::path& file, DicomReader& reader) {
-  silence_imaging_libraries();
+  prepare_imaging_libraries();
   bool read = false;
   std::error_code error;
   if (!fs::is_regular_file(file, error)) throw Error(fmt::format("{}: no such file.", file.string()));

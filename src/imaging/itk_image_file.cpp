@@ -1,6 +1,7 @@
 #include "itk_image_file.h"
 
 #include <gdcmTrace.h>
+#include <itkFloatingPointExceptions.h>
 #include <itkIOCommon.h>
 #include <itkMetaDataObject.h>
 #include <itkMetaImageIO.h>
@@ -77,7 +78,7 @@ itk::ImageIOBase::Pointer make_picture_io(const fs::path& file, std::string& for
 }
 
 itk::ImageIOBase::Pointer make_io(const fs::path& file, ImageKind kind, std::string& format) {
-  silence_imaging_libraries();
+  prepare_imaging_libraries();
   std::error_code error;
   if (!fs::is_regular_file(file, error))
     throw Error(fmt::format("{}: no such file.", file.string()));
@@ -221,9 +222,12 @@ Error write_error(const fs::path& file, uintmax_t bytes, const Error& found) {
 
 }  // namespace
 
-void silence_imaging_libraries() {
+void prepare_imaging_libraries() {
   static std::once_flag once;
   std::call_once(once, [] {
+    // ITK sets its factories, clock and switches up at their first use, without locks (ITK issue 5493).
+    itk::NrrdImageIO::New();
+    itk::FloatingPointExceptions::Disable();
     itk::Object::GlobalWarningDisplayOff();
     gdcm::Trace::DebugOff();
     gdcm::Trace::WarningOff();
@@ -267,7 +271,7 @@ torch::Tensor read_image_file(const fs::path& file, ImageKind kind, ImageHeader&
 }
 
 void write_image_file(const torch::Tensor& samples, const ImageHeader& header, const fs::path& file) {
-  silence_imaging_libraries();
+  prepare_imaging_libraries();
   AtomicFile target(file);
   std::string format;
   itk::ImageIOBase::Pointer io;

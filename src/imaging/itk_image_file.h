@@ -13,8 +13,9 @@
 
 namespace x2ctpa {
 
-/// Lets ITK and GDCM write nothing to stderr; errors arrive as exceptions all the same.
-void silence_imaging_libraries();
+/// Before any use of ITK or GDCM: sets up what several threads must not set up at once, and lets both
+/// write nothing to stderr; errors arrive as exceptions all the same.
+void prepare_imaging_libraries();
 
 /// The header of an image file in ITK's order (x first). Missing axes have size 1.
 struct ImageHeader {
