@@ -70,30 +70,48 @@ Batch load_batch(const Dataset& dataset, const std::vector<Case>& cases, const B
   return stacked(cases, content, false, [&](const Case& c) { return load_case(dataset, c, content); });
 }
 
-/// What was read so far; remembers nothing when all `cases` are larger than the allowance.
+/// Reads each case once, also when several threads ask for it at the same time; keeps nothing when all
+/// `cases` together are larger than the allowance.
 class CaseLoader::Cache {
  public:
   Cache(Dataset dataset, BatchContent content, int64_t cases, int64_t bytes)
       : dataset_(std::move(dataset)), content_(std::move(content)), bytes_per_case_(bytes / cases) {}
 
   CaseTensors get(const Case& c) {
+    std::promise<CaseTensors> reading;
     {
-      const std::lock_guard lock(mutex_);
-      const auto found = kept_.find(c.id);
-      if (found != kept_.end()) return found->second;
+      std::unique_lock lock(mutex_);
+      const auto [found, is_new] = kept_.try_emplace(c.id);
+      if (!is_new) {
+        const auto known = found->second;
+        lock.unlock();
+        return known.get();
+      }
+      found->second = reading.get_future().share();
     }
-    const CaseTensors tensors = load_case(dataset_, c, content_);
-    if (tensors.bytes() > bytes_per_case_) return tensors;
-    const std::lock_guard lock(mutex_);
-    return kept_.emplace(c.id, tensors).first->second;
+    try {
+      const CaseTensors tensors = load_case(dataset_, c, content_);
+      if (tensors.bytes() > bytes_per_case_) forget(c);
+      reading.set_value(tensors);
+      return tensors;
+    } catch (...) {
+      forget(c);  // the next call tries again
+      reading.set_exception(std::current_exception());
+      throw;
+    }
   }
 
  private:
+  void forget(const Case& c) {
+    const std::lock_guard lock(mutex_);
+    kept_.erase(c.id);
+  }
+
   const Dataset dataset_;
   const BatchContent content_;
   const int64_t bytes_per_case_;
   std::mutex mutex_;
-  std::map<std::string, CaseTensors> kept_;
+  std::map<std::string, std::shared_future<CaseTensors>> kept_;
 };
 
 CaseLoader::CaseLoader(const Dataset& dataset, const std::string& split,

@@ -1,5 +1,9 @@
 #include "x2ctpa/data/loader.h"
 
+#include <atomic>
+#include <chrono>
+#include <thread>
+
 #include "data/synthetic_study.h"
 #include "x2ctpa/data/latent_cache.h"
 
@@ -119,6 +123,20 @@ TEST(CaseLoader, ACachedSplitIsReadFromTheDiskOnce) {
   loader.next();
   fs::remove_all(folder / "ct");
   EXPECT_NO_THROW(stream(loader, 4));
+}
+
+TEST(CaseLoader, ACaseThatSeveralThreadsWantIsReadOnce) {
+  TemporaryFolder folder;
+  const Dataset set = numbered_set(folder, 3);
+  std::atomic<int> reads = 0;
+  const BatchContent content{.more = {{"slow", [&](const Case&) {
+    ++reads;
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+    return torch::zeros({1});
+  }}}};
+  CaseLoader loader(set, "train", {.batch_size = 3, .prefetch = 4}, content);
+  stream(loader, 4);
+  EXPECT_EQ(reads, 3);
 }
 
 TEST(CaseLoader, AnErrorInAThreadReachesTheCallerWithTheCaseAndKeepsThePosition) {
