@@ -75,13 +75,17 @@ Trainee make_trainee(const DiffusionOptions& options, const DiffusionInputs& inp
   torch::manual_seed(stream_seed(seed, "diffusion/weights"));
   const BackProjectionGeometry beam{info.geometry.source_to_detector_mm, info.geometry.source_to_centre_mm, info.geometry.detector_mm,
                                     info.typical_spacing_at_mm(scale.size)};
+  const auto make = [&] {
+    return CtpaDenoiser(options.denoiser, scale.channels(), std::array<int64_t, 3>{scale.size[0], scale.size[1], scale.size[2]}, beam);
+  };
   Trainee t;
-  t.model = CtpaDenoiser(options.denoiser, scale.channels(), std::array<int64_t, 3>{scale.size[0], scale.size[1], scale.size[2]}, beam);
-  if (!inputs.init.empty()) load_module(inputs.init, *t.model);
-  else if (options.denoiser.cxr_encoder == "finetuned") load_module(inputs.cxr_encoder, *t.model->transformer());
+  t.model = inputs.init.empty() ? make() : load_model(inputs.init, make);
+  if (inputs.init.empty() && options.denoiser.cxr_encoder == "finetuned")
+    load_module(inputs.cxr_encoder, *t.model->transformer());
   t.model->to(device);
   t.trained = t.model.ptr();
   if (!options.lora.any()) return t;
+  torch::manual_seed(stream_seed(seed, "diffusion/lora"));
   t.lora = Lora(*t.model, options.lora);
   t.trained = std::make_shared<torch::nn::Module>("trained");
   t.trained->register_module("lora", t.lora);
