@@ -105,8 +105,9 @@ TEST_F(Classify, KeepsAThresholdOfTheValidationRowsAlone) {
   ASSERT_EQ(classify("--arm ctpa --classifier.threshold sensitivity --classifier.sensitivity 1").exit_code, 0);
   const CsvTable careful = scores();
   for (size_t row = 0; row < careful.size(); ++row) {
-    if (careful.at(row, "split") == "val" && careful.at(row, "label") == "1")
+    if (careful.at(row, "split") == "val" && careful.at(row, "label") == "1") {
       EXPECT_GE(std::stod(careful.at(row, "score")), std::stod(careful.at(row, "threshold")) - 1e-8);
+    }
   }
 }
 

@@ -53,7 +53,9 @@ TEST(Check, AGoodScanGivesFactsAndNoWarning) {
   EXPECT_TRUE(study.usable());
   for (const Finding& f : study.findings) {
     // The simulated scans end just below the lungs.
-    if (f.code != "lungs-cut-off") EXPECT_EQ(f.severity, Severity::info) << f.code << f.what;
+    if (f.code != "lungs-cut-off") {
+      EXPECT_EQ(f.severity, Severity::info) << f.code << f.what;
+    }
   }
   ASSERT_TRUE(study.ct.has_value());
   EXPECT_EQ(study.ct->size_dhw, scan.size_dhw());

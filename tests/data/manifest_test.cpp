@@ -87,7 +87,9 @@ TEST(FindStudies, WhatCannotBePairedIsAStudyOfItsOwnAndStaysWithItsPatient) {
   for (const Study& s : studies) {
     ids.insert(s.id);
     EXPECT_EQ(safe_id(s.id), s.id);
-    if (s.id != "loose") EXPECT_EQ(s.patient_id, "p1") << s.id;
+    if (s.id != "loose") {
+      EXPECT_EQ(s.patient_id, "p1") << s.id;
+    }
   }
   EXPECT_EQ(ids.size(), 4u);
 }
