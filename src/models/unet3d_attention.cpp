@@ -263,7 +263,7 @@ using Variables = torch::autograd::variable_list;
 
 /// q, k and v (B, D, N, 3, heads, head_dim) of tokens (B, D, N, C).
 at::Tensor project(const at::Tensor& tokens, const at::Tensor& to_qkv) {
-  return at::linear(tokens, to_qkv)
+  return linear_map(tokens, to_qkv)
       .view({tokens.size(0), tokens.size(1), tokens.size(2), 3, -1, head_dim});
 }
 

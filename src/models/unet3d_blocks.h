@@ -19,6 +19,9 @@ struct Condition {
 /// The width of one attention head.
 constexpr int64_t head_dim = 32;
 
+/// x W^T + b over the last dimension of x (..., C).
+at::Tensor linear_map(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias = {});
+
 /// A convolution within slices: kernel (1, k, k). Weights have the shape of Conv3d's.
 class PlanarConvImpl : public torch::nn::Module {
  public:

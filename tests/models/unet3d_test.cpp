@@ -1,5 +1,6 @@
 #include "x2ctpa/models/unet3d.h"
 
+#include "../../src/models/unet3d_blocks.h"
 #include "models/helpers.h"
 #include "x2ctpa/models/model_folder.h"
 
@@ -58,6 +59,18 @@ Unet3d in_float64(Unet3d& model) {
   load_tensors(*precise, named_tensors(*model), "the float32 model");
   precise->to(torch::kDouble);
   return precise;
+}
+
+TEST(Unet3d, maps_rows_of_any_width_and_stride_as_a_linear_layer) {
+  const torch::NoGradGuard no_grad;
+  for (const auto& [in, out] : {std::pair{1, 1}, {1, 7}, {33, 1}, {64, 96}}) {
+    const auto x = at::randn({2, in, 3, 5}).permute({0, 2, 3, 1}), weight = at::randn({out, in}), bias = at::randn({out});
+    for (const auto& b : {bias, at::Tensor()}) {
+      const auto y = unet3d::linear_map(x, weight, b);
+      EXPECT_TRUE(y.is_contiguous());
+      EXPECT_LE(relative_error(y, at::linear(x, weight, b)), 1e-6) << in << " to " << out;
+    }
+  }
 }
 
 TEST(Unet3d, attends_along_d_as_in_float64_forward_and_backward_at_any_depth) {
