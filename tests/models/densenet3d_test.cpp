@@ -60,7 +60,8 @@ TEST(PeNetwork, is_kept_as_an_ordinary_densenet) {
   again->eval();
   network->eval();
   const auto x = torch::randn({1, 2, 8, 32, 32});
-  EXPECT_TRUE(again->forward(x).squeeze(1).equal(network->forward(x)));
+  // Not bit for bit: sums depend on where weights lie in memory, and those of a file are mapped.
+  EXPECT_LE(testing::relative_error(again->forward(x).squeeze(1), network->forward(x)), 1e-5);
 }
 
 TEST(DenseNet3d, refuses_unknown_depths_and_wrong_channels) {
