@@ -70,10 +70,8 @@ PeClassifier::PeClassifier(const fs::path& folder, c10::Device device) : device_
   for (int64_t fold = 0; fold < std::max<int64_t>(info_.folds, 1); ++fold) {
     const fs::path own =
         member_folder(folder, info_.folds > 0 ? std::optional(fold) : std::nullopt);
-    PeNetwork network = [&] {
-      const WithoutInitialValues scope;
-      return PeNetwork(load_options<PeNetworkOptions>(model_config_file(own)));
-    }();
+    auto network = without_initial_values(
+        [&] { return PeNetwork(load_options<PeNetworkOptions>(model_config_file(own))); });
     load_module(own, network->weights());
     network->to(device_);
     network->eval();

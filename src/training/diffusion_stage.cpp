@@ -79,9 +79,12 @@ Trainee make_trainee(const DiffusionOptions& options, const DiffusionInputs& inp
     return CtpaDenoiser(options.denoiser, scale.channels(), std::array<int64_t, 3>{scale.size[0], scale.size[1], scale.size[2]}, beam);
   };
   Trainee t;
-  t.model = inputs.init.empty() ? make() : load_model(inputs.init, make);
-  if (inputs.init.empty() && options.denoiser.cxr_encoder == "finetuned")
-    load_module(inputs.cxr_encoder, *t.model->transformer());
+  if (!inputs.init.empty()) {
+    t.model = load_model(inputs.init, make);
+  } else {
+    t.model = make();
+    if (options.denoiser.cxr_encoder == "finetuned") load_module(inputs.cxr_encoder, *t.model->transformer());
+  }
   t.model->to(device);
   t.trained = t.model.ptr();
   if (!options.lora.any()) return t;

@@ -60,6 +60,8 @@ TEST(PeNetwork, is_kept_as_an_ordinary_densenet) {
   again->eval();
   network->eval();
   const auto x = torch::randn({1, 2, 8, 32, 32});
+  const auto kept = named_tensors(*again);
+  for (const auto& [name, tensor] : named_tensors(network->weights())) EXPECT_TRUE(tensor.equal(kept.at(name))) << name;
   // Not bit for bit: sums depend on where weights lie in memory, and those of a file are mapped.
   EXPECT_LE(testing::relative_error(again->forward(x).squeeze(1), network->forward(x)), 1e-5);
 }

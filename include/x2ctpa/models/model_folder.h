@@ -42,13 +42,17 @@ class WithoutInitialValues {
   c10::impl::IncludeDispatchKeyGuard mode_;
 };
 
+/// What `make` builds, its weights still to be loaded.
+template <class Make>
+auto without_initial_values(const Make& make) {
+  const WithoutInitialValues scope;
+  return make();
+}
+
 /// What `make` builds, with the weights of `folder`; errors as load_module().
 template <class Make>
 auto load_model(const std::filesystem::path& folder, const Make& make) {
-  auto model = [&] {
-    const WithoutInitialValues scope;
-    return make();
-  }();
+  auto model = without_initial_values(make);
   load_module(folder, *model);
   return model;
 }
