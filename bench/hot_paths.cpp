@@ -4,8 +4,8 @@
 #include <torch/torch.h>
 
 #include "x2ctpa/core/device.h"
-#include "x2ctpa/imaging/drr.h"
-#include "x2ctpa/imaging/resample.h"
+#include "x2ctpa/imaging/drr/drr.h"
+#include "x2ctpa/imaging/volume/resample.h"
 #include "x2ctpa/metrics/classification.h"
 #include "x2ctpa/metrics/image_quality.h"
 #include "x2ctpa/models/unet3d.h"

@@ -1,10 +1,10 @@
 #include <torch/torch.h>
 
 #include "operation.h"
-#include "x2ctpa/imaging/ct_choice.h"
-#include "x2ctpa/imaging/dicom_series.h"
-#include "x2ctpa/imaging/drr.h"
-#include "x2ctpa/imaging/resample.h"
+#include "x2ctpa/imaging/dicom/ct_choice.h"
+#include "x2ctpa/imaging/dicom/dicom_series.h"
+#include "x2ctpa/imaging/drr/drr.h"
+#include "x2ctpa/imaging/volume/resample.h"
 #include "x2ctpa/imaging/volume_io.h"
 #include "x2ctpa/metrics/image_quality.h"
 

@@ -9,7 +9,7 @@
 #include <cstdio>
 
 #include "x2ctpa/core/device.h"
-#include "x2ctpa/models/recompute.h"
+#include "x2ctpa/models/kernels/recompute.h"
 #include "x2ctpa/models/unet3d.h"
 #include "x2ctpa/models/vqgan3d.h"
 #include "x2ctpa/training/optimiser.h"

@@ -4,7 +4,7 @@ include(GNUInstallDirs)
 include(CMakePackageConfigHelpers)
 
 set(_package "${CMAKE_INSTALL_LIBDIR}/cmake/x2ctpa")
-set(_modules core imaging data models diffusion metrics training inference)
+set(_modules core imaging data models diffusion metrics training inference evaluation)
 
 set_target_properties(x2ctpa PROPERTIES INSTALL_RPATH_USE_LINK_PATH ON)
 install(TARGETS x2ctpa RUNTIME COMPONENT program)

@@ -2,8 +2,8 @@
 #include <cstdio>
 
 #include "x2ctpa/core/error.h"
-#include "x2ctpa/imaging/radiograph.h"
-#include "x2ctpa/imaging/resample.h"
+#include "x2ctpa/imaging/xray/radiograph.h"
+#include "x2ctpa/imaging/volume/resample.h"
 #include "x2ctpa/imaging/volume_io.h"
 #include "x2ctpa/inference/ctpa_generator.h"
 

@@ -1,8 +1,8 @@
 // x2ctpa classify: a PE classifier on X-rays, true volumes or generated volumes.
 #include <CLI/CLI.hpp>
 
-#include "classifier_arm.h"
-#include "train_flags.h"
+#include "training/classifier_arm.h"
+#include "commands/train_flags.h"
 #include "x2ctpa/core/files.h"
 #include "x2ctpa/core/log.h"
 

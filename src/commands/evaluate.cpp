@@ -5,8 +5,8 @@
 #include <chrono>
 #include <iostream>
 
-#include "evaluate_features.h"
-#include "evaluate_steps.h"
+#include "evaluation/features.h"
+#include "evaluation/steps.h"
 #include "x2ctpa/commands/command.h"
 #include "x2ctpa/core/files.h"
 #include "x2ctpa/core/log.h"

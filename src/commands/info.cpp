@@ -4,7 +4,7 @@
 #include <iostream>
 #include <nlohmann/json.hpp>
 
-#include "describe_path.h"
+#include "commands/info/describe_path.h"
 #include "x2ctpa/commands/command.h"
 
 namespace x2ctpa {

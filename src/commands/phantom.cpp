@@ -7,9 +7,9 @@
 #include "x2ctpa/core/interrupt.h"
 #include "x2ctpa/core/log.h"
 #include "x2ctpa/core/random.h"
-#include "x2ctpa/imaging/dicom_write.h"
-#include "x2ctpa/imaging/drr.h"
-#include "x2ctpa/imaging/phantom.h"
+#include "x2ctpa/imaging/dicom/dicom_write.h"
+#include "x2ctpa/imaging/drr/drr.h"
+#include "x2ctpa/imaging/phantom/phantom.h"
 #include "x2ctpa/imaging/volume_io.h"
 
 namespace x2ctpa {

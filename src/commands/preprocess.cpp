@@ -1,15 +1,15 @@
 // x2ctpa preprocess: studies to a dataset folder.
-#include "x2ctpa/data/preprocess.h"
+#include "x2ctpa/data/preprocess/preprocess.h"
 
 #include <CLI/CLI.hpp>
 
 #include <iostream>
 
-#include "check_report.h"
+#include "evaluation/report/check_report.h"
 #include "x2ctpa/commands/command.h"
 #include "x2ctpa/core/files.h"
 #include "x2ctpa/core/log.h"
-#include "x2ctpa/data/manifest.h"
+#include "x2ctpa/data/studies/manifest.h"
 #include "x2ctpa/training/latents.h"
 
 namespace x2ctpa {

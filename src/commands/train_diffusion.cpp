@@ -1,7 +1,7 @@
 // x2ctpa train-diffusion: the CXR-conditioned denoiser.
 #include <CLI/CLI.hpp>
 
-#include "train_flags.h"
+#include "commands/train_flags.h"
 
 namespace x2ctpa {
 namespace {

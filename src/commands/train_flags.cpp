@@ -1,4 +1,4 @@
-#include "train_flags.h"
+#include "commands/train_flags.h"
 
 #include <CLI/CLI.hpp>
 

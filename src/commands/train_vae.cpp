@@ -1,7 +1,7 @@
 // x2ctpa train-vae: the latent autoencoder.
 #include <CLI/CLI.hpp>
 
-#include "train_flags.h"
+#include "commands/train_flags.h"
 #include "x2ctpa/core/error.h"
 
 namespace x2ctpa {

@@ -1,4 +1,4 @@
-#include "buffer_pool.h"
+#include "core/buffer_pool.h"
 
 #include <c10/core/CPUAllocator.h>
 #include <c10/core/impl/alloc_cpu.h>

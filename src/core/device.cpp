@@ -11,7 +11,7 @@
 #include <mutex>
 #include <string>
 
-#include "buffer_pool.h"
+#include "core/buffer_pool.h"
 #include "x2ctpa/core/error.h"
 #include "x2ctpa/core/log.h"
 

@@ -12,7 +12,7 @@
 #include <sstream>
 #include <string>
 
-#include "buffer_pool.h"
+#include "core/buffer_pool.h"
 
 namespace x2ctpa {
 namespace {

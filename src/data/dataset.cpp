@@ -11,7 +11,7 @@
 #include "x2ctpa/core/csv.h"
 #include "x2ctpa/core/error.h"
 #include "x2ctpa/core/files.h"
-#include "x2ctpa/imaging/radiograph.h"
+#include "x2ctpa/imaging/xray/radiograph.h"
 #include "x2ctpa/imaging/volume_io.h"
 
 namespace fs = std::filesystem;
@@ -296,6 +296,10 @@ Dataset Dataset::with_fold(int64_t fold) const {
     if (c.fold) c.split = *c.fold == fold ? "val" : "train";
   }
   return dataset;
+}
+
+torch::Tensor read_windowed(const fs::path& file, const IntensityWindow& window) {
+  return window.to_unit(read_volume(file).hu).unsqueeze(0);
 }
 
 torch::Tensor Dataset::load_ct(const Case& c) const {

@@ -7,7 +7,7 @@
 #include <map>
 #include <mutex>
 
-#include "threads.h"
+#include "data/preprocess/threads.h"
 #include "x2ctpa/core/error.h"
 #include "x2ctpa/core/random.h"
 

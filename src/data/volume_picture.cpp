@@ -3,7 +3,7 @@
 #include <torch/torch.h>
 
 #include "x2ctpa/imaging/preview.h"
-#include "x2ctpa/imaging/radiograph.h"
+#include "x2ctpa/imaging/xray/radiograph.h"
 
 namespace x2ctpa {
 

@@ -1,4 +1,4 @@
-#include "multistep.h"
+#include "diffusion/multistep.h"
 
 #include <cmath>
 #include <memory>

@@ -4,7 +4,7 @@
 
 #include <cmath>
 
-#include "multistep.h"
+#include "diffusion/multistep.h"
 #include "x2ctpa/core/error.h"
 
 namespace x2ctpa {

@@ -2,12 +2,12 @@
 
 #include <cmath>
 
-#include "itk_image_file.h"
-#include "volume_file_size.h"
+#include "imaging/files/image_file.h"
+#include "imaging/files/volume_file_size.h"
 #include "x2ctpa/core/error.h"
 #include "x2ctpa/core/files.h"
 #include "x2ctpa/core/log.h"
-#include "x2ctpa/imaging/ct_choice.h"
+#include "x2ctpa/imaging/dicom/ct_choice.h"
 
 namespace x2ctpa {
 namespace {

@@ -1,10 +1,10 @@
-#include "load_cxr.h"
+#include "inference/load_cxr.h"
 
 #include "x2ctpa/core/error.h"
 #include "x2ctpa/core/files.h"
 #include "x2ctpa/core/log.h"
-#include "x2ctpa/imaging/lungs.h"
-#include "x2ctpa/imaging/radiograph.h"
+#include "x2ctpa/imaging/volume/lungs.h"
+#include "x2ctpa/imaging/xray/radiograph.h"
 #include "x2ctpa/imaging/volume_io.h"
 
 namespace x2ctpa {

@@ -11,9 +11,9 @@
 #include "x2ctpa/core/files.h"
 #include "x2ctpa/core/log.h"
 #include "x2ctpa/core/safetensors.h"
-#include "x2ctpa/imaging/dicom_export.h"
+#include "x2ctpa/imaging/dicom/dicom_export.h"
 #include "x2ctpa/imaging/preview.h"
-#include "x2ctpa/imaging/radiograph.h"
+#include "x2ctpa/imaging/xray/radiograph.h"
 #include "x2ctpa/imaging/volume_io.h"
 
 namespace x2ctpa {

@@ -4,8 +4,8 @@
 #include <set>
 
 #include "x2ctpa/core/error.h"
-#include "x2ctpa/data/manifest.h"
-#include "x2ctpa/imaging/radiograph.h"
+#include "x2ctpa/data/studies/manifest.h"
+#include "x2ctpa/imaging/xray/radiograph.h"
 
 namespace x2ctpa {
 namespace fs = std::filesystem;

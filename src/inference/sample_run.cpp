@@ -5,7 +5,7 @@
 #include <memory>
 #include <set>
 
-#include "load_cxr.h"
+#include "inference/load_cxr.h"
 #include "x2ctpa/core/files.h"
 #include "x2ctpa/core/interrupt.h"
 #include "x2ctpa/core/log.h"

@@ -5,7 +5,7 @@
 #include <cmath>
 
 #include "x2ctpa/core/error.h"
-#include "x2ctpa/imaging/drr.h"
+#include "x2ctpa/imaging/drr/drr.h"
 #include "x2ctpa/imaging/volume_io.h"
 
 namespace x2ctpa {

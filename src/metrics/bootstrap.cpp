@@ -2,7 +2,7 @@
 #include <cmath>
 #include <map>
 
-#include "checks.h"
+#include "metrics/checks.h"
 #include "x2ctpa/core/error.h"
 #include "x2ctpa/core/random.h"
 #include "x2ctpa/metrics/classification.h"

@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "checks.h"
+#include "metrics/checks.h"
 #include "x2ctpa/core/error.h"
 
 namespace x2ctpa {

@@ -9,7 +9,7 @@
 #include <cmath>
 #include <limits>
 
-#include "ssim.h"
+#include "metrics/ssim.h"
 #include "x2ctpa/core/error.h"
 
 namespace x2ctpa {

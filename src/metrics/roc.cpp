@@ -4,7 +4,7 @@
 
 #include <fmt/format.h>
 
-#include "checks.h"
+#include "metrics/checks.h"
 #include "x2ctpa/core/error.h"
 #include "x2ctpa/metrics/classification.h"
 

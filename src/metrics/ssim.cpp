@@ -1,4 +1,4 @@
-#include "ssim.h"
+#include "metrics/ssim.h"
 
 #include <ATen/Parallel.h>
 

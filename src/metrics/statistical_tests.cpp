@@ -7,7 +7,7 @@
 #include <limits>
 #include <numeric>
 
-#include "checks.h"
+#include "metrics/checks.h"
 #include "x2ctpa/core/error.h"
 
 namespace x2ctpa {

@@ -7,8 +7,8 @@
 #include <algorithm>
 #include <functional>
 
-#include "autoencoder_kl_blocks.h"
-#include "checks.h"
+#include "models/autoencoder_kl_blocks.h"
+#include "models/checks.h"
 #include "x2ctpa/core/error.h"
 
 namespace x2ctpa {

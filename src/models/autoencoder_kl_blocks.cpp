@@ -1,6 +1,6 @@
-#include "autoencoder_kl_blocks.h"
+#include "models/autoencoder_kl_blocks.h"
 
-#include "norm_silu.h"
+#include "models/kernels/norm_silu.h"
 
 namespace x2ctpa::autoencoder_kl {
 namespace {

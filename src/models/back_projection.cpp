@@ -3,8 +3,8 @@
 #include <fmt/format.h>
 #include <torch/torch.h>
 
-#include "checks.h"
-#include "fixed_order.h"
+#include "models/checks.h"
+#include "models/kernels/fixed_order.h"
 #include "x2ctpa/core/error.h"
 
 namespace x2ctpa {

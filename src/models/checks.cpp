@@ -1,4 +1,4 @@
-#include "checks.h"
+#include "models/checks.h"
 
 #include <fmt/format.h>
 

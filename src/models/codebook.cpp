@@ -5,8 +5,8 @@
 #include <algorithm>
 #include <cmath>
 
-#include "checks.h"
-#include "codebook_search.h"
+#include "models/checks.h"
+#include "models/kernels/codebook_search.h"
 #include "x2ctpa/core/autocast.h"
 
 namespace x2ctpa {

@@ -2,7 +2,7 @@
 
 #include <torch/nn/init.h>
 
-#include "checks.h"
+#include "models/checks.h"
 #include "x2ctpa/core/error.h"
 
 namespace x2ctpa {

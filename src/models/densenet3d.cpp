@@ -6,8 +6,8 @@
 #include <algorithm>
 #include <map>
 
-#include "checks.h"
-#include "fixed_order.h"
+#include "models/checks.h"
+#include "models/kernels/fixed_order.h"
 #include "x2ctpa/core/error.h"
 
 namespace x2ctpa {

@@ -5,7 +5,7 @@
 
 #include <algorithm>
 
-#include "checks.h"
+#include "models/checks.h"
 #include "x2ctpa/core/error.h"
 
 namespace x2ctpa {

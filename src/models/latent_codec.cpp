@@ -1,6 +1,6 @@
 #include "x2ctpa/models/latent_codec.h"
 
-#include "checks.h"
+#include "models/checks.h"
 #include "x2ctpa/core/files.h"
 #include "x2ctpa/models/autoencoder_kl.h"
 #include "x2ctpa/models/model_folder.h"

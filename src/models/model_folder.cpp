@@ -5,7 +5,7 @@
 
 #include <cmath>
 
-#include "checks.h"
+#include "models/checks.h"
 #include "x2ctpa/core/error.h"
 #include "x2ctpa/core/files.h"
 #include "x2ctpa/core/memory.h"

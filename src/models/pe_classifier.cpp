@@ -3,7 +3,7 @@
 #include <fmt/format.h>
 #include <torch/torch.h>
 
-#include "checks.h"
+#include "models/checks.h"
 #include "x2ctpa/core/error.h"
 #include "x2ctpa/core/files.h"
 #include "x2ctpa/models/model_folder.h"

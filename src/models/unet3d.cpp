@@ -5,10 +5,10 @@
 
 #include <algorithm>
 
-#include "checks.h"
-#include "unet3d_blocks.h"
+#include "models/checks.h"
+#include "models/unet3d_blocks.h"
 #include "x2ctpa/core/error.h"
-#include "x2ctpa/models/recompute.h"
+#include "x2ctpa/models/kernels/recompute.h"
 
 namespace x2ctpa {
 

@@ -1,14 +1,14 @@
-#include "unet3d_blocks.h"
+#include "models/unet3d_blocks.h"
 
 #include <ATen/autocast_mode.h>
 #include <torch/torch.h>
 
 #include <cmath>
 
-#include "checks.h"
-#include "fixed_order.h"
-#include "norm_silu.h"
-#include "unet3d_attention.h"
+#include "models/checks.h"
+#include "models/kernels/fixed_order.h"
+#include "models/kernels/norm_silu.h"
+#include "models/kernels/unet3d_attention.h"
 
 namespace x2ctpa::unet3d {
 namespace {

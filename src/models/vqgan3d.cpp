@@ -4,9 +4,9 @@
 
 #include <algorithm>
 
-#include "checks.h"
-#include "vqgan3d_blocks.h"
-#include "vqgan3d_slabs.h"
+#include "models/checks.h"
+#include "models/vqgan3d_blocks.h"
+#include "models/slabs/vqgan3d_slabs.h"
 #include "x2ctpa/core/error.h"
 
 namespace x2ctpa {

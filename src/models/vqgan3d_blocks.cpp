@@ -1,12 +1,12 @@
-#include "vqgan3d_blocks.h"
+#include "models/vqgan3d_blocks.h"
 
 #include <torch/torch.h>
 
 #include <algorithm>
 
-#include "checks.h"
-#include "norm_silu.h"
-#include "x2ctpa/models/recompute.h"
+#include "models/checks.h"
+#include "models/kernels/norm_silu.h"
+#include "x2ctpa/models/kernels/recompute.h"
 
 namespace x2ctpa::vqgan3d {
 namespace {

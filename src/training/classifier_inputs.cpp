@@ -1,4 +1,4 @@
-#include "classifier_inputs.h"
+#include "training/classifier_inputs.h"
 
 #include <fmt/format.h>
 #include <torch/types.h>

@@ -4,7 +4,7 @@
 
 #include <cmath>
 
-#include "classifier_inputs.h"
+#include "training/classifier_inputs.h"
 #include "x2ctpa/core/error.h"
 #include "x2ctpa/core/log.h"
 #include "x2ctpa/core/random.h"

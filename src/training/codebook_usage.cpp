@@ -1,4 +1,4 @@
-#include "codebook_usage.h"
+#include "training/codebook_usage.h"
 
 #include <torch/torch.h>
 

@@ -1,4 +1,4 @@
-#include "denoising_task.h"
+#include "training/denoising_task.h"
 
 #include "x2ctpa/core/autocast.h"
 

@@ -4,7 +4,7 @@
 #include <memory>
 #include <optional>
 
-#include "frozen_features.h"
+#include "training/frozen_features.h"
 #include "x2ctpa/data/loader.h"
 #include "x2ctpa/diffusion/objective.h"
 #include "x2ctpa/models/ctpa_denoiser.h"

@@ -1,4 +1,4 @@
-#include "diffusion_inputs.h"
+#include "training/diffusion_inputs.h"
 
 #include "x2ctpa/core/error.h"
 #include "x2ctpa/core/files.h"

@@ -1,4 +1,4 @@
-#include "diffusion_preview.h"
+#include "training/diffusion_preview.h"
 
 #include "x2ctpa/core/memory.h"
 #include "x2ctpa/core/random.h"

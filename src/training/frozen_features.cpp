@@ -1,4 +1,4 @@
-#include "frozen_features.h"
+#include "training/frozen_features.h"
 
 #include <ATen/ATen.h>
 

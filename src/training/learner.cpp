@@ -1,4 +1,4 @@
-#include "learner.h"
+#include "training/learner.h"
 
 #include <ATen/ATen.h>
 #include <fmt/format.h>

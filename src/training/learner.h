@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "gradient_sum.h"
+#include "training/gradient_sum.h"
 #include "x2ctpa/training/optimiser.h"
 #include "x2ctpa/training/processes.h"
 

@@ -5,15 +5,15 @@
 #include <nlohmann/json.hpp>
 #include <sstream>
 
-#include "learner.h"
-#include "plan.h"
-#include "run_log.h"
+#include "training/learner.h"
+#include "training/plan.h"
+#include "training/run_log.h"
 #include "x2ctpa/core/autocast.h"
 #include "x2ctpa/core/error.h"
 #include "x2ctpa/core/interrupt.h"
 #include "x2ctpa/core/log.h"
 #include "x2ctpa/models/model_folder.h"
-#include "x2ctpa/models/recompute.h"
+#include "x2ctpa/models/kernels/recompute.h"
 #include "x2ctpa/training/checkpoint.h"
 
 namespace x2ctpa {

@@ -1,4 +1,4 @@
-#include "loss_networks.h"
+#include "training/loss_networks.h"
 
 #include "x2ctpa/core/error.h"
 #include "x2ctpa/core/log.h"

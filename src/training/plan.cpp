@@ -1,4 +1,4 @@
-#include "plan.h"
+#include "training/plan.h"
 
 #include <c10/core/CachingDeviceAllocator.h>
 #include <fmt/format.h>

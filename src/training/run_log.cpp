@@ -1,4 +1,4 @@
-#include "run_log.h"
+#include "training/run_log.h"
 
 #include <fmt/format.h>
 

@@ -1,8 +1,8 @@
 #include <cmath>
 #include <optional>
 
-#include "codebook_usage.h"
-#include "loss_networks.h"
+#include "training/codebook_usage.h"
+#include "training/loss_networks.h"
 #include "x2ctpa/core/csv.h"
 #include "x2ctpa/core/error.h"
 #include "x2ctpa/core/files.h"

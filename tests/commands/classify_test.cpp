@@ -10,7 +10,7 @@
 #include "x2ctpa/core/files.h"
 #include "x2ctpa/core/random.h"
 #include "x2ctpa/data/dataset.h"
-#include "x2ctpa/data/splits.h"
+#include "x2ctpa/data/preprocess/splits.h"
 #include "x2ctpa/imaging/volume_io.h"
 #include "x2ctpa/metrics/classification.h"
 #include "x2ctpa/models/pe_classifier.h"

@@ -5,7 +5,7 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
-#include "../../src/commands/evaluate_steps.h"
+#include "evaluation/steps.h"
 #include "commands/run_binary.h"
 #include "commands/synthetic_run.h"
 #include "x2ctpa/models/lpips.h"

@@ -6,7 +6,7 @@
 
 #include "commands/pipeline_fixture.h"
 #include "x2ctpa/core/csv.h"
-#include "x2ctpa/imaging/radiograph.h"
+#include "x2ctpa/imaging/xray/radiograph.h"
 #include "x2ctpa/imaging/volume_io.h"
 
 namespace x2ctpa {

@@ -11,7 +11,7 @@
 #include "x2ctpa/core/files.h"
 #include "x2ctpa/core/random.h"
 #include "x2ctpa/data/dataset.h"
-#include "x2ctpa/imaging/radiograph.h"
+#include "x2ctpa/imaging/xray/radiograph.h"
 #include "x2ctpa/imaging/volume_io.h"
 
 namespace x2ctpa::test {

@@ -7,7 +7,7 @@
 #include "support/temporary_folder.h"
 #include "x2ctpa/core/files.h"
 #include "x2ctpa/data/dataset.h"
-#include "x2ctpa/imaging/radiograph.h"
+#include "x2ctpa/imaging/xray/radiograph.h"
 #include "x2ctpa/imaging/volume_io.h"
 
 namespace x2ctpa {

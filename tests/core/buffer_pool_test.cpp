@@ -1,4 +1,4 @@
-#include "../../src/core/buffer_pool.h"
+#include "core/buffer_pool.h"
 
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>

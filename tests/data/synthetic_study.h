@@ -13,7 +13,7 @@
 #include "support/real_data.h"
 #include "support/temporary_folder.h"
 #include "x2ctpa/core/error.h"
-#include "x2ctpa/imaging/radiograph.h"
+#include "x2ctpa/imaging/xray/radiograph.h"
 #include "x2ctpa/imaging/volume_io.h"
 
 namespace x2ctpa {

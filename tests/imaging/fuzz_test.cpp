@@ -13,8 +13,8 @@
 #include "support/test_volumes.h"
 #include "x2ctpa/core/device.h"
 #include "x2ctpa/core/error.h"
-#include "x2ctpa/imaging/ct_choice.h"
-#include "x2ctpa/imaging/radiograph.h"
+#include "x2ctpa/imaging/dicom/ct_choice.h"
+#include "x2ctpa/imaging/xray/radiograph.h"
 #include "x2ctpa/imaging/volume_io.h"
 
 namespace x2ctpa {

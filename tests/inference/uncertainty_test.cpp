@@ -7,7 +7,7 @@
 #include "support/temporary_folder.h"
 #include "x2ctpa/core/error.h"
 #include "x2ctpa/core/random.h"
-#include "x2ctpa/imaging/drr.h"
+#include "x2ctpa/imaging/drr/drr.h"
 #include "x2ctpa/imaging/volume_io.h"
 #include "x2ctpa/models/model_folder.h"
 

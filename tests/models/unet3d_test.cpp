@@ -1,6 +1,6 @@
 #include "x2ctpa/models/unet3d.h"
 
-#include "../../src/models/unet3d_blocks.h"
+#include "models/unet3d_blocks.h"
 #include "models/helpers.h"
 #include "x2ctpa/models/model_folder.h"
 

@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "x2ctpa/core/files.h"
-#include "x2ctpa/imaging/volume.h"
+#include "x2ctpa/imaging/volume/volume.h"
 
 namespace x2ctpa::test {
 

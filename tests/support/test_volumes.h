@@ -5,7 +5,7 @@
 
 #include <cmath>
 
-#include "x2ctpa/imaging/volume.h"
+#include "x2ctpa/imaging/volume/volume.h"
 
 namespace x2ctpa::test {
 

@@ -1,4 +1,4 @@
-#include "../../src/training/codebook_usage.h"
+#include "training/codebook_usage.h"
 
 #include <gtest/gtest.h>
 

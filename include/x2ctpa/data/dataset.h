@@ -17,7 +17,7 @@
 #include <vector>
 
 #include "x2ctpa/core/options.h"
-#include "x2ctpa/imaging/volume.h"
+#include "x2ctpa/imaging/volume/volume.h"
 
 namespace x2ctpa {
 
@@ -107,6 +107,9 @@ class Dataset {
   DatasetInfo info_;
   std::vector<Case> cases_;
 };
+
+/// A volume file within `window`: (1, D, H, W) float32 in [-1, 1].
+torch::Tensor read_windowed(const std::filesystem::path& file, const IntensityWindow& window);
 
 /// Writes dataset.json and index.csv (atomically, dataset.json last) and sets info.hash.
 void write_dataset(const std::filesystem::path& folder, DatasetInfo& info,

@@ -3,7 +3,7 @@
 
 #include <torch/types.h>
 
-#include "x2ctpa/imaging/volume.h"
+#include "x2ctpa/imaging/volume/volume.h"
 
 namespace x2ctpa {
 

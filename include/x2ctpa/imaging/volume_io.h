@@ -5,7 +5,7 @@
 #include <map>
 #include <string>
 
-#include "x2ctpa/imaging/volume.h"
+#include "x2ctpa/imaging/volume/volume.h"
 
 namespace x2ctpa {
 

@@ -5,7 +5,7 @@
 #include <string>
 
 #include "x2ctpa/diffusion/sampler.h"
-#include "x2ctpa/imaging/radiograph.h"
+#include "x2ctpa/imaging/xray/radiograph.h"
 
 namespace x2ctpa {
 

@@ -1,0 +1,80 @@
+// From studies as they come to a dataset folder: one grid, one window, one X-ray size.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "x2ctpa/core/options.h"
+#include "x2ctpa/core/shard.h"
+#include "x2ctpa/data/dataset.h"
+#include "x2ctpa/data/studies/manifest.h"
+#include "x2ctpa/imaging/drr/drr.h"
+#include "x2ctpa/imaging/xray/radiograph.h"
+
+namespace x2ctpa {
+
+/// Section `preprocess`. The defaults are the published settings.
+struct PreprocessOptions {
+  std::vector<int64_t> grid = {128, 256, 256};
+  std::string modality = "CT";
+  std::string box = "lungs";
+  double margin_mm = 0;
+  std::vector<double> field_of_view_mm;
+  std::string interpolation = "linear";
+  std::string intensity = "window";
+  std::string window_preset = "custom";
+  IntensityWindow window;
+  std::vector<double> percentiles = {0.5, 99.5};
+  std::string source = "cxr";
+  int64_t cxr_size = 224;
+  CxrOptions cxr;
+  std::string cxr_from_ct = "none";
+  DrrRendering drr;
+  ProjectionGeometry geometry;
+  std::vector<double> splits = {0.7, 0.1, 0.2};
+  int64_t folds = 0;
+  std::string splits_file;
+  int64_t workers = 0;
+  InputOptions
+      input;  ///< of read_inputs; its series rule also serves folders that a manifest names
+
+  void describe(OptionList& options);
+};
+
+/// How a call goes about its work; nothing of it changes a case.
+struct PreprocessCall {
+  bool force = false;    ///< make every case anew, also with other options than before
+  bool resplit = false;  ///< accept other splits, folds or seed than before; cases are kept
+  Shard shard;           ///< the share of the studies that this process takes
+};
+
+struct PreprocessResult {
+  DatasetInfo info;
+  int64_t cases = 0;     ///< in the dataset; of a share whose set is not complete yet, in the share
+  int64_t kept = 0;      ///< of this call's share, done by an earlier call
+  int64_t rejected = 0;  ///< listed in rejected.csv
+  bool complete = true;  ///< false: other processes have studies to do; the last writes the index
+};
+
+/// Writes the dataset folder `out` (see dataset.h) and, beside what training reads,
+/// `preprocess.yaml` (the options), `records/<id>.json` (source, spacing, lungs and warnings of
+/// each case) and `rejections/<id>.json`.
+///
+/// Studies are processed in parallel. A study that cannot be used is listed in rejected.csv and the
+/// others go on. A call that was stopped, by whatever means, goes on where it was: a case counts as
+/// done when it has a record of the same sources and options and its files have the recorded sizes.
+///
+/// Several processes may work in one folder when each is given its share of the same studies. Each
+/// leaves records; whoever finds every study done writes the index, which is the last of them, or a
+/// later call for the whole.
+///
+/// Throws Error when `out` holds a dataset made with other options (naming each difference), unless
+/// forced, or when another process works in it that did not get a share; Error(no_data) when no
+/// study is usable, and Error(interrupted) after a signal.
+PreprocessResult preprocess(const std::vector<Study>& studies, const PreprocessOptions& options,
+                            int64_t seed, const std::filesystem::path& out,
+                            const PreprocessCall& call = {});
+
+}  // namespace x2ctpa

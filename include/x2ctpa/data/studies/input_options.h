@@ -1,0 +1,43 @@
+// How studies are found, chosen and paired. Sections `preprocess.series`, `.find` and `.manifest`.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "x2ctpa/core/options.h"
+#include "x2ctpa/imaging/dicom/ct_choice.h"
+
+namespace x2ctpa {
+
+/// Section `preprocess.find`: folders and archives.
+struct FindOptions {
+  double pair_hours = 24;
+  int64_t archive_gb = 64;
+  int64_t archive_files = 1'000'000;
+  std::string salt;
+
+  void describe(OptionList& options);
+};
+
+/// Section `preprocess.manifest`: which CSV layout, and where its images lie.
+struct ManifestOptions {
+  std::string layout = "auto";
+  std::string images;
+  std::string ct_column = "CT_Accession_number";
+  std::string cxr_column = "cxr_Accession_number";
+  std::string label_column = "PE";
+  std::string patient_column = "patient_id";
+  bool label_inverted = false;
+
+  void describe(OptionList& options);
+};
+
+struct InputOptions {
+  SeriesRule series;
+  FindOptions find;
+  ManifestOptions manifest;
+
+  void describe(OptionList& options);
+};
+
+}  // namespace x2ctpa

@@ -1,0 +1,150 @@
+// What `evaluate` computes and writes. docs/metrics.md states the protocol of each number.
+#pragma once
+
+#include <array>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "x2ctpa/evaluation/evaluate_options.h"
+#include "x2ctpa/evaluation/evaluation_inputs.h"
+#include "x2ctpa/metrics/calibration.h"
+#include "x2ctpa/metrics/classification.h"
+#include "x2ctpa/metrics/statistical_tests.h"
+
+namespace x2ctpa {
+
+/// Which volume is compared with the true one.
+enum Source : int { kGenerated, kWrongCxr, kMeanVolume, kSources };
+inline constexpr std::array<const char*, kSources> kSourceKeys{"generated", "wrong_cxr",
+                                                               "mean_volume"};
+
+/// The numbers of one comparison of a volume with the true one; docs/metrics.md defines them.
+enum Metric : int {
+  kPsnr, kSsim3d, kSsim2d, kMsSsim3d, kMae, kMse, kLpips,                // paper
+  kLungPsnr, kLungSsim3d, kLungMae, kGradientMae, kSharpness,            // x2ctpa
+  kVesselDice, kVesselContrast, kArteryDice, kArteryContrast, kLungDice, kProjection,
+  kX2ctPsnr, kX2ctPlanesPsnr, kX2ctPlanesSsim,                           // x2ct
+  kMetrics
+};
+struct MetricName {
+  const char* key;
+  const char* label;
+  const char* unit;
+  const char* protocol;
+  const char* better;  ///< "higher", "lower", or the number it should come near
+};
+extern const std::array<MetricName, kMetrics> kMetricNames;
+
+/// NaN: not measured.
+using MetricValues = std::array<double, kMetrics>;
+
+struct CaseResult {
+  SamplePair pair;
+  std::string wrong_case_id;  ///< empty: no other patient to take
+  bool same_spacing = true;   ///< as the true volume, within 2%
+  std::array<std::optional<MetricValues>, kSources> quality;
+};
+
+struct Distribution {
+  int64_t n = 0;
+  double mean = 0, sd = 0, median = 0, q1 = 0, q3 = 0, min = 0, max = 0;
+};
+Distribution distribution_of(std::vector<double> values);
+
+struct BaselineTest {
+  WilcoxonResult wilcoxon;  ///< generated - baseline
+  double p_holm = 1;
+};
+
+struct MetricSummary {
+  int metric = 0;
+  std::array<Distribution, kSources> sources;
+  std::array<std::optional<BaselineTest>, kSources> tests;  ///< of the two baselines
+};
+
+/// How much samples of one X-ray differ from each other: means over pairs of samples.
+struct Diversity {
+  int64_t cases = 0;  ///< with two or more samples
+  Distribution mae_hu, ms_ssim;
+};
+
+struct ImageEvaluation {
+  std::vector<CaseResult> cases;
+  std::vector<MetricSummary> metrics;  ///< those that were measured at all
+  Diversity diversity;
+  torch::Tensor mean_volume;  ///< clipped HU (D, H, W); undefined without training volumes
+  int64_t training_volumes = 0;
+};
+
+struct ArmResult {
+  std::string name, title, file;
+  std::vector<std::string> studies, patients;
+  std::vector<int> labels;
+  std::vector<double> scores;
+  int64_t positives = 0;
+  double threshold = 0;
+  std::string threshold_source;
+  Confusion confusion;
+  std::optional<AucEstimate> auc;  ///< absent for one class only
+  std::optional<BootstrapAuc> bootstrap;
+  std::optional<double> average_precision;
+  std::optional<Calibration> calibration;  ///< absent when scores are no probabilities
+  std::vector<NetBenefit> net_benefit;
+  std::vector<std::string> notes;
+};
+
+struct ArmComparison {
+  std::string first, second;
+  int64_t common = 0;  ///< studies that both arms scored, with the same label
+  std::optional<AucComparison> delong;
+  std::optional<KolmogorovSmirnovResult> ks;
+  double delong_p_holm = 1, ks_p_holm = 1;
+  double detectable_difference = 0;  ///< in AUC, found in 80% of such sets at p 0.05
+};
+
+/// A number that compares two sets of pictures by the features of a network.
+struct FeatureMeasure {
+  std::string key, label, protocol;
+  double value = 0;
+  int64_t real = 0, generated = 0;  ///< pictures
+};
+
+/// How near generated volumes come to training volumes, against how near held-out true ones do.
+struct MemorisationCase {
+  std::string case_id, nearest;  ///< the training volume nearest to the generated one
+  double generated = 0, real = 0;  ///< distances to the nearest training volume
+  bool suspicious = false;  ///< less than half of the smallest distance of a held-out true volume
+};
+struct Memorisation {
+  std::string space, distance;  ///< "image" or "latent", and what is measured
+  int64_t training = 0;
+  std::vector<MemorisationCase> cases;
+  std::optional<WilcoxonResult> test;  ///< generated - real
+};
+
+struct ScoreEvaluation {
+  std::vector<ArmResult> arms;
+  std::vector<ArmComparison> comparisons;
+};
+
+/// A row of the published table; numbers as printed there.
+struct PublishedArm {
+  const char *name, *title, *auc, *accuracy, *specificity, *sensitivity, *ppv, *npv;
+};
+extern const std::array<PublishedArm, 3> kPublishedArms;
+
+struct Evaluation {
+  EvaluationInputs inputs;
+  EvaluateOptions options;
+  int64_t seed = 0;
+  ImageEvaluation images;
+  ScoreEvaluation scores;
+  std::vector<FeatureMeasure> features;
+  std::vector<Memorisation> memorisation;
+  std::vector<std::pair<std::string, std::string>> provenance;  ///< name, value
+  std::vector<Problem> problems;                                ///< of inputs, images and scores
+};
+
+}  // namespace x2ctpa

@@ -1,0 +1,23 @@
+// What `x2ctpa info` says about DICOM files.
+#pragma once
+
+#include <filesystem>
+#include <nlohmann/json.hpp>
+#include <vector>
+
+#include "x2ctpa/imaging/dicom/dicom_series.h"
+
+namespace x2ctpa {
+
+/// Where the index axes x, y, z point to: "LPS" for rows to the left, columns to the back, slices
+/// up.
+std::string orientation_letters(const Mat3& direction);
+
+/// True for the modalities of X-rays and pictures.
+bool is_film(const DicomSeries& series);
+
+/// Each series of `path`, and which one preprocess would take.
+nlohmann::ordered_json describe_dicom(const std::filesystem::path& path,
+                                      const std::vector<DicomSeries>& series);
+
+}  // namespace x2ctpa

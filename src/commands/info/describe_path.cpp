@@ -1,0 +1,280 @@
+#include "commands/info/describe_path.h"
+
+#include <torch/cuda.h>
+#include <torch/version.h>
+#include <yaml-cpp/yaml.h>
+
+#include <ATen/Parallel.h>
+
+#include <nlohmann/json.hpp>
+
+#include "commands/info/describe_dicom.h"
+#include "x2ctpa/core/device.h"
+#include "x2ctpa/core/error.h"
+#include "x2ctpa/core/files.h"
+#include "x2ctpa/core/safetensors.h"
+#include "x2ctpa/data/studies/archive.h"
+#include "x2ctpa/data/dataset.h"
+#include "x2ctpa/imaging/dicom/dicom_series.h"
+#include "x2ctpa/imaging/volume/lungs.h"
+#include "x2ctpa/imaging/xray/radiograph.h"
+#include "x2ctpa/imaging/volume_io.h"
+
+namespace fs = std::filesystem;
+using nlohmann::ordered_json;
+
+namespace x2ctpa {
+namespace {
+
+ordered_json xyz(const std::array<int64_t, 3>& dhw) { return {dhw[2], dhw[1], dhw[0]}; }
+
+ordered_json describe_dataset(const fs::path& folder) {
+  const Dataset dataset = Dataset::open(folder);
+  const DatasetInfo& info = dataset.info();
+  ordered_json splits;
+  for (const char* name : {"train", "val", "test"}) {
+    const std::vector<Case> cases = dataset.split(name);
+    auto count = [&](auto has) { return std::count_if(cases.begin(), cases.end(), has); };
+    splits[name] = {{"cases", cases.size()},
+                    {"with_ct", count([](const Case& c) { return !c.ct.empty(); })},
+                    {"with_xray", count([](const Case& c) { return !c.cxr.empty(); })},
+                    {"pe_positive", count([](const Case& c) { return c.pe == 1; })},
+                    {"pe_negative", count([](const Case& c) { return c.pe == 0; })}};
+  }
+  return {{"kind", "dataset"},
+          {"cases", dataset.cases().size()},
+          {"splits", splits},
+          {"size", xyz(info.grid_dhw)},
+          {"typical_spacing_mm", info.typical_spacing_mm},
+          {"window_hu", {info.window.min_hu, info.window.max_hu}},
+          {"xray_size", info.cxr_size},
+          {"xray_mean", info.cxr_mean},
+          {"xray_std", info.cxr_std},
+          {"hash", info.hash}};
+}
+
+ordered_json describe_volume(const fs::path& file) {
+  const VolumeSummary summary = summarise_volume(file);
+  ordered_json json = {{"kind", "volume"},
+                       {"size", xyz(summary.size_dhw)},
+                       {"spacing_mm", summary.spacing_mm},
+                       {"origin_mm", summary.origin_mm},
+                       {"direction", summary.direction},
+                       {"orientation", orientation_letters(summary.direction)},
+                       {"hu_min", summary.hu_min},
+                       {"hu_max", summary.hu_max},
+                       {"hu_mean", summary.hu_mean},
+                       {"description", summary.description},
+                       {"lung_litres", nullptr},
+                       {"problems", ordered_json::array()}};
+  const Volume volume = read_volume(file);
+  if (has_doubtful_unit_spacing(volume)) json["problems"].push_back("unit-spacing");
+  try {
+    json["lung_litres"] = segment_lungs(oriented_to_lps(volume)).litres;
+  } catch (const Error&) {
+    // No lungs in it: stays null.
+  }
+  return json;
+}
+
+ordered_json describe_xray(const fs::path& file) {
+  const Radiograph xray = read_radiograph(file);
+  return {{"kind", "xray"},
+          {"size", {xray.pixels.size(1), xray.pixels.size(0)}},
+          {"spacing_mm", {xray.spacing_mm[1], xray.spacing_mm[0]}},
+          {"modality", xray.modality},
+          {"photometric", xray.photometric},
+          {"bits", xray.bits},
+          {"inverted", xray.inverted},
+          {"is_chest_xray", xray.is_chest_xray},
+          {"view", xray.view},
+          {"likeness", xray.likeness},
+          {"warnings", xray.warnings}};
+}
+
+ordered_json count_tensors(const TensorMap& tensors, const fs::path& file) {
+  int64_t parameters = 0;
+  for (const auto& [name, tensor] : tensors) parameters += tensor.numel();
+  return {{"tensors", tensors.size()}, {"parameters", parameters}, {"bytes", fs::file_size(file)}};
+}
+
+ordered_json describe_safetensors(const fs::path& file) {
+  const TensorMap tensors = read_safetensors(file);
+  ordered_json json = {{"kind", "safetensors"}};
+  json.update(count_tensors(tensors, file));
+  json["metadata"] = read_safetensors_metadata(file);
+  json["list"] = ordered_json::array();
+  for (const auto& [name, tensor] : tensors) {
+    json["list"].push_back({{"name", name},
+                            {"type", c10::toString(tensor.scalar_type())},
+                            {"shape", tensor.sizes().vec()}});
+  }
+  return json;
+}
+
+ordered_json yaml_to_json(const YAML::Node& node) {
+  ordered_json json;
+  if (node.IsMap()) {
+    for (const auto& item : node) json[item.first.as<std::string>()] = yaml_to_json(item.second);
+  } else if (node.IsSequence()) {
+    json = ordered_json::array();
+    for (const auto& item : node) json.push_back(yaml_to_json(item));
+  } else if (node.IsScalar()) {
+    const auto text = node.as<std::string>();
+    json = ordered_json::parse(text, nullptr, false);
+    if (json.is_discarded()) json = text;
+  }
+  return json;
+}
+
+/// The weight files in and below a model folder.
+std::vector<fs::path> weight_files(const fs::path& folder) {
+  std::vector<fs::path> files;
+  for (const auto& entry : fs::recursive_directory_iterator(folder)) {
+    if (entry.path().extension() == ".safetensors") files.push_back(entry.path());
+  }
+  std::sort(files.begin(), files.end());
+  return files;
+}
+
+ordered_json describe_model(const fs::path& folder) {
+  ordered_json json = {{"kind", "model"}, {"parameters", 0}, {"bytes", 0}};
+  int64_t parameters = 0, bytes = 0;
+  ordered_json files;
+  for (const fs::path& file : weight_files(folder)) {
+    const ordered_json counted = count_tensors(read_safetensors(file), file);
+    parameters += counted.at("parameters").get<int64_t>();
+    bytes += counted.at("bytes").get<int64_t>();
+    files[file.lexically_relative(folder).string()] = counted;
+  }
+  json["parameters"] = parameters;
+  json["bytes"] = bytes;
+  json["files"] = files;
+  try {
+    json["options"] = yaml_to_json(YAML::Load(read_file(folder / "config.yaml")));
+  } catch (const YAML::Exception& e) {
+    throw Error(fmt::format("{}: not valid YAML: {}", (folder / "config.yaml").string(), e.msg));
+  }
+  return json;
+}
+
+/// The parts of a run folder that are there, each with a line that says what it is.
+ordered_json run_parts(const fs::path& run) {
+  static const std::vector<std::pair<const char*, const char*>> parts = {
+      {"phantom", "simulated patients"},
+      {"dataset", "dataset of volumes and X-rays"},
+      {"vae/model", "latent encoder"},
+      {"vae/checkpoints", "checkpoints of the latent encoder"},
+      {"diffusion/model", "diffusion model"},
+      {"diffusion/checkpoints", "checkpoints of the diffusion model"},
+      {"samples", "generated volumes"},
+      {"classifier", "PE classifiers"},
+      {"evaluation", "results"}};
+  ordered_json found = ordered_json::object();
+  for (const auto& [name, meaning] : parts) {
+    if (!fs::exists(run / name)) continue;
+    const auto entries =
+        std::distance(fs::directory_iterator(run / name), fs::directory_iterator());
+    found[name] = fmt::format("{}, {} entries", meaning, entries);
+  }
+  return found;
+}
+
+[[noreturn]] void refuse(const fs::path& path, const std::string& found) {
+  throw Error(fmt::format(
+      "{}: {}; expected a dataset, model or run folder, a folder or archive with DICOM files, a volume "
+      "(.nii, .nii.gz, .nrrd, .mha, .mhd), an X-ray (.dcm, .png, .jpg, .tif), an experiment (.yaml) "
+      "or a .safetensors file",
+      path.string(), found));
+}
+
+/// A DICOM folder or file; its X-rays are described each.
+ordered_json describe_dicom_with_films(const fs::path& path, const std::vector<DicomSeries>& series) {
+  constexpr size_t most_films = 100;
+  ordered_json json = describe_dicom(path, series);
+  for (const DicomSeries& one : series) {
+    if (!is_film(one)) continue;
+    for (const auto& files : {one.files, one.left_out}) {
+      for (const fs::path& file : files) {
+        if (json.contains("xrays") && json["xrays"].size() >= most_films) break;
+        ordered_json film = {{"path", file.string()}};
+        try {
+          film.update(describe_xray(file));
+        } catch (const Error& e) {
+          film["unreadable_because"] = e.what();
+        }
+        json["xrays"].push_back(film);
+      }
+    }
+  }
+  return json;
+}
+
+/// A DICOM file by itself: an X-ray, or images of another kind; null when it is no DICOM.
+ordered_json describe_dicom_file(const fs::path& file) {
+  const std::vector<DicomSeries> series = scan_dicom_files({file});
+  if (series.empty()) return {};
+  return series.size() == 1 && is_film(series[0]) ? describe_xray(file) : describe_dicom(file, series);
+}
+
+ordered_json describe_folder(const fs::path& folder) {
+  if (fs::exists(folder / "dataset.json")) return describe_dataset(folder);
+  if (fs::exists(folder / "config.yaml") && !weight_files(folder).empty())
+    return describe_model(folder);
+  if (const ordered_json parts = run_parts(folder); !parts.empty())
+    return {{"kind", "run"}, {"parts", parts}};
+  const std::vector<DicomSeries> series = scan_dicom_folder(folder);
+  if (series.empty()) refuse(folder, "nothing known in this folder");
+  return describe_dicom_with_films(folder, series);
+}
+
+bool is_volume_file(const fs::path& file) {
+  const std::string name = file.filename().string();
+  for (const char* ending : {".nii", ".nii.gz", ".nrrd", ".mha", ".mhd"}) {
+    if (name.ends_with(ending)) return true;
+  }
+  return false;
+}
+
+}  // namespace
+
+ordered_json describe_path(const fs::path& path) {
+  if (!fs::exists(path)) refuse(path, "does not exist");
+  ordered_json json;
+  if (fs::is_directory(path)) {
+    json = describe_folder(path);
+  } else if (path.extension() == ".safetensors") {
+    json = describe_safetensors(path);
+  } else if (path.extension() == ".yaml" || path.extension() == ".yml") {
+    json = describe_experiment(path);
+  } else if (is_volume_file(path)) {
+    json = describe_volume(path);
+  } else if (is_archive_file(path)) {
+    json = describe_folder(Unpacked(path).folder());
+  } else if (const ordered_json dicom = describe_dicom_file(path); !dicom.is_null()) {
+    json = dicom;
+  } else if (is_radiograph_file(path)) {
+    json = describe_xray(path);
+  } else {
+    refuse(path, "not a file that x2ctpa knows");
+  }
+  ordered_json named = {{"path", path.string()}};
+  named.update(json);
+  return named;
+}
+
+ordered_json describe_program() {
+  ordered_json devices = {"cpu"};
+  if (torch::cuda::is_available()) {
+    for (size_t i = 0; i < static_cast<size_t>(torch::cuda::device_count()); ++i) {
+      devices.push_back(fmt::format("cuda:{}", i));
+    }
+  }
+  return {{"x2ctpa", X2CTPA_VERSION},
+          {"libtorch", TORCH_VERSION},
+          {"devices", devices},
+          {"cores", available_cores()},
+          {"threads", at::get_num_threads()}};
+}
+
+}  // namespace x2ctpa

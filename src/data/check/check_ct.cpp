@@ -1,0 +1,251 @@
+// The data doctor on one CT: its values, its geometry, its anatomy.
+#include <fmt/format.h>
+#include <torch/torch.h>
+
+#include <algorithm>
+#include <cmath>
+#include <numbers>
+
+#include "data/check/check_parts.h"
+#include "x2ctpa/core/files.h"
+#include "x2ctpa/imaging/dicom/ct_choice.h"
+#include "x2ctpa/imaging/dicom/dicom_series.h"
+
+namespace fs = std::filesystem;
+
+namespace x2ctpa {
+namespace {
+
+constexpr double kFloorHu = -1024;  ///< preprocess puts everything below to this
+
+double share(const torch::Tensor& mask) { return mask.to(torch::kFloat).mean().item<double>(); }
+
+/// Voxels per HU from -1024 to 3071.
+std::vector<double> hu_counts(const torch::Tensor& hu) {
+  const auto counts = torch::histc(hu, 4096, kFloorHu, 3072).to(torch::kDouble).contiguous();
+  return {counts.data_ptr<double>(), counts.data_ptr<double>() + counts.numel()};
+}
+
+/// Air around the patient: the commonest value, to 4 HU, in the corners of the slices, what a
+/// scanner fills in left out; else that of the whole volume between -1020 and -900.
+std::optional<double> air_hu(const torch::Tensor& hu, const std::vector<double>& counts) {
+  const int64_t h = std::max<int64_t>(1, hu.size(1) / 10),
+                w = std::max<int64_t>(1, hu.size(2) / 10);
+  std::vector<torch::Tensor> corners;
+  for (const bool back : {false, true}) {
+    for (const bool left : {false, true}) {
+      corners.push_back(hu.narrow(1, back ? hu.size(1) - h : 0, h)
+                            .narrow(2, left ? hu.size(2) - w : 0, w)
+                            .reshape({-1}));
+    }
+  }
+  auto values = torch::cat(corners);
+  values = values.masked_select((values > kFloorHu + 1).logical_and(values < -300));
+  if (values.numel() >= 500) {
+    constexpr int64_t bins = 181;
+    const auto found = torch::histc(values, bins, kFloorHu, kFloorHu + 4 * bins);
+    return kFloorHu + 4 * static_cast<double>(found.argmax().item<int64_t>()) + 2;
+  }
+  double all = 0, inside = 0;
+  for (const double c : counts) all += c;
+  size_t peak = 4;
+  for (size_t bin = 4; bin < 124; ++bin) {
+    inside += counts[bin];
+    if (counts[bin] > counts[peak]) peak = bin;
+  }
+  if (inside < 0.005 * all) return {};
+  return kFloorHu + static_cast<double>(peak);
+}
+
+struct Judge {
+  StudyCheck& check;
+  void add(Severity severity, const char* code, const std::string& what) const {
+    check.findings.push_back({severity, code, check.study.id, what});
+  }
+};
+
+/// True when the values may be HU.
+bool judge_unit(const CtFacts& facts, const Judge& judge) {
+  if (facts.min_value < -500) return true;
+  std::string guess;
+  if (facts.min_value >= -100 && facts.max_value > 1200)
+    guess = "; they look like stored values whose intercept of -1024 was lost";
+  if (facts.min_value >= -1 && facts.max_value <= 256)
+    guess = "; they look like a picture of 8 bits or scaled to 0..1";
+  judge.add(Severity::error, "not-hu",
+            fmt::format("values from {:g} to {:g}: nothing is as dark as air{}", facts.min_value,
+                        facts.max_value, guess));
+  return false;
+}
+
+void judge_values(const torch::Tensor& hu, const std::vector<double>& counts,
+                  const PreprocessOptions& options, const CtFacts& facts, const Judge& judge) {
+  if (facts.air_hu && std::abs(*facts.air_hu + 1000) > 30) {
+    judge.add(Severity::warning, "air-not-1000",
+              fmt::format("air measures {:.0f} HU instead of -1000", *facts.air_hu));
+  }
+  const double at_top = share(hu == facts.max_value), at_bottom = share(hu == facts.min_value);
+  if (facts.max_value < 2500 && at_top > 0.001) {
+    const bool within = facts.max_value < options.window.max_hu;
+    judge.add(within ? Severity::warning : Severity::info, "clipped",
+              fmt::format("{:.1f}% of the voxels have the highest value, {:g} HU: clipped{}",
+                          100 * at_top, facts.max_value,
+                          within ? ", below the upper end of the window" : ", above the window"));
+  }
+  if (facts.min_value > -1000 && at_bottom > 0.01) {
+    judge.add(Severity::warning, "clipped",
+              fmt::format("{:.1f}% of the voxels have the lowest value, {:g} HU: clipped, so that "
+                          "air and lung cannot be told apart",
+                          100 * at_bottom, facts.min_value));
+  }
+  int64_t levels = 0;
+  for (const double c : counts) levels += c > 0;
+  const double range = std::min(facts.max_value, 3071.0) - std::max(facts.min_value, kFloorHu);
+  if (range > 500 && hu.numel() > 200000 && static_cast<double>(levels) < range / 3) {
+    judge.add(Severity::warning, "few-grey-levels",
+              fmt::format("{} different values over {:.0f} HU: the volume went through a format of "
+                          "fewer bits",
+                          levels, range));
+  }
+}
+
+/// The largest angle between an axis of the scan and the patient's.
+double obliqueness(const Mat3& direction) {
+  double worst = 0;
+  for (size_t axis = 0; axis < 3; ++axis) {
+    const double cosine = std::clamp(std::abs(direction[axis][axis]), 0.0, 1.0);
+    worst = std::max(worst, std::acos(cosine) * 180 / std::numbers::pi);
+  }
+  return worst;
+}
+
+void judge_geometry(const CtFacts& facts, const PreparedCase& prepared, const Judge& judge) {
+  const Vec3& mm = facts.spacing_mm;
+  Vec3 extent;
+  for (size_t axis = 0; axis < 3; ++axis)
+    extent[axis] = mm[axis] * static_cast<double>(facts.size_dhw[2 - axis]);
+  if (mm[2] > 5) {
+    judge.add(Severity::warning, "thick-slices",
+              fmt::format("slices are {:.2f} mm apart; emboli are read on 0.6 to 3 mm", mm[2]));
+  }
+  if (mm == Vec3{1, 1, 1} && !prepared.record.ct_source.empty() &&
+      !fs::is_directory(prepared.record.ct_source) && facts.size_dhw[2] >= 400) {
+    judge.add(Severity::warning, "unit-spacing",
+              "the file says 1 x 1 x 1 mm, which is also what tools write that lost the spacing");
+  }
+  if (extent[0] < 200 || extent[0] > 800 || extent[1] < 150 || extent[1] > 800) {
+    judge.add(Severity::warning, "odd-extent",
+              fmt::format("the scan is {:.0f} mm wide and {:.0f} mm deep; a chest has 250 to 500",
+                          extent[0], extent[1]));
+  }
+  if (extent[2] < 150) {
+    judge.add(Severity::warning, "short-scan",
+              fmt::format("the scan is {:.0f} mm high; lungs have 200 to 350", extent[2]));
+  }
+  if (facts.obliqueness_degrees > 5) {
+    judge.add(facts.obliqueness_degrees > 20 ? Severity::warning : Severity::info, "oblique",
+              fmt::format("the scan's axes are {:.1f} degrees off the patient's",
+                          facts.obliqueness_degrees));
+  }
+  if (!prepared.ct) return;
+  for (size_t axis = 0; axis < 3; ++axis) {
+    if (prepared.ct->spacing_mm[axis] > 0.5 * mm[axis]) continue;
+    judge.add(Severity::info, "grid-finer-than-scan",
+              fmt::format("along {} the dataset has a voxel per {:.2f} mm, the scan one per {:.2f}",
+                          "xyz"[axis], prepared.ct->spacing_mm[axis], mm[axis]));
+  }
+}
+
+void judge_anatomy(const Volume& scan, const Lungs& lungs, CtFacts& facts, const Judge& judge) {
+  facts.contrast_hu = trunk_contrast_hu(scan, lungs);
+  const AnatomyDirections directions = anatomy_directions(scan, lungs);
+  if (directions.left < -0.04) {
+    judge.add(Severity::warning, "mirrored",
+              "the heart lies to the right and the left lung is the larger one");
+  }
+  if (directions.head < -0.1) {
+    judge.add(Severity::warning, "upside-down",
+              "the lungs are wider at their top than at their base");
+  }
+  if (directions.front < -0.15) {
+    judge.add(Severity::warning, "back-to-front",
+              "there is more bone before the lungs than behind");
+  }
+}
+
+torch::Tensor grey(const torch::Tensor& plane, const Volume& scan, bool hu) {
+  if (hu) return ((plane + 1000) / 1600).clamp(0, 1);
+  const auto sample = scan.hu.reshape({-1}).slice(0, 0, scan.hu.numel(),
+                                                  std::max<int64_t>(1, scan.hu.numel() / 100000));
+  const double low = sample.quantile(0.005).item<double>();
+  const double high = sample.quantile(0.995).item<double>();
+  return ((plane - low) / std::max(1e-9, high - low)).clamp(0, 1);
+}
+
+/// Axial and coronal plane through the middle of the lungs, or of the scan.
+void add_pictures(const PreparedCase& prepared, bool hu, StudyCheck& check) {
+  const Volume& scan = *prepared.scan;
+  int64_t d = scan.hu.size(0) / 2, h = scan.hu.size(1) / 2;
+  if (prepared.lungs) {
+    const Box& box = prepared.lungs->box;
+    d = (box.first[0] + box.last[0]) / 2;
+    h = (box.first[1] + box.last[1]) / 2;
+  }
+  check.pictures[0] =
+      thumbnail(grey(scan.hu.select(0, d), scan, hu), {scan.spacing_mm[1], scan.spacing_mm[0]});
+  check.pictures[1] = thumbnail(grey(scan.hu.select(1, h).flip(0), scan, hu),
+                                {scan.spacing_mm[2], scan.spacing_mm[0]});
+}
+
+std::string voxel_hash(const torch::Tensor& values) {
+  // Rounded, so that one scan in two file formats has one hash.
+  const auto whole = values.round().to(torch::kInt).contiguous();
+  const std::string_view bytes(reinterpret_cast<const char*>(whole.data_ptr<int>()),
+                               static_cast<size_t>(whole.numel()) * sizeof(int));
+  return sha256(fmt::format("{} {}", values.size(0), sha256(bytes)));
+}
+
+}  // namespace
+
+void examine_ct(const PreparedCase& prepared, const PreprocessOptions& options, StudyCheck& check) {
+  const Volume& scan = *prepared.scan;
+  const bool hu = options.modality == "CT";
+  CtFacts facts;
+  facts.size_dhw = scan.size_dhw();
+  facts.spacing_mm = scan.spacing_mm;
+  facts.obliqueness_degrees = obliqueness(scan.direction);
+  facts.min_value = scan.hu.min().item<double>();
+  facts.max_value = scan.hu.max().item<double>();
+  facts.lung_litres = prepared.record.lung_litres;
+  facts.hash = voxel_hash(scan.hu);
+  const Judge judge{check};
+  if (hu) {
+    const auto counts = hu_counts(scan.hu);
+    facts.air_hu = air_hu(scan.hu, counts);
+    if (judge_unit(facts, judge)) judge_values(scan.hu, counts, options, facts, judge);
+    judge_geometry(facts, prepared, judge);
+    if (prepared.lungs) judge_anatomy(scan, *prepared.lungs, facts, judge);
+  }
+  add_pictures(prepared, hu, check);
+  check.ct = facts;
+}
+
+void examine_series(const Study& study, const SeriesRule& rule, StudyCheck& check) {
+  if (study.ct.empty() || !fs::is_directory(study.ct)) return;
+  const auto found = study.ct_series ? std::vector<DicomSeries>{*study.ct_series}
+                                     : scan_dicom_folder(study.ct, rule.limits);
+  for (const DicomSeries& series : found) {
+    const std::string name =
+        series.uid.empty() ? std::string("files without a series") : series_name(series);
+    for (size_t i = 0; i < series.problems.size(); ++i) {
+      const std::string note = i < series.notes.size() ? series.notes[i] : series.problems[i];
+      check.findings.push_back({series.readable() ? Severity::warning : Severity::info,
+                                series.problems[i], study.id, fmt::format("{}: {}", name, note)});
+    }
+    if (series.readable() || !series.problems.empty()) continue;
+    check.findings.push_back({Severity::info, "series-passed-over", study.id,
+                              fmt::format("{}: {}", name, series.reason)});
+  }
+}
+
+}  // namespace x2ctpa

@@ -1,0 +1,67 @@
+// The data doctor on one X-ray.
+#include <fmt/format.h>
+#include <torch/torch.h>
+
+#include <algorithm>
+
+#include "data/check/check_parts.h"
+#include "x2ctpa/core/files.h"
+
+namespace x2ctpa {
+namespace {
+
+std::string pixel_hash(const torch::Tensor& pixels) {
+  const auto whole = (pixels * 65535).round().to(torch::kInt).contiguous();
+  const std::string_view bytes(reinterpret_cast<const char*>(whole.data_ptr<int>()),
+                               static_cast<size_t>(whole.numel()) * sizeof(int));
+  return sha256(fmt::format("{} {}", pixels.size(0), sha256(bytes)));
+}
+
+}  // namespace
+
+void examine_cxr(const Radiograph& film, const PreprocessOptions& options, StudyCheck& check) {
+  CxrFacts facts;
+  facts.height = film.pixels.size(0);
+  facts.width = film.pixels.size(1);
+  facts.bits = film.bits;
+  facts.photometric = film.photometric;
+  facts.modality = film.modality;
+  facts.inverted = film.inverted;
+  facts.mean = film.pixels.mean().item<double>();
+  facts.hash = pixel_hash(film.pixels);
+  const auto add = [&](Severity severity, const std::string& code, const std::string& what) {
+    check.findings.push_back({severity, code, check.study.id, what});
+  };
+  if (options.source == "cxr") {
+    for (size_t i = 0; i < film.warnings.size(); ++i) {
+      const std::string code = i < film.codes.size() ? film.codes[i] : "cxr-doubtful";
+      add(Severity::warning, code, "X-ray: " + film.warnings[i]);
+    }
+    const double white = film.pixels.ge(0.999).to(torch::kFloat).mean().item<double>();
+    if (white > 0.1) {
+      add(Severity::warning, "cxr-saturated",
+          fmt::format("{:.0f}% of the X-ray is pure white", 100 * white));
+    }
+  }
+  if (std::min(facts.height, facts.width) < options.cxr_size) {
+    add(Severity::warning, "cxr-small",
+        fmt::format("the X-ray has {} x {} pixels, fewer than the {} it is brought to", facts.width,
+                    facts.height, options.cxr_size));
+  }
+  check.pictures[2] = thumbnail(film.pixels, {1, 1});
+  check.cxr = facts;
+}
+
+std::string thumbnail(const torch::Tensor& picture, std::array<double, 2> pixel_mm) {
+  constexpr double side = 168;
+  const double height = static_cast<double>(picture.size(0)) * pixel_mm[0];
+  const double width = static_cast<double>(picture.size(1)) * pixel_mm[1];
+  const double scale = side / std::max(height, width);
+  const auto pixels = [&](double mm) { return std::max<int64_t>(1, std::llround(mm * scale)); };
+  const auto small =
+      at::_upsample_bilinear2d_aa(picture.to(torch::kFloat).contiguous().unsqueeze(0).unsqueeze(0),
+                                  {pixels(height), pixels(width)}, /*align_corners=*/false);
+  return png8_bytes(small[0][0].clamp(0, 1));
+}
+
+}  // namespace x2ctpa

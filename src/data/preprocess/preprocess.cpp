@@ -1,0 +1,237 @@
+#include "x2ctpa/data/preprocess/preprocess.h"
+
+#include <fmt/format.h>
+
+#include <chrono>
+#include <mutex>
+#include <thread>
+
+#include "data/preprocess/folder_lock.h"
+#include "data/preprocess/intensity.h"
+#include "data/preprocess/preprocess_state.h"
+#include "data/preprocess/threads.h"
+#include "x2ctpa/core/device.h"
+#include "x2ctpa/core/interrupt.h"
+#include "x2ctpa/core/log.h"
+#include "x2ctpa/data/preprocess/splits.h"
+
+namespace fs = std::filesystem;
+
+namespace x2ctpa {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+void check(const PreprocessOptions& options) {
+  check_intensity(options);
+  const size_t extents = options.field_of_view_mm.size();
+  if (extents != 0 && extents != 3) {
+    throw Error(fmt::format(
+        "preprocess.field_of_view_mm: expected no value or three (x, y, z), found {}", extents));
+  }
+  if (extents != 0 && options.interpolation == "published") {
+    throw Error(
+        "preprocess.field_of_view_mm: expected none with preprocess.interpolation published, which "
+        "stretches the box to the grid; choose cubic or linear for a fixed field of view");
+  }
+  if (options.folds == 1) throw Error("preprocess.folds: expected 0 or at least 2, found 1");
+  // Found before the work, not after it.
+  if (!options.splits_file.empty()) read_splits(options.splits_file);
+}
+
+/// One study of this call's share. True when it was kept from an earlier call.
+bool process(const Study& study, const PreprocessOptions& options, int64_t seed,
+             const FolderState& folder) {
+  if (folder.finished(study)) return true;
+  try {
+    const CaseRecord record = preprocess_case(study, options, seed, folder.out());
+    folder.write(record);
+    for (const std::string& warning : record.warnings)
+      log_warning("case {}: {}", study.id, warning);
+  } catch (const RejectedStudy& e) {
+    const fs::path& source = study.ct.empty() ? study.cxr : study.ct;
+    const std::string reason = as_given(study, e.what());
+    folder.write(Rejection{study.id, as_given(study, study.ct.string()),
+                           as_given(study, study.cxr.string()), study.mask.string(),
+                           source.empty() ? study.id : as_given(study, source.string()),
+                           e.reason_code(), reason});
+    log_warning("rejected {} ({}): {}", study.id, e.reason_code(), reason);
+  }
+  return false;
+}
+
+/// Returns how many were kept.
+int64_t process_all(const std::vector<const Study*>& studies, const PreprocessOptions& options,
+                    int64_t seed, const FolderState& folder) {
+  const auto count = static_cast<int64_t>(studies.size());
+  Progress progress("preprocess", count);
+  std::mutex mutex;
+  int64_t kept = 0;
+  const auto start = Clock::now();
+  const int64_t workers = options.workers > 0 ? options.workers : available_cores();
+  for_each_parallel(count, workers, [&](int64_t i) {
+    stop_if_interrupted();
+    const Study& study = *studies[static_cast<size_t>(i)];
+    const bool was_kept = process(study, options, seed, folder);
+    const std::lock_guard lock(mutex);
+    kept += was_kept;
+    progress.advance(1, study.id);
+  });
+  progress.finish();
+  const double seconds = std::chrono::duration<double>(Clock::now() - start).count();
+  log_info(
+      "{} studies in {:.1f} s ({:.2f} per second, {} at a time), {} of them done before; peak "
+      "memory {} MB",
+      count, seconds, static_cast<double>(count) / std::max(seconds, 1e-3),
+      std::min(workers, count), kept, peak_memory_bytes() >> 20);
+  return kept;
+}
+
+void lock(FolderLock& lock, const PreprocessCall& call, const fs::path& out) {
+  const bool alone = call.shard.whole();
+  // A process that just writes the index leaves soon.
+  for (int attempt = 0; attempt < 20; ++attempt) {
+    if (lock.take(alone ? FolderLock::Kind::exclusive : FolderLock::Kind::shared)) return;
+    std::this_thread::sleep_for(std::chrono::milliseconds(100));
+  }
+  throw Error(
+      fmt::format("another x2ctpa preprocess is working in {}{}; wait for it, or give each "
+                  "of several its --shard i/n",
+                  out.string(), alone ? "" : " on the whole of it"));
+}
+
+/// What is done of all studies, whoever did it.
+struct Progressed {
+  std::vector<FinishedStudy> finished;
+  std::vector<Rejection> rejections;
+  int64_t open = 0;  ///< neither
+};
+
+Progressed progressed(const std::vector<const Study*>& studies, const FolderState& folder) {
+  Progressed done;
+  for (const Study* study : studies) {
+    if (auto record = folder.finished(*study)) {
+      done.finished.push_back({study, std::move(*record)});
+    } else if (auto rejection = folder.rejected(*study)) {
+      done.rejections.push_back(std::move(*rejection));
+    } else {
+      ++done.open;
+    }
+  }
+  return done;
+}
+
+void remove_left_behind(const FolderLock& lock, const fs::path& out) {
+  if (!lock.real()) return;  // others may be writing
+  for (const char* folder : {"", "ct", "cxr", "records", "rejections"})
+    remove_partial_files(out / folder);
+}
+
+PreprocessResult result_of(const Progressed& done, int64_t kept) {
+  PreprocessResult result;
+  result.cases = static_cast<int64_t>(done.finished.size());
+  result.rejected = static_cast<int64_t>(done.rejections.size());
+  result.kept = kept;
+  return result;
+}
+
+}  // namespace
+
+void PreprocessOptions::describe(OptionList& options) {
+  options.add("grid", &grid, "Voxels of every volume as depth, height, width.",
+              {.min = 4, .max = 2048, .count = 3});
+  options.add(
+      "modality", &modality,
+      "What the volumes are: CT in HU, MR, or another modality's values as they are stored.",
+      {.choices = {"CT", "MR", "other"}});
+  options.add(
+      "box", &box,
+      "What the grid is laid around: the lungs (by the manifest's mask where it names one), "
+      "the body, that mask whatever it shows, or the whole scan.",
+      {.choices = {"lungs", "body", "mask", "none"}});
+  options.add("margin_mm", &margin_mm, "Margin around the box on every side in mm.", {.min = 0});
+  options.add("field_of_view_mm", &field_of_view_mm,
+              "Fixed extent x, y, z in mm around the centre of the box, which keeps true scale; "
+              "empty: the box itself is stretched to the grid.",
+              {.min = 1});
+  options.add(
+      "interpolation", &interpolation,
+      "Linear (averaging where the grid is coarser), cubic B-spline, or published: two cubic "
+      "splines, to 1 mm and to the grid, equal to the published scipy steps.",
+      {.choices = {"linear", "cubic", "published"}});
+  options.add("intensity", &intensity,
+              "What maps values to the models' range: the window below, the percentiles of each "
+              "volume, or those of the training volumes (the median over them).",
+              {.choices = {"window", "volume-percentiles", "set-percentiles"}});
+  options.add(
+      "window", &window_preset,
+      "A window by name, in place of window_min_hu and window_max_hu: ctpa (-200 to 500), wide "
+      "(-100 to 900), lung or lidc (-1200 to 600).",
+      {.choices = {"custom", "ctpa", "wide", "lung", "lidc"}});
+  window.describe(options);
+  options.add("percentiles", &percentiles, "Low and high percentile of the values of a volume.",
+              {.min = 0, .max = 100, .count = 2});
+  options.add(
+      "source", &source,
+      "What the 2D pictures are: chest X-rays, which are checked to be some, or any picture.",
+      {.choices = {"cxr", "picture"}});
+  options.add("cxr_size", &cxr_size, "Side of the square X-rays in pixels.",
+              {.min = 8, .max = 4096});
+  options.section("cxr", cxr);
+  options.add("cxr_from_ct", &cxr_from_ct,
+              "Render X-rays from the CTs: for no study, for those without an X-ray, or for all.",
+              {.choices = {"none", "missing", "all"}});
+  options.section("drr", drr);
+  geometry.describe(options);
+  options.add("splits", &splits, "Shares of patients in train, val and test.",
+              {.min = 0, .count = 3});
+  options.add("folds", &folds,
+              "Folds of a cross-validation over the patients outside the test set; 0: none.",
+              {.min = 0, .max = 100});
+  options.add("splits_file", &splits_file,
+              "CSV with split, id or patient_id, and perhaps fold, such as another dataset's "
+              "splits.csv; empty: the manifest's splits, else dealt by the shares.");
+  options.add("workers", &workers, "Studies processed at a time; 0: one per core.",
+              {.min = 0, .max = 1024});
+  input.describe(options);
+}
+
+PreprocessResult preprocess(const std::vector<Study>& studies, const PreprocessOptions& given,
+                            int64_t seed, const fs::path& out, const PreprocessCall& call) {
+  const PreprocessOptions options = with_preset(given);
+  check(options);
+  if (options.cxr_from_ct != "none" && options.drr.view == "ap") {
+    log_warning(
+        "preprocess.drr.view is ap: models that project X-ray features into the volume do it along "
+        "a beam from the back (pa)");
+  }
+  std::vector<const Study*> all, mine;
+  for (size_t i = 0; i < studies.size(); ++i) {
+    all.push_back(&studies[i]);
+    if (call.shard.owns(static_cast<int64_t>(i))) mine.push_back(&studies[i]);
+  }
+  FolderLock folder_lock(out);
+  lock(folder_lock, call, out);
+  const FolderState folder(out, options, seed);
+  folder.claim(call, mine);
+  if (call.shard.whole()) remove_left_behind(folder_lock, out);
+  const int64_t kept = process_all(mine, options, seed, folder);
+
+  // Others that still work hold the lock; the last of them will get it.
+  const bool alone = folder_lock.take(FolderLock::Kind::exclusive);
+  const Progressed done = progressed(alone ? all : mine, folder);
+  PreprocessResult result = result_of(done, kept);
+  if (!alone || done.open > 0) {
+    result.complete = false;
+    log_info("{}: share {} of {} is done; the index is written when the other shares are",
+             out.string(), call.shard.index + 1, call.shard.count);
+    return result;
+  }
+  remove_left_behind(folder_lock, out);
+  result.info = write_index(out, options, seed, done.finished, done.rejections);
+  log_info("{} studies rejected{}", result.rejected,
+           result.rejected > 0 ? fmt::format(", see {}", (out / "rejected.csv").string()) : "");
+  return result;
+}
+
+}  // namespace x2ctpa

@@ -1,0 +1,178 @@
+#include "data/preprocess/preprocess_case.h"
+
+#include <fmt/format.h>
+
+#include "data/preprocess/case_grid.h"
+#include "data/preprocess/intensity.h"
+#include "data/preprocess/read_ct.h"
+#include "x2ctpa/imaging/xray/radiograph.h"
+#include "x2ctpa/imaging/volume_io.h"
+
+namespace fs = std::filesystem;
+
+namespace x2ctpa {
+namespace {
+
+/// Keeps the case's X-ray and takes its numbers for the set's statistics.
+void set_xray(const torch::Tensor& picture, PreparedCase& prepared) {
+  CaseRecord& record = prepared.record;
+  record.cxr = fmt::format("cxr/{}.png", record.id);
+  record.cxr_mean = picture.mean(torch::kDouble).item<double>();
+  record.cxr_mean_square = picture.square().mean(torch::kDouble).item<double>();
+  prepared.cxr = picture;
+}
+
+/// The X-ray that the CT would give, its central ray through the middle of the dataset's volume.
+void render_cxr(const Volume& volume, const Vec3& centre_mm, const PreprocessOptions& options,
+                int64_t seed, PreparedCase& prepared) {
+  DrrOptions drr;
+  static_cast<DrrRendering&>(drr) = options.drr;
+  drr.size = 2 * options.cxr_size;  // and then averaged, as a detector's pixels do
+  drr.source_to_detector_mm = options.geometry.source_to_detector_mm;
+  drr.source_to_centre_mm = options.geometry.source_to_centre_mm;
+  drr.detector_mm = options.geometry.detector_mm;
+  const CaseRecord& record = prepared.record;
+  const auto picture =
+      run_step("cxr-not-rendered", "rendering an X-ray from " + record.ct_source,
+               [&] { return drr_picture(volume, drr, seed, record.id, centre_mm); });
+  prepared.record.cxr_rendered = true;
+  set_xray(square_radiograph(picture, options.cxr_size), prepared);
+}
+
+/// A chest of impossible size most likely lost its spacing on the way.
+void refuse_unit_spacing(const Study& study, const PreprocessOptions& options,
+                         const CaseRecord& record) {
+  const auto& problems = record.ct_problems;
+  const bool doubtful =
+      std::find(problems.begin(), problems.end(), "unit-spacing") != problems.end();
+  if (!doubtful || options.modality != "CT" || (options.box != "lungs" && options.box != "body"))
+    return;
+  throw RejectedStudy(
+      "unit-spacing",
+      fmt::format("{}: its voxels are 1 x 1 x 1 mm, which makes no chest of it; the "
+                  "spacing was most likely lost in a conversion",
+                  study.ct.string()));
+}
+
+/// Measures the percentiles where the options or the modality need them.
+void measure_intensity(const Study& study, const PreprocessOptions& options, const Volume& volume,
+                       CaseRecord& record) {
+  if (options.intensity == "window" && options.modality == "CT") return;
+  const auto [low, high] = percentile_values(volume.hu, options.percentiles);
+  if (!(low < high)) {
+    throw RejectedStudy(
+        "flat-volume",
+        fmt::format("{}: percentile {:g} and {:g} of its values are both {:g}; "
+                    "expected a picture",
+                    study.ct.string(), options.percentiles[0], options.percentiles[1], low));
+  }
+  record.low_value = low;
+  record.high_value = high;
+}
+
+void prepare_ct(const Study& study, const PreprocessOptions& options, int64_t seed,
+                PreparedCase& prepared) {
+  CaseRecord& record = prepared.record;
+  CtReading reading = run_step("ct-unreadable", "reading " + study.ct.string(),
+                               [&] { return read_ct(study, options.input.series); });
+  record.ct_problems = reading.problems;
+  record.choices.insert(record.choices.end(), reading.notes.begin(), reading.notes.end());
+  refuse_unit_spacing(study, options, record);
+  Volume volume = oriented_to_lps(reading.volume);
+  reading.volume = {};
+  double outside = kAirHu;
+  if (options.modality == "CT") {
+    volume.hu.clamp_min_(kAirHu);
+  } else {
+    outside = volume.hu.min().item<double>();
+  }
+  if (prepared.keep_scan) prepared.scan = volume;
+  measure_intensity(study, options, volume, record);
+  Volume resampled = on_dataset_grid(volume, study, options, outside, prepared);
+  if (options.intensity == "volume-percentiles") {
+    const double scale = kPercentileScale / (record.high_value - record.low_value);
+    resampled.hu = (resampled.hu - record.low_value) * scale;
+  }
+  record.ct = fmt::format("ct/{}.nii", study.id);
+  record.spacing_mm = resampled.spacing_mm;
+  const Vec3 centre_mm = resampled.centre_mm();
+  prepared.ct = std::move(resampled);
+  if (options.cxr_from_ct == "all" || (options.cxr_from_ct == "missing" && study.cxr.empty()))
+    render_cxr(volume, centre_mm, options, seed, prepared);
+}
+
+void prepare_cxr(const Study& study, const PreprocessOptions& options, PreparedCase& prepared) {
+  CxrOptions reading = options.cxr;
+  // The place of a simulated X-ray's pixels is known, and must stay.
+  if (study.cxr_centre_mm) reading.trim = false;
+  const bool any_picture = options.source == "picture";
+  if (any_picture) reading = {.invert = "never", .trim = false, .refuse_not_chest = false};
+  const ModelXray xray = run_step("cxr-unreadable", "reading " + study.cxr.string(), [&] {
+    try {
+      return load_model_xray(study.cxr, options.cxr_size, reading);
+    } catch (const RefusedXray& e) {
+      throw RejectedStudy(e.reason_code(), e.what());
+    }
+  });
+  if (!any_picture) {
+    auto& warnings = prepared.record.warnings;
+    warnings.insert(warnings.end(), xray.warnings.begin(), xray.warnings.end());
+  }
+  set_xray(xray.picture, prepared);
+}
+
+/// Of the written volume; a NIfTI header has 79 characters for it.
+std::string description(const PreprocessOptions& options) {
+  if (options.intensity == "volume-percentiles")
+    return options.modality + ", its percentiles at 0 and 1000, x2ctpa dataset";
+  return options.modality + (options.modality == "CT" ? " in HU" : "") + ", x2ctpa dataset";
+}
+
+int64_t bytes_of(const fs::path& file) { return static_cast<int64_t>(fs::file_size(file)); }
+
+}  // namespace
+
+void prepare_case(const Study& study, const PreprocessOptions& options, int64_t seed,
+                  PreparedCase& prepared) {
+  if (study.ct.empty() && study.cxr.empty()) {
+    throw RejectedStudy("empty-study",
+                        fmt::format("study {} has neither a CT nor an X-ray", study.id));
+  }
+  if (!study.refused.empty()) throw RejectedStudy(study.refused_code, study.refused);
+  for (const fs::path& source : {study.ct, study.cxr, study.mask}) {
+    if (!source.empty() && !fs::exists(source)) {
+      throw RejectedStudy("missing-file",
+                          fmt::format("study {}: {} does not exist", study.id, source.string()));
+    }
+  }
+  CaseRecord& record = prepared.record;
+  record.id = study.id;
+  record.ct_source = as_given(study, study.ct.string());
+  record.cxr_source = as_given(study, study.cxr.string());
+  record.choices = study.notes;
+  record.mask_source = study.mask.string();
+  if (!study.ct.empty()) prepare_ct(study, options, seed, prepared);
+  if (!study.cxr.empty() && !record.cxr_rendered) prepare_cxr(study, options, prepared);
+}
+
+CaseRecord preprocess_case(const Study& study, const PreprocessOptions& options, int64_t seed,
+                           const fs::path& out) {
+  PreparedCase prepared;
+  // Whatever a study does that no step foresaw must not stop the run.
+  run_step("failed", "preparing " + study.id,
+           [&] { prepare_case(study, options, seed, prepared); });
+  CaseRecord& record = prepared.record;
+  if (prepared.ct) {
+    const bool whole_numbers =
+        options.modality == "CT" || options.intensity == "volume-percentiles";
+    write_nifti(*prepared.ct, out / record.ct, description(options), whole_numbers);
+    record.ct_bytes = bytes_of(out / record.ct);
+  }
+  if (prepared.cxr.defined()) {
+    write_png16(prepared.cxr, out / record.cxr);
+    record.cxr_bytes = bytes_of(out / record.cxr);
+  }
+  return record;
+}
+
+}  // namespace x2ctpa

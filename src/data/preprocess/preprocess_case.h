@@ -1,0 +1,85 @@
+// One study on its way into the dataset, and what is remembered of it.
+#pragma once
+
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "x2ctpa/core/error.h"
+#include "x2ctpa/data/studies/manifest.h"
+#include "x2ctpa/data/preprocess/preprocess.h"
+#include "x2ctpa/imaging/volume/lungs.h"
+
+namespace x2ctpa {
+
+/// A study that cannot be used; the others go on.
+class RejectedStudy : public Error {
+ public:
+  RejectedStudy(std::string reason_code, const std::string& reason)
+      : Error(reason, ExitCode::partial), reason_code_(std::move(reason_code)) {}
+  const std::string& reason_code() const { return reason_code_; }
+
+ private:
+  std::string reason_code_;
+};
+
+/// Runs one step; what goes wrong in it rejects the study under `reason_code`.
+template <class Step>
+auto run_step(const char* reason_code, const std::string& doing, Step step) {
+  try {
+    return step();
+  } catch (const RejectedStudy&) {
+    throw;
+  } catch (const SeriesError& e) {
+    throw RejectedStudy(e.reason_code(), e.what());
+  } catch (const std::exception& e) {
+    const Error error = translate_exception(e, doing);
+    const bool memory = error.code() == ExitCode::out_of_memory;
+    throw RejectedStudy(memory ? "out-of-memory" : reason_code, error.what());
+  }
+}
+
+/// What is kept in records/<id>.json: provenance, and the numbers of the set's statistics.
+struct CaseRecord {
+  std::string id, ct_source, cxr_source;
+  std::string mask_source;
+  std::string ct, cxr;  ///< written files, relative to the dataset folder; empty: none
+  int64_t ct_bytes = 0, cxr_bytes = 0;
+  bool cxr_rendered = false;  ///< the X-ray was made from the CT
+  Vec3 spacing_mm{0, 0, 0};
+  double lung_litres = 0;                ///< 0: not measured
+  double low_value = 0, high_value = 0;  ///< the volume's percentiles; 0: not measured
+  double cxr_mean = 0, cxr_mean_square = 0;
+  std::vector<std::string> warnings;
+  std::vector<std::string> ct_problems;  ///< codes of dicom_series.h
+  std::vector<std::string> choices;      ///< series chosen and passed over, how the pair was found
+};
+
+/// A study that was rejected, as in rejected.csv.
+struct Rejection {
+  std::string id, ct_source, cxr_source, mask_source;
+  std::string source, reason_code, reason;
+};
+
+/// A study in memory. Of a rejected one, what was made until then.
+struct PreparedCase {
+  CaseRecord record;
+  std::optional<Volume> scan;  ///< as read, in the house's axes; only where `keep_scan`
+  std::optional<Lungs> lungs;  ///< on the grid of the scan
+  std::optional<Volume> ct;    ///< on the dataset's grid
+  torch::Tensor cxr;           ///< (S, S)
+  bool keep_scan = false;
+};
+
+/// Reads, checks and resamples one study; writes nothing. `seed`: of the noise of rendered X-rays.
+/// Throws RejectedStudy.
+void prepare_case(const Study& study, const PreprocessOptions& options, int64_t seed,
+                  PreparedCase& prepared);
+
+/// prepare_case() and the files of the case. Throws RejectedStudy for what is wrong with the study,
+/// Error for what is wrong with the output folder.
+CaseRecord preprocess_case(const Study& study, const PreprocessOptions& options, int64_t seed,
+                           const std::filesystem::path& out);
+
+}  // namespace x2ctpa

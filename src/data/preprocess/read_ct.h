@@ -1,0 +1,21 @@
+// The CT of a study, read from wherever it was found.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "x2ctpa/data/studies/manifest.h"
+#include "x2ctpa/imaging/volume/volume.h"
+
+namespace x2ctpa {
+
+struct CtReading {
+  Volume volume;                      ///< as stored
+  std::vector<std::string> problems;  ///< codes of dicom_series.h, and "unit-spacing"
+  std::vector<std::string> notes;  ///< what was chosen and passed over, when that was decided here
+};
+
+/// Throws SeriesError or Error.
+CtReading read_ct(const Study& study, const SeriesRule& rule);
+
+}  // namespace x2ctpa

@@ -1,0 +1,45 @@
+#include "x2ctpa/data/studies/input_options.h"
+
+namespace x2ctpa {
+
+void FindOptions::describe(OptionList& options) {
+  options.add(
+      "pair_hours", &pair_hours,
+      "Largest time between a CT and an X-ray of one patient that are paired by date, in hours.",
+      {.min = 0});
+  options.add("archive_gb", &archive_gb,
+              "Largest size of an archive once unpacked, in GB; larger ones are refused.",
+              {.min = 1, .max = 1'000'000});
+  options.add("archive_files", &archive_files, "Largest number of files in an archive.",
+              {.min = 1});
+  options.add("salt", &salt,
+              "Secret text that goes into the hashes of PatientIDs; without it, who knows a "
+              "PatientID can find its hash.");
+}
+
+void ManifestOptions::describe(OptionList& options) {
+  options.add("layout", &layout,
+              "Layout of a CSV manifest: paths (x2ctpa), accession numbers, LIDC-IDRI's or "
+              "RSPECT's table; auto: told by "
+              "its columns.",
+              {.choices = {"auto", "x2ctpa", "accession", "lidc", "rspect"}});
+  options.add(
+      "images", &images,
+      "Folder that holds the images of a manifest without paths; empty: the manifest's own.");
+  options.add("ct_column", &ct_column, "Column of the CT's accession number.");
+  options.add("cxr_column", &cxr_column, "Column of the X-ray's accession number.");
+  options.add("label_column", &label_column,
+              "Column of the PE label in a manifest of accession numbers.");
+  options.add("patient_column", &patient_column,
+              "Column of the patient in a manifest of accession numbers; where absent, PatientIDs "
+              "of the headers serve.");
+  options.add("label_inverted", &label_inverted, "The label column holds 1 for no PE.");
+}
+
+void InputOptions::describe(OptionList& options) {
+  options.section("series", series);
+  options.section("find", find);
+  options.section("manifest", manifest);
+}
+
+}  // namespace x2ctpa

@@ -1,0 +1,172 @@
+#include "x2ctpa/data/studies/manifest.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <cctype>
+#include <set>
+
+#include "data/studies/finds.h"
+#include "data/studies/manifest_rows.h"
+#include "x2ctpa/core/csv.h"
+#include "x2ctpa/core/error.h"
+#include "x2ctpa/core/log.h"
+
+namespace fs = std::filesystem;
+
+namespace x2ctpa {
+namespace {
+
+std::optional<Vec3> centre(const ManifestRow& row) {
+  const auto x = row.number("cxr_centre_x_mm"), y = row.number("cxr_centre_y_mm"),
+             z = row.number("cxr_centre_z_mm");
+  if (!x && !y && !z) return {};
+  if (!x || !y || !z) row.fail("cxr_centre_x_mm", "given together with y and z, or not at all");
+  return Vec3{*x, *y, *z};
+}
+
+fs::path beside(const fs::path& manifest, const std::string& text) {
+  if (text.empty()) return {};
+  return (manifest.parent_path() / text).lexically_normal();  // an absolute path stays as it is
+}
+
+Study study_of(const ManifestRow& row) {
+  Study study;
+  study.id = row.get("id");
+  study.patient_id = row.get("patient_id");
+  study.ct = beside(row.file, row.get("ct"));
+  study.cxr = beside(row.file, row.get("cxr"));
+  study.mask = beside(row.file, row.get("mask"));
+  study.pe = row.label("pe");
+  study.split = row.get("split");
+  study.cxr_centre_mm = centre(row);
+  if (!study.split.empty() && study.split != "train" && study.split != "val" &&
+      study.split != "test") {
+    row.fail("split", "train, val, test or empty");
+  }
+  return study;
+}
+
+/// An id for a row without one: its patient, else the name of its first file.
+std::string natural_id(const Study& study) {
+  if (!study.patient_id.empty()) return safe_id(study.patient_id);
+  const fs::path& source = study.ct.empty() ? study.cxr : study.ct;
+  const fs::path name = source.filename().empty() ? source.parent_path().filename() : source.stem();
+  return name.empty() ? "study" : safe_id(name.string());
+}
+
+std::vector<std::string> names(const std::vector<fs::path>& paths) {
+  std::vector<std::string> found;
+  for (const fs::path& path : paths) found.push_back(path.string());
+  return found;
+}
+
+}  // namespace
+
+std::string safe_id(const std::string& text) {
+  std::string id = text;
+  for (char& c : id) {
+    const bool plain =
+        std::isalnum(static_cast<unsigned char>(c)) || c == '.' || c == '_' || c == '-';
+    if (!plain || static_cast<unsigned char>(c) > 127) c = '_';
+  }
+  // A leading dot would hide the file, a leading dash look like a flag.
+  if (id.empty() || id[0] == '.' || id[0] == '-') id = "_" + id;
+  // NIfTI's library takes ".nii" out of "scan.nii.nii".
+  if (id.ends_with(".nii")) id[id.size() - 4] = '_';
+  return id;
+}
+
+/// The layout of the columns ct, cxr, ...: paths.
+static std::vector<Study> read_paths_layout(const CsvTable& table, const fs::path& file) {
+  if (!table.has_column("ct") && !table.has_column("cxr")) table.require_columns({"ct", "cxr"});
+  std::vector<Study> studies;
+  for (size_t i = 0; i < table.size(); ++i) {
+    const ManifestRow row{table, i, file};
+    studies.push_back(study_of(row));
+    const Study& study = studies.back();
+    if (!study.id.empty() && safe_id(study.id) != study.id) {
+      row.fail("id",
+               "made of letters, digits, '.', '_' and '-', begin with none of '.' and '-', and not end with .nii");
+    }
+  }
+  return studies;
+}
+
+static std::string layout_of(const CsvTable& table, const ManifestOptions& options) {
+  if (options.layout != "auto") return options.layout;
+  if (table.has_column("ct") || table.has_column("cxr")) return "x2ctpa";
+  if (table.has_column(options.ct_column) || table.has_column(options.cxr_column)) return "accession";
+  if (table.has_column("StudyInstanceUID") && table.has_column("SeriesInstanceUID")) return "rspect";
+  if (table.has_column("Subject ID")) return "lidc";
+  return "x2ctpa";
+}
+
+std::vector<Study> read_manifest(const fs::path& file, const InputOptions& options) {
+  const CsvTable table = CsvTable::read(file);
+  const std::string layout = layout_of(table, options.manifest);
+  std::vector<Study> studies = layout == "accession" ? read_accession_layout(table, file, options)
+                               : layout == "lidc"    ? read_lidc_layout(table, file, options)
+                               : layout == "rspect"  ? read_rspect_layout(table, file, options)
+                                                     : read_paths_layout(table, file);
+  std::set<std::string> taken;
+  for (size_t i = 0; i < studies.size(); ++i) {
+    if (studies[i].id.empty() || taken.insert(studies[i].id).second) continue;
+    throw Error(fmt::format("{}: row {}: id must be unique, found '{}' again", file.string(), i + 1, studies[i].id));
+  }
+  for (Study& study : studies) {
+    if (study.id.empty()) study.id = unique_id(natural_id(study), taken);
+    if (study.patient_id.empty()) study.patient_id = study.id;
+    std::error_code absent;
+    if (!study.cxr.empty() && fs::is_directory(study.cxr, absent)) {
+      const fs::path film = choose_film(study.cxr);
+      if (!film.empty()) study.cxr = film;
+    }
+  }
+  return studies;
+}
+
+std::string unique_id(const std::string& wanted, std::set<std::string>& taken) {
+  std::string id = wanted;
+  for (int n = 2; !taken.insert(id).second; ++n) id = fmt::format("{}-{}", wanted, n);
+  return id;
+}
+
+std::vector<Study> read_inputs(const std::vector<fs::path>& inputs, const InputOptions& options) {
+  std::vector<Study> studies;
+  std::set<std::string> taken;
+  for (const fs::path& input : inputs) {
+    if (!fs::exists(input)) {
+      throw Error(
+          fmt::format(
+              "input {} does not exist; expected a manifest (.csv), a folder or archive of studies, a "
+              "volume or an X-ray",
+              input.string()),
+          ExitCode::no_data);
+    }
+    const bool manifest = input.extension() == ".csv";
+    std::vector<Study> found = manifest ? read_manifest(input, options) : find_studies(input, options);
+    if (found.empty()) {
+      // Globs bring readme files along; they must not stop the run.
+      log_warning("{}: passed over, there is no study in it", input.string());
+      continue;
+    }
+    log_debug("{}: {} studies", input.string(), found.size());
+    for (Study& study : found) {
+      const bool own_patient = !manifest && study.patient_id == study.id;
+      study.id = unique_id(study.id, taken);
+      if (own_patient) study.patient_id = study.id;
+      studies.push_back(std::move(study));
+    }
+  }
+  if (studies.empty()) {
+    throw Error(fmt::format("no study in {}; expected manifests (.csv), DICOM series, volumes "
+                            "(.nii, .nii.gz, .nrrd, "
+                            ".mha, .mhd) or X-rays (.dcm, .png, .jpg, .tif)",
+                            fmt::join(names(inputs), ", ")),
+                ExitCode::no_data);
+  }
+  return studies;
+}
+
+}  // namespace x2ctpa

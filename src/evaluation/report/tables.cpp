@@ -1,0 +1,185 @@
+// Results as CSV, Markdown and LaTeX.
+#include <cmath>
+#include <nlohmann/json.hpp>
+
+#include "evaluation/steps.h"
+#include "x2ctpa/core/csv.h"
+#include "x2ctpa/core/files.h"
+
+namespace x2ctpa {
+namespace {
+
+// Empty for what was not measured.
+std::string field(double value) {
+  return std::isnan(value) ? std::string() : fmt::format("{:.10g}", value);
+}
+
+CsvTable per_case_table(const Evaluation& evaluation) {
+  std::vector<std::string> columns{"case_id",   "patient_id", "wrong_case_id",
+                                   "generated", "real",       "sampler",
+                                   "steps",     "seed",       "guidance_scale"};
+  for (const char* source : kSourceKeys) {
+    for (const MetricName& metric : kMetricNames)
+      columns.push_back(fmt::format("{}_{}", source, metric.key));
+  }
+  CsvTable table(columns);
+  for (const CaseResult& c : evaluation.images.cases) {
+    std::vector<std::string> row{
+        c.pair.case_id,       c.pair.patient_id, c.wrong_case_id, c.pair.generated.string(),
+        c.pair.real.string(), c.pair.sampler,    c.pair.steps,    c.pair.seed,
+        c.pair.guidance_scale};
+    for (const auto& quality : c.quality) {
+      for (int metric = 0; metric < kMetrics; ++metric)
+        row.push_back(quality ? field((*quality)[metric]) : "");
+    }
+    table.add(row);
+  }
+  return table;
+}
+
+CsvTable image_table(const Evaluation& evaluation) {
+  CsvTable table({"metric", "unit", "protocol", "compared", "n", "mean", "sd", "median", "q1", "q3", "min",
+                  "max", "median_difference", "p", "p_holm", "test"});
+  for (const MetricSummary& summary : evaluation.images.metrics) {
+    for (int source = 0; source < kSources; ++source) {
+      const Distribution& d = summary.sources[source];
+      if (d.n == 0) continue;
+      const MetricName& name = kMetricNames[summary.metric];
+      std::vector<std::string> row{name.key, name.unit, name.protocol, kSourceKeys[source],
+                                   std::to_string(d.n)};
+      for (double value : {d.mean, d.sd, d.median, d.q1, d.q3, d.min, d.max})
+        row.push_back(field(value));
+      const auto& test = summary.tests[source];
+      if (test) {
+        row.insert(row.end(), {field(test->wilcoxon.median_difference), field(test->wilcoxon.p),
+                               field(test->p_holm), test->wilcoxon.method});
+      } else {
+        row.insert(row.end(), 4, "");
+      }
+      table.add(row);
+    }
+  }
+  for (const FeatureMeasure& f : evaluation.features) {
+    std::vector<std::string> row{f.key, "", f.protocol, "generated", std::to_string(f.generated)};
+    row.push_back(field(f.value));
+    row.resize(16);
+    table.add(row);
+  }
+  return table;
+}
+
+std::string percent(const Proportion& p) {
+  return std::isnan(p.value) ? "" : fmt::format("{:.2f}", 100 * p.value);
+}
+
+// The published layout: AUC with its interval, the rest in percent.
+CsvTable paper_table(const Evaluation& evaluation) {
+  CsvTable table({"arm", "source", "n", "positives", "auc", "auc_delong_low", "auc_delong_high",
+                  "auc_bootstrap_low", "auc_bootstrap_high", "accuracy", "specificity",
+                  "sensitivity", "ppv", "npv", "threshold"});
+  for (const ArmResult& arm : evaluation.scores.arms) {
+    const auto bound = [](double value) {
+      return std::isnan(value) ? std::string() : fmt::format("{:.4f}", value);
+    };
+    const Interval none{std::nan(""), std::nan("")};
+    const Interval delong = arm.auc && arm.auc->interval ? *arm.auc->interval : none;
+    const Interval bootstrap = arm.bootstrap ? arm.bootstrap->interval : none;
+    const Confusion& c = arm.confusion;
+    table.add({arm.title, "this run", std::to_string(arm.labels.size()),
+               std::to_string(arm.positives), arm.auc ? fmt::format("{:.4f}", arm.auc->auc) : "",
+               bound(delong.low), bound(delong.high), bound(bootstrap.low),
+               bound(bootstrap.high), percent(c.accuracy()), percent(c.specificity()),
+               percent(c.sensitivity()), percent(c.positive_predictive_value()),
+               percent(c.negative_predictive_value()), fmt::format("{:.6g}", arm.threshold)});
+  }
+  for (const PublishedArm& p : kPublishedArms) {
+    table.add({p.title, "X-ray2CTPA paper", "", "", p.auc, "", "", "", "", p.accuracy,
+               p.specificity, p.sensitivity, p.ppv, p.npv, ""});
+  }
+  return table;
+}
+
+// The published table: one row per arm and source, AUC with its interval, percent with two digits.
+using Row = std::array<std::string, 8>;
+const Row kHeader{"Arm", "Source", "AUC [95% CI]", "Accuracy", "Specificity", "Sensitivity", "PPV", "NPV"};
+
+std::vector<Row> paper_rows(const Evaluation& evaluation) {
+  std::vector<Row> rows;
+  for (const ArmResult& arm : evaluation.scores.arms) {
+    std::string auc = arm.auc ? fmt::format("{:.3f}", arm.auc->auc) : "–";
+    if (arm.auc && arm.auc->interval)
+      auc += fmt::format(" [{:.2f}-{:.2f}]", arm.auc->interval->low, arm.auc->interval->high);
+    const Confusion& c = arm.confusion;
+    rows.push_back({arm.title, "this run", auc, percent(c.accuracy()), percent(c.specificity()),
+                    percent(c.sensitivity()), percent(c.positive_predictive_value()),
+                    percent(c.negative_predictive_value())});
+    for (const PublishedArm& p : kPublishedArms) {
+      if (arm.name == p.name)
+        rows.push_back({p.title, "paper", p.auc, p.accuracy, p.specificity, p.sensitivity, p.ppv,
+                        p.npv});
+    }
+  }
+  return rows;
+}
+
+std::string table_note(const Evaluation& evaluation) {
+  return fmt::format("Protocol x2ctpa/1. AUC: Mann-Whitney with DeLong's 95% interval on the logit scale. Accuracy to "
+                     "NPV in percent at the threshold chosen on validation. Split {}, seed {}. Paper: "
+                     "figures printed in X-ray2CTPA (arXiv 2406.16109), on its own test set.",
+                     evaluation.options.split, evaluation.seed);
+}
+
+std::string markdown_table(const Evaluation& evaluation) {
+  std::string text;
+  const auto add = [&](const Row& row) {
+    for (const auto& cell : row) text += "| " + cell + " ";
+    text += "|\n";
+  };
+  add(kHeader);
+  text += "|---|---|---|---:|---:|---:|---:|---:|\n";
+  for (const Row& row : paper_rows(evaluation)) add(row);
+  return text + "\n" + table_note(evaluation) + "\n";
+}
+
+std::string latex_escaped(const std::string& text) {
+  std::string out;
+  for (size_t i = 0; i < text.size(); ++i) {
+    const char c = text[i];
+    if (std::string("&%$#_{}").find(c) != std::string::npos) out += '\\';
+    out += c;
+  }
+  for (size_t at = out.find("–"); at != std::string::npos; at = out.find("–"))
+    out.replace(at, std::string("–").size(), "--");
+  return out;
+}
+
+std::string latex_table(const Evaluation& evaluation) {
+  std::string text = "% Needs the package booktabs.\n\\begin{table}\n\\centering\n"
+                     "\\begin{tabular}{lllrrrrr}\n\\toprule\n";
+  const auto add = [&](const Row& row) {
+    for (size_t i = 0; i < row.size(); ++i) text += (i ? " & " : "") + latex_escaped(row[i]);
+    text += " \\\\\n";
+  };
+  add(kHeader);
+  text += "\\midrule\n";
+  for (const Row& row : paper_rows(evaluation)) add(row);
+  return text + "\\bottomrule\n\\end{tabular}\n\\caption{" +
+         latex_escaped(table_note(evaluation)) + "}\n\\end{table}\n";
+}
+
+}  // namespace
+
+void write_tables(const Evaluation& evaluation, const std::filesystem::path& folder) {
+  write_file(folder / "metrics.json", metrics_json(evaluation).dump(2) + "\n");
+  per_case_table(evaluation).write(folder / "per_case.csv");
+  image_table(evaluation).write(folder / "image_quality.csv");
+  paper_table(evaluation).write(folder / "table.csv");
+  write_file(folder / "table.md", markdown_table(evaluation));
+  write_file(folder / "table.tex", latex_table(evaluation));
+  CsvTable problems({"kind", "name", "detail", "failure"});
+  for (const Problem& p : evaluation.problems)
+    problems.add({p.kind, p.name, p.detail, p.failure ? "1" : "0"});
+  problems.write(folder / "problems.csv");
+}
+
+}  // namespace x2ctpa

@@ -1,0 +1,279 @@
+// The PE experiment: AUC and decisions of each arm, tests between arms.
+#include <cmath>
+#include <map>
+#include <set>
+
+#include "evaluation/steps.h"
+#include "x2ctpa/core/csv.h"
+#include "x2ctpa/core/error.h"
+
+namespace x2ctpa {
+
+// X-ray2CTPA, table of PE classification on its test set; arXiv 2406.16109, npj Digital Medicine
+// 2025 for the second AUC of the generated arm.
+const std::array<PublishedArm, 3> kPublishedArms{{
+    {"ctpa", "True CTPA", "0.827 [0.75-0.92]", "76.92", "78.18", "73.91", "58.62", "87.76"},
+    {"cxr", "X-ray only", "0.691 [0.54-0.77]", "71.79", "70.91", "73.91", "51.52", "86.67"},
+    {"generated", "Generated CTPA", "0.766 [0.70-0.89]; journal 0.80 [0.72-0.90]", "73.17", "72.88",
+     "73.91", "51.52", "87.76"},
+}};
+
+namespace {
+
+struct ValidationRows {
+  std::vector<int> labels;
+  std::vector<double> scores;
+};
+
+std::string shortened(const std::vector<std::string>& names) {
+  std::string text;
+  for (size_t i = 0; i < names.size() && i < 5; ++i) text += (i ? ", " : "") + names[i];
+  return names.size() > 5 ? text + ", …" : text;
+}
+
+double parse_score(const std::string& text) {
+  size_t used = 0;
+  try {
+    const double value = std::stod(text, &used);
+    return used == text.size() ? value : std::nan("");
+  } catch (const std::exception&) {
+    return std::nan("");
+  }
+}
+
+// Sorts the rows into test and validation; what is left out becomes one problem per reason.
+class TableReader {
+ public:
+  TableReader(const ScoreTable& source, const std::string& split, std::vector<Problem>& problems)
+      : table_(CsvTable::read(source.file)), source_(source), split_(split), problems_(problems) {
+    table_.require_columns({"study_id", "label", "score"});
+  }
+
+  void read(ArmResult& arm, ValidationRows& validation) {
+    const bool has_splits = table_.has_column("split");
+    for (size_t row = 0; row < table_.size(); ++row) {
+      const std::string split = table_.get(row, "split");
+      const bool wanted = !has_splits || split_ == "all" || split == split_;
+      if (!wanted && split != "val") continue;
+      const std::string& study = table_.at(row, "study_id");
+      const std::string label = table_.at(row, "label");
+      const double score = parse_score(table_.at(row, "score"));
+      if (label != "0" && label != "1") {
+        if (wanted) leave_out("no label", study);
+      } else if (!std::isfinite(score)) {
+        if (wanted) leave_out("score is not a number", study);
+      } else if (!wanted) {
+        validation.labels.push_back(label == "1");
+        validation.scores.push_back(score);
+      } else if (!seen_.emplace(study, row).second) {
+        leave_out("duplicate study", study);
+      } else {
+        arm.studies.push_back(study);
+        arm.patients.push_back(table_.get(row, "patient_id", study));
+        arm.labels.push_back(label == "1");
+        arm.scores.push_back(score);
+        const std::string given = table_.get(row, "threshold");
+        if (!given.empty()) thresholds_.insert(parse_score(given));
+      }
+    }
+    for (const auto& [reason, names] : left_out_) {
+      problems_.push_back({reason, source_.name,
+                           fmt::format("{} rows left out: {}", names.size(), shortened(names))});
+      arm.notes.push_back(fmt::format("{} rows left out: {}", names.size(), reason));
+    }
+  }
+
+  /// The table's own threshold, else Youden on validation rows, else the option's.
+  void choose_threshold(ArmResult& arm, const ValidationRows& validation, double fallback) const {
+    const bool two_classes =
+        std::find(validation.labels.begin(), validation.labels.end(), 0) !=
+            validation.labels.end() &&
+        std::find(validation.labels.begin(), validation.labels.end(), 1) != validation.labels.end();
+    if (thresholds_.size() == 1 && std::isfinite(*thresholds_.begin())) {
+      arm.threshold = *thresholds_.begin();
+      arm.threshold_source = "column threshold (chosen on validation)";
+    } else if (two_classes) {
+      arm.threshold = youden_threshold(validation.labels, validation.scores);
+      arm.threshold_source = fmt::format("Youden on {} validation rows", validation.labels.size());
+    } else {
+      arm.threshold = fallback;
+      arm.threshold_source = "evaluate.threshold (no threshold in the table)";
+    }
+    if (thresholds_.size() > 1)
+      arm.notes.push_back("several thresholds in the table; none of them was used");
+  }
+
+ private:
+  void leave_out(const std::string& reason, const std::string& study) {
+    left_out_[reason].push_back(study);
+  }
+
+  CsvTable table_;
+  const ScoreTable& source_;
+  std::string split_;
+  std::vector<Problem>& problems_;
+  std::map<std::string, size_t> seen_;
+  std::map<std::string, std::vector<std::string>> left_out_;
+  std::set<double> thresholds_;
+};
+
+void add_statistics(ArmResult& arm, const EvaluateOptions& options, int64_t seed) {
+  arm.positives = std::count(arm.labels.begin(), arm.labels.end(), 1);
+  arm.confusion = confusion_at(arm.labels, arm.scores, arm.threshold);
+  const bool probabilities =
+      std::all_of(arm.scores.begin(), arm.scores.end(), [](double s) { return s >= 0 && s <= 1; });
+  if (probabilities) {
+    arm.calibration = calibration_of(arm.labels, arm.scores);
+    arm.net_benefit = net_benefit_curve(arm.labels, arm.scores);
+  } else {
+    arm.notes.push_back("scores outside [0, 1] are no probabilities: no calibration");
+  }
+  const int64_t negatives = int64_t(arm.labels.size()) - arm.positives;
+  if (arm.positives == 0 || negatives == 0) {
+    arm.notes.push_back(fmt::format("one class only ({} positive, {} negative): AUC is not defined",
+                                    arm.positives, negatives));
+    return;
+  }
+  arm.auc = delong_auc(arm.labels, arm.scores);
+  arm.average_precision = average_precision(arm.labels, arm.scores);
+  if (options.bootstrap > 0) {
+    arm.bootstrap = bootstrap_auc(arm.labels, arm.scores, arm.patients, options.bootstrap, seed);
+  }
+  const auto [low, high] = std::minmax_element(arm.scores.begin(), arm.scores.end());
+  if (*low == *high) {
+    arm.notes.push_back(
+        "all scores are equal: AUC 0.5 says that the arm does not separate anything");
+  } else if (!arm.auc->interval) {
+    arm.notes.push_back(
+        "DeLong's variance is 0 or not defined (classes apart, or one case of a class): no DeLong "
+        "interval");
+  }
+  if (std::min(arm.positives, negatives) < 30) {
+    arm.notes.push_back(fmt::format(
+        "small set: {} cases of the rarer class; an AUC of this set is known to about ±{:.2f}",
+        std::min(arm.positives, negatives), 1.96 * arm.auc->standard_error));
+  }
+}
+
+ArmComparison compare_arms(const ArmResult& a, const ArmResult& b, std::vector<Problem>& problems) {
+  ArmComparison result;
+  result.first = a.name;
+  result.second = b.name;
+  std::map<std::string, size_t> in_b;
+  for (size_t j = 0; j < b.studies.size(); ++j) in_b.emplace(b.studies[j], j);
+  std::vector<int> labels;
+  std::vector<double> scores_a, scores_b;
+  int64_t contradictions = 0;
+  for (size_t i = 0; i < a.studies.size(); ++i) {
+    const auto found = in_b.find(a.studies[i]);
+    if (found == in_b.end()) continue;
+    if (a.labels[i] != b.labels[found->second]) {
+      ++contradictions;
+      continue;
+    }
+    labels.push_back(a.labels[i]);
+    scores_a.push_back(a.scores[i]);
+    scores_b.push_back(b.scores[found->second]);
+  }
+  result.common = int64_t(labels.size());
+  const std::string name = a.name + " / " + b.name;
+  if (contradictions > 0) {
+    problems.push_back({"contradicting labels", name,
+                        fmt::format("{} studies left out of the paired test", contradictions)});
+  }
+  const int64_t positives = std::count(labels.begin(), labels.end(), 1);
+  if (positives > 0 && positives < result.common) {
+    result.delong = delong_paired(labels, scores_a, scores_b);
+    result.detectable_difference = detectable_difference(result.delong->standard_error);
+  }
+  if (result.common > 0) result.ks = kolmogorov_smirnov(scores_a, scores_b);
+  const size_t larger = std::max(a.studies.size(), b.studies.size());
+  if (result.common == 0 && contradictions == 0) {
+    problems.push_back({"other patients", name, "the tables have no study in common: the arms "
+                        "cannot be compared", true});
+  } else if (size_t(result.common) < larger) {
+    problems.push_back({"unpaired studies", name,
+                        fmt::format("{} of {} studies are in both tables", result.common, larger)});
+  }
+  return result;
+}
+
+void correct(std::vector<ArmComparison>& comparisons) {
+  std::vector<double> delong, ks;
+  for (const auto& c : comparisons) {
+    delong.push_back(c.delong ? c.delong->p : std::nan(""));
+    ks.push_back(c.ks ? c.ks->p : std::nan(""));
+  }
+  delong = holm_adjusted(delong);
+  ks = holm_adjusted(ks);
+  for (size_t i = 0; i < comparisons.size(); ++i) {
+    comparisons[i].delong_p_holm = delong[i];
+    comparisons[i].ks_p_holm = ks[i];
+  }
+}
+
+// Labels of a run's tables against its dataset.
+void check_labels(ArmResult& arm, const std::map<std::string, std::optional<int>>& labels,
+                  std::vector<Problem>& problems) {
+  if (labels.empty()) return;
+  std::vector<std::string> strangers, contradictions;
+  for (size_t i = 0; i < arm.studies.size(); ++i) {
+    const auto found = labels.find(arm.studies[i]);
+    if (found == labels.end()) {
+      strangers.push_back(arm.studies[i]);
+    } else if (found->second && *found->second != arm.labels[i]) {
+      contradictions.push_back(arm.studies[i]);
+    }
+  }
+  const auto add = [&](const char* kind, const std::vector<std::string>& names, const char* text) {
+    if (names.empty()) return;
+    problems.push_back({kind, arm.name, fmt::format("{} of {} rows: {}; {}", names.size(),
+                                                    arm.studies.size(), shortened(names), text),
+                        true});
+    arm.notes.push_back(fmt::format("{} rows: {}", names.size(), text));
+  };
+  add("other patients", strangers, "studies that the dataset does not have");
+  add("contradicting labels", contradictions, "labels that the dataset contradicts");
+}
+
+std::string arm_title(const std::string& name) {
+  for (const auto& arm : kPublishedArms) {
+    if (name == arm.name) return arm.title;
+  }
+  return name;
+}
+
+}  // namespace
+
+ScoreEvaluation evaluate_scores(const EvaluationInputs& inputs, const EvaluateOptions& options,
+                                int64_t seed, std::vector<Problem>& problems) {
+  ScoreEvaluation result;
+  for (const ScoreTable& source : inputs.scores) {
+    ArmResult arm;
+    arm.name = source.name;
+    arm.title = arm_title(source.name);
+    arm.file = source.file.string();
+    ValidationRows validation;
+    TableReader reader(source, options.split, problems);
+    reader.read(arm, validation);
+    if (arm.studies.empty()) {
+      problems.push_back({"no scores", arm.name,
+                          fmt::format("{} has no usable row of split {}", arm.file, options.split),
+                          true});
+      continue;
+    }
+    check_labels(arm, inputs.labels, problems);
+    reader.choose_threshold(arm, validation, options.threshold);
+    add_statistics(arm, options, seed);
+    result.arms.push_back(std::move(arm));
+  }
+  for (size_t i = 0; i < result.arms.size(); ++i) {
+    for (size_t j = i + 1; j < result.arms.size(); ++j) {
+      result.comparisons.push_back(compare_arms(result.arms[i], result.arms[j], problems));
+    }
+  }
+  correct(result.comparisons);
+  return result;
+}
+
+}  // namespace x2ctpa

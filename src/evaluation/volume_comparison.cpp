@@ -1,0 +1,208 @@
+// Every number of one volume against the true one.
+#include "evaluation/volume_comparison.h"
+
+#include <cmath>
+
+#include "evaluation/steps.h"
+#include "x2ctpa/core/error.h"
+#include "x2ctpa/imaging/volume/lungs.h"
+#include "x2ctpa/imaging/xray/radiograph.h"
+#include "x2ctpa/inference/uncertainty.h"
+#include "x2ctpa/metrics/image_quality.h"
+#include "x2ctpa/metrics/structure.h"
+
+namespace x2ctpa {
+
+const std::array<MetricName, kMetrics> kMetricNames{{
+    {"psnr_db", "PSNR", "dB", "paper/1", "higher"},
+    {"ssim_3d", "SSIM 3D", "", "paper/1", "higher"},
+    {"ssim_2d", "SSIM 2D", "", "paper/1", "higher"},
+    {"ms_ssim_3d", "MS-SSIM 3D", "", "paper/1", "higher"},
+    {"mae_hu", "MAE", "HU", "paper/1", "lower"},
+    {"mse_hu2", "MSE", "HU²", "paper/1", "lower"},
+    {"lpips", "LPIPS", "", "paper/1", "lower"},
+    {"lung_psnr_db", "PSNR in lungs", "dB", "x2ctpa/1", "higher"},
+    {"lung_ssim_3d", "SSIM 3D in lungs", "", "x2ctpa/1", "higher"},
+    {"lung_mae_hu", "MAE in lungs", "HU", "x2ctpa/1", "lower"},
+    {"gradient_mae_hu_per_mm", "Gradient MAE", "HU/mm", "x2ctpa/1", "lower"},
+    {"sharpness", "Sharpness", "", "x2ctpa/1", "1"},
+    {"vessel_dice", "Dice of central vessels", "", "x2ctpa/1", "higher"},
+    {"vessel_contrast_hu", "Contrast error in vessels", "HU", "x2ctpa/1", "0"},
+    {"artery_dice", "Dice of pulmonary arteries", "", "x2ctpa/1", "higher"},
+    {"artery_contrast_hu", "Contrast error in arteries", "HU", "x2ctpa/1", "0"},
+    {"lung_dice", "Dice of lungs", "", "x2ctpa/1", "higher"},
+    {"projection", "Correlation of DRR and CXR", "", "x2ctpa/1", "higher"},
+    {"x2ct_psnr_db", "PSNR, X2CT-GAN", "dB", "x2ct/1", "higher"},
+    {"x2ct_planes_psnr_db", "PSNR of slices, X2CT-GAN", "dB", "x2ct/1", "higher"},
+    {"x2ct_planes_ssim", "SSIM of slices, X2CT-GAN", "", "x2ct/1", "higher"},
+}};
+
+namespace {
+
+constexpr double kBrightHu = 150;
+// X2CT-GAN: CT numbers 0 to 2500, which are HU plus 1024.
+constexpr IntensityWindow kX2ctWindow{-1024, 1476};
+
+bool in_hu(const EvaluationInputs& inputs) { return inputs.info.unit == "HU"; }
+
+// What a window's lower end cut off of a volume is air or lung; the segmentation needs it back.
+Volume with_air(Volume volume, const IntensityWindow& window) {
+  const double low = window.min_hu + 0.1 * (window.max_hu - window.min_hu);
+  if (volume.hu.min().item<double>() > -600) volume.hu = volume.hu.masked_fill(volume.hu < low, -850.0);
+  return volume;
+}
+
+torch::Tensor lungs_of(const Volume& volume) {
+  try {
+    return segment_lungs(volume).mask;
+  } catch (const Error&) {
+    return {};  // nothing plausible: numbers about lungs stay unmeasured
+  }
+}
+
+}  // namespace
+
+void check_volume(const Volume& volume, const EvaluationInputs& inputs, const char* what) {
+  if (!volume.hu.isfinite().all().item<bool>()) throw Error(fmt::format("the {} holds NaN", what));
+  if (!in_hu(inputs)) return;
+  const double low = volume.hu.min().item<double>(), high = volume.hu.max().item<double>();
+  const double width = inputs.window.max_hu - inputs.window.min_hu;
+  const double expected = std::max(inputs.window.min_hu, -900.0);
+  if (low <= expected + 0.02 * width) return;
+  const char* guess = low >= -1.5 && high <= 1.5    ? "values scaled to [-1, 1] or [0, 1]"
+                      : low >= 0 && high <= 255 ? "8-bit grey levels"
+                                                : "a volume clipped by another window";
+  throw Error(fmt::format("other window: the {} runs from {:g} to {:g}; expected HU whose lowest "
+                          "value is at most {:g}. It looks like {}. Give volumes in HU, or the "
+                          "window that both share with --evaluate.window_hu",
+                          what, low, high, expected, guess));
+}
+
+VolumeComparison::VolumeComparison(const SamplePair& pair, const EvaluationInputs& inputs,
+                                   Lpips* lpips, bool x2ct)
+    : inputs_(inputs), lpips_(lpips), x2ct_(x2ct), truth_(read_oriented(pair.real)) {
+  check_volume(truth_, inputs, "true volume");
+  clipped_ = clip(truth_.hu);
+  if (in_hu(inputs)) {
+    lungs_ = lungs_of(with_air(truth_, inputs.window));
+    find_vessels();
+  }
+  if (!pair.vessels.empty() && in_hu(inputs)) find_arteries(pair.vessels);
+  if (!pair.cxr.empty() && std::filesystem::exists(pair.cxr)) {
+    const auto pixels = read_radiograph(pair.cxr).pixels;
+    if (pixels.size(0) == pixels.size(1)) cxr_ = pixels.unsqueeze(0);
+  }
+}
+
+torch::Tensor VolumeComparison::clip(const torch::Tensor& hu) const {
+  return hu.clamp(inputs_.window.min_hu, inputs_.window.max_hu);
+}
+
+// Heart and great vessels: what is no lung, in the middle half of the lungs' box from right to left
+// and in the front two thirds of it, before the spine.
+void VolumeComparison::find_vessels() {
+  if (!lungs_.defined()) return;
+  const auto inside = lungs_.nonzero();
+  const auto low = std::get<0>(inside.min(0)), high = std::get<0>(inside.max(0));
+  const auto first = [&](int axis) { return low[axis].item<int64_t>(); };
+  const auto size = [&](int axis) { return high[axis].item<int64_t>() - first(axis) + 1; };
+  centre_ = torch::zeros_like(lungs_, torch::kBool);
+  centre_.narrow(0, first(0), size(0))
+      .narrow(1, first(1), std::max<int64_t>(1, 2 * size(1) / 3))
+      .narrow(2, first(2) + size(2) / 4, std::max<int64_t>(1, size(2) / 2))
+      .fill_(true);
+  centre_ = centre_.logical_and(lungs_ == 0);
+  bright_ = centre_.logical_and(clipped_ >= kBrightHu);
+  if (!bright_.any().item<bool>()) bright_ = torch::Tensor();
+}
+
+void VolumeComparison::find_arteries(const std::filesystem::path& file) {
+  const Volume mask = read_oriented(file);
+  arteries_ = region_of_mask(truth_, mask, false).mask.to(torch::kBool);
+  const auto grown = at::max_pool3d(arteries_.to(torch::kFloat).unsqueeze(0), 3, 1, 1).squeeze(0);
+  near_arteries_ = grown > 0.5;
+}
+
+MetricValues VolumeComparison::of(const Volume& image) const {
+  if (image.hu.sizes() != truth_.hu.sizes()) {
+    throw Error(fmt::format("other grid: the generated volume is {}x{}x{}, the true one {}x{}x{}",
+                            image.hu.size(0), image.hu.size(1), image.hu.size(2), truth_.hu.size(0),
+                            truth_.hu.size(1), truth_.hu.size(2)));
+  }
+  MetricValues values;
+  values.fill(std::nan(""));
+  const double range = inputs_.window.max_hu - inputs_.window.min_hu;
+  const torch::Tensor clipped = clip(image.hu);
+  const ImageQuality q = image_quality(clipped_, clipped, range);
+  values[kPsnr] = q.psnr_db;
+  values[kSsim3d] = q.ssim_3d;
+  values[kSsim2d] = q.ssim_2d;
+  values[kMsSsim3d] = q.ms_ssim_3d;
+  values[kMae] = q.mae;
+  values[kMse] = q.mse;
+  if (lpips_ != nullptr) values[kLpips] = lpips_of(clipped);
+  const auto& s = truth_.spacing_mm;
+  const auto sizes = clipped.sizes();
+  if (sizes[0] > 1 && sizes[1] > 1 && sizes[2] > 1) {
+    const GradientQuality g = gradient_quality(clipped_, clipped, {s[2], s[1], s[0]});
+    values[kGradientMae] = g.mae;
+    values[kSharpness] = g.sharpness;
+  }
+  if (lungs_.defined()) add_anatomy(values, image, clipped);
+  if (arteries_.defined()) {
+    values[kArteryDice] = dice(arteries_, near_arteries_.logical_and(clipped >= kBrightHu));
+    values[kArteryContrast] =
+        (clipped - clipped_).masked_select(arteries_).mean(torch::kDouble).item<double>();
+  }
+  if (cxr_.defined()) {
+    Volume placed = truth_;
+    placed.hu = clipped.contiguous();
+    values[kProjection] = projection_similarity(placed, cxr_, inputs_.info);
+  }
+  if (x2ct_) add_x2ct(values, image);
+  return values;
+}
+
+void VolumeComparison::add_anatomy(MetricValues& values, const Volume& image,
+                                   const torch::Tensor& clipped) const {
+  const double range = inputs_.window.max_hu - inputs_.window.min_hu;
+  const MaskedQuality inside = masked_quality(clipped_, clipped, lungs_, range);
+  values[kLungPsnr] = inside.psnr_db;
+  values[kLungSsim3d] = inside.ssim_3d;
+  values[kLungMae] = inside.mae;
+  Volume placed = truth_;
+  placed.hu = image.hu;
+  const auto lungs = lungs_of(with_air(placed, inputs_.window));
+  values[kLungDice] = lungs.defined() ? dice(lungs_, lungs) : 0;
+  if (!bright_.defined()) return;
+  values[kVesselDice] = dice(bright_, centre_.logical_and(clipped >= kBrightHu));
+  values[kVesselContrast] =
+      (clipped - clipped_).masked_select(bright_).mean(torch::kDouble).item<double>();
+}
+
+void VolumeComparison::add_x2ct(MetricValues& values, const Volume& image) const {
+  const auto in_window = [](const torch::Tensor& hu) {
+    return hu.clamp(kX2ctWindow.min_hu, kX2ctWindow.max_hu);
+  };
+  const double range = kX2ctWindow.max_hu - kX2ctWindow.min_hu;
+  const auto a = in_window(truth_.hu), b = in_window(image.hu);
+  values[kX2ctPsnr] = psnr_db(mean_squared_error(a, b), range);
+  const PlanesQuality planes = planes_quality(a, b, range);
+  values[kX2ctPlanesPsnr] = planes.psnr_db;
+  values[kX2ctPlanesSsim] = planes.ssim;
+}
+
+double VolumeComparison::lpips_of(const torch::Tensor& clipped) const {
+  at::NoGradGuard no_grad;
+  if (clipped.size(1) < 16 || clipped.size(2) < 16) return std::nan("");
+  double sum = 0;
+  for (int64_t z = 0; z < clipped.size(0); z += 8) {
+    const auto slices = [&](const torch::Tensor& hu) {
+      return inputs_.window.to_unit(hu.slice(0, z, z + 8)).unsqueeze(1);
+    };
+    sum += (*lpips_)->forward(slices(clipped_), slices(clipped)).sum().item<double>();
+  }
+  return sum / double(clipped.size(0));
+}
+
+}  // namespace x2ctpa

@@ -1,0 +1,103 @@
+#include "x2ctpa/imaging/dicom/dicom_export.h"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "imaging/dicom/dicom_file.h"
+#include "x2ctpa/core/error.h"
+#include "x2ctpa/core/files.h"
+
+namespace x2ctpa {
+namespace {
+
+namespace fs = std::filesystem;
+using gdcm::VR;
+
+constexpr const char* kMark = "SYNTHETIC CTPA, research use only, not for diagnosis";
+
+/// Patient, study, series and equipment: the same in every slice. Of type 2 and unknown means empty.
+void add_series(DicomFile& file, const SyntheticSeries& series, uint64_t seed) {
+  const std::string subject = series.subject_id.substr(0, 50);
+  file.text(0x0008, 0x0005, VR::CS, "ISO_IR 192");
+  file.text(0x0008, 0x0008, VR::CS, "DERIVED\\SECONDARY\\AXIAL");
+  file.text(0x0008, 0x001c, VR::CS, "YES");
+  file.text(0x0008, 0x0020, VR::DA, "");
+  file.text(0x0008, 0x0030, VR::TM, "");
+  file.text(0x0008, 0x0050, VR::SH, "");
+  file.text(0x0008, 0x0060, VR::CS, "CT");
+  file.text(0x0008, 0x0064, VR::CS, "SYN");
+  file.text(0x0008, 0x0070, VR::LO, "x2ctpa");
+  file.text(0x0008, 0x0090, VR::PN, "");
+  file.text(0x0008, 0x1030, VR::LO, kMark);
+  file.text(0x0008, 0x103e, VR::LO, kMark);
+  file.text(0x0008, 0x1090, VR::LO, "x2ctpa, latent diffusion from a chest X-ray");
+  file.text(0x0008, 0x2111, VR::ST, series.derivation.substr(0, 1024));
+  file.text(0x0010, 0x0010, VR::PN, "SYNTHETIC^" + subject);
+  file.text(0x0010, 0x0020, VR::LO, subject);
+  file.text(0x0010, 0x0030, VR::DA, "");
+  file.text(0x0010, 0x0040, VR::CS, "");
+  file.text(0x0012, 0x0062, VR::CS, "YES");
+  file.text(0x0012, 0x0063, VR::LO, "Generated; no element comes from a patient's file");
+  file.text(0x0018, 0x0015, VR::CS, "CHEST");
+  file.text(0x0018, 0x0060, VR::DS, "");
+  file.text(0x0018, 0x1020, VR::LO, series.version.substr(0, 64));
+  file.text(0x0018, 0x5100, VR::CS, "HFS");
+  file.text(0x0020, 0x000d, VR::UI, make_uid(seed, "study"));
+  file.text(0x0020, 0x000e, VR::UI, make_uid(seed, "series"));
+  file.text(0x0020, 0x0010, VR::SH, "");
+  file.text(0x0020, 0x0011, VR::IS, "1");
+  file.text(0x0020, 0x0012, VR::IS, "1");
+  file.text(0x0020, 0x0052, VR::UI, make_uid(seed, "frame"));
+  file.text(0x0020, 0x1040, VR::LO, "");
+  file.text(0x0020, 0x4000, VR::LT, kMark);
+  file.text(0x0028, 0x0301, VR::CS, "NO");
+}
+
+void write_slice(const Volume& volume, const torch::Tensor& stored, int64_t k, const fs::path& path,
+                 const SyntheticSeries& series, uint64_t seed) {
+  const auto [depth, rows, columns] = volume.size_dhw();
+  DicomFile file;
+  add_series(file, series, seed);
+  file.text(0x0020, 0x0013, VR::IS, std::to_string(k + 1));
+  file.slice_geometry(volume, k);
+  file.text(0x0028, 0x0004, VR::CS, "MONOCHROME2");
+  file.text(0x0028, 0x1050, VR::DS, decimal(series.window_centre_hu));
+  file.text(0x0028, 0x1051, VR::DS, decimal(series.window_width_hu));
+  file.text(0x0028, 0x1052, VR::DS, "-1024");
+  file.text(0x0028, 0x1053, VR::DS, "1");
+  file.text(0x0028, 0x1054, VR::LO, "HU");
+  const int32_t* values = stored.const_data_ptr<int32_t>() + k * rows * columns;
+  file.pixels(std::vector<uint16_t>(values, values + rows * columns), rows, columns, 16);
+  file.write(path, ct_storage, make_uid(seed, fmt::format("slice/{}", k + 1)));
+}
+
+}  // namespace
+
+void write_synthetic_series(const Volume& volume, const fs::path& folder,
+                            const SyntheticSeries& series) {
+  const auto [depth, rows, columns] = volume.size_dhw();
+  check_dicom_sides(rows, columns, folder);
+  const auto stored = (volume.hu.to(torch::kFloat).round().clamp(-1024, 3071) + 1024)
+                          .to(torch::kInt32).contiguous();
+  const uint64_t seed = std::stoull(sha256(series.unique).substr(0, 16), nullptr, 16);
+  const fs::path part = folder.parent_path() /
+                        fmt::format(".part-{}-{}", getpid(), folder.filename().string());
+  std::error_code ignored;
+  try {
+    fs::remove_all(part, ignored);
+    make_dicom_folder(part);
+    for (int64_t k = 0; k < depth; ++k) {
+      write_slice(volume, stored, k, part / fmt::format("{:04}.dcm", k + 1), series, seed);
+    }
+    fs::remove_all(folder);
+    fs::rename(part, folder);
+  } catch (const std::exception& e) {
+    fs::remove_all(part, ignored);
+    throw translate_exception(e, "cannot write " + folder.string());
+  }
+}
+
+}  // namespace x2ctpa

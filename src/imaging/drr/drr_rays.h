@@ -1,0 +1,43 @@
+// Line integrals along the rays of a cone beam.
+#pragma once
+
+#include "x2ctpa/imaging/drr/drr.h"
+
+namespace x2ctpa {
+
+/// The cone beam of some options around a centre.
+struct ConeBeam {
+  Vec3 source{};          ///< LPS
+  Vec3 centre{};          ///< LPS, on the central ray
+  double detector_y = 0;  ///< the detector's plane
+  double to_detector_mm = 0;
+  double pitch_mm = 0;  ///< of the square pixels
+  int64_t size = 0;     ///< rows and columns
+
+  double u_mm(int64_t column) const {
+    return (static_cast<double>(column) + 0.5 - 0.5 * static_cast<double>(size)) * pitch_mm;
+  }
+  double v_mm(int64_t row) const {
+    return (0.5 * static_cast<double>(size) - static_cast<double>(row) - 0.5) * pitch_mm;
+  }
+};
+
+ConeBeam cone_beam(const DrrOptions& options, const Vec3& centre);
+
+/// Whether a volume's axes are those of patient space, so that its layers lie parallel to the
+/// detector and a ray's place in a layer follows from its row and its column separately.
+bool has_parallel_layers(const Volume& volume);
+
+/// Line integrals of `mu` (D, H, W), whose place is that of `volume`, layer by layer from the back
+/// to the front. Precondition: has_parallel_layers(volume). Trilinear: the middle of every
+/// sub-layer of at most `step_mm` (Joseph, IEEE TMI 1 (1982) 192, with layers of any thickness).
+/// Siddon (Medical Physics 12 (1985) 252): each voxel's value times the exact length of the ray in
+/// it.
+torch::Tensor project_layers(const torch::Tensor& mu, const Volume& volume, const ConeBeam& beam,
+                             double step_mm, bool siddon);
+
+/// The same for volumes turned against the detector, ray by ray.
+torch::Tensor project_rays(const torch::Tensor& mu, const Volume& volume, const ConeBeam& beam,
+                           double step_mm, bool siddon);
+
+}  // namespace x2ctpa

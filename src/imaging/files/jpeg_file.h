@@ -1,0 +1,13 @@
+// Reading JPEG pictures with libjpeg itself: ITK's reader writes beyond its memory on damaged ones.
+#pragma once
+
+#include "imaging/files/image_file.h"
+
+namespace x2ctpa {
+
+/// Samples (y, x, components) of a grey or colour JPEG, with the header. `check` may throw at the
+/// header. Throws Error naming the file and the reason, also where the picture's data are damaged.
+torch::Tensor read_jpeg(const std::filesystem::path& file, ImageHeader& header,
+                        const std::function<void(const ImageHeader&)>& check);
+
+}  // namespace x2ctpa

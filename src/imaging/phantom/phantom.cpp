@@ -1,0 +1,114 @@
+#include "x2ctpa/imaging/phantom/phantom.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "imaging/phantom/phantom_organs.h"
+#include "x2ctpa/core/random.h"
+#include "x2ctpa/imaging/drr/drr.h"
+
+namespace x2ctpa {
+namespace {
+
+using phantom::Patient;
+
+Volume empty_volume(const Vec3& centre, std::array<int64_t, 3> size_dhw, const Vec3& spacing,
+                    const Mat3& direction) {
+  Volume volume;
+  volume.hu = torch::empty({size_dhw[0], size_dhw[1], size_dhw[2]}, torch::kFloat);
+  volume.spacing_mm = spacing;
+  volume.direction = direction;
+  for (int row : {0, 1, 2}) {
+    volume.origin_mm[row] = centre[row];
+    for (int axis : {0, 1, 2})
+      volume.origin_mm[row] -= direction[row][axis] * spacing[axis] *
+                               0.5 * static_cast<double>(size_dhw[2 - axis] - 1);
+  }
+  return volume;
+}
+
+Volume ct_grid(const PhantomOptions& o, const Patient& p) {
+  const double pixel = o.field_of_view_mm / static_cast<double>(o.ct_size);
+  const double slice = o.scan_mm / static_cast<double>(o.slices);
+  // Technicians centre the scan on the patient; it never fits to the millimetre.
+  const Vec3 centre{p.offset_mm[0] * 1.05, p.offset_mm[1] + 2, p.offset_mm[2] - 10};
+  return empty_volume(centre, {o.slices, o.ct_size, o.ct_size}, {pixel, pixel, slice}, p.direction);
+}
+
+/// Tall enough to fill the film from neck to belly; coarser along the beam, which sums it up.
+Volume cxr_grid(const PhantomOptions& o, const Patient& p) {
+  const double fine = o.cxr_voxel_mm, deep = 2 * o.cxr_voxel_mm;
+  const auto count = [](double mm, double voxel) { return static_cast<int64_t>(mm / voxel) + 1; };
+  // The lungs' middle, and with it the film's, lies below the frame's origin.
+  const Vec3 centre{p.offset_mm[0], p.offset_mm[1], p.offset_mm[2] - 18};
+  return empty_volume(centre, {count(445, fine), count(290, deep), count(400, fine)},
+                      {fine, deep, fine}, {{{1, 0, 0}, {0, 1, 0}, {0, 0, 1}}});
+}
+
+/// Middle of the box around the lung mask, in LPS mm.
+Vec3 middle_of(const torch::Tensor& mask, const Volume& volume) {
+  Vec3 index{};
+  for (int axis : {0, 1, 2}) {
+    std::vector<int64_t> others;
+    for (int64_t d : {0, 1, 2})
+      if (d != 2 - axis) others.push_back(d);
+    const auto used = torch::nonzero(mask.amax(others)).flatten();
+    if (used.numel() == 0) return volume.centre_mm();
+    index[axis] = 0.5 * static_cast<double>(used[0].item<int64_t>() + used[-1].item<int64_t>());
+  }
+  return volume.point(index);
+}
+
+/// Noise of counting photons: the deviation of a line integral L is sqrt(exp(L) / photons).
+void add_photon_noise(torch::Tensor& line_integral, double photons, uint64_t seed) {
+  phantom::Dice dice(seed);
+  float* values = line_integral.mutable_data_ptr<float>();
+  for (int64_t i = 0; i < line_integral.numel(); ++i)
+    values[i] += static_cast<float>(dice.normal() * std::sqrt(std::exp(values[i]) / photons));
+}
+
+torch::Tensor make_cxr(const PhantomOptions& o, const Patient& p, const phantom::Thorax& thorax,
+                       const phantom::Shapes& shapes, const Vec3& centre) {
+  phantom::Canvas canvas;
+  canvas.volume = cxr_grid(o, p);
+  phantom::paint(canvas, thorax, shapes, p.offset_mm, {.contrast = false, .masks = false});
+  DrrOptions drr;
+  drr.size = o.cxr_size;
+  drr.step_mm = 2 * o.cxr_voxel_mm;
+  torch::Tensor lines = render_drr(canvas.volume, drr, centre);
+  if (o.photons > 0) add_photon_noise(lines, o.photons, ~p.noise_seed);
+  return film_picture(lines);
+}
+
+}  // namespace
+
+Phantom make_phantom(const PhantomOptions& options, int64_t seed, int64_t index) {
+  const Patient patient = phantom::draw_patient(options, seed, index);
+  const phantom::Thorax thorax(patient);
+  phantom::Shapes shapes;
+  phantom::add_heart(shapes, thorax);
+  phantom::add_bones(shapes, thorax);
+  phantom::add_airways(shapes, thorax);
+  phantom::add_opacities(shapes, thorax);
+  const auto arteries = phantom::add_pulmonary_vessels(shapes, thorax);
+  phantom::add_clots(shapes, arteries, patient);
+
+  phantom::Canvas canvas;
+  canvas.volume = ct_grid(options, patient);
+  phantom::paint(canvas, thorax, shapes, patient.offset_mm,
+                 {.contrast = true, .masks = true, .noise_hu = options.noise_hu,
+                  .noise_seed = patient.noise_seed});
+  Phantom made;
+  made.ct = canvas.volume;
+  made.embolus_mask = canvas.clot;
+  made.artery_mask = canvas.artery;
+  made.lung_mask = canvas.lung;
+  made.truth = patient.truth;
+  made.truth.embolus_ml = canvas.clot_ml;
+  made.cxr_centre_mm = middle_of(canvas.lung, canvas.volume);
+  for (int axis : {0, 1, 2}) made.cxr_centre_mm[axis] += patient.jitter_mm[axis];
+  made.cxr = make_cxr(options, patient, thorax, shapes, made.cxr_centre_mm);
+  return made;
+}
+
+}  // namespace x2ctpa

@@ -1,0 +1,197 @@
+#include "imaging/phantom/phantom_patient.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <numbers>
+
+#include "x2ctpa/core/random.h"
+
+namespace x2ctpa {
+namespace phantom {
+
+uint64_t Dice::next() {
+  uint64_t z = (state_ += 0x9E3779B97F4A7C15ull);
+  z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9ull;
+  z = (z ^ (z >> 27)) * 0x94D049BB133111EBull;
+  return z ^ (z >> 31);
+}
+
+double Dice::uniform(double low, double high) {
+  return low + (high - low) * (static_cast<double>(next() >> 11) * 0x1p-53);
+}
+
+double Dice::normal(double mean, double deviation) {
+  const double radius = std::sqrt(-2 * std::log(1 - uniform()));
+  const double value = radius * std::cos(2 * std::numbers::pi * uniform());
+  return mean + deviation * std::clamp(value, -2.2, 2.2);
+}
+
+namespace {
+
+Mat3 rotation_about_axes(double ax, double ay, double az) {
+  const double cx = std::cos(ax), sx = std::sin(ax), cy = std::cos(ay), sy = std::sin(ay);
+  const double cz = std::cos(az), sz = std::sin(az);
+  return {{{cy * cz, sx * sy * cz - cx * sz, cx * sy * cz + sx * sz},
+           {cy * sz, sx * sy * sz + cx * cz, cx * sy * sz - sx * cz},
+           {-sy, sx * cy, cx * cy}}};
+}
+
+void draw_chest(Patient& p, Dice& dice) {
+  // One factor of stature and one of habitus tie together what bodies vary in together.
+  const double stature = dice.normal(), habitus = dice.normal();
+  p.female = dice.chance(0.5);
+  p.truth.female = p.female;
+  const double sex = p.female ? -1 : 1;
+  const double width = 127 + 3 * sex + 6 * stature + 2.5 * habitus + dice.normal(0, 3);
+  const double asymmetry = dice.normal(0, 0.025);
+  p.half_width = {width * (1 + asymmetry), width * (1 - asymmetry)};
+  p.half_depth = 0.67 * width + 3 * habitus + dice.normal(0, 1.2);
+  p.pear = dice.normal(0, 0.6);
+  p.muscle = 15 + 2 * sex + dice.normal(0, 1);
+  p.fat = std::clamp(11 + 6 * habitus, 3.0, 25.0);
+  p.breast = p.female ? std::clamp(42 + 7 * habitus + dice.normal(0, 3), 28.0, 60.0) : 0;
+
+  p.height = 188 + 6 * sex + 8 * stature - 4 * habitus + dice.normal(0, 9);
+  p.apex_z = 0.5 * p.height + 6;
+  p.dome_z[right] = p.apex_z - p.height + dice.normal(0, 3);
+  p.dome_z[left] = p.dome_z[right] - 9 + dice.normal(0, 7);
+  p.lung_hu = -812 + 8 * habitus + dice.normal(0, 12);
+
+  p.spine_bend = dice.normal(0, 7);
+  p.spine_phase = dice.uniform(0, 2 * std::numbers::pi);
+  p.middle_shift = dice.normal(0, 4);
+  p.heart_ratio = 0.46 + 0.012 * habitus + dice.normal(0, 0.025);
+  p.heart_shift = dice.normal(0, 5);
+  p.aorta_radius = 13.5 + dice.normal(0, 1.2);
+  p.aorta_tortuosity = dice.uniform(0, 1);
+}
+
+/// Signs come more often with PE than without; sign_strength scales the difference.
+void draw_disease(Patient& p, const PhantomOptions& options, Dice& dice) {
+  const bool pe = p.truth.pe;
+  const auto sign = [&](double with_pe, double without) {
+    const double middle = 0.5 * (with_pe + without);
+    const double half = 0.5 * (with_pe - without) * options.sign_strength;
+    return dice.chance(pe ? middle + half : middle - half);
+  };
+  p.truth.enlarged_pa = sign(0.48, 0.16);
+  p.truth.oligemia = sign(0.35, 0.07);
+  p.truth.wedge = sign(0.30, 0.07);
+  p.truth.effusion = sign(0.42, 0.18);
+  p.truth.cardiomegaly = dice.chance(0.2);
+  p.truth.opacity = dice.chance(pe ? 0.10 : 0.16);
+
+  if (p.truth.enlarged_pa) p.pa_scale = dice.uniform(1.28, 1.5);
+  else p.pa_scale = dice.normal(1, 0.04);
+  if (p.truth.cardiomegaly) p.heart_ratio = dice.uniform(0.56, 0.62);
+  if (p.truth.oligemia) p.oligemia[dice.chance(0.55) ? right : left] = dice.uniform(0.7, 1);
+  if (p.truth.effusion) {
+    const int side = dice.chance(0.5) ? right : left;
+    p.fluid_mm[side] = dice.uniform(25, 65);
+    if (dice.chance(0.3)) p.fluid_mm[1 - side] = dice.uniform(15, 35);
+  }
+  const auto side = [&] { return dice.chance(0.55) ? -1.0 : 1.0; };
+  p.wedge_place = {side(), dice.uniform(-0.2, 0.6), dice.uniform(0.08, 0.4)};
+  p.wedge_radius = dice.uniform(20, 30);
+  p.opacity_place = {side(), dice.uniform(-0.5, 0.5), dice.uniform(0.2, 0.75)};
+  p.opacity_radius = dice.uniform(16, 28);
+
+  p.pa_hu = dice.normal(345, 40);
+  p.aorta_hu = dice.normal(250, 40);
+  p.vein_hu = p.aorta_hu + dice.normal(20, 10);
+  p.svc_hu = p.pa_hu + dice.uniform(40, 200);
+  p.truth.main_pa_hu = p.pa_hu;
+  p.truth.aorta_hu = p.aorta_hu;
+  p.truth.cardiothoracic_ratio = p.heart_ratio;
+}
+
+}  // namespace
+
+Patient draw_patient(const PhantomOptions& options, int64_t seed, int64_t index) {
+  Dice dice(stream_seed(seed, "phantom/" + phantom_id(index)));
+  Patient p;
+  p.truth.pe = phantom_has_pe(options, seed, index);
+  draw_chest(p, dice);
+  draw_disease(p, options, dice);
+  // Where the couch stands: patients lie a few cm off the scanner's axis, at any table height.
+  p.offset_mm = {dice.normal(0, 12), dice.normal(-150, 25), dice.uniform(-900, -300)};
+  double tilt[3] = {0, 0, 0};
+  if (dice.chance(options.oblique_fraction)) {
+    const double most = options.max_tilt_degrees * std::numbers::pi / 180;
+    for (double& angle : tilt) angle = dice.uniform(-most, most);
+  }
+  p.direction = rotation_about_axes(tilt[0], tilt[1], tilt[2]);
+  for (double& shift : p.jitter_mm) shift = dice.uniform(-options.jitter_mm, options.jitter_mm);
+  p.detail_seed = dice.next();
+  p.noise_seed = dice.next();
+  return p;
+}
+
+}  // namespace phantom
+
+std::string phantom_id(int64_t index) { return fmt::format("P{:04}", index + 1); }
+
+bool phantom_has_pe(const PhantomOptions& options, int64_t seed, int64_t index) {
+  constexpr int64_t block_size = 10;
+  const int64_t block = index / block_size;
+  const auto share = [&](int64_t blocks) {
+    return std::llround(static_cast<double>(blocks * block_size) * options.positive_fraction);
+  };
+  const int64_t positives = share(block + 1) - share(block);
+  std::array<int64_t, block_size> order{};
+  for (int64_t i = 0; i < block_size; ++i) order[i] = i;
+  phantom::Dice dice(stream_seed(seed, fmt::format("phantom/labels/{}", block)));
+  for (int64_t i = block_size - 1; i > 0; --i) std::swap(order[i], order[dice.next() % (i + 1)]);
+  return order[index % block_size] < positives;
+}
+
+std::string PhantomTruth::signs() const {
+  std::string text;
+  const auto add = [&](bool present, const char* name) {
+    if (present) text += (text.empty() ? "" : ";") + std::string(name);
+  };
+  add(enlarged_pa, "enlarged_pa");
+  add(oligemia, "oligemia");
+  add(wedge, "wedge");
+  add(effusion, "effusion");
+  add(cardiomegaly, "cardiomegaly");
+  add(opacity, "opacity");
+  return text;
+}
+
+void PhantomOptions::describe(OptionList& options) {
+  options.add("patients", &patients, "Number of patients.", {.min = 1, .max = 9999});
+  options.add("positive_fraction", &positive_fraction, "Share of patients with pulmonary embolism.",
+              {.min = 0, .max = 1});
+  options.add("ct_size", &ct_size, "Rows and columns of a CT slice.", {.min = 16, .max = 1024});
+  options.add("slices", &slices, "Slices of a CT.", {.min = 8, .max = 2048});
+  options.add("field_of_view_mm", &field_of_view_mm, "Side of a CT slice in mm.",
+              {.min = 200, .max = 600});
+  options.add("scan_mm", &scan_mm, "Length of the CT along the patient in mm.",
+              {.min = 150, .max = 380});
+  options.add("noise_hu", &noise_hu, "Standard deviation of the CT's noise in HU.",
+              {.min = 0, .max = 200});
+  options.add("oblique_fraction", &oblique_fraction, "Share of CTs with oblique slices.",
+              {.min = 0, .max = 1});
+  options.add("max_tilt_degrees", &max_tilt_degrees, "Largest tilt of oblique slices about each axis.",
+              {.min = 0, .max = 15});
+  options.add("cxr_size", &cxr_size, "Rows and columns of the X-ray.", {.min = 32, .max = 4096});
+  options.add("cxr_voxel_mm", &cxr_voxel_mm,
+              "Voxel of the painting that the X-ray is projected from, in mm.",
+              {.min = 0.5, .max = 10});
+  options.add("photons", &photons,
+              "Photons per detector pixel before the patient; 0: an X-ray without noise.",
+              {.min = 0});
+  options.add("jitter_mm", &jitter_mm, "Largest distance of the X-ray's central ray from the "
+              "middle of the lungs, along each axis, in mm.", {.min = 0, .max = 50});
+  options.add("mono1_fraction", &mono1_fraction, "Share of X-rays stored as MONOCHROME1.",
+              {.min = 0, .max = 1});
+  options.add("sign_strength", &sign_strength,
+              "How much more often X-ray signs come with PE; 0: as often as without.",
+              {.min = 0, .max = 1});
+  options.add("write_masks", &write_masks, "Also write embolus_mask.nii.gz and artery_mask.nii.gz per patient.");
+}
+
+}  // namespace x2ctpa

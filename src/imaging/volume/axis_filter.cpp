@@ -1,0 +1,251 @@
+#include "imaging/volume/axis_filter.h"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+
+#include "imaging/volume/vector_clones.h"
+
+namespace x2ctpa {
+namespace {
+
+constexpr int64_t L = filter_lanes;
+constexpr float pole = -0.26794919243112270647f;  // sqrt(3) - 2
+constexpr float gain = 6;                         // (1 - pole) (1 - 1 / pole)
+
+/// The value of the causal pass at the first sample: the sum over the mirrored line.
+X2CTPA_VECTOR_CLONES
+void start_mirrored(const float* x, int64_t n, float* start) {
+  constexpr int64_t horizon = 32;  // |pole|^32 is below 1e-18
+  for (int64_t i = 0; i < L; ++i) start[i] = 0;
+  double power = 1, norm = 1;
+  if (n > horizon) {
+    for (int64_t k = 0; k < horizon; ++k, power *= pole)
+      for (int64_t i = 0; i < L; ++i) start[i] += static_cast<float>(power) * x[k * L + i];
+    return;
+  }
+  // Short lines: the exact sum over all mirrored periods.
+  const double period = std::pow(static_cast<double>(pole), 2.0 * static_cast<double>(n - 1));
+  norm = 1 / (1 - period);
+  for (int64_t k = 0; k < n; ++k, power *= pole) {
+    const double back = k > 0 && k < n - 1 ? period / power : 0;
+    const auto w = static_cast<float>((power + back) * norm);
+    for (int64_t i = 0; i < L; ++i) start[i] += w * x[k * L + i];
+  }
+}
+
+X2CTPA_VECTOR_CLONES
+void causal_pass(float* x, int64_t n, const float* start) {
+  for (int64_t i = 0; i < L; ++i) x[i] = start[i];
+  for (int64_t k = 1; k < n; ++k) {
+    float* now = x + k * L;
+    const float* before = now - L;
+    for (int64_t i = 0; i < L; ++i) now[i] = gain * now[i] + pole * before[i];
+  }
+}
+
+X2CTPA_VECTOR_CLONES
+void anticausal_pass(float* x, int64_t n) {
+  for (int64_t k = n - 2; k >= 0; --k) {
+    float* now = x + k * L;
+    const float* after = now + L;
+    for (int64_t i = 0; i < L; ++i) now[i] = pole * (after[i] - now[i]);
+  }
+}
+
+X2CTPA_VECTOR_CLONES
+void prefilter_mirrored(float* x, int64_t n) {
+  if (n < 2) return;
+  alignas(64) float start[L];
+  start_mirrored(x, n, start);
+  for (int64_t i = 0; i < L; ++i) start[i] *= gain;
+  causal_pass(x, n, start);
+  float* last = x + (n - 1) * L;
+  const float* before = last - L;
+  const float factor = pole / (pole * pole - 1);
+  for (int64_t i = 0; i < L; ++i) last[i] = factor * (last[i] + pole * before[i]);
+  anticausal_pass(x, n);
+}
+
+/// Both passes over the line that goes on for ever with its end values, whose coefficients in the
+/// margins are known in closed form.
+X2CTPA_VECTOR_CLONES
+void prefilter_extended(float* x, int64_t n) {
+  alignas(64) float start[L], end[L];
+  const float steady = gain / (1 - pole);  // of the causal pass over a constant 1
+  float* last = x + (n - 1) * L;
+  for (int64_t i = 0; i < L; ++i) start[i] = steady * x[i], end[i] = steady * last[i];
+  causal_pass(x, n, start);
+  const float constant = -pole / (1 - pole), decaying = -pole / (1 - pole * pole);
+  for (int64_t i = 0; i < L; ++i) {
+    const float excess = last[i] - end[i];
+    last[i] = constant * end[i] + decaying * excess;
+    last[L + i] = constant * end[i] + decaying * pole * excess;
+    last[2 * L + i] = constant * end[i] + decaying * pole * pole * excess;
+  }
+  anticausal_pass(x, n);
+  for (int64_t i = 0; i < L; ++i) {
+    x[i - L] = pole * (x[i] - start[i]);
+    x[i - 2 * L] = pole * (x[i - L] - start[i]);
+  }
+}
+
+X2CTPA_VECTOR_CLONES
+void sum_four(const float* x, const float* w, float* out) {
+  const float a = w[0], b = w[1], c = w[2], d = w[3];
+  for (int64_t i = 0; i < L; ++i)
+    out[i] = a * x[i] + b * x[L + i] + c * x[2 * L + i] + d * x[3 * L + i];
+}
+
+X2CTPA_VECTOR_CLONES
+void sum_many(const float* x, const float* w, int64_t count, float* out) {
+  for (int64_t i = 0; i < L; ++i) out[i] = 0;
+  for (int64_t k = 0; k < count; ++k)
+    for (int64_t i = 0; i < L; ++i) out[i] += w[k] * x[k * L + i];
+}
+
+X2CTPA_VECTOR_CLONES
+void shift_row(float* x, float shift) {
+  for (int64_t i = 0; i < L; ++i) x[i] += shift;
+}
+
+X2CTPA_VECTOR_CLONES
+void round_row(float* x) {
+  for (int64_t i = 0; i < L; ++i)
+    x[i] = static_cast<float>(static_cast<int32_t>(x[i] + std::copysign(0.5f, x[i])));
+}
+
+/// A block's rows from lines below each other, and back, in squares that fit the vector registers.
+void transposed_load(const float* in, int64_t stride, int64_t lines, int64_t n, float* block) {
+  constexpr int64_t tile = 16;
+  for (int64_t k0 = 0; k0 < n; k0 += tile)
+    for (int64_t i0 = 0; i0 < lines; i0 += tile) {
+      const int64_t k1 = std::min(k0 + tile, n), i1 = std::min(i0 + tile, lines);
+      for (int64_t i = i0; i < i1; ++i)
+        for (int64_t k = k0; k < k1; ++k) block[k * L + i] = in[i * stride + k];
+    }
+}
+
+void transposed_store(const float* block, int64_t lines, int64_t n, float* out, int64_t stride) {
+  constexpr int64_t tile = 16;
+  for (int64_t i0 = 0; i0 < lines; i0 += tile)
+    for (int64_t k0 = 0; k0 < n; k0 += tile) {
+      const int64_t k1 = std::min(k0 + tile, n), i1 = std::min(i0 + tile, lines);
+      for (int64_t i = i0; i < i1; ++i)
+        for (int64_t k = k0; k < k1; ++k) out[i * stride + k] = block[k * L + i];
+    }
+}
+
+void load_columns(const float* in, int64_t stride, int64_t lanes, int64_t n, float* block) {
+  for (int64_t k = 0; k < n; ++k) std::copy_n(in + k * stride, lanes, block + k * L);
+}
+
+/// Scratch memory of one thread.
+float* scratch(int slot, int64_t floats) {
+  static thread_local std::array<std::vector<float>, 2> buffers;
+  auto& buffer = buffers[static_cast<size_t>(slot)];
+  // Zeros, so that lanes without a line hold numbers.
+  if (static_cast<int64_t>(buffer.size()) < floats) buffer.assign(static_cast<size_t>(floats), 0);
+  return buffer.data();
+}
+
+}  // namespace
+
+void AxisFilter::add(int64_t first, const std::vector<float>& weights) {
+  first_.push_back(first);
+  weights_.insert(weights_.end(), weights.begin(), weights.end());
+  begin_.push_back(static_cast<int64_t>(weights_.size()));
+}
+
+void AxisFilter::subtract(float level) {
+  // The prefilter leaves a constant as it is, so the sums see it through their weights alone.
+  shift_.assign(first_.size(), 0);
+  for (size_t t = 0; t < first_.size(); ++t)
+    for (int64_t k = begin_[t]; k < begin_[t + 1]; ++k)
+      shift_[t] -= level * weights_[static_cast<size_t>(k)];
+}
+
+void AxisFilter::apply(float* block, float* out, int64_t stride, int64_t lanes) const {
+  float* x = block + first_row();
+  if (prefilter_ == Prefilter::mirror) prefilter_mirrored(x, n_);
+  if (prefilter_ == Prefilter::nearest) prefilter_extended(x, n_);
+  alignas(64) float row[L];
+  for (int64_t j = 0; j < targets(); ++j) {
+    const auto t = static_cast<size_t>(j);
+    const float* w = weights_.data() + begin_[t];
+    const int64_t count = begin_[t + 1] - begin_[t];
+    float* to = lanes == L ? out + j * stride : row;
+    if (count == 4)
+      sum_four(x + first_[t] * L, w, to);
+    else
+      sum_many(x + first_[t] * L, w, count, to);
+    if (!shift_.empty()) shift_row(to, shift_[t]);
+    if (round_) round_row(to);
+    if (to == row) std::copy_n(row, lanes, out + j * stride);
+  }
+}
+
+CubicWeights cubic_weights_extended(double c, int64_t n) {
+  c = std::clamp(c, 0.0, static_cast<double>(n - 1));
+  const auto base = static_cast<int64_t>(std::floor(c));
+  const double t = c - static_cast<double>(base), u = 1 - t;
+  return {
+      base - 1,
+      4,
+      {static_cast<float>(u * u * u / 6), static_cast<float>((3 * t * t * t - 6 * t * t + 4) / 6),
+       static_cast<float>((3 * u * u * u - 6 * u * u + 4) / 6), static_cast<float>(t * t * t / 6)}};
+}
+
+CubicWeights cubic_weights_mirrored(double c, int64_t n) {
+  const CubicWeights extended = cubic_weights_extended(c, n);
+  CubicWeights inside;
+  inside.first = std::max<int64_t>(extended.first, 0);
+  const int64_t last = std::min<int64_t>(extended.first + 3, n - 1);
+  inside.count = last - inside.first + 1;
+  for (int64_t k = 0; k < 4; ++k) {
+    int64_t i = extended.first + k;
+    if (i < 0) i = -i;
+    if (i > n - 1) i = 2 * (n - 1) - i;
+    i = std::clamp(i, inside.first, last);
+    inside.weights[static_cast<size_t>(i - inside.first)] +=
+        extended.weights[static_cast<size_t>(k)];
+  }
+  return inside;
+}
+
+void filter_columns(const AxisFilter& filter, const float* in, int64_t in_stride, int64_t lines,
+                    float* out, int64_t out_stride) {
+  float* block = scratch(0, filter.block_floats());
+  for (int64_t i = 0; i < lines; i += L) {
+    const int64_t lanes = std::min(L, lines - i);
+    load_columns(in + i, in_stride, lanes, filter.n(), block + AxisFilter::first_row());
+    filter.apply(block, out + i, out_stride, lanes);
+  }
+}
+
+void filter_columns_twice(const AxisFilter& first, const AxisFilter& second, const float* in,
+                          int64_t in_stride, int64_t lines, float* out, int64_t out_stride) {
+  float* block = scratch(0, first.block_floats());
+  float* between = scratch(1, second.block_floats());
+  for (int64_t i = 0; i < lines; i += L) {
+    const int64_t lanes = std::min(L, lines - i);
+    load_columns(in + i, in_stride, lanes, first.n(), block + AxisFilter::first_row());
+    first.apply(block, between + AxisFilter::first_row(), L, L);
+    second.apply(between, out + i, out_stride, lanes);
+  }
+}
+
+void filter_rows(const AxisFilter& filter, const float* in, int64_t in_stride, int64_t lines,
+                 float* out, int64_t out_stride) {
+  float* block = scratch(0, filter.block_floats());
+  float* targets = scratch(1, filter.targets() * L);
+  for (int64_t i = 0; i < lines; i += L) {
+    const int64_t lanes = std::min(L, lines - i);
+    transposed_load(in + i * in_stride, in_stride, lanes, filter.n(),
+                    block + AxisFilter::first_row());
+    filter.apply(block, targets, L, L);
+    transposed_store(targets, lanes, filter.targets(), out + i * out_stride, out_stride);
+  }
+}
+
+}  // namespace x2ctpa

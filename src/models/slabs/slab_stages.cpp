@@ -1,0 +1,208 @@
+#include "models/slabs/slab_stages.h"
+
+#include <ATen/ATen.h>
+
+#include <algorithm>
+
+namespace x2ctpa::slabs {
+namespace {
+
+constexpr int64_t slice_axis = 1;
+
+/// The slab as the convolutions take it, (B, C, slices, H, W), without a copy.
+at::Tensor as_volume(const at::Tensor& slab) { return slab.permute({0, 4, 1, 2, 3}); }
+
+at::Tensor as_slab(const at::Tensor& volume) {
+  return volume.permute({0, 2, 3, 4, 1}).contiguous();
+}
+
+/// Copies the outermost of `size` planes, which begin at `before`, over those beside them.
+void replicate_edges(const at::Tensor& padded, int64_t axis, int64_t before, int64_t size) {
+  const int64_t after = padded.size(axis) - before - size;
+  if (before > 0) padded.narrow(axis, 0, before).copy_(padded.narrow(axis, before, 1));
+  if (after > 0) {
+    padded.narrow(axis, before + size, after).copy_(padded.narrow(axis, before + size - 1, 1));
+  }
+}
+
+/// (B, C) -> (B, 1, 1, W, C): whole rows, so that the inner loops over memory are long.
+at::Tensor per_row(const at::Tensor& values, int64_t width) {
+  return values.view({values.size(0), 1, 1, 1, values.size(1)})
+      .expand({-1, 1, 1, width, -1})
+      .contiguous();
+}
+
+Kernel kernel_of(const at::Tensor& weight, const at::Tensor& bias, at::IntArrayRef stride,
+                 at::ScalarType type) {
+  return {weight.to(type), bias.to(type), stride.vec()};
+}
+
+}  // namespace
+
+void Moments::add(const at::Tensor& slab) {
+  // Slice by slice: the kernel sums in single precision.
+  for (int64_t s = 0; s < slab.size(slice_axis); ++s) {
+    std::vector<at::Tensor> means, variances;
+    for (int64_t b = 0; b < slab.size(0); ++b) {
+      const auto slice = slab.narrow(0, b, 1).narrow(slice_axis, s, 1).to(at::kFloat);
+      const auto [mean, variance] = at::batch_norm_update_stats(as_volume(slice), {}, {}, 0);
+      means.push_back(mean);
+      variances.push_back(variance);
+    }
+    const double n = static_cast<double>(slab.size(2) * slab.size(3));
+    const auto mean = at::stack(means).to(at::kDouble);
+    const auto m2 = at::stack(variances).to(at::kDouble) * n;
+    if (count_ == 0) {
+      mean_ = mean;
+      m2_ = m2;
+    } else {
+      // Chan, Golub, LeVeque: updating formulae for sample variances, 1979.
+      const double total = static_cast<double>(count_) + n;
+      const auto difference = mean - mean_;
+      mean_ = mean_ + difference * (n / total);
+      m2_ = m2_ + m2 + difference.square() * (static_cast<double>(count_) * n / total);
+    }
+    count_ += static_cast<int64_t>(n);
+  }
+}
+
+Activation activation_after(const vqgan3d::NormImpl& norm, const Moments& moments) {
+  const auto weight = norm.weight().to(at::kDouble), bias = norm.bias().to(at::kDouble);
+  if (norm.groups() == 0) {
+    const auto scale = weight * (norm.running_variance().to(at::kDouble) + norm.eps()).rsqrt();
+    const auto shift = bias - norm.running_mean().to(at::kDouble) * scale;
+    return {scale.to(at::kFloat).unsqueeze(0), shift.to(at::kFloat).unsqueeze(0)};
+  }
+  if (moments.count() == 0) return {};
+  const auto batch = moments.mean().size(0), channels = moments.mean().size(1);
+  const auto means = moments.mean().view({batch, norm.groups(), -1});
+  const auto squares = moments.square().view({batch, norm.groups(), -1});
+  const auto mean = means.mean(2, /*keepdim=*/true);
+  const auto variance = (squares / static_cast<double>(moments.count()) + (means - mean).square())
+                            .mean(2, /*keepdim=*/true);
+  const auto scale = weight.view({1, norm.groups(), -1}) * (variance + norm.eps()).rsqrt();
+  const auto shift = bias.view({1, norm.groups(), -1}) - mean * scale;
+  return {scale.reshape({batch, channels}).to(at::kFloat),
+          shift.reshape({batch, channels}).to(at::kFloat)};
+}
+
+PaddedSlices::PaddedSlices(vqgan3d::Sizes padding, Activation before, at::ScalarType type)
+    : padding_(std::move(padding)), before_(std::move(before)), type_(type) {}
+
+void PaddedSlices::activate_into(at::Tensor inside, const at::Tensor& slab) const {
+  if (!before_.scale.defined()) {
+    inside.copy_(slab);
+    return;
+  }
+  const auto scale = per_row(before_.scale, slab.size(3));
+  const auto shift = per_row(before_.shift, slab.size(3));
+  if (slab.scalar_type() == at::kFloat && type_ == at::kFloat) {
+    at::addcmul_out(inside, shift, slab, scale);
+    at::silu_(inside);
+  } else {
+    inside.copy_(at::silu(at::addcmul(shift, slab.to(at::kFloat), scale)));
+  }
+}
+
+at::Tensor PaddedSlices::append(const at::Tensor& slab, bool last) {
+  const int64_t count = slab.size(1), height = slab.size(2), width = slab.size(3);
+  const int64_t kept = kept_.defined() ? kept_.size(slice_axis) : 0;
+  const int64_t front = started_ ? 0 : padding_[4];
+  const int64_t back = last ? padding_[5] : 0;
+  auto padded =
+      at::empty({slab.size(0), kept + front + count + back, padding_[2] + height + padding_[3],
+                 padding_[0] + width + padding_[1], slab.size(4)},
+                slab.options().dtype(type_));
+  if (kept > 0) padded.narrow(slice_axis, 0, kept).copy_(kept_);
+  const auto fresh = padded.narrow(slice_axis, kept + front, count);
+  const auto rows = fresh.narrow(2, padding_[2], height);
+  activate_into(rows.narrow(3, padding_[0], width), slab);
+  replicate_edges(rows, 3, padding_[0], width);
+  replicate_edges(fresh, 2, padding_[2], height);
+  replicate_edges(padded, slice_axis, front, kept + count);
+  started_ = true;
+  return padded;
+}
+
+void PaddedSlices::keep_after(const at::Tensor& padded, int64_t done) {
+  const int64_t left = padded.size(slice_axis) - done;
+  kept_ = done == 0 ? padded : padded.narrow(slice_axis, done, left).clone();
+}
+
+ConvStage::ConvStage(const vqgan3d::SamePadConvImpl& layer, Activation before, at::ScalarType type)
+    : kernel_(kernel_of(layer.conv()->weight, layer.conv()->bias, *layer.conv()->options.stride(),
+                        type)),
+      input_(layer.padding(), std::move(before), type) {}
+
+at::Tensor ConvStage::push(const at::Tensor& slab, bool last) {
+  const auto padded = input_.append(slab, last);
+  const int64_t taps = kernel_.weight.size(2), stride = kernel_.stride[0];
+  const int64_t outputs =
+      padded.size(slice_axis) < taps ? 0 : (padded.size(slice_axis) - taps) / stride + 1;
+  input_.keep_after(padded, outputs * stride);
+  if (outputs == 0) return {};
+  return as_slab(at::conv3d(as_volume(padded), kernel_.weight, kernel_.bias, kernel_.stride));
+}
+
+UpStage::UpStage(const vqgan3d::SamePadUpImpl& layer, Activation before, at::ScalarType type)
+    : kernel_(kernel_of(layer.conv()->weight, layer.conv()->bias, *layer.conv()->options.stride(),
+                        type)),
+      input_(layer.padding(), std::move(before), type) {}
+
+at::Tensor UpStage::push(const at::Tensor& slab, bool last) {
+  const auto padded = input_.append(slab, last);
+  // Cut by taps - 1 slices at both ends, as the layer does: these lack an input slice.
+  const int64_t taps = kernel_.weight.size(2), stride = kernel_.stride[0], cut = taps - 1;
+  const int64_t outputs = (padded.size(slice_axis) - 1) * stride + taps - 2 * cut;
+  input_.keep_after(padded, std::max<int64_t>(outputs, 0) / stride);
+  if (outputs <= 0) return {};
+  return as_slab(at::conv_transpose3d(as_volume(padded), kernel_.weight, kernel_.bias,
+                                      kernel_.stride, /*padding=*/cut));
+}
+
+ResidualStage::ResidualStage(const vqgan3d::ResBlockImpl& block, Activation first,
+                             Activation second, at::ScalarType type)
+    : first_(block.conv1(), std::move(first), type),
+      second_(block.conv2(), std::move(second), type) {}
+
+at::Tensor ResidualStage::push(const at::Tensor& slab, bool last) {
+  skipped_.push_back(slab);
+  auto y = first_.push(slab, last);
+  if (y.defined()) y = second_.push(y, last);
+  if (!y.defined()) return y;
+  for (int64_t done = 0; done < y.size(slice_axis);) {
+    auto& oldest = skipped_.front();
+    const int64_t count = std::min(oldest.size(slice_axis), y.size(slice_axis) - done);
+    y.narrow(slice_axis, done, count).add_(oldest.narrow(slice_axis, 0, count));
+    done += count;
+    oldest = oldest.narrow(slice_axis, count, oldest.size(slice_axis) - count);
+    if (oldest.size(slice_axis) == 0) skipped_.pop_front();
+  }
+  return y;
+}
+
+at::Tensor AddStage::push(const at::Tensor& slab, bool) {
+  auto sum = slab;
+  sum.add_(volume_.narrow(slice_axis, next_, slab.size(slice_axis)));
+  next_ += slab.size(slice_axis);
+  return sum;
+}
+
+void stream(const at::Tensor& volume, int64_t slices, Chain& chain,
+            const std::function<void(const at::Tensor&, int64_t)>& sink) {
+  int64_t written = 0;
+  for (int64_t start = 0; start < volume.size(slice_axis); start += slices) {
+    const int64_t count = std::min(slices, volume.size(slice_axis) - start);
+    const bool last = start + count == volume.size(slice_axis);
+    auto slab = volume.narrow(slice_axis, start, count);
+    for (const auto& stage : chain) {
+      slab = stage->push(slab, last);
+      if (!slab.defined()) break;
+    }
+    if (!slab.defined()) continue;
+    sink(slab, written);
+    written += slab.size(slice_axis);
+  }
+}
+
+}  // namespace x2ctpa::slabs

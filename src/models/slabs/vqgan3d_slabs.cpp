@@ -1,0 +1,247 @@
+#include "models/slabs/vqgan3d_slabs.h"
+
+#include <ATen/ATen.h>
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "models/slabs/slab_pass.h"
+#include "x2ctpa/core/error.h"
+#include "x2ctpa/core/memory.h"
+
+namespace x2ctpa::slabs {
+namespace {
+
+/// Goes through the levels. On the device `meta` it computes nothing and finds out how much memory
+/// it would take.
+class Run {
+ public:
+  Run(const std::vector<Level>& levels, const MemoryPlan& plan) : levels_(levels), plan_(plan) {}
+
+  /// (B, D, H, W, C) -> the same order.
+  at::Tensor through(at::Tensor x);
+  int64_t peak_bytes() const { return peak_bytes_; }
+
+ private:
+  at::Tensor blocks(at::Tensor x, size_t level);
+  at::Tensor blocks_from(const at::Tensor& source, size_t level);
+  void add_layers(Pass& pass, size_t level, const Moments& moments) const;
+  at::Tensor collect(Pass& pass, bool with_moments, at::Tensor into = {},
+                     const at::Tensor& alive = {});
+  Moments statistics(Pass pass);
+  void note_memory(const Pass& pass, std::initializer_list<at::Tensor> whole);
+  bool flows_on(size_t level) const;
+  bool norm_follows(size_t level) const;
+  bool recomputed(size_t level) const { return plan_.kept == 0 && levels_[level].finest; }
+
+  const std::vector<Level>& levels_;
+  MemoryPlan plan_;
+  Moments moments_;  // of the present whole activation
+  int64_t peak_bytes_ = 0;
+};
+
+/// Whether the layers of the next level can follow the last block of this one in the same pass.
+bool Run::flows_on(size_t level) const {
+  return level + 1 < levels_.size() && levels_[level + 1].norm == nullptr && !recomputed(level + 1);
+}
+
+/// Whether a norm follows the layers of this level.
+bool Run::norm_follows(size_t level) const {
+  return !levels_[level].blocks.empty() ||
+         (level + 1 < levels_.size() && levels_[level + 1].norm != nullptr);
+}
+
+void Run::add_layers(Pass& pass, size_t level, const Moments& moments) const {
+  const Level& l = levels_[level];
+  for (size_t i = 0; i < l.layers.size(); ++i) {
+    const bool last = level + 1 == levels_.size() && i + 1 == l.layers.size();
+    const bool normed = i == 0 && l.norm != nullptr;
+    pass.add(l.layers[i], normed ? activation_after(*l.norm, moments) : Activation{},
+             last ? at::kFloat : plan_.type);
+  }
+}
+
+void Run::note_memory(const Pass& pass, std::initializer_list<at::Tensor> whole) {
+  int64_t bytes = pass.temporary_bytes(plan_.slab_bytes);
+  std::vector<at::Tensor> counted;
+  for (const auto& t : whole) {
+    const bool seen = std::any_of(counted.begin(), counted.end(),
+                                  [&](const at::Tensor& other) { return other.is_same(t); });
+    if (!t.defined() || seen) continue;
+    bytes += static_cast<int64_t>(t.nbytes());
+    counted.push_back(t);
+  }
+  peak_bytes_ = std::max(peak_bytes_, bytes);
+}
+
+/// The output of a pass as a whole, in a new tensor or written over `into`; `alive` is another
+/// tensor that has to be kept meanwhile.
+at::Tensor Run::collect(Pass& pass, bool with_moments, at::Tensor into, const at::Tensor& alive) {
+  if (!into.defined()) {
+    into = at::empty(pass.size(), pass.source().options().dtype(pass.type()));
+  }
+  note_memory(pass, {pass.source(), into, alive});
+  Moments moments;
+  pass.run(plan_.slab_bytes, [&](const at::Tensor& y, int64_t start) {
+    if (with_moments) moments.add(y);
+    into.narrow(1, start, y.size(1)).copy_(y);
+  });
+  moments_ = moments;
+  return into;
+}
+
+Moments Run::statistics(Pass pass) {
+  note_memory(pass, {pass.source()});
+  Moments moments;
+  pass.run(plan_.slab_bytes, [&](const at::Tensor& y, int64_t) { moments.add(y); });
+  return moments;
+}
+
+/// The blocks of a level and, where the next level has no norm, its layers.
+at::Tensor Run::blocks(at::Tensor x, size_t level) {
+  const auto& all = levels_[level].blocks;
+  at::Tensor inner;  // of the present block, in the place of the former's
+  for (size_t i = 0; i < all.size(); ++i) {
+    const auto first = activation_after(all[i]->norm1(), moments_);
+    Pass half(x);
+    half.add({&all[i]->conv1()}, first, plan_.type);
+    Moments inner_moments;
+    if (plan_.kept == 2) {
+      inner = collect(half, true, inner);
+      inner_moments = moments_;
+    } else if (all[i]->norm2().groups() > 0) {
+      inner_moments = statistics(std::move(half));
+    }
+    const auto second = activation_after(all[i]->norm2(), inner_moments);
+    Pass pass(plan_.kept == 2 ? inner : x);
+    if (plan_.kept == 2) {
+      pass.add({&all[i]->conv2()}, second, plan_.type);
+      pass.add_volume(x);
+    } else {
+      pass.add(*all[i], first, second, plan_.type);
+    }
+    const bool on = i + 1 == all.size() && flows_on(level);
+    if (on) add_layers(pass, level + 1, {});
+    // The block's output takes the place of its input, which each pass has read before.
+    x = collect(pass, i + 1 < all.size() || norm_follows(on ? level + 1 : level),
+                on ? at::Tensor() : x, x);
+  }
+  return x;
+}
+
+/// The same without keeping the level's activations: every norm's statistics are found in a pass
+/// of its own from the level's input.
+at::Tensor Run::blocks_from(const at::Tensor& source, size_t level) {
+  const auto& all = levels_[level].blocks;
+  const Moments before = moments_;
+  std::vector<std::pair<Activation, Activation>> known;
+  const auto start = [&] {
+    Pass pass(source);
+    add_layers(pass, level, before);
+    for (size_t i = 0; i < known.size(); ++i) {
+      pass.add(*all[i], known[i].first, known[i].second, plan_.type);
+    }
+    return pass;
+  };
+  for (const auto* block : all) {
+    const auto first = activation_after(block->norm1(), statistics(start()));
+    Pass half = start();
+    half.add({&block->conv1()}, first, plan_.type);
+    known.emplace_back(first, activation_after(block->norm2(), statistics(std::move(half))));
+  }
+  Pass pass = start();
+  const bool on = flows_on(level);
+  if (on) add_layers(pass, level + 1, {});
+  return collect(pass, norm_follows(on ? level + 1 : level));
+}
+
+at::Tensor Run::through(at::Tensor x) {
+  bool layers_done = false;
+  for (size_t level = 0; level < levels_.size(); ++level) {
+    if (recomputed(level)) {
+      x = blocks_from(x, level);
+    } else {
+      if (!layers_done) {
+        Pass pass(x);
+        add_layers(pass, level, moments_);
+        x = collect(pass, norm_follows(level));
+      }
+      x = blocks(std::move(x), level);
+    }
+    layers_done = !levels_[level].blocks.empty() && flows_on(level);
+  }
+  return x;
+}
+
+int64_t bytes_of(const std::vector<Level>& levels, at::IntArrayRef input, const MemoryPlan& plan) {
+  at::InferenceMode no_gradients;
+  Run run(levels, plan);
+  run.through(at::empty({plan.at_once, input[2], input[3], input[4], input[1]}, at::kMeta));
+  return run.peak_bytes();
+}
+
+}  // namespace
+
+std::vector<Level> encoder_levels(const vqgan3d::EncoderImpl& encoder,
+                                  const vqgan3d::SamePadConvImpl& pre_vq) {
+  std::vector<Level> levels;
+  for (const auto* level : encoder.levels()) {
+    levels.push_back({nullptr, {{&level->down()}}, {&level->res()}});
+  }
+  levels.front().layers.insert(levels.front().layers.begin(), Layer{&encoder.first()});
+  levels.front().finest = true;
+  levels.push_back({&encoder.norm(), {{&pre_vq}}, {}});
+  return levels;
+}
+
+std::vector<Level> decoder_levels(const vqgan3d::DecoderImpl& decoder,
+                                  const vqgan3d::SamePadConvImpl& post_vq) {
+  std::vector<Level> levels{{nullptr, {{&post_vq}}, {}}};
+  for (const auto* level : decoder.levels()) {
+    levels.push_back({nullptr, {{nullptr, &level->up()}}, {&level->res1(), &level->res2()}});
+  }
+  levels[1].norm = &decoder.norm();
+  levels.back().finest = true;
+  levels.push_back({nullptr, {{&decoder.last()}}, {}});
+  return levels;
+}
+
+MemoryPlan plan(const std::vector<Level>& levels, at::IntArrayRef input, const MemoryLimit& limit,
+                const std::string& doing) {
+  constexpr int64_t small_enough = int64_t{256} << 20;
+  // A GPU wants much work at once, a CPU slabs that stay near its cache.
+  const auto device = levels.back().layers.back().conv->conv()->weight.device();
+  const int64_t first_slab = device.is_cpu() ? MemoryPlan().slab_bytes : int64_t{1} << 30;
+  MemoryPlan plan;
+  plan.type = limit.type;
+  for (plan.kept = 2; plan.kept >= 0; --plan.kept) {
+    for (plan.slab_bytes = first_slab; plan.slab_bytes > 0; plan.slab_bytes /= 4) {
+      plan.bytes = bytes_of(levels, input, plan);
+      if (plan.bytes > limit.bytes) continue;
+      // Small volumes go through together.
+      plan.at_once =
+          std::clamp<int64_t>(std::min(small_enough, limit.bytes) / plan.bytes, 1, input[0]);
+      plan.bytes *= plan.at_once;
+      return plan;
+    }
+  }
+  throw Error(
+      fmt::format("{}: takes {:.2f} GB even in slabs of one slice, and {:.2f} GB may be used. "
+                  "Raise --runtime.memory_gb, end other programs, or take a smaller grid or "
+                  "model.",
+                  doing, static_cast<double>(plan.bytes) / 1e9,
+                  static_cast<double>(limit.bytes) / 1e9),
+      ExitCode::out_of_memory);
+}
+
+at::Tensor run(const std::vector<Level>& levels, const at::Tensor& input, const MemoryPlan& plan) {
+  std::vector<at::Tensor> parts;
+  for (int64_t b = 0; b < input.size(0); b += plan.at_once) {
+    const auto part = input.narrow(0, b, std::min(plan.at_once, input.size(0) - b));
+    const auto slabs = part.permute({0, 2, 3, 4, 1}).to(plan.type).contiguous();
+    parts.push_back(Run(levels, plan).through(slabs).permute({0, 4, 1, 2, 3}).contiguous());
+  }
+  return parts.size() == 1 ? parts.front() : at::cat(parts);
+}
+
+}  // namespace x2ctpa::slabs

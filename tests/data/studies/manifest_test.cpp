@@ -1,0 +1,138 @@
+#include "x2ctpa/data/studies/manifest.h"
+
+#include "data/synthetic_study.h"
+#include "x2ctpa/core/files.h"
+
+namespace x2ctpa {
+namespace {
+
+using test::error_of;
+using test::TemporaryFolder;
+
+std::vector<Study> studies_in(const TemporaryFolder& folder, const std::string& text) {
+  write_file(folder / "manifest.csv", text);
+  return read_manifest(folder / "manifest.csv");
+}
+
+void put_volume(const fs::path& file) { write_nifti({torch::zeros({3, 3, 3})}, file, "test"); }
+void put_picture(const fs::path& file) { write_png16(test::picture(4, 0), file); }
+
+TEST(Manifest, EveryColumnIsRead) {
+  TemporaryFolder folder;
+  const auto studies =
+      studies_in(folder,
+                 "id,patient_id,ct,cxr,pe,split,cxr_centre_x_mm,cxr_centre_y_mm,cxr_centre_z_mm\n"
+                 "s1,p1,a/ct,/abs/x.dcm,1,test,1.5,-2,3e1\n"
+                 "s2,p1,a/../b.nii,,unknown,,,,\n");
+  ASSERT_EQ(studies.size(), 2u);
+  EXPECT_EQ(studies[0].ct, folder / "a/ct");
+  EXPECT_EQ(studies[0].cxr, fs::path("/abs/x.dcm"));
+  EXPECT_EQ(studies[0].pe, 1);
+  EXPECT_EQ(studies[0].split, "test");
+  EXPECT_EQ(studies[0].cxr_centre_mm, (Vec3{1.5, -2, 30}));
+  EXPECT_EQ(studies[1].ct, folder / "b.nii");
+  EXPECT_TRUE(studies[1].cxr.empty());
+  EXPECT_FALSE(studies[1].pe.has_value());
+  EXPECT_FALSE(studies[1].cxr_centre_mm.has_value());
+}
+
+TEST(Manifest, IdsAreMadeFromThePatientAndAreUnique) {
+  TemporaryFolder folder;
+  const auto studies =
+      studies_in(folder, "patient_id,ct,pe\np 1,a.nii,1.0\np 1,b.nii,0.0\n,c/d.nii,\n");
+  EXPECT_EQ(studies[0].id, "p_1");
+  EXPECT_EQ(studies[1].id, "p_1-2");
+  EXPECT_EQ(studies[1].patient_id, "p 1");
+  EXPECT_EQ(studies[1].pe, 0);
+  EXPECT_EQ(studies[2].id, "d");
+  EXPECT_EQ(studies[2].patient_id, "d");
+}
+
+TEST(Manifest, DoubtfulValuesNameRowColumnAndValue) {
+  TemporaryFolder folder;
+  const auto message = [&](const std::string& text) {
+    return error_of([&] { studies_in(folder, text); });
+  };
+  EXPECT_CONTAINS(message("ct,pe\na,2\n"), "pe must be 0, 1, empty or unknown, found '2'");
+  EXPECT_CONTAINS(message("ct,split\na,train\nb,dev\n"), "row 2: split");
+  EXPECT_CONTAINS(message("id,ct\nx,a\nx,b\n"), "unique");
+  EXPECT_CONTAINS(message("id,ct\n../x,a\n"), "../x");
+  EXPECT_CONTAINS(message("ct,cxr_centre_x_mm\na,1\n"), "together");
+  EXPECT_CONTAINS(message("patient_id,cct\na,1\n"), "ct");
+}
+
+TEST(FindStudies, AFolderWithOneCtAndOneXrayIsAPair) {
+  TemporaryFolder folder;
+  for (const char* patient : {"p1", "p2"}) {
+    put_volume(folder / patient / "ct.nii.gz");
+    put_picture(folder / patient / "film" / "x.png");
+  }
+  const auto studies = find_studies(folder.path());
+  ASSERT_EQ(studies.size(), 2u);
+  EXPECT_EQ(studies[0].id, "p1");
+  EXPECT_EQ(studies[0].ct.filename(), "ct.nii.gz");
+  EXPECT_EQ(studies[0].cxr.filename(), "x.png");
+  EXPECT_EQ(studies[1].patient_id, "p2");
+}
+
+TEST(FindStudies, WhatCannotBePairedIsAStudyOfItsOwnAndStaysWithItsPatient) {
+  TemporaryFolder folder;
+  put_volume(folder / "p1" / "a" / "one.nii");
+  put_volume(folder / "p1" / "b" / "two.nrrd.nii");
+  put_picture(folder / "p1" / "x.png");
+  put_picture(folder / "loose.png");
+  const auto studies = find_studies(folder.path());
+  ASSERT_EQ(studies.size(), 4u);
+  std::set<std::string> ids;
+  for (const Study& s : studies) {
+    ids.insert(s.id);
+    EXPECT_EQ(safe_id(s.id), s.id);
+    if (s.id != "loose") {
+      EXPECT_EQ(s.patient_id, "p1") << s.id;
+    }
+  }
+  EXPECT_EQ(ids.size(), 4u);
+}
+
+TEST(FindStudies, AManifestInTheFolderWins) {
+  TemporaryFolder folder;
+  put_volume(folder / "unlisted.nii");
+  write_file(folder / "manifest.csv", "id,ct\nlisted,other.nii\n");
+  const auto studies = read_inputs({folder.path()});
+  ASSERT_EQ(studies.size(), 1u);
+  EXPECT_EQ(studies[0].id, "listed");
+}
+
+TEST(ReadInputs, IdsAreUniqueAcrossInputs) {
+  TemporaryFolder folder;
+  put_volume(folder / "a" / "scan.nii");
+  put_volume(folder / "b" / "scan.nii.gz");
+  const auto studies = read_inputs({folder / "a/scan.nii", folder / "b/scan.nii.gz"});
+  ASSERT_EQ(studies.size(), 2u);
+  EXPECT_EQ(studies[0].id, "scan");
+  EXPECT_EQ(studies[1].id, "scan-2");
+  EXPECT_EQ(studies[1].patient_id, "scan-2");
+}
+
+TEST(ReadInputs, AMissingOrEmptyInputIsNoUsableData) {
+  TemporaryFolder folder;
+  for (const fs::path& input : {folder / "absent", folder.path()}) {
+    try {
+      read_inputs({input});
+      ADD_FAILURE();
+    } catch (const Error& e) {
+      EXPECT_EQ(e.code(), ExitCode::no_data);
+      EXPECT_CONTAINS(e.what(), input.string());
+    }
+  }
+}
+
+TEST(SafeId, CannotLeaveTheFolderOrHide) {
+  EXPECT_EQ(safe_id("../a b"), "_.._a_b");
+  EXPECT_EQ(safe_id("-x"), "_-x");
+  EXPECT_EQ(safe_id(""), "_");
+  EXPECT_EQ(safe_id("LIDC-IDRI-0001_2mm.v1"), "LIDC-IDRI-0001_2mm.v1");
+}
+
+}  // namespace
+}  // namespace x2ctpa

@@ -1,0 +1,141 @@
+// The DICOM series of a generated volume, and its preview picture.
+#include "x2ctpa/imaging/dicom/dicom_export.h"
+
+#include <gdcmReader.h>
+#include <gtest/gtest.h>
+#include <torch/torch.h>
+
+#include <algorithm>
+#include <set>
+
+#include "support/temporary_folder.h"
+#include "support/test_volumes.h"
+#include "x2ctpa/core/error.h"
+#include "x2ctpa/core/files.h"
+#include "x2ctpa/imaging/preview.h"
+#include "x2ctpa/imaging/volume_io.h"
+
+namespace x2ctpa {
+namespace {
+
+namespace fs = std::filesystem;
+
+const SyntheticSeries kSeries{
+    .subject_id = "P0001", .derivation = "made by a test", .version = "1", .unique = "a"};
+
+std::string word(const gdcm::DataSet& set, uint16_t group, uint16_t element) {
+  if (!set.FindDataElement(gdcm::Tag(group, element))) return "(absent)";
+  const gdcm::ByteValue* value = set.GetDataElement(gdcm::Tag(group, element)).GetByteValue();
+  if (value == nullptr) return "";
+  std::string text(value->GetPointer(), value->GetLength());
+  while (!text.empty() && (text.back() == ' ' || text.back() == '\0')) text.pop_back();
+  return text;
+}
+
+gdcm::DataSet header(const fs::path& file) {
+  gdcm::Reader reader;
+  reader.SetFileName(file.c_str());
+  EXPECT_TRUE(reader.Read()) << file;
+  return reader.GetFile().GetDataSet();
+}
+
+TEST(DicomExport, AnObliqueVolumeComesBackVoxelForVoxelInItsPlace) {
+  const test::TemporaryFolder folder;
+  Volume volume = test::linear_field(test::rotation(7));
+  volume.hu = volume.hu.round().clamp(-1024, 3071);
+  write_synthetic_series(volume, folder / "series", kSeries);
+  const Volume back = oriented_to_lps(read_volume(folder / "series")),
+               own = oriented_to_lps(volume);
+  ASSERT_EQ(back.size_dhw(), own.size_dhw());
+  EXPECT_TRUE(torch::equal(back.hu, own.hu));
+  const auto [d, h, w] = own.size_dhw();
+  for (const Vec3& corner : {Vec3{0, 0, 0}, Vec3{double(w - 1), double(h - 1), double(d - 1)}}) {
+    const Vec3 a = back.point(corner), b = own.point(corner);
+    for (int axis = 0; axis < 3; ++axis) EXPECT_NEAR(a[axis], b[axis], 1e-4);
+  }
+}
+
+TEST(DicomExport, EveryFileSaysThatItIsSyntheticAndDerivedAndNamesNoPatient) {
+  const test::TemporaryFolder folder;
+  write_synthetic_series(test::linear_field(test::rotation(0)), folder / "series", kSeries);
+  std::set<std::string> instances, series;
+  for (const auto& entry : fs::directory_iterator(folder / "series")) {
+    const auto set = header(entry.path());
+    EXPECT_EQ(word(set, 0x0008, 0x001c), "YES");
+    EXPECT_EQ(word(set, 0x0008, 0x0008), "DERIVED\\SECONDARY\\AXIAL");
+    EXPECT_EQ(word(set, 0x0008, 0x103e).rfind("SYNTHETIC", 0), 0u);
+    EXPECT_EQ(word(set, 0x0010, 0x0010), "SYNTHETIC^P0001");
+    EXPECT_EQ(word(set, 0x0010, 0x0030), "");
+    EXPECT_NE(word(set, 0x0008, 0x2111).find("made by a test"), std::string::npos);
+    EXPECT_EQ(word(set, 0x0028, 0x1054), "HU");
+    instances.insert(word(set, 0x0008, 0x0018));
+    series.insert(word(set, 0x0020, 0x000e));
+  }
+  EXPECT_EQ(instances.size(), 7u);
+  EXPECT_EQ(series.size(), 1u);
+}
+
+TEST(DicomExport, AnotherVolumeHasOtherUidsAndTheSameOneTheSameBytes) {
+  const test::TemporaryFolder folder;
+  const Volume volume = test::linear_field(test::rotation(0));
+  write_synthetic_series(volume, folder / "a", kSeries);
+  write_synthetic_series(volume, folder / "again", kSeries);
+  SyntheticSeries other = kSeries;
+  other.unique = "b";
+  write_synthetic_series(volume, folder / "b", other);
+  EXPECT_EQ(sha256_of_file(folder / "a/0001.dcm"), sha256_of_file(folder / "again/0001.dcm"));
+  for (const auto& [group, element] : {std::pair(0x0008, 0x0018), std::pair(0x0020, 0x000d),
+                                       std::pair(0x0020, 0x000e), std::pair(0x0020, 0x0052)}) {
+    EXPECT_NE(word(header(folder / "a/0001.dcm"), group, element),
+              word(header(folder / "b/0001.dcm"), group, element));
+  }
+}
+
+TEST(DicomExport, AFormerSeriesIsReplacedAndAFailedOneLeavesNothing) {
+  const test::TemporaryFolder folder;
+  write_synthetic_series(test::linear_field(test::rotation(0), {9, 4, 4}), folder / "series",
+                         kSeries);
+  write_synthetic_series(test::linear_field(test::rotation(0), {3, 4, 4}), folder / "series",
+                         kSeries);
+  EXPECT_EQ(std::distance(fs::directory_iterator(folder / "series"), {}), 3);
+  EXPECT_THROW(
+      write_synthetic_series(test::linear_field(test::rotation(0)), "/dev/null/series", kSeries),
+      Error);
+  EXPECT_EQ(std::distance(fs::directory_iterator(folder.path()), {}), 1);
+}
+
+TEST(Preview, ShowsTheHeadUpThePatientsRightAtTheLeftAndSquareMillimetres) {
+  // One bright voxel: at the top of the head, at the patient's left, in front.
+  Volume volume{torch::full({20, 10, 10}, -200.0)};
+  volume.spacing_mm = {2, 2, 1};
+  volume.hu[18][1][8] = 500;
+  const auto picture = preview_picture(volume, -200, 500, torch::Tensor(), false);
+  ASSERT_EQ(picture.dim(), 2);
+  const auto brightest = [&](int64_t row,
+                             int64_t column) {  // of one tile, from 0 to 1 down and across
+    const auto tile = picture.narrow(0, row * 164, 160).narrow(1, column * 164, 160);
+    const int64_t at = tile.argmax().item<int64_t>();
+    return std::pair(double(at / 160) / 160, double(at % 160) / 160);
+  };
+  const auto [coronal_down, coronal_across] = brightest(0, 1);
+  EXPECT_LT(coronal_down, 0.2);
+  EXPECT_GT(coronal_across, 0.75);
+  const auto [sagittal_down, sagittal_across] = brightest(0, 2);
+  EXPECT_LT(sagittal_down, 0.2);
+  EXPECT_LT(sagittal_across, 0.25);
+  const auto [axial_down, axial_across] = brightest(0, 3);
+  EXPECT_LT(axial_down, 0.25);
+  EXPECT_GT(axial_across, 0.75);
+}
+
+TEST(Preview, SaysThatAGeneratedVolumeIsSynthetic) {
+  const Volume volume{torch::full({6, 6, 6}, -500.0)};
+  const auto plain = preview_picture(volume, -200, 500, torch::Tensor(), false);
+  const auto marked = preview_picture(volume, -200, 500, torch::Tensor(), true);
+  EXPECT_EQ(plain.max().item<float>(), 0);
+  const auto head = marked.narrow(0, 0, marked.size(0) - plain.size(0));
+  EXPECT_GT((head > 0.5).sum().item<int64_t>(), 1000);  // the letters' dots
+}
+
+}  // namespace
+}  // namespace x2ctpa

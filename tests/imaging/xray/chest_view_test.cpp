@@ -1,0 +1,233 @@
+// What the reader makes of a picture's looks: polarity, view, borders.
+#include <gtest/gtest.h>
+#include <torch/torch.h>
+
+#include "support/real_data.h"
+#include "support/temporary_folder.h"
+#include "x2ctpa/core/error.h"
+#include "x2ctpa/imaging/dicom/dicom_write.h"
+#include "x2ctpa/imaging/drr/drr.h"
+#include "x2ctpa/imaging/phantom/phantom.h"
+#include "x2ctpa/imaging/xray/radiograph.h"
+
+namespace x2ctpa {
+namespace {
+
+using test::real_data;
+
+/// A simulated patient, made once.
+const Phantom& patient(int64_t index) {
+  static std::map<int64_t, Phantom> made;
+  const auto found = made.find(index);
+  if (found != made.end()) return found->second;
+  PhantomOptions options;
+  options.ct_size = 64;
+  options.slices = 40;
+  options.cxr_size = 128;
+  options.cxr_voxel_mm = 4;
+  return made.emplace(index, make_phantom(options, 11, index)).first->second;
+}
+
+bool has_code(const Radiograph& xray, const std::string& code) {
+  return std::find(xray.codes.begin(), xray.codes.end(), code) != xray.codes.end();
+}
+
+Radiograph read_back(const torch::Tensor& picture, const std::string& invert = "auto") {
+  const test::TemporaryFolder folder;
+  write_png16(picture, folder / "a.png");
+  return read_radiograph(folder / "a.png", invert);
+}
+
+TEST(ChestView, a_simulated_frontal_film_is_a_chest_xray_of_either_polarity) {
+  for (int64_t i = 0; i < 4; ++i) {
+    const auto film = read_back(patient(i).cxr);
+    EXPECT_TRUE(film.is_chest_xray) << i << " likeness " << film.likeness;
+    EXPECT_EQ(film.view, "frontal");
+    EXPECT_TRUE(film.warnings.empty());
+    const auto negative = read_back(1 - patient(i).cxr);
+    EXPECT_TRUE(negative.inverted);
+    EXPECT_TRUE(negative.is_chest_xray);
+    EXPECT_TRUE(has_code(negative, "polarity"));
+    EXPECT_LT((negative.pixels - film.pixels).abs().max().item<float>(), 1e-3);
+  }
+}
+
+TEST(ChestView, invert_never_trusts_the_header_and_always_turns_it_over) {
+  const auto& film = patient(0).cxr;
+  const auto never = read_back(1 - film, "never");
+  EXPECT_FALSE(never.inverted);
+  EXPECT_TRUE(has_code(never, "polarity"));
+  EXPECT_LT((never.pixels - (1 - film)).abs().max().item<float>(), 1e-3);
+  const auto always = read_back(film, "always");
+  EXPECT_TRUE(always.inverted);
+  EXPECT_LT((always.pixels - (1 - film)).abs().max().item<float>(), 1e-3);
+  EXPECT_THROW(read_back(film, "sometimes"), Error);
+}
+
+TEST(ChestView, a_dicom_header_that_says_the_wrong_polarity_is_overruled_with_a_warning) {
+  const test::TemporaryFolder folder;
+  const auto& film = patient(1).cxr;
+  for (const bool mono1 : {false, true}) {
+    CxrTags tags;
+    tags.mono1 = mono1;
+    write_cxr(film, folder / "right.dcm", tags);
+    write_cxr(1 - film, folder / "wrong.dcm", tags);
+    const auto right = read_radiograph(folder / "right.dcm");
+    EXPECT_EQ(right.inverted, mono1);
+    EXPECT_TRUE(right.warnings.empty());
+    const auto wrong = read_radiograph(folder / "wrong.dcm");
+    EXPECT_EQ(wrong.inverted, !mono1);
+    EXPECT_TRUE(has_code(wrong, "polarity"));
+    EXPECT_LT((wrong.pixels - right.pixels).abs().mean().item<float>(), 0.02);
+  }
+}
+
+/// `film` inside a frame of `level`, `top` rows and `side` columns wide.
+torch::Tensor framed(const torch::Tensor& film, int64_t top, int64_t side, double level) {
+  auto frame = torch::full({film.size(0) + 2 * top, film.size(1) + 2 * side}, level);
+  frame.slice(0, top, top + film.size(0)).slice(1, side, side + film.size(1)).copy_(film);
+  return frame;
+}
+
+TEST(WithoutBorders, a_collimator_s_frame_goes_and_the_film_stays) {
+  const auto film = patient(2).cxr * 0.7 + 0.15;
+  for (const double level : {0.0, 1.0}) {
+    const auto trimmed = without_borders(framed(film, 9, 14, level));
+    EXPECT_EQ(trimmed.sizes(), film.sizes()) << level;
+    const auto burnt = framed(film, 9, 14, level);
+    burnt[4].slice(0, 60, 66).fill_(0.5);  // a marker on the frame
+    EXPECT_EQ(without_borders(burnt).sizes(), film.sizes()) << level;
+  }
+}
+
+TEST(WithoutBorders, never_takes_more_than_a_fifth_of_a_side) {
+  const auto film = patient(2).cxr * 0.7 + 0.15;
+  const auto wide = framed(film, 60, 0, 1.0);
+  EXPECT_EQ(without_borders(wide).sizes(), wide.sizes());
+  const auto blank = torch::zeros({40, 40});
+  EXPECT_EQ(without_borders(blank).sizes(), blank.sizes());
+}
+
+TEST(WithoutBorders, leave_simulated_films_alone) {
+  for (int64_t i = 0; i < 4; ++i)
+    EXPECT_EQ(without_borders(patient(i).cxr).sizes(), patient(i).cxr.sizes()) << i;
+}
+
+TEST(WithoutBorders, leave_at_least_nine_tenths_of_a_real_film) {
+  X2CTPA_NEEDS_REAL_DATA("cxr");
+  for (const auto& entry : std::filesystem::recursive_directory_iterator(real_data("cxr"))) {
+    if (!is_radiograph_file(entry.path())) continue;
+    const auto pixels = read_radiograph(entry.path()).pixels, kept = without_borders(pixels);
+    for (int d = 0; d < 2; ++d)
+      EXPECT_GE(double(kept.size(d)), 0.9 * double(pixels.size(d))) << entry.path();
+  }
+}
+
+TEST(ChestView, a_frame_changes_neither_the_view_nor_the_polarity) {
+  const auto film = patient(3).cxr * 0.8 + 0.1;
+  const auto seen = read_back(framed(film, 12, 12, 1.0));
+  EXPECT_EQ(seen.view, "frontal") << seen.likeness;
+  EXPECT_FALSE(seen.inverted);
+  const auto negative = read_back(1 - framed(film, 12, 12, 0.0));
+  EXPECT_TRUE(negative.inverted) << negative.likeness;
+}
+
+TEST(ChestView, bars_that_make_a_picture_square_do_not_matter) {
+  for (int64_t i = 0; i < 3; ++i) {
+    const auto film = patient(i).cxr * 0.8 + 0.1;
+    for (const auto& [top, side] : {std::pair<int64_t, int64_t>{40, 0}, {0, 50}}) {
+      const auto seen = read_back(framed(film, top, side, 0.0));
+      EXPECT_EQ(seen.view, "frontal") << i << " likeness " << seen.likeness;
+    }
+  }
+}
+
+/// The patient seen from the side, as a volume turned by a quarter about the body's axis.
+torch::Tensor lateral(const Volume& ct) {
+  Volume turned = ct;
+  turned.hu = ct.hu.transpose(1, 2).contiguous();
+  std::swap(turned.spacing_mm[0], turned.spacing_mm[1]);
+  turned.direction = {{{1, 0, 0}, {0, 1, 0}, {0, 0, 1}}};
+  return drr_picture(turned, DrrOptions(), 0, "lateral");
+}
+
+TEST(ChestView, a_view_from_the_side_is_not_taken_for_a_frontal_one) {
+  for (int64_t i = 0; i < 3; ++i) {
+    const auto seen = read_back(lateral(patient(i).ct));
+    EXPECT_NE(seen.view, "frontal") << i << " likeness " << seen.likeness;
+    EXPECT_FALSE(seen.warnings.empty());
+  }
+}
+
+TEST(ChestView, what_is_no_chest_film_is_doubted_and_refused_on_demand) {
+  torch::manual_seed(1);
+  const auto rows = torch::linspace(0, 1, 96).reshape({96, 1}).expand({96, 96}).contiguous();
+  auto board = torch::zeros({96, 96});
+  for (int64_t r = 0; r < 96; ++r)
+    for (int64_t c = 0; c < 96; ++c) board[r][c] = (r / 12 + c / 12) % 2;
+  const auto& ct = patient(0).ct.hu;
+  const auto slice = ((ct[ct.size(0) / 2] + 1000) / 1400).clamp(0, 1);
+  const std::map<std::string, torch::Tensor> pictures{{"noise", torch::rand({96, 96})},
+                                                      {"ramp", rows},
+                                                      {"board", board},
+                                                      {"blank", torch::full({96, 96}, 0.4)},
+                                                      {"axial slice", slice}};
+  const test::TemporaryFolder folder;
+  for (const auto& [name, picture] : pictures) {
+    write_png16(picture, folder / "a.png");
+    const auto seen = read_radiograph(folder / "a.png");
+    EXPECT_FALSE(seen.is_chest_xray) << name << " likeness " << seen.likeness;
+    EXPECT_FALSE(seen.inverted) << name;
+    CxrOptions options;
+    EXPECT_FALSE(load_model_xray(folder / "a.png", 32, options).warnings.empty()) << name;
+    options.refuse_not_chest = true;
+    EXPECT_THROW(load_model_xray(folder / "a.png", 32, options), RefusedXray) << name;
+  }
+}
+
+TEST(LoadModelXray, gives_a_square_picture_without_the_frame) {
+  const test::TemporaryFolder folder;
+  const auto film = patient(0).cxr * 0.7 + 0.15;
+  write_png16(framed(film, 16, 16, 1.0), folder / "a.png");
+  const auto trimmed = load_model_xray(folder / "a.png", 64);
+  EXPECT_LT((trimmed.picture - square_radiograph(film, 64)).abs().max().item<float>(), 1e-3);
+  CxrOptions options;
+  options.trim = false;
+  EXPECT_GT(load_model_xray(folder / "a.png", 64, options).picture[0].min().item<float>(), 0.9);
+}
+
+TEST(ChestView, every_real_chest_film_is_one_and_its_negative_is_turned_over) {
+  X2CTPA_NEEDS_REAL_DATA("cxr");
+  const test::TemporaryFolder folder;
+  int64_t films = 0;
+  for (const auto& entry : std::filesystem::recursive_directory_iterator(real_data("cxr"))) {
+    if (!is_radiograph_file(entry.path())) continue;
+    ++films;
+    const auto film = read_radiograph(entry.path());
+    EXPECT_TRUE(film.is_chest_xray) << entry.path() << film.likeness;
+    EXPECT_EQ(film.view, "frontal") << entry.path() << film.likeness;
+    EXPECT_EQ(film.inverted, film.photometric == "MONOCHROME1") << entry.path();
+    write_png16(1 - film.pixels, folder / "negative.png");
+    EXPECT_TRUE(read_radiograph(folder / "negative.png").inverted) << entry.path();
+    write_png16(film.pixels.t().contiguous(), folder / "lying.png");
+    EXPECT_NE(read_radiograph(folder / "lying.png").view, "frontal") << entry.path();
+  }
+  EXPECT_EQ(films, 15);
+}
+
+TEST(ChestView, a_dental_film_is_refused_with_a_code) {
+  X2CTPA_NEEDS_REAL_DATA("not_chest");
+  const auto file = real_data("not_chest/CR_dental_panoramic_ModalityLUT_MONO1_jpegll.dcm");
+  EXPECT_FALSE(read_radiograph(file).is_chest_xray);
+  CxrOptions options;
+  options.refuse_not_chest = true;
+  try {
+    load_model_xray(file, 64, options);
+    ADD_FAILURE() << "accepted";
+  } catch (const RefusedXray& e) {
+    EXPECT_EQ(e.reason_code(), "cxr-not-chest");
+  }
+}
+
+}  // namespace
+}  // namespace x2ctpa

@@ -1,0 +1,116 @@
+#include "x2ctpa/imaging/xray/radiograph.h"
+
+#include <gtest/gtest.h>
+#include <torch/torch.h>
+
+#include "support/real_data.h"
+#include "support/temporary_folder.h"
+#include "x2ctpa/core/error.h"
+#include "x2ctpa/core/files.h"
+
+namespace x2ctpa {
+namespace {
+
+using test::real_data;
+
+TEST(Png, sixteen_bits_round_trip) {
+  const test::TemporaryFolder folder;
+  const auto picture = torch::rand({31, 47});
+  write_png16(picture, folder / "a.png");
+  EXPECT_LT((read_png(folder / "a.png") - picture).abs().max().item<float>(), 1.0 / 65535);
+}
+
+TEST(Png, eight_bits_grey_and_colour_round_trip) {
+  const test::TemporaryFolder folder;
+  const auto picture = torch::rand({20, 33});
+  write_png8(picture, folder / "a.png");
+  EXPECT_LT((read_png(folder / "a.png") - picture).abs().max().item<float>(), 1.0 / 255);
+  auto colour = torch::zeros({3, 20, 33});
+  colour[0].fill_(1);
+  write_png8(colour, folder / "b.png");
+  const auto xray = read_radiograph(folder / "b.png");
+  EXPECT_NEAR(xray.pixels[3][4].item<float>(), 0.299, 1e-3);
+  EXPECT_FALSE(xray.warnings.empty());
+}
+
+TEST(Png, bytes_are_those_of_the_file) {
+  const test::TemporaryFolder folder;
+  const auto picture = torch::rand({8, 9});
+  write_png8(picture, folder / "a.png");
+  EXPECT_EQ(png8_bytes(picture), read_file(folder / "a.png"));
+}
+
+TEST(SquareRadiograph, keeps_proportions_and_fills_the_sides) {
+  const auto square = square_radiograph(torch::ones({40, 20}), 40, 0.25);
+  EXPECT_EQ(square[20][2].item<float>(), 0.25f);
+  EXPECT_EQ(square[20][20].item<float>(), 1);
+  EXPECT_EQ(square_radiograph(torch::ones({40, 20}), 16).sizes(), torch::IntArrayRef({16, 16}));
+}
+
+TEST(SquareRadiograph, shrinking_does_not_alias) {
+  auto stripes = torch::zeros({64, 64});
+  stripes.slice(1, 0, 64, 2).fill_(1);
+  EXPECT_LT((square_radiograph(stripes, 8).slice(1, 1, 7) - 0.5).abs().max().item<float>(), 0.02);
+}
+
+TEST(ReadRadiograph, a_picture_of_one_pixel_is_refused) {
+  const test::TemporaryFolder folder;
+  write_png8(torch::ones({1, 1}), folder / "a.png");
+  EXPECT_THROW(read_radiograph(folder / "a.png"), Error);
+}
+
+TEST(ReadRadiograph, an_unusual_shape_is_doubted) {
+  const test::TemporaryFolder folder;
+  write_png8(torch::rand({40, 100}), folder / "a.png");
+  EXPECT_FALSE(read_radiograph(folder / "a.png").warnings.empty());
+}
+
+TEST(ReadRadiograph, damaged_pictures_give_an_error_with_their_path) {
+  const test::TemporaryFolder folder;
+  write_png8(torch::rand({64, 64}), folder / "a.png");
+  const std::string bytes = read_file(folder / "a.png");
+  for (size_t length : {0, 4, 20, 60}) {
+    write_file(folder / "b.png", bytes.substr(0, length));
+    EXPECT_THROW(read_radiograph(folder / "b.png"), Error) << length;
+  }
+}
+
+/// Mean of the middle columns (spine and heart) over that of the fields to their sides (lungs).
+double middle_over_lungs(const torch::Tensor& pixels) {
+  const auto x = square_radiograph(pixels, 100);
+  const double middle = x.slice(0, 40, 80).slice(1, 45, 55).mean().item<float>();
+  return middle - 0.5 * (x.slice(0, 40, 55).slice(1, 22, 34) + x.slice(0, 40, 55).slice(1, 66, 78)).mean().item<float>();
+}
+
+TEST(ReadRadiograph, bone_is_bright_whatever_the_photometric_interpretation) {
+  X2CTPA_NEEDS_REAL_DATA("cxr");
+  const auto inverted = read_radiograph(real_data("cxr/mono1/gdcm-CR-MONO1-10-chest.dcm"));
+  EXPECT_TRUE(inverted.inverted);
+  EXPECT_EQ(inverted.bits, 10);
+  EXPECT_GT(middle_over_lungs(inverted.pixels), 0);
+  const auto plain = read_radiograph(real_data("cxr/rsna_dcm/PatientA.dcm"));
+  EXPECT_FALSE(plain.inverted);
+  EXPECT_GT(middle_over_lungs(plain.pixels), 0);
+  EXPECT_NEAR(plain.spacing_mm[0], 0.143, 1e-9);
+}
+
+TEST(ReadRadiograph, real_chest_films_raise_no_doubt) {
+  X2CTPA_NEEDS_REAL_DATA("cxr");
+  for (const auto& entry : std::filesystem::recursive_directory_iterator(real_data("cxr"))) {
+    if (!is_radiograph_file(entry.path())) continue;
+    const auto xray = read_radiograph(entry.path());
+    EXPECT_TRUE(xray.warnings.empty()) << entry.path() << xray.warnings.front();
+    EXPECT_GE(xray.pixels.min().item<float>(), 0);
+    EXPECT_LE(xray.pixels.max().item<float>(), 1);
+    EXPECT_GT(xray.pixels.std().item<float>(), 0.05);
+  }
+}
+
+TEST(ReadRadiograph, a_dental_film_is_doubted_and_a_ct_slice_refused) {
+  X2CTPA_NEEDS_REAL_DATA("not_chest");
+  EXPECT_FALSE(read_radiograph(real_data("not_chest/CR_dental_panoramic_ModalityLUT_MONO1_jpegll.dcm")).warnings.empty());
+  EXPECT_THROW(read_radiograph(real_data("dicom_cases/transfer_syntax/CTImage.dcm")), Error);
+}
+
+}  // namespace
+}  // namespace x2ctpa
