@@ -7,12 +7,13 @@
 #include "imaging/dicom/dicom_slice.h"
 
 namespace x2ctpa {
+
+double dot(const Vec3& a, const Vec3& b) { return a[0] * b[0] + a[1] * b[1] + a[2] * b[2]; }
+
 namespace {
 
 constexpr double harmless_jitter = 0.01;  ///< of the slice distance
 constexpr double harmless_tilt_degrees = 0.5;
-
-double dot(const Vec3& a, const Vec3& b) { return a[0] * b[0] + a[1] * b[1] + a[2] * b[2]; }
 
 Vec3 cross(const Vec3& a, const Vec3& b) {
   return {a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]};

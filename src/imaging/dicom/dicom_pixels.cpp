@@ -10,8 +10,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr float air_hu = -1024;
-
 /// Stored values that the header calls padding.
 struct Padding {
   double low = 0, high = -1;  ///< empty by default

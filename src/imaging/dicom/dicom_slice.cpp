@@ -20,8 +20,6 @@ namespace fs = std::filesystem;
 /// More frames than any scanner writes; a damaged header must not cost memory.
 constexpr int64_t most_frames = 20000;
 
-double dot(const Vec3& a, const Vec3& b) { return a[0] * b[0] + a[1] * b[1] + a[2] * b[2]; }
-
 /// Row and column cosines made orthonormal; false when they are not nearly so.
 bool set_orientation(const std::vector<double>& cosines, SliceHeader& header) {
   if (cosines.size() != 6) return false;

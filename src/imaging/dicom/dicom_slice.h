@@ -14,6 +14,10 @@
 
 namespace x2ctpa {
 
+constexpr float air_hu = -1024;
+
+double dot(const Vec3& a, const Vec3& b);
+
 /// One slice: a file, or one frame of a multi-frame file.
 struct SliceHeader {
   std::filesystem::path file;

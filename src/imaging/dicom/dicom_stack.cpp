@@ -13,8 +13,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr float air_hu = -1024;
-
 /// What came of decoding: the slices (n, H, W) and which of them are good.
 struct Decoded {
   torch::Tensor slices;

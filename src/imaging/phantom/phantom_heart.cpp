@@ -5,7 +5,7 @@
 namespace x2ctpa::phantom {
 namespace {
 
-constexpr double blood_hu = 42, muscle_hu = 48;  // without contrast
+constexpr double muscle_hu = 48;  // without contrast
 constexpr double enhanced_muscle_hu = 95;
 
 /// Own axes of the heart: the first points to its apex, left, down and forward.

@@ -5,6 +5,8 @@
 
 namespace x2ctpa::phantom {
 
+constexpr double blood_hu = 42;  ///< without contrast
+
 /// Spine, ribs with cartilage, breastbone, collar bones, shoulder blades.
 void add_bones(Shapes& shapes, const Thorax& thorax);
 

@@ -10,7 +10,6 @@
 namespace x2ctpa::phantom {
 namespace {
 
-constexpr double blood_hu = 42;
 constexpr float end_radius = 1.15f;   // of the finest branches, mm
 constexpr float branching_power = 2.6f;  // r0^n = r1^n + r2^n; near Murray's 3
 

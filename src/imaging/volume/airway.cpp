@@ -9,7 +9,7 @@ namespace {
 // Sizes of adults and children's airways, wide enough for either.
 constexpr double smallest_area_mm2 = 50, largest_area_mm2 = 900;
 constexpr double smallest_height_mm = 35;
-constexpr double largest_litres = 0.12;
+constexpr double largest_airway_litres = 0.12;
 constexpr double wall_mm = 2.5;  ///< the half-dark voxels around the lumen
 
 /// Round dark spots near the middle of the body in the upper slices, from the top down.
@@ -54,7 +54,7 @@ torch::Tensor find_airway(const torch::Tensor& hu, const torch::Tensor& air, dou
       if (!tree) continue;
       const double litres = static_cast<double>(tree->voxels) * voxel_litres;
       const double height = static_cast<double>(tree->last[0] - tree->first[0] + 1) * spacing_mm;
-      if (litres > largest_litres || height < smallest_height_mm) continue;
+      if (litres > largest_airway_litres || height < smallest_height_mm) continue;
       return dilated(dark.mask_of(tree->label), wall_mm, spacing_mm).bitwise_and(air);
     }
   }

@@ -11,13 +11,13 @@ namespace {
 
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
-using Block = std::function<at::Tensor(const std::vector<at::Tensor>&)>;
+using BlockFunction = std::function<at::Tensor(const std::vector<at::Tensor>&)>;
 
 thread_local bool enabled = false;
 
 /// What backward() needs besides the inputs.
 struct Kept : torch::CustomClassHolder {
-  Block block;
+  BlockFunction block;
   c10::ScalarType type = c10::kFloat;
 };
 
@@ -54,7 +54,7 @@ struct Recomputed : torch::autograd::Function<Recomputed> {
 RecomputeActivations::RecomputeActivations(bool on) : before_(enabled) { enabled = on; }
 RecomputeActivations::~RecomputeActivations() { enabled = before_; }
 
-at::Tensor recomputed(const Block& block, const std::vector<at::Tensor>& inputs) {
+at::Tensor recomputed(const BlockFunction& block, const std::vector<at::Tensor>& inputs) {
   if (!enabled || !at::GradMode::is_enabled()) return block(inputs);
   auto kept = c10::make_intrusive<Kept>();
   // Autograd takes no undefined tensors.

@@ -34,8 +34,8 @@ struct Plan {
 
 /// The working memory of one thread. Every matrix is (width, tile) but the weights, (width, width),
 /// and those turned, (tile, width). Padding stays zero.
-struct Scratch {
-  explicit Scratch(int64_t width)
+struct DepthScratch {
+  explicit DepthScratch(int64_t width)
       : q(width * tile),
         k(q),
         v(q),
@@ -66,7 +66,7 @@ X2CTPA_INLINE void transpose(const std::vector<float>& from, int64_t depth, int6
 
 /// q (turned and scaled), k (turned) and v of one pixel and head.
 template <class V, class T>
-X2CTPA_INLINE void gather(const Plan& plan, const T* qkv, int64_t head, Scratch& s) {
+X2CTPA_INLINE void gather(const Plan& plan, const T* qkv, int64_t head, DepthScratch& s) {
   const float scale = 1.f / std::sqrt(static_cast<float>(head_dim));
   const int64_t part = plan.heads * tile;
   for (int64_t i = 0; i < plan.depth; ++i) {
@@ -83,7 +83,7 @@ X2CTPA_INLINE void gather(const Plan& plan, const T* qkv, int64_t head, Scratch&
 
 /// s.weights = softmax(q k^T + bias); the columns of the padding become zero.
 template <class V>
-X2CTPA_INLINE void attention_weights(const Plan& plan, int64_t head, Scratch& s) {
+X2CTPA_INLINE void attention_weights(const Plan& plan, int64_t head, DepthScratch& s) {
   const int64_t width = plan.width;
   for (int64_t i = 0; i < plan.depth; i += rows_at_once) {
     for (int64_t j = 0; j < width; j += tile) {
@@ -112,7 +112,7 @@ X2CTPA_INLINE void attention_weights(const Plan& plan, int64_t head, Scratch& s)
 }
 
 template <class V, class T>
-X2CTPA_INLINE void attend(const Plan& plan, const T* qkv, T* out, Scratch& s) {
+X2CTPA_INLINE void attend(const Plan& plan, const T* qkv, T* out, DepthScratch& s) {
   for (int64_t head = 0; head < plan.heads; ++head) {
     gather<V>(plan, qkv, head, s);
     attention_weights<V>(plan, head, s);
@@ -130,7 +130,7 @@ X2CTPA_INLINE void attend(const Plan& plan, const T* qkv, T* out, Scratch& s) {
 
 /// s.slopes: the gradient of q k^T + bias from that of the output in s.out; adds it to `bias`.
 template <class V>
-X2CTPA_INLINE void slopes_of(const Plan& plan, int64_t head, Scratch& s, float* bias) {
+X2CTPA_INLINE void slopes_of(const Plan& plan, int64_t head, DepthScratch& s, float* bias) {
   const int64_t width = plan.width;
   transpose(s.v, plan.depth, width, s.v_turned);
   for (int64_t i = 0; i < plan.depth; i += rows_at_once) {
@@ -156,7 +156,7 @@ X2CTPA_INLINE void slopes_of(const Plan& plan, int64_t head, Scratch& s, float* 
 /// Replaces one pixel's qkv by its gradient, from that of its output.
 template <class V, class T>
 X2CTPA_INLINE void attend_backward(const Plan& plan, const T* out_gradient, T* qkv, float* bias,
-                                   Scratch& s) {
+                                   DepthScratch& s) {
   const float scale = 1.f / std::sqrt(static_cast<float>(head_dim));
   const int64_t width = plan.width, part = plan.heads * tile;
   float rows[rows_at_once * tile], turned[tile], back[tile];
@@ -218,7 +218,7 @@ template <class Run>
 void for_each_pixel(const at::Tensor& qkv, const Run& run) {
   const int64_t all = qkv.size(0) * qkv.size(2), width = padded(qkv.size(1));
   at::parallel_for(0, parts, 1, [&](int64_t first, int64_t last) {
-    Scratch scratch(width);
+    DepthScratch scratch(width);
     for (int64_t part = first; part < last; ++part) {
       const int64_t end = (part + 1) * all / parts;
       for (int64_t i = part * all / parts; i < end; ++i) run(i, part, scratch);
@@ -236,7 +236,7 @@ template <class T>
 void run_forward(const Plan& plan, const at::Tensor& qkv, at::Tensor& out) {
   const T* from = qkv.const_data_ptr<T>();
   T* to = out.mutable_data_ptr<T>();
-  for_each_pixel(qkv, [&](int64_t i, int64_t, Scratch& s) {
+  for_each_pixel(qkv, [&](int64_t i, int64_t, DepthScratch& s) {
     lanes::for_this_processor([&](auto vector) __attribute__((always_inline)) {
       attend<decltype(vector)>(plan, from + place_of(qkv, i, plan.row_stride),
                                to + place_of(qkv, i, plan.out_stride), s);
@@ -250,7 +250,7 @@ void run_backward(const Plan& plan, const at::Tensor& out_gradient, at::Tensor& 
   const T* above = out_gradient.const_data_ptr<T>();
   T* values = qkv.mutable_data_ptr<T>();
   float* sums = bias.mutable_data_ptr<float>();
-  for_each_pixel(qkv, [&](int64_t i, int64_t part, Scratch& s) {
+  for_each_pixel(qkv, [&](int64_t i, int64_t part, DepthScratch& s) {
     lanes::for_this_processor([&](auto vector) __attribute__((always_inline)) {
       attend_backward<decltype(vector)>(plan, above + place_of(qkv, i, plan.out_stride),
                                         values + place_of(qkv, i, plan.row_stride),

@@ -18,8 +18,8 @@ using lanes::tile;
 static_assert(head_dim == tile);
 constexpr int64_t pixels_at_once = 64;  // their q, k and v stay in the cache
 
-struct Scratch {
-  Scratch(int64_t hidden)
+struct LinearScratch {
+  LinearScratch(int64_t hidden)
       : top(hidden),
         sums(hidden),
         shrink(hidden),
@@ -50,7 +50,7 @@ X2CTPA_INLINE void soften(T* q, int64_t hidden, float scale) {
 
 /// s.keys = e^(k - top) with the top of all pixels so far, by which the sums shrink.
 template <class V, class T>
-X2CTPA_INLINE void take_keys(const T* k, int64_t row, int64_t pixels, int64_t hidden, Scratch& s) {
+X2CTPA_INLINE void take_keys(const T* k, int64_t row, int64_t pixels, int64_t hidden, LinearScratch& s) {
   for (int64_t c = 0; c < hidden; c += V::count) {
     auto top = V::load(&s.top[c]);
     const auto before = top;
@@ -71,7 +71,7 @@ X2CTPA_INLINE void take_keys(const T* k, int64_t row, int64_t pixels, int64_t hi
 /// One slice. `context` (heads, tile, tile), `stride` apart.
 template <class V, class T>
 X2CTPA_INLINE void run_slice(T* qkv, int64_t pixels, int64_t hidden, float* context, int64_t stride,
-                             Scratch& s) {
+                             LinearScratch& s) {
   const int64_t row = 3 * hidden;
   const float scale = 1.f / std::sqrt(static_cast<float>(head_dim));
   std::fill(s.top.begin(), s.top.end(), std::numeric_limits<float>::lowest());
@@ -110,7 +110,7 @@ void run_slices(at::Tensor& qkv, at::Tensor& context) {
   T* data = qkv.mutable_data_ptr<T>();
   float* out = context.mutable_data_ptr<float>();
   at::parallel_for(0, slices, 1, [&](int64_t first, int64_t last) {
-    Scratch scratch(hidden);
+    LinearScratch scratch(hidden);
     for (int64_t i = first; i < last; ++i) {
       lanes::for_this_processor([&](auto vector) __attribute__((always_inline)) {
         run_slice<decltype(vector)>(data + i * pixels * 3 * hidden, pixels, hidden,
