@@ -2,7 +2,8 @@
 //   run           does the operation once; answers with its seconds, a GPU's work included
 //   profile FILE  the same, and writes a Chrome trace of LibTorch's operators
 //   save FILE     writes the outputs of the last run as safetensors; answers "saved"
-//   peak          answers with the highest resident memory so far, or that of tensors on the GPU, in bytes
+//   peak          answers with the highest resident memory so far, or that of tensors on the GPU,
+//   in bytes
 #include <ATen/DeviceAccelerator.h>
 #include <fmt/format.h>
 #include <torch/csrc/autograd/profiler_legacy.h>

@@ -34,7 +34,7 @@ double seconds_since(std::chrono::steady_clock::time_point start) {
 void apply_forced(MemoryPlan& plan, const std::string& mode) {
   const size_t colon = mode.find(':');
   plan.kept = std::stoll(mode.substr(0, colon));
-  plan.slab_bytes = static_cast<int64_t>(std::stod(mode.substr(colon + 1)) * 1e6);
+  plan.slab_bytes = int64_t(std::stod(mode.substr(colon + 1)) * 1e6);
   plan.bytes = 0;
 }
 
@@ -46,7 +46,7 @@ Result measure(Model& model, const std::string& mode, at::ScalarType type, Plan 
   if (mode != "whole") {
     const bool forced = mode.find(':') != std::string::npos;
     plan = plan_for(forced ? MemoryLimit{.type = type}
-                           : MemoryLimit{static_cast<int64_t>(std::stod(mode) * 1e9), type});
+                           : MemoryLimit{int64_t(std::stod(mode) * 1e9), type});
     if (forced) apply_forced(plan, mode);
     result.plan = plan.text();
   }
@@ -54,7 +54,7 @@ Result measure(Model& model, const std::string& mode, at::ScalarType type, Plan 
   const std::clock_t cpu_start = std::clock();
   result.volume = mode == "whole" ? whole() : planned(plan);
   result.seconds = seconds_since(start);
-  result.cpu_seconds = static_cast<double>(std::clock() - cpu_start) / CLOCKS_PER_SEC;
+  result.cpu_seconds = double(std::clock() - cpu_start) / CLOCKS_PER_SEC;
   return result;
 }
 
@@ -110,7 +110,7 @@ int run(const std::vector<std::string>& args) {
     result = decode_vqgan(args[0] == "vqgan240" ? 240 : 16, args[1], type);
   fmt::print("{} {}: {} | {:.1f} s, {:.1f} s of CPU | peak RSS {:.2f} GB | {}\n", args[0], args[1],
              c10::toString(type), result.seconds, result.cpu_seconds,
-             static_cast<double>(peak_memory_bytes()) / 1e9, result.plan);
+             double(peak_memory_bytes()) / 1e9, result.plan);
   if (args.size() > 3) write_safetensors(args[3], {{"volume", result.volume.to(at::kFloat)}}, {});
   return 0;
 }

@@ -28,7 +28,7 @@ Operation resample_cubic(const Setup& setup) {
   return of_volume([=] { return zoom_as_published(boxed, size_of(setup)).hu; });
 }
 
-/// Series folder -> read, cut to the box, resampled twice.
+// Series folder -> read, cut to the box, resampled twice.
 Operation preprocess_series(const Setup& setup) {
   const auto folder = setup.options.at("series").get<std::string>();
   const auto box = setup.options.at("box").get<std::array<std::array<int64_t, 2>, 3>>();
@@ -36,7 +36,7 @@ Operation preprocess_series(const Setup& setup) {
     auto series = choose_ct_series(scan_dicom_folder(folder), folder);
     Volume volume = read_dicom_series(series);
     for (int64_t axis = 0; axis < 3; ++axis) {
-      const auto [first, count] = box[static_cast<size_t>(axis)];
+      const auto [first, count] = box[size_t(axis)];
       volume.hu = volume.hu.narrow(axis, first, count);
     }
     return zoom_as_published(volume, size_of(setup)).hu;

@@ -24,7 +24,7 @@ Model load(const Setup& setup) {
   return model;
 }
 
-/// An operation of one output, without gradients.
+// An operation of one output, without gradients.
 Operation of_one(const std::string& name, const std::function<at::Tensor()>& run) {
   auto result = std::make_shared<at::Tensor>();
   return {[=] {
@@ -36,15 +36,18 @@ Operation of_one(const std::string& name, const std::function<at::Tensor()>& run
           }};
 }
 
-/// A forward of the denoiser from (x, t, cond), as a CUDA graph where the row says so.
+// A forward of the denoiser from (x, t, cond), as a CUDA graph where the row says so.
 std::shared_ptr<Captured> step_of(Unet3d model, const Setup& setup) {
   return std::make_shared<Captured>(
-      [model](const auto& in) mutable -> std::vector<at::Tensor> { return {model->forward(in[0], in[1], in[2])}; },
+      [model](const auto& in) mutable -> std::vector<at::Tensor> {
+        return {model->forward(in[0], in[1], in[2])};
+      },
       setup.options.value("cuda_graph", false));
 }
 
-/// A training step: its outputs are the losses and gradient norms so far.
-Operation training_step(const std::function<at::Tensor()>& loss_of, const std::function<double()>& norm_of,
+// A training step: its outputs are the losses and gradient norms so far.
+Operation training_step(const std::function<at::Tensor()>& loss_of,
+                        const std::function<double()>& norm_of,
                         const std::function<void(double norm)>& update) {
   auto losses = std::make_shared<std::vector<double>>();
   auto norms = std::make_shared<std::vector<double>>();
@@ -75,7 +78,7 @@ Operation unet_forward(const Setup& setup) {
   return of_one("eps", [=] { return (*forward)({x, t, cond})[0]; });
 }
 
-/// One step of the denoiser: forward, L1 loss, backward, clipping, Adam, moving average.
+// One step of the denoiser: forward, L1 loss, backward, clipping, Adam, moving average.
 Operation unet_train(const Setup& setup) {
   auto model = load<Unet3d>(setup);
   model->train();
@@ -91,7 +94,7 @@ Operation unet_train(const Setup& setup) {
                        });
 }
 
-/// A latent from noise with the default sampler. Its output is the first prediction.
+// A latent from noise with the default sampler. Its output is the first prediction.
 Operation denoise(const Setup& setup) {
   auto model = load<Unet3d>(setup);
   const auto x = setup.input("x"), cond = setup.input("cond");
@@ -105,7 +108,8 @@ Operation denoise(const Setup& setup) {
     };
     SamplerOptions options;
     options.clamp = 1;
-    sample(NoiseSchedule({}), Prediction::noise, options, network, x, [](int64_t) { return at::Tensor(); });
+    sample(NoiseSchedule({}), Prediction::noise, options, network, x,
+           [](int64_t) { return at::Tensor(); });
     return first;
   });
 }
@@ -116,16 +120,19 @@ Operation vqgan_reconstruct(const Setup& setup) {
   return of_one("reconstruction", [=]() mutable { return model->forward(x).reconstruction; });
 }
 
-/// One step of the autoencoder without discriminators.
+// One step of the autoencoder without discriminators.
 Operation vqgan_train(const Setup& setup) {
   auto model = load<Vqgan3d>(setup);
   model->train();
   auto optimiser = std::make_shared<Adam>(model->parameters(), AdamOptions{.betas = {0.5, 0.9}});
   const auto x = setup.input("x");
-  return training_step([=]() mutable {
-    const auto out = model->forward(x);
-    return 4 * (out.reconstruction - x).abs().mean() + out.codes.commitment_loss;
-  }, [=] { return optimiser->gradient_norm(); }, [=](double norm) { optimiser->step(3e-4, std::max(1.0, norm)); });
+  return training_step(
+      [=]() mutable {
+        const auto out = model->forward(x);
+        return 4 * (out.reconstruction - x).abs().mean() + out.codes.commitment_loss;
+      },
+      [=] { return optimiser->gradient_norm(); },
+      [=](double norm) { optimiser->step(3e-4, std::max(1.0, norm)); });
 }
 
 Operation vae_decode(const Setup& setup) {
@@ -141,7 +148,7 @@ Operation vit(const Setup& setup) {
   return of_one("features", [=]() mutable { return model->forward(x).pooled; });
 }
 
-/// From the model folder to the first parameter that can be used.
+// From the model folder to the first parameter that can be used.
 Operation vit_load(const Setup& setup) {
   return of_one("positions", [=] {
     auto model = load<VisionTransformer>(setup);

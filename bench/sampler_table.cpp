@@ -1,6 +1,7 @@
 // Sampler x steps against quality and time, for a run folder's own model and held-out cases.
 //
-//   sampler_table --run RUN --csv table.csv [--samplers ddim,unipc] [--steps 4,8,1000] [--seeds 0,1]
+//   sampler_table --run RUN --csv table.csv [--samplers ddim,unipc] [--steps 4,8,1000] [--seeds
+//   0,1]
 //
 // Adds the rows that the table does not hold yet, so that it can be stopped and run again, and
 // prints the whole table as Markdown. docs/sampling.md states the protocol.
@@ -26,8 +27,18 @@ namespace {
 
 namespace fs = std::filesystem;
 
-const std::vector<std::string> kColumns = {"sampler", "steps", "guidance_scale", "seed", "cases", "psnr_db", "psnr_sem", "ssim_3d",
-                                           "ssim_sem", "feature_distance", "denoiser_s_per_volume", "s_per_volume"};
+const std::vector<std::string> columns = {"sampler",
+                                          "steps",
+                                          "guidance_scale",
+                                          "seed",
+                                          "cases",
+                                          "psnr_db",
+                                          "psnr_sem",
+                                          "ssim_3d",
+                                          "ssim_sem",
+                                          "feature_distance",
+                                          "denoiser_s_per_volume",
+                                          "s_per_volume"};
 
 struct Arguments {
   std::string run = "runs/demo", csv = "sampler_table.csv", split = "test";
@@ -40,14 +51,14 @@ struct Arguments {
 
 struct HeldOut {
   std::vector<Case> cases;
-  std::vector<at::Tensor> truths, pictures;  ///< HU clipped to the window; X-rays
+  std::vector<at::Tensor> truths, pictures;  // HU clipped to the window; X-rays
 };
 
 double seconds_since(std::chrono::steady_clock::time_point start) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 }
 
-/// Features of the PE classifier of true volumes before its last layer. (N, F) float64
+// Features of the PE classifier of true volumes before its last layer. (N, F) float64
 class Features {
  public:
   Features(const fs::path& classifier, const IntensityWindow& window)
@@ -58,7 +69,8 @@ class Features {
   at::Tensor of(const std::vector<at::Tensor>& volumes) {
     at::NoGradGuard no_grad;
     std::vector<at::Tensor> rows;
-    for (const auto& hu : volumes) rows.push_back(model_->features(window_.to_unit(hu).unsqueeze(0).unsqueeze(0)));
+    for (const auto& hu : volumes)
+      rows.push_back(model_->features(window_.to_unit(hu).unsqueeze(0).unsqueeze(0)));
     return at::cat(rows).to(at::kDouble);
   }
 
@@ -67,7 +79,7 @@ class Features {
   IntensityWindow window_;
 };
 
-/// The kernel distance of features in units of the true ones' deviation.
+// The kernel distance of features in units of the true ones' deviation.
 double feature_distance(const at::Tensor& real, const at::Tensor& made) {
   const auto mean = real.mean(0), scale = real.std(0).clamp_min(1e-9);
   return kernel_distance((real - mean) / scale, (made - mean) / scale);
@@ -82,7 +94,9 @@ HeldOut held_out(const Dataset& dataset, const Arguments& arguments) {
     out.truths.push_back(dataset.load_volume(c).hu.clamp(window.min_hu, window.max_hu));
     out.pictures.push_back(dataset.load_cxr(c));
   }
-  if (out.cases.size() < 2) throw Error("the table needs at least two held-out cases with a CT and an X-ray", ExitCode::no_data);
+  if (out.cases.size() < 2)
+    throw Error("the table needs at least two held-out cases with a CT and an X-ray",
+                ExitCode::no_data);
   return out;
 }
 
@@ -92,15 +106,17 @@ std::string mean_and_error(const std::vector<double>& values, std::string& error
   return fmt::format("{:.4f}", v.mean().item<double>());
 }
 
-std::vector<std::string> measure(CtpaGenerator& generator, const HeldOut& set, const SamplerOptions& sampler, int64_t seed,
-                                 int64_t batch, Features& features, const at::Tensor& real) {
+std::vector<std::string> measure(CtpaGenerator& generator, const HeldOut& set,
+                                 const SamplerOptions& sampler, int64_t seed, int64_t batch,
+                                 Features& features, const at::Tensor& real) {
   double denoising = 0, whole = 0;
   std::vector<at::Tensor> made;
   std::vector<double> psnr, ssim;
   for (size_t first = 0; first < set.cases.size(); first += size_t(batch)) {
     stop_if_interrupted();
     std::vector<SampleRequest> requests;
-    for (size_t i = first; i < std::min(set.cases.size(), first + size_t(batch)); ++i) requests.push_back({set.cases[i].id, set.pictures[i]});
+    for (size_t i = first; i < std::min(set.cases.size(), first + size_t(batch)); ++i)
+      requests.push_back({set.cases[i].id, set.pictures[i]});
     const auto start = std::chrono::steady_clock::now();
     const auto latents = generator.latents(requests, sampler, seed);
     denoising += seconds_since(start);
@@ -116,10 +132,20 @@ std::vector<std::string> measure(CtpaGenerator& generator, const HeldOut& set, c
   }
   const double n = double(made.size());
   std::string psnr_sem, ssim_sem;
-  const std::string psnr_text = mean_and_error(psnr, psnr_sem), ssim_text = mean_and_error(ssim, ssim_sem);
-  return {sampler.kind, std::to_string(sampler.steps), fmt::format("{}", sampler.guidance_scale), std::to_string(seed),
-          std::to_string(made.size()), psnr_text, psnr_sem, ssim_text, ssim_sem,
-          fmt::format("{:.5f}", feature_distance(real, features.of(made))), fmt::format("{:.4f}", denoising / n), fmt::format("{:.4f}", whole / n)};
+  const std::string psnr_text = mean_and_error(psnr, psnr_sem),
+                    ssim_text = mean_and_error(ssim, ssim_sem);
+  return {sampler.kind,
+          std::to_string(sampler.steps),
+          fmt::format("{}", sampler.guidance_scale),
+          std::to_string(seed),
+          std::to_string(made.size()),
+          psnr_text,
+          psnr_sem,
+          ssim_text,
+          ssim_sem,
+          fmt::format("{:.5f}", feature_distance(real, features.of(made))),
+          fmt::format("{:.4f}", denoising / n),
+          fmt::format("{:.4f}", whole / n)};
 }
 
 void print_markdown(const CsvTable& table) {
@@ -142,12 +168,14 @@ void make_table(const Arguments& arguments) {
   CtpaGenerator generator(run / "diffusion" / "model", runtime);
   Features features(run / "classifier" / "ctpa" / "model", dataset.info().window);
   const auto real = features.of(set.truths);
-  CsvTable table = fs::exists(arguments.csv) ? CsvTable::read(arguments.csv) : CsvTable(kColumns);
-  table.require_columns(kColumns);
+  CsvTable table = fs::exists(arguments.csv) ? CsvTable::read(arguments.csv) : CsvTable(columns);
+  table.require_columns(columns);
   const auto known = [&](const SamplerOptions& s, int64_t seed) {
     for (size_t r = 0; r < table.size(); ++r) {
-      if (table.at(r, "sampler") == s.kind && table.at(r, "steps") == std::to_string(s.steps) && table.at(r, "seed") == std::to_string(seed) &&
-          table.at(r, "guidance_scale") == fmt::format("{}", s.guidance_scale)) return true;
+      if (table.at(r, "sampler") == s.kind && table.at(r, "steps") == std::to_string(s.steps) &&
+          table.at(r, "seed") == std::to_string(seed) &&
+          table.at(r, "guidance_scale") == fmt::format("{}", s.guidance_scale))
+        return true;
     }
     return false;
   };
@@ -160,8 +188,9 @@ void make_table(const Arguments& arguments) {
           if (known(sampler, seed)) continue;
           table.add(measure(generator, set, sampler, seed, arguments.batch, features, real));
           table.write(arguments.csv);
-          log_info("{} {} seed {}: PSNR {}, SSIM {}, feature distance {}", kind, steps, seed, table.at(table.size() - 1, "psnr_db"),
-                   table.at(table.size() - 1, "ssim_3d"), table.at(table.size() - 1, "feature_distance"));
+          log_info("{} {} seed {}: PSNR {}, SSIM {}, feature distance {}", kind, steps, seed,
+                   table.at(table.size() - 1, "psnr_db"), table.at(table.size() - 1, "ssim_3d"),
+                   table.at(table.size() - 1, "feature_distance"));
         }
   print_markdown(table);
 }
@@ -172,13 +201,21 @@ void make_table(const Arguments& arguments) {
 int main(int argc, char** argv) {
   x2ctpa::Arguments arguments;
   CLI::App app("Sampler x steps against quality and time, on the held-out cases of a run folder.");
-  app.add_option("--run", arguments.run, "Run folder with dataset/, diffusion/model and classifier/ctpa/model.")->capture_default_str();
+  app.add_option("--run", arguments.run,
+                 "Run folder with dataset/, diffusion/model and classifier/ctpa/model.")
+      ->capture_default_str();
   app.add_option("--csv", arguments.csv, "Table to write or to go on with.")->capture_default_str();
   app.add_option("--split", arguments.split, "Split of the dataset.")->capture_default_str();
-  app.add_option("--samplers", arguments.samplers, "Samplers.")->delimiter(',')->capture_default_str();
-  app.add_option("--steps", arguments.steps, "Numbers of steps.")->delimiter(',')->capture_default_str();
+  app.add_option("--samplers", arguments.samplers, "Samplers.")
+      ->delimiter(',')
+      ->capture_default_str();
+  app.add_option("--steps", arguments.steps, "Numbers of steps.")
+      ->delimiter(',')
+      ->capture_default_str();
   app.add_option("--seeds", arguments.seeds, "Seeds.")->delimiter(',')->capture_default_str();
-  app.add_option("--guidance", arguments.guidance, "Guidance scales.")->delimiter(',')->capture_default_str();
+  app.add_option("--guidance", arguments.guidance, "Guidance scales.")
+      ->delimiter(',')
+      ->capture_default_str();
   app.add_option("--cases", arguments.cases, "At most this many cases.")->capture_default_str();
   app.add_option("--batch", arguments.batch, "X-rays denoised together.")->capture_default_str();
   app.add_option("--device", arguments.device, "auto, cpu or cuda.")->capture_default_str();

@@ -1,5 +1,6 @@
 // What a training step's parts cost: the optimiser with the moving average against LibTorch's loop,
-// and the activations of the denoiser with and without recomputation. docs/training.md has the figures.
+// and the activations of the denoiser with and without recomputation. docs/training.md has the
+// figures.
 #include <ATen/record_function.h>
 #include <c10/core/Allocator.h>
 #include <c10/util/ThreadLocalDebugInfo.h>
@@ -28,7 +29,7 @@ double median(std::vector<double> values) {
   return values[values.size() / 2];
 }
 
-/// Bytes of tensors on this thread: now, and the most so far.
+// Bytes of tensors on this thread: now, and the most so far.
 class Watch : public c10::MemoryReportingInfoBase {
  public:
   void reportMemoryUsage(void*, int64_t size, size_t, size_t, c10::Device) override {
@@ -75,8 +76,10 @@ void optimiser(int rounds) {
     ratio.push_back(b.back() / a.back());
   }
   std::sort(ratio.begin(), ratio.end());
-  std::printf("clip, Adam and average of 12 million weights: ours %.1f ms, torch::optim::Adam with loops %.1f ms, ratio %.2f (%.2f-%.2f)\n",
-              1e3 * median(a), 1e3 * median(b), median(ratio), ratio.front(), ratio.back());
+  std::printf(
+      "clip, Adam and average of 12 million weights: ours %.1f ms, torch::optim::Adam with loops "
+      "%.1f ms, ratio %.2f (%.2f-%.2f)\n",
+      1e3 * median(a), 1e3 * median(b), median(ratio), ratio.front(), ratio.back());
 }
 
 void recomputation(const char* name, int rounds, const std::function<at::Tensor()>& loss) {
@@ -98,8 +101,10 @@ void recomputation(const char* name, int rounds, const std::function<at::Tensor(
     }
     ratio.push_back(time[1].back() / time[0].back());
   }
-  std::printf("%s: activations at most %.0f MB, recomputed %.0f MB (%.2f of it); %.2f s, recomputed %.2f s (%.2f times)\n", name,
-              most[0], most[1], most[1] / most[0], median(time[0]), median(time[1]), median(ratio));
+  std::printf(
+      "%s: activations at most %.0f MB, recomputed %.0f MB (%.2f of it); %.2f s, recomputed %.2f s "
+      "(%.2f times)\n",
+      name, most[0], most[1], most[1] / most[0], median(time[0]), median(time[1]), median(ratio));
 }
 
 }  // namespace
@@ -112,7 +117,8 @@ int main(int argc, char** argv) {
   torch::manual_seed(0);
   bench::optimiser(4 * rounds);
   Unet3d unet{Unet3dOptions{}};
-  const auto x = at::randn({1, 4, 64, 32, 32}), t = at::full({1}, 500, at::kLong), cond = at::randn({1, 512});
+  const auto x = at::randn({1, 4, 64, 32, 32}), t = at::full({1}, 500, at::kLong),
+             cond = at::randn({1, 512});
   bench::recomputation("Unet3D, batch 1, 4x64x32x32", rounds, [&] {
     unet->zero_grad();
     return unet->forward(x, t, cond).square().mean();

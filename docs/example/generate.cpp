@@ -2,9 +2,9 @@
 #include <cstdio>
 
 #include "x2ctpa/core/error.h"
-#include "x2ctpa/imaging/xray/radiograph.h"
 #include "x2ctpa/imaging/volume/resample.h"
 #include "x2ctpa/imaging/volume_io.h"
+#include "x2ctpa/imaging/xray/radiograph.h"
 #include "x2ctpa/inference/ctpa_generator.h"
 
 int main(int argc, char** argv) try {
@@ -27,5 +27,5 @@ int main(int argc, char** argv) try {
                       "SYNTHETIC CTPA by x2ctpa, research use only");
 } catch (const x2ctpa::Error& error) {
   std::fprintf(stderr, "%s\n", error.what());
-  return static_cast<int>(error.code());
+  return int(error.code());
 }

@@ -1,8 +1,8 @@
 // x2ctpa classify: a PE classifier on X-rays, true volumes or generated volumes.
 #include <CLI/CLI.hpp>
 
-#include "training/classifier_arm.h"
 #include "commands/train_flags.h"
+#include "training/classifier_arm.h"
 #include "x2ctpa/core/files.h"
 #include "x2ctpa/core/log.h"
 
@@ -14,23 +14,38 @@ namespace fs = std::filesystem;
 class ClassifyCommand : public Command {
  public:
   std::string name() const override { return "classify"; }
-  std::string help() const override { return "Train a PE classifier on one arm, or score cases with it."; }
+  std::string help() const override {
+    return "Train a PE classifier on one arm, or score cases with it.";
+  }
   std::vector<std::string> sections() const override { return {"classifier"}; }
 
   void add_flags(CLI::App& app) override {
-    app.add_option("action", action_, "train or predict.")->required()->check(CLI::IsMember({"train", "predict"}));
+    app.add_option("action", action_, "train or predict.")
+        ->required()
+        ->check(CLI::IsMember({"train", "predict"}));
     app.add_option("--arm", arm_, "What it sees: cxr, ctpa (true volumes) or generated.")
-        ->required()->check(CLI::IsMember({"cxr", "ctpa", "generated"}));
+        ->required()
+        ->check(CLI::IsMember({"cxr", "ctpa", "generated"}));
     flags_.add(app);
-    app.add_option("--samples", samples_, "Folder with samples.csv, for the generated arm [<run>/samples].")->type_name("DIR");
-    app.add_option("--vae", vae_, "Autoencoder whose latents are seen, with classifier.input latent [<run>/vae/model].")
+    app.add_option("--samples", samples_,
+                   "Folder with samples.csv, for the generated arm [<run>/samples].")
         ->type_name("DIR");
-    app.add_option("--cxr-encoder", cxr_encoder_, "Vision transformer whose embedding is seen, with classifier.cxr embedding.")
+    app.add_option(
+           "--vae", vae_,
+           "Autoencoder whose latents are seen, with classifier.input latent [<run>/vae/model].")
         ->type_name("DIR");
-    app.add_option("--fold", fold_, "train: this fold alone; a call without it gathers the folds.")->type_name("K");
-    app.add_option("--model", model_, "predict: classifier folder [<run>/classifier/<arm>/model].")->type_name("DIR");
-    app.add_option("--split", split_, "predict: split of the dataset; all: validation and test [all].")->type_name("NAME");
-    app.add_option("--out", out_, "predict: table to write [<run>/classifier/<arm>/scores.csv].")->type_name("FILE");
+    app.add_option("--cxr-encoder", cxr_encoder_,
+                   "Vision transformer whose embedding is seen, with classifier.cxr embedding.")
+        ->type_name("DIR");
+    app.add_option("--fold", fold_, "train: this fold alone; a call without it gathers the folds.")
+        ->type_name("K");
+    app.add_option("--model", model_, "predict: classifier folder [<run>/classifier/<arm>/model].")
+        ->type_name("DIR");
+    app.add_option("--split", split_,
+                   "predict: split of the dataset; all: validation and test [all].")
+        ->type_name("NAME");
+    app.add_option("--out", out_, "predict: table to write [<run>/classifier/<arm>/scores.csv].")
+        ->type_name("FILE");
   }
 
   ExitCode run(CommandContext& context) override {
@@ -49,24 +64,33 @@ class ClassifyCommand : public Command {
     return samples_.empty() ? context.run / "samples" : fs::path(samples_);
   }
 
-  ClassifierArm arm_of(const Dataset& dataset, const std::string& input, const CommandContext& context) const {
+  ClassifierArm arm_of(const Dataset& dataset, const std::string& input,
+                       const CommandContext& context) const {
     const fs::path vae = vae_.empty() ? context.run / "vae" / "model" : fs::path(vae_);
-    return classifier_arm(arm_, input, dataset, {samples(context), vae, cxr_encoder_}, context.experiment.runtime);
+    return classifier_arm(arm_, input, dataset, {samples(context), vae, cxr_encoder_},
+                          context.experiment.runtime);
   }
 
-  void check_samples(const Dataset& dataset, const ClassifierArm& arm, const CommandContext& context) const {
+  void check_samples(const Dataset& dataset, const ClassifierArm& arm,
+                     const CommandContext& context) const {
     const auto cases = dataset.split("train");
-    if (std::any_of(cases.begin(), cases.end(), [&](const Case& c) { return arm.inputs(c) > 0; })) return;
-    throw Error(fmt::format("{} has no volume of a training case; run x2ctpa sample --split all first", samples(context).string()),
-                ExitCode::no_data);
+    if (std::any_of(cases.begin(), cases.end(), [&](const Case& c) { return arm.inputs(c) > 0; }))
+      return;
+    throw Error(
+        fmt::format("{} has no volume of a training case; run x2ctpa sample --split all first",
+                    samples(context).string()),
+        ExitCode::no_data);
   }
 
   ExitCode predict(const CommandContext& context, const fs::path& folder) const {
     const auto dataset = Dataset::open(flags_.dataset(context));
-    PeClassifier classifier(model_.empty() ? folder / "model" : fs::path(model_), select_device(context.experiment.runtime));
+    PeClassifier classifier(model_.empty() ? folder / "model" : fs::path(model_),
+                            select_device(context.experiment.runtime));
     const auto arm = arm_of(dataset, classifier.info().input, context);
     const CsvTable table = classifier_scores(classifier, dataset, arm, split_);
-    if (table.size() == 0) throw Error(fmt::format("no case of split {} has what arm {} needs", split_, arm_), ExitCode::no_data);
+    if (table.size() == 0)
+      throw Error(fmt::format("no case of split {} has what arm {} needs", split_, arm_),
+                  ExitCode::no_data);
     const fs::path out = out_.empty() ? folder / "scores.csv" : fs::path(out_);
     table.write(out);
     log_info("{} scores in {}", table.size(), out.string());

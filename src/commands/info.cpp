@@ -31,7 +31,7 @@ std::string flat_text(const ordered_json& json) {
   return text;
 }
 
-/// The JSON as indented "key: value" lines.
+// The JSON as indented "key: value" lines.
 void print_text(const ordered_json& json, const std::string& indent, std::ostream& out) {
   for (const auto& [key, value] : json.items()) {
     const std::string label = json.is_array() ? "-" : key + ":";

@@ -18,9 +18,19 @@ namespace {
 namespace fs = std::filesystem;
 
 const std::vector<std::string>& manifest_columns() {
-  static const std::vector<std::string> columns = {
-      "id", "patient_id", "ct", "cxr", "pe", "cxr_centre_x_mm", "cxr_centre_y_mm",
-      "cxr_centre_z_mm", "embolus_ml", "main_pa_hu", "aorta_hu", "cardiothoracic_ratio", "signs"};
+  static const std::vector<std::string> columns = {"id",
+                                                   "patient_id",
+                                                   "ct",
+                                                   "cxr",
+                                                   "pe",
+                                                   "cxr_centre_x_mm",
+                                                   "cxr_centre_y_mm",
+                                                   "cxr_centre_z_mm",
+                                                   "embolus_ml",
+                                                   "main_pa_hu",
+                                                   "aorta_hu",
+                                                   "cardiothoracic_ratio",
+                                                   "signs"};
   return columns;
 }
 
@@ -28,9 +38,19 @@ std::vector<std::string> manifest_row(const std::string& id, const Phantom& pati
   const auto number = [](double value) { return fmt::format("{:.3f}", value); };
   const PhantomTruth& truth = patient.truth;
   const Vec3& centre = patient.cxr_centre_mm;
-  return {id, id, id + "/ct", id + "/cxr.dcm", truth.pe ? "1" : "0", number(centre[0]),
-          number(centre[1]), number(centre[2]), number(truth.embolus_ml), number(truth.main_pa_hu),
-          number(truth.aorta_hu), number(truth.cardiothoracic_ratio), truth.signs()};
+  return {id,
+          id,
+          id + "/ct",
+          id + "/cxr.dcm",
+          truth.pe ? "1" : "0",
+          number(centre[0]),
+          number(centre[1]),
+          number(centre[2]),
+          number(truth.embolus_ml),
+          number(truth.main_pa_hu),
+          number(truth.aorta_hu),
+          number(truth.cardiothoracic_ratio),
+          truth.signs()};
 }
 
 class PhantomCommand : public Command {
@@ -68,19 +88,22 @@ class PhantomCommand : public Command {
   }
 
  private:
-  /// Patients of other options must not mix with these: the folder remembers what made it.
+  // Patients of other options must not mix with these: the folder remembers what made it.
   static void claim_folder(const fs::path& out, PhantomOptions options, int64_t seed) {
     options.patients = 1;  // more patients may be added to a folder
     const std::string made_by = options_to_yaml(options) + fmt::format("seed: {}\n", seed);
     const fs::path file = out / "phantom.yaml";
     if (fs::exists(file) && read_file(file) != made_by)
-      throw Error("simulating patients into " + out.string() + ": the folder holds patients of "
-                  "another seed or other options (" + file.string() + "). Delete the folder or "
+      throw Error("simulating patients into " + out.string() +
+                  ": the folder holds patients of "
+                  "another seed or other options (" +
+                  file.string() +
+                  "). Delete the folder or "
                   "give another --out.");
     if (!fs::exists(file)) write_file(file, made_by);
   }
 
-  /// Writes beside `folder` and renames, so that a folder that exists is complete.
+  // Writes beside `folder` and renames, so that a folder that exists is complete.
   static void write_patient(const fs::path& folder, const PhantomOptions& options, int64_t seed,
                             int64_t index) {
     const std::string id = phantom_id(index);
@@ -93,9 +116,9 @@ class PhantomCommand : public Command {
     tags.uid_seed = stream_seed(seed, "phantom/uid/" + id);
     write_ct_series(patient.ct, beside / "ct", tags);
     // From a stream of its own, so that the share does not change the patients.
-    tags.mono1 = static_cast<double>(stream_seed(seed, "phantom/mono1/" + id) >> 11) * 0x1p-53 <
-                 options.mono1_fraction;
-    tags.pixel_spacing_mm = DrrOptions().detector_mm / static_cast<double>(options.cxr_size);
+    tags.mono1 =
+        double(stream_seed(seed, "phantom/mono1/" + id) >> 11) * 0x1p-53 < options.mono1_fraction;
+    tags.pixel_spacing_mm = DrrOptions().detector_mm / double(options.cxr_size);
     write_cxr(patient.cxr, beside / "cxr.dcm", tags);
     if (options.write_masks) {
       Volume mask = patient.ct;

@@ -51,9 +51,9 @@ class PreprocessCommand : public Command {
     if (inputs.empty()) inputs.push_back(context.run / "phantom" / "manifest.csv");
     if (check_) return check(context, inputs);
     const Shard shard = shard_from(shard_);
-    const PreprocessResult result =
-        preprocess(read_inputs(inputs, context.experiment.preprocess.input), context.experiment.preprocess,
-                   context.experiment.runtime.seed, out, {force_, resplit_, shard});
+    const PreprocessResult result = preprocess(
+        read_inputs(inputs, context.experiment.preprocess.input), context.experiment.preprocess,
+        context.experiment.runtime.seed, out, {force_, resplit_, shard});
     if (latents_) encode_latents(context, out, shard);
     return result.rejected > 0 ? ExitCode::partial : ExitCode::ok;
   }
@@ -69,7 +69,7 @@ class PreprocessCommand : public Command {
     const fs::path vae = vae_.empty() ? context.run / "vae" / "model" : fs::path(vae_);
     Latents latents(Dataset::open(out), vae, context.run / "diffusion" / "latents");
     const int64_t made = latents.encode_missing(select_device(context.experiment.runtime),
-                                             context.experiment.runtime, shard);
+                                                context.experiment.runtime, shard);
     log_info("{} latents encoded into {}", made, latents.folder().string());
   }
 

@@ -31,26 +31,29 @@ std::vector<std::unique_ptr<Command>> all_commands() {
   return commands;
 }
 
-/// One command's parser, the flags it has seen and the context it fills.
+// One command's parser, the flags it has seen and the context it fills.
 struct BoundCommand {
   std::unique_ptr<Command> command;
   CLI::App* app = nullptr;
   CommonFlags flags;
-  std::map<std::string, std::string> option_flags;  ///< dotted key -> text given
+  std::map<std::string, std::string> option_flags;  // dotted key -> text given
 };
 
 bool takes_section(const Command& command, const std::string& key) {
   const std::string section = key.substr(0, key.find('.'));
   const auto sections = command.sections();
-  return section == "runtime" || std::find(sections.begin(), sections.end(), section) != sections.end();
+  return section == "runtime" ||
+         std::find(sections.begin(), sections.end(), section) != sections.end();
 }
 
-/// ",--seed" for "runtime.seed", since the runtime's options concern every command; the same for
-/// a command's own section when it wants that; else nothing.
+// ",--seed" for "runtime.seed", since the runtime's options concern every command; the same for
+// a command's own section when it wants that; else nothing.
 std::string short_flag(const Command& command, const std::string& key) {
   const std::string own = command.name() + ".";
   if (key.rfind("runtime.", 0) == 0) return ",--" + key.substr(8);
-  if (!command.short_flags() || key.rfind(own, 0) != 0 || key.find('.', own.size()) != std::string::npos) return "";
+  if (!command.short_flags() || key.rfind(own, 0) != 0 ||
+      key.find('.', own.size()) != std::string::npos)
+    return "";
   std::string flag = key.substr(own.size());
   std::replace(flag.begin(), flag.end(), '_', '-');
   return ",--" + flag;
@@ -59,8 +62,13 @@ std::string short_flag(const Command& command, const std::string& key) {
 void bind(BoundCommand& bound, CLI::App& program, const OptionList& options) {
   bound.app = program.add_subcommand(bound.command->name(), bound.command->help());
   CLI::App& app = *bound.app;
-  app.add_option("--config", bound.flags.configs, "Experiment file (YAML); later files win.")->type_name("FILE")->expected(1)->take_all();
-  app.add_option("--run", bound.flags.run, "Run folder that holds everything.")->type_name("DIR")->capture_default_str();
+  app.add_option("--config", bound.flags.configs, "Experiment file (YAML); later files win.")
+      ->type_name("FILE")
+      ->expected(1)
+      ->take_all();
+  app.add_option("--run", bound.flags.run, "Run folder that holds everything.")
+      ->type_name("DIR")
+      ->capture_default_str();
   app.add_flag("-q,--quiet", bound.flags.quiet, "Warnings and errors only.");
   app.add_flag("-v,--verbose", bound.flags.verbose, "More detail.");
   bound.command->add_flags(app);
@@ -71,7 +79,8 @@ void bind(BoundCommand& bound, CLI::App& program, const OptionList& options) {
     auto* flag = app.add_option_function<std::vector<std::string>>(
         "--" + option.key + alias,
         [&bound, key = option.key](const std::vector<std::string>& values) {
-          bound.option_flags[key] = values.empty() || values.back().empty() ? "true" : values.back();
+          bound.option_flags[key] =
+              values.empty() || values.back().empty() ? "true" : values.back();
         },
         fmt::format("{} [{}]", option.help, option_text(option.value)));
     flag->expected(is_switch ? 0 : 1, 1)
@@ -90,9 +99,11 @@ void report_usage(const CLI::App& app, const CLI::ParseError& error, const Optio
     word = word.substr(std::min(word.find_first_not_of('-'), word.size()));
     word = word.substr(0, word.find('='));
     const std::string near = nearest_name(word, known);
-    message = fmt::format("\"{}\" is not known here{}", extras.front(), near.empty() ? "" : fmt::format("; did you mean --{}?", near));
+    message = fmt::format("\"{}\" is not known here{}", extras.front(),
+                          near.empty() ? "" : fmt::format("; did you mean --{}?", near));
   }
-  log_error("{}\nSee x2ctpa{} --help.", message, app.get_subcommands().empty() ? "" : " " + app.get_subcommands().front()->get_name());
+  log_error("{}\nSee x2ctpa{} --help.", message,
+            app.get_subcommands().empty() ? "" : " " + app.get_subcommands().front()->get_name());
 }
 
 std::string joined(int argc, char** argv) {
@@ -110,18 +121,20 @@ int run_command(BoundCommand& bound, const std::string& command_line) {
   for (const auto& [key, text] : bound.option_flags) context.options.set(key, text, "--" + key);
   install_interrupt_handlers();
   configure_runtime(context.experiment.runtime);
-  return static_cast<int>(bound.command->run(context));
+  return int(bound.command->run(context));
 }
 
 }  // namespace
 
 void write_resolved(const CommandContext& context, const std::filesystem::path& folder) {
-  write_file(folder / "resolved.yaml", "# " + context.command_line + "\n" + context.options.to_yaml(true));
+  write_file(folder / "resolved.yaml",
+             "# " + context.command_line + "\n" + context.options.to_yaml(true));
 }
 
 int run_program(int argc, char** argv) {
-  CLI::App program("x2ctpa: 3D CT pulmonary angiography volumes from chest X-rays.\n"
-                   "Research use only, not for diagnosis.");
+  CLI::App program(
+      "x2ctpa: 3D CT pulmonary angiography volumes from chest X-rays.\n"
+      "Research use only, not for diagnosis.");
   program.set_version_flag("--version", std::string("x2ctpa ") + X2CTPA_VERSION);
   program.require_subcommand(1);
   Experiment defaults;
@@ -135,7 +148,7 @@ int run_program(int argc, char** argv) {
   } catch (const CLI::ParseError& e) {
     if (e.get_exit_code() == 0) return program.exit(e);
     report_usage(program, e, options);
-    return static_cast<int>(ExitCode::usage);
+    return int(ExitCode::usage);
   }
   for (auto& b : bound) {
     if (!b.app->parsed()) continue;
@@ -146,10 +159,10 @@ int run_program(int argc, char** argv) {
     } catch (const std::exception& e) {
       const Error error = translate_exception(e, b.command->name());
       log_error("{}", error.what());
-      return static_cast<int>(error.code());
+      return int(error.code());
     }
   }
-  return static_cast<int>(ExitCode::usage);
+  return int(ExitCode::usage);
 }
 
 }  // namespace x2ctpa

@@ -18,14 +18,25 @@ class SampleCommand : public Command {
   bool short_flags() const override { return true; }
 
   void add_flags(CLI::App& app) override {
-    app.add_option("--model", model_, "Diffusion model folder [<run>/diffusion/model].")->type_name("DIR");
-    app.add_option("--cxr", cxr_, "X-ray file, folder of them (DICOM, PNG, JPEG, TIFF), or manifest (CSV).")->type_name("PATH");
-    app.add_option("--split", split_, "Without --cxr: this split of the dataset, or all [test].")->type_name("NAME");
+    app.add_option("--model", model_, "Diffusion model folder [<run>/diffusion/model].")
+        ->type_name("DIR");
+    app.add_option("--cxr", cxr_,
+                   "X-ray file, folder of them (DICOM, PNG, JPEG, TIFF), or manifest (CSV).")
+        ->type_name("PATH");
+    app.add_option("--split", split_, "Without --cxr: this split of the dataset, or all [test].")
+        ->type_name("NAME");
     app.add_option("--dataset", dataset_, "Dataset folder [<run>/dataset].")->type_name("DIR");
     app.add_option("--out", out_, "Output folder [<run>/samples].")->type_name("DIR");
-    app.add_option("--reference", reference_, "With --cxr: CT (volume file or DICOM folder) whose space the volumes take.")->type_name("PATH");
-    app.add_option("--classifier", classifier_, "With several samples: PE classifier of volumes, for the spread of its score.")->type_name("DIR");
-    app.add_option("--shard", shard_, "Make the i-th of n parts, i/n; without it, RANK and WORLD_SIZE, or srun's, count.")->type_name("i/n");
+    app.add_option("--reference", reference_,
+                   "With --cxr: CT (volume file or DICOM folder) whose space the volumes take.")
+        ->type_name("PATH");
+    app.add_option("--classifier", classifier_,
+                   "With several samples: PE classifier of volumes, for the spread of its score.")
+        ->type_name("DIR");
+    app.add_option(
+           "--shard", shard_,
+           "Make the i-th of n parts, i/n; without it, RANK and WORLD_SIZE, or srun's, count.")
+        ->type_name("i/n");
   }
 
   ExitCode run(CommandContext& context) override {
@@ -36,7 +47,8 @@ class SampleCommand : public Command {
     job.shard = shard_from(shard_);
     job.xrays = xrays(context);
     if (job.shard.count > 1) {
-      log_info("part {} of {}: every {}th of {} X-rays", job.shard.index + 1, job.shard.count, job.shard.count, job.xrays.size());
+      log_info("part {} of {}: every {}th of {} X-rays", job.shard.index + 1, job.shard.count,
+               job.shard.count, job.xrays.size());
     }
     const ExitCode code = run_samples(job, context.experiment.sample, context.experiment.runtime);
     if (job.shard.index == 0) write_resolved(context, job.out);
@@ -46,12 +58,15 @@ class SampleCommand : public Command {
  private:
   std::vector<CxrItem> xrays(const CommandContext& context) const {
     if (cxr_.empty()) {
-      if (!reference_.empty()) throw Error("--reference goes with --cxr; the cases of a dataset have their own CTs");
-      return xrays_of(Dataset::open(dataset_.empty() ? context.run / "dataset" : fs::path(dataset_)), split_);
+      if (!reference_.empty())
+        throw Error("--reference goes with --cxr; the cases of a dataset have their own CTs");
+      return xrays_of(
+          Dataset::open(dataset_.empty() ? context.run / "dataset" : fs::path(dataset_)), split_);
     }
     auto found = xrays_in(cxr_);
     if (reference_.empty()) return found;
-    if (!fs::exists(reference_)) throw Error(fmt::format("--reference {}: no such file or folder", reference_));
+    if (!fs::exists(reference_))
+      throw Error(fmt::format("--reference {}: no such file or folder", reference_));
     for (auto& xray : found) xray.reference = reference_;
     return found;
   }

@@ -11,23 +11,31 @@ namespace fs = std::filesystem;
 class TrainDiffusionCommand : public Command {
  public:
   std::string name() const override { return "train-diffusion"; }
-  std::string help() const override { return "Train the denoiser that makes latents from chest X-rays."; }
+  std::string help() const override {
+    return "Train the denoiser that makes latents from chest X-rays.";
+  }
   std::vector<std::string> sections() const override { return {"diffusion"}; }
 
   void add_flags(CLI::App& app) override {
     flags_.add(app);
-    app.add_option("--vae", vae_, "Autoencoder's model folder [<run>/vae/model].")->type_name("DIR");
-    app.add_option("--cxr-encoder", cxr_encoder_,
-                   "Model folder of a vision transformer [with denoiser.cxr_encoder frozen or finetuned "
-                   "<run>/cxr_encoder/model, else the small encoder is trained along].")
+    app.add_option("--vae", vae_, "Autoencoder's model folder [<run>/vae/model].")
+        ->type_name("DIR");
+    app.add_option(
+           "--cxr-encoder", cxr_encoder_,
+           "Model folder of a vision transformer [with denoiser.cxr_encoder frozen or finetuned "
+           "<run>/cxr_encoder/model, else the small encoder is trained along].")
         ->type_name("DIR");
     app.add_option("--init", init_,
-                   "Diffusion model folder to go on from; it decides the denoiser, the process and the scale of the latents.")
+                   "Diffusion model folder to go on from; it decides the denoiser, the process and "
+                   "the scale of the latents.")
         ->type_name("DIR");
-    app.add_option("--lpips", lpips_, "Model folder of LPIPS, for the perceptual loss [<run>/lpips/model where there is one].")
+    app.add_option(
+           "--lpips", lpips_,
+           "Model folder of LPIPS, for the perceptual loss [<run>/lpips/model where there is one].")
         ->type_name("DIR");
     app.add_option("--classifier", classifier_,
-                   "Model folder of a PE classifier of latents, for the classification loss [<run>/classifier/latents/model where "
+                   "Model folder of a PE classifier of latents, for the classification loss "
+                   "[<run>/classifier/latents/model where "
                    "there is one].")
         ->type_name("DIR");
   }
@@ -44,7 +52,8 @@ class TrainDiffusionCommand : public Command {
       inputs.cxr_encoder = context.run / "cxr_encoder" / "model";
     }
     inputs.lpips = optional_model(lpips_, context.run / "lpips" / "model");
-    inputs.classifier = optional_model(classifier_, context.run / "classifier" / "latents" / "model");
+    inputs.classifier =
+        optional_model(classifier_, context.run / "classifier" / "latents" / "model");
     return flags_.run(context, folder, [&](const Dataset& dataset, const TrainCall& call) {
       train_diffusion(dataset, inputs, options, context.experiment.runtime, folder, call);
     });
@@ -57,6 +66,8 @@ class TrainDiffusionCommand : public Command {
 
 }  // namespace
 
-std::unique_ptr<Command> make_train_diffusion_command() { return std::make_unique<TrainDiffusionCommand>(); }
+std::unique_ptr<Command> make_train_diffusion_command() {
+  return std::make_unique<TrainDiffusionCommand>();
+}
 
 }  // namespace x2ctpa

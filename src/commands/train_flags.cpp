@@ -10,10 +10,16 @@ void TrainFlags::add(CLI::App& app) {
   app.add_option("--dataset", dataset_, "Dataset folder [<run>/dataset].")->type_name("DIR");
   app.add_flag("--force", call_.force, "Go on from a checkpoint although the settings changed.");
   app.add_flag("--dry-run", call_.dry_run, "Print the plan, try one batch, train nothing.");
-  app.add_option("--max-steps", call_.max_steps, "Stop with a checkpoint after N steps of this call; exit code 130 when more are left.")
-      ->type_name("N")->check(CLI::NonNegativeNumber);
-  app.add_option("--max-hours", call_.max_hours, "Stop with a checkpoint after so many hours; exit code 130 when more steps are left.")
-      ->type_name("H")->check(CLI::NonNegativeNumber);
+  app.add_option(
+         "--max-steps", call_.max_steps,
+         "Stop with a checkpoint after N steps of this call; exit code 130 when more are left.")
+      ->type_name("N")
+      ->check(CLI::NonNegativeNumber);
+  app.add_option(
+         "--max-hours", call_.max_hours,
+         "Stop with a checkpoint after so many hours; exit code 130 when more steps are left.")
+      ->type_name("H")
+      ->check(CLI::NonNegativeNumber);
 }
 
 std::filesystem::path TrainFlags::dataset(const CommandContext& context) const {
@@ -25,7 +31,8 @@ ExitCode TrainFlags::run(CommandContext& context, const std::filesystem::path& f
   TrainCall call = call_;
   call.processes = std::make_shared<Processes>(select_device(context.experiment.runtime));
   try {
-    if (!call.processes->first()) set_verbosity(Verbosity::quiet);
+    if (!call.processes->first())
+      set_verbosity(Verbosity::quiet);
     else if (!call.dry_run) {
       log_to_file(folder / "log.txt");
       write_resolved(context, folder);
@@ -39,7 +46,8 @@ ExitCode TrainFlags::run(CommandContext& context, const std::filesystem::path& f
   return ExitCode::ok;
 }
 
-std::filesystem::path optional_model(const std::filesystem::path& given, const std::filesystem::path& usual) {
+std::filesystem::path optional_model(const std::filesystem::path& given,
+                                     const std::filesystem::path& usual) {
   if (!given.empty()) return given;
   return std::filesystem::exists(usual) ? usual : std::filesystem::path();
 }

@@ -27,6 +27,7 @@ class TrainFlags {
 };
 
 /// The model folder `given`; else `usual`, if that is there; else empty.
-std::filesystem::path optional_model(const std::filesystem::path& given, const std::filesystem::path& usual);
+std::filesystem::path optional_model(const std::filesystem::path& given,
+                                     const std::filesystem::path& usual);
 
 }  // namespace x2ctpa

@@ -10,23 +10,30 @@ namespace {
 class TrainVaeCommand : public Command {
  public:
   std::string name() const override { return "train-vae"; }
-  std::string help() const override { return "Train the 3D VQ-GAN that turns volumes into latents."; }
+  std::string help() const override {
+    return "Train the 3D VQ-GAN that turns volumes into latents.";
+  }
   std::vector<std::string> sections() const override { return {"vae"}; }
 
   void add_flags(CLI::App& app) override {
     flags_.add(app);
-    app.add_option("--lpips", lpips_, "Model folder of LPIPS, for the perceptual loss [<run>/lpips/model where there is one].")
+    app.add_option(
+           "--lpips", lpips_,
+           "Model folder of LPIPS, for the perceptual loss [<run>/lpips/model where there is one].")
         ->type_name("DIR");
   }
 
   ExitCode run(CommandContext& context) override {
     if (context.experiment.vae.kind == "kl") {
-      throw Error("vae.kind is kl: the published autoencoder is not trained. Convert it with scripts/convert_weights.py into "
-                  "<run>/vae/model and go on with train-diffusion; or set vae.kind to vqgan.");
+      throw Error(
+          "vae.kind is kl: the published autoencoder is not trained. Convert it with "
+          "scripts/convert_weights.py into "
+          "<run>/vae/model and go on with train-diffusion; or set vae.kind to vqgan.");
     }
     const auto folder = context.run / "vae";
     return flags_.run(context, folder, [&](const Dataset& dataset, const TrainCall& call) {
-      train_vae(dataset, optional_model(lpips_, context.run / "lpips" / "model"), context.experiment.vae, context.experiment.runtime, folder, call);
+      train_vae(dataset, optional_model(lpips_, context.run / "lpips" / "model"),
+                context.experiment.vae, context.experiment.runtime, folder, call);
     });
   }
 

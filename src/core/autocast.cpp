@@ -5,7 +5,9 @@
 namespace x2ctpa {
 
 Autocast::Autocast(c10::DeviceType device, c10::ScalarType type)
-    : device_(device), before_(at::autocast::is_autocast_enabled(device)), changed_(before_ || type != c10::kFloat) {
+    : device_(device),
+      before_(at::autocast::is_autocast_enabled(device)),
+      changed_(before_ || type != c10::kFloat) {
   if (!changed_) return;
   type_before_ = at::autocast::get_autocast_dtype(device);
   at::autocast::increment_nesting();
@@ -15,7 +17,8 @@ Autocast::Autocast(c10::DeviceType device, c10::ScalarType type)
 
 Autocast::~Autocast() {
   if (!changed_) return;
-  // The copies of weights in the other type are kept for the outermost scope only: then they change.
+  // The copies of weights in the other type are kept for the outermost scope only: then they
+  // change.
   if (at::autocast::decrement_nesting() == 0) at::autocast::clear_cache();
   at::autocast::set_autocast_enabled(device_, before_);
   at::autocast::set_autocast_dtype(device_, type_before_);

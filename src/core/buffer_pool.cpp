@@ -12,11 +12,11 @@
 namespace x2ctpa {
 namespace {
 
-/// What one entry of the page tables' last level but one covers: a huge page, or a table that moves
-/// as a whole.
+// What one entry of the page tables' last level but one covers: a huge page, or a table that moves
+// as a whole.
 constexpr size_t page = size_t{2} << 20;
 
-/// Fresh memory at a multiple of a page, or nullptr.
+// Fresh memory at a multiple of a page, or nullptr.
 char* map_pages(size_t pages) {
   const size_t bytes = (pages + 1) * page;
   void* found = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -55,8 +55,10 @@ char* BufferPool::take(size_t pages) {
   } else {
     data = map_pages(pages);
     if (data == nullptr) {
-      throw c10::OutOfMemoryError({__func__, __FILE__, __LINE__},
-                                  fmt::format("not enough memory: {:.2f} GB for one tensor cannot be had", double(pages * page) / 1e9));
+      throw c10::OutOfMemoryError(
+          {__func__, __FILE__, __LINE__},
+          fmt::format("not enough memory: {:.2f} GB for one tensor cannot be had",
+                      double(pages * page) / 1e9));
     }
     fill_from_freed(data, pages);
   }
@@ -71,7 +73,8 @@ void BufferPool::fill_from_freed(char* target, size_t pages) {
     const auto [held, start] = *source;
     freed_.erase(source);
     const size_t moved = std::min(pages, held);
-    for (size_t i = 0; i < moved; ++i) move_page(start + (held - moved + i) * page, target + i * page);
+    for (size_t i = 0; i < moved; ++i)
+      move_page(start + (held - moved + i) * page, target + i * page);
     if (held > moved) freed_.emplace(held - moved, start);
     target += moved * page;
     pages -= moved;

@@ -12,10 +12,10 @@ namespace x2ctpa {
 
 struct Captured::Graph {
   at::cuda::CUDAGraph graph;
-  std::vector<at::Tensor> inputs, outputs;  ///< where the recorded kernels read and write
+  std::vector<at::Tensor> inputs, outputs;  // where the recorded kernels read and write
 
-  /// Records `function` on a stream of its own, as CUDA demands, after calls that let LibTorch and
-  /// its libraries set up what they keep.
+  // Records `function` on a stream of its own, as CUDA demands, after calls that let LibTorch and
+  // its libraries set up what they keep.
   Graph(const Function& function, const std::vector<at::Tensor>& given) {
     for (const auto& x : given) inputs.push_back(x.defined() ? x.clone() : x);
     // LibTorch's own stream functions are inline, and would need the CUDA runtime to link.
@@ -35,7 +35,8 @@ struct Captured::Graph {
     if (given.size() != inputs.size()) return false;
     for (size_t i = 0; i < given.size(); ++i) {
       if (given[i].defined() != inputs[i].defined()) return false;
-      if (given[i].defined() && (given[i].sizes() != inputs[i].sizes() || given[i].scalar_type() != inputs[i].scalar_type() ||
+      if (given[i].defined() && (given[i].sizes() != inputs[i].sizes() ||
+                                 given[i].scalar_type() != inputs[i].scalar_type() ||
                                  given[i].device() != inputs[i].device())) {
         return false;
       }
@@ -67,11 +68,14 @@ std::vector<at::Tensor> Captured::operator()(const std::vector<at::Tensor>& inpu
 
 struct Captured::Graph {};
 
-std::vector<at::Tensor> Captured::operator()(const std::vector<at::Tensor>& inputs) { return function_(inputs); }
+std::vector<at::Tensor> Captured::operator()(const std::vector<at::Tensor>& inputs) {
+  return function_(inputs);
+}
 
 #endif
 
-Captured::Captured(Function function, bool record) : function_(std::move(function)), record_(record) {}
+Captured::Captured(Function function, bool record)
+    : function_(std::move(function)), record_(record) {}
 Captured::~Captured() = default;
 
 }  // namespace x2ctpa

@@ -17,8 +17,9 @@ std::string quoted(const std::string& field) {
   return out + '"';
 }
 
-/// The records of RFC 4180 text with the line each begins on.
-std::vector<std::pair<int64_t, std::vector<std::string>>> parse_records(const std::string& text, const std::string& name) {
+// The records of RFC 4180 text with the line each begins on.
+std::vector<std::pair<int64_t, std::vector<std::string>>> parse_records(const std::string& text,
+                                                                        const std::string& name) {
   std::vector<std::pair<int64_t, std::vector<std::string>>> records;
   std::vector<std::string> fields;
   std::string field;
@@ -33,14 +34,18 @@ std::vector<std::pair<int64_t, std::vector<std::string>>> parse_records(const st
     fields.clear();
     any = false;
   };
-  size_t i = text.rfind("\xef\xbb\xbf", 0) == 0 ? 3 : 0;  // a byte order mark, as spreadsheets write
+  size_t i =
+      text.rfind("\xef\xbb\xbf", 0) == 0 ? 3 : 0;  // a byte order mark, as spreadsheets write
   for (; i < text.size(); ++i) {
     const char c = text[i];
     if (c == '\n') ++line;
     if (in_quotes) {
-      if (c != '"') field += c;
-      else if (i + 1 < text.size() && text[i + 1] == '"') field += text[++i];
-      else in_quotes = false;
+      if (c != '"')
+        field += c;
+      else if (i + 1 < text.size() && text[i + 1] == '"')
+        field += text[++i];
+      else
+        in_quotes = false;
     } else if (c == '"' && field.empty()) {
       in_quotes = any = true;
     } else if (c == ',') {
@@ -54,7 +59,8 @@ std::vector<std::pair<int64_t, std::vector<std::string>>> parse_records(const st
       field += c;
     }
   }
-  if (in_quotes) throw Error(fmt::format("{}: line {}: a quoted field is never closed", name, record_line));
+  if (in_quotes)
+    throw Error(fmt::format("{}: line {}: a quoted field is never closed", name, record_line));
   end_record();
   return records;
 }
@@ -63,18 +69,22 @@ std::vector<std::pair<int64_t, std::vector<std::string>>> parse_records(const st
 
 CsvTable::CsvTable(std::vector<std::string> columns) : columns_(std::move(columns)) {}
 
-CsvTable CsvTable::read(const std::filesystem::path& file) { return parse(read_file(file), file.string()); }
+CsvTable CsvTable::read(const std::filesystem::path& file) {
+  return parse(read_file(file), file.string());
+}
 
 CsvTable CsvTable::parse(const std::string& text, const std::string& name) {
   auto records = parse_records(text, name);
-  if (records.empty()) throw Error(fmt::format("{}: expected a header row of column names, found an empty file", name));
+  if (records.empty())
+    throw Error(
+        fmt::format("{}: expected a header row of column names, found an empty file", name));
   CsvTable table(std::move(records.front().second));
   table.name_ = name;
   for (size_t r = 1; r < records.size(); ++r) {
     auto& [line, fields] = records[r];
     if (fields.size() != table.columns_.size()) {
-      throw Error(fmt::format("{}: line {}: expected {} fields as in the header, found {}", name, line,
-                              table.columns_.size(), fields.size()));
+      throw Error(fmt::format("{}: line {}: expected {} fields as in the header, found {}", name,
+                              line, table.columns_.size(), fields.size()));
     }
     table.rows_.push_back(std::move(fields));
   }
@@ -88,17 +98,20 @@ bool CsvTable::has_column(const std::string& column) const {
 const std::string& CsvTable::at(size_t row, const std::string& column) const {
   const auto found = std::find(columns_.begin(), columns_.end(), column);
   if (found == columns_.end()) {
-    throw Error(fmt::format("{}: no column \"{}\"; it has {}", name_, column, fmt::join(columns_, ", ")));
+    throw Error(
+        fmt::format("{}: no column \"{}\"; it has {}", name_, column, fmt::join(columns_, ", ")));
   }
   return rows_.at(row)[size_t(found - columns_.begin())];
 }
 
-std::string CsvTable::get(size_t row, const std::string& column, const std::string& fallback) const {
+std::string CsvTable::get(size_t row, const std::string& column,
+                          const std::string& fallback) const {
   return has_column(column) ? at(row, column) : fallback;
 }
 
 void CsvTable::add(std::vector<std::string> row) {
-  if (row.size() != columns_.size()) throw std::logic_error("CsvTable::add: wrong number of fields");
+  if (row.size() != columns_.size())
+    throw std::logic_error("CsvTable::add: wrong number of fields");
   rows_.push_back(std::move(row));
 }
 
@@ -120,7 +133,8 @@ void CsvTable::require_columns(const std::vector<std::string>& required) const {
     if (has_column(column)) continue;
     const std::string near = nearest_name(column, columns_);
     throw Error(fmt::format("{}: the column \"{}\" is missing{}; found {}", name_, column,
-                            near.empty() ? "" : fmt::format(" (is it \"{}\"?)", near), fmt::join(columns_, ", ")));
+                            near.empty() ? "" : fmt::format(" (is it \"{}\"?)", near),
+                            fmt::join(columns_, ", ")));
   }
 }
 

@@ -19,17 +19,27 @@ namespace x2ctpa {
 
 void RuntimeOptions::describe(OptionList& options) {
   options.add("device", &device, "Where tensors live: auto takes CUDA when there is one.");
-  options.add("threads", &threads, "CPU threads; 0 takes every core that the process may use.", {.min = 0, .max = 1024});
+  options.add("threads", &threads, "CPU threads; 0 takes every core that the process may use.",
+              {.min = 0, .max = 1024});
   options.add("seed", &seed, "Seed of every random stream of the run.", {.min = 0});
-  options.add("deterministic", &deterministic,
-              "Compute each case in the same way whatever the batch, with deterministic kernels only.");
+  options.add(
+      "deterministic", &deterministic,
+      "Compute each case in the same way whatever the batch, with deterministic kernels only.");
   options.add("memory_gb", &memory_gb,
-              "Memory that the program may take, in GB of the GPU or else of the machine: autoencoders go through volumes in parts "
-              "that fit. 0: four fifths of what is free.", {.min = 0});
-  options.add("precision", &precision, "Number format of the networks when sampling; bf16 needs a CPU or GPU that has it. Statistics and noise are fp32; training has its own, train.precision.", {.choices = {"fp32", "bf16"}});
-  options.add("tf32", &tf32, "On a GPU: multiply float32 with the 10 bits of TF32, in training too; errors near 1e-3.");
+              "Memory that the program may take, in GB of the GPU or else of the machine: "
+              "autoencoders go through volumes in parts "
+              "that fit. 0: four fifths of what is free.",
+              {.min = 0});
+  options.add("precision", &precision,
+              "Number format of the networks when sampling; bf16 needs a CPU or GPU that has it. "
+              "Statistics and noise are fp32; training has its own, train.precision.",
+              {.choices = {"fp32", "bf16"}});
+  options.add(
+      "tf32", &tf32,
+      "On a GPU: multiply float32 with the 10 bits of TF32, in training too; errors near 1e-3.");
   options.add("cuda_graph", &cuda_graph,
-              "On a GPU: record a denoising step once and replay it, which spares the time of launching its kernels. "
+              "On a GPU: record a denoising step once and replay it, which spares the time of "
+              "launching its kernels. "
               "Takes the memory of one step for as long as the program samples.");
 }
 
@@ -40,13 +50,17 @@ int64_t variable(const char* name, int64_t otherwise) {
   return text != nullptr ? std::atoll(text) : otherwise;
 }
 
-/// Processes that torchrun or scripts/launch.sh started share the cores; srun gives each its own.
-int64_t share_of_cores() { return std::max<int64_t>(1, available_cores() / std::max<int64_t>(1, variable("LOCAL_WORLD_SIZE", 1))); }
+// Processes that torchrun or scripts/launch.sh started share the cores; srun gives each its own.
+int64_t share_of_cores() {
+  return std::max<int64_t>(
+      1, available_cores() / std::max<int64_t>(1, variable("LOCAL_WORLD_SIZE", 1)));
+}
 
 }  // namespace
 
 c10::Device select_device(const RuntimeOptions& options) {
-  const bool cuda = at::hasCUDA() && at::globalContext().hasCUDA() && at::detail::getCUDAHooks().deviceCount() > 0;
+  const bool cuda = at::hasCUDA() && at::globalContext().hasCUDA() &&
+                    at::detail::getCUDAHooks().deviceCount() > 0;
   if (options.device == "auto") {
     if (!cuda) return c10::kCPU;
     // One GPU for each process of a node; srun may show each only its own.
@@ -59,12 +73,15 @@ c10::Device select_device(const RuntimeOptions& options) {
     if (device.is_cuda()) {
       const int count = cuda ? int(at::detail::getCUDAHooks().deviceCount()) : 0;
       if (device.has_index() ? device.index() < count : count > 0) return device;
-      throw Error(fmt::format("runtime.device is {}, but {} CUDA device(s) can be used here; use --runtime.device "
-                              "cpu, or check the driver and that this is the CUDA build", options.device, count));
+      throw Error(fmt::format(
+          "runtime.device is {}, but {} CUDA device(s) can be used here; use --runtime.device "
+          "cpu, or check the driver and that this is the CUDA build",
+          options.device, count));
     }
   } catch (const c10::Error&) {
   }
-  throw Error(fmt::format("runtime.device must be auto, cpu, cuda or cuda:N, found \"{}\"", options.device));
+  throw Error(fmt::format("runtime.device must be auto, cpu, cuda or cuda:N, found \"{}\"",
+                          options.device));
 }
 
 int64_t available_cores() {
@@ -75,9 +92,9 @@ int64_t available_cores() {
 
 namespace {
 
-/// Volume-sized buffers would go back to the system at every free, and their pages would be faulted
-/// in anew at every allocation: that costs more than the arithmetic of many a kernel. Tensors have
-/// their pool; the heap serves images on their way to tensors, and small blocks.
+// Volume-sized buffers would go back to the system at every free, and their pages would be faulted
+// in anew at every allocation: that costs more than the arithmetic of many a kernel. Tensors have
+// their pool; the heap serves images on their way to tensors, and small blocks.
 void keep_freed_memory() {
   mallopt(M_MMAP_MAX, 0);
   mallopt(M_TRIM_THRESHOLD, std::numeric_limits<int>::max());
@@ -90,11 +107,13 @@ void keep_freed_memory() {
 void configure_runtime(const RuntimeOptions& options) {
   keep_freed_memory();
   const int64_t threads = options.threads > 0 ? options.threads : share_of_cores();
-  at::set_num_threads(static_cast<int>(threads));
+  at::set_num_threads(int(threads));
   if (options.deterministic) {
-    setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8", /*replace=*/0);  // cuBLAS sums in a fixed order only with it
+    setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8",
+           /*replace=*/0);  // cuBLAS sums in a fixed order only with it
     at::globalContext().setDeterministicAlgorithms(true, /*warn_only=*/false);
-    at::globalContext().setDeterministicFillUninitializedMemory(false);  // every kernel writes what it returns
+    at::globalContext().setDeterministicFillUninitializedMemory(
+        false);  // every kernel writes what it returns
     at::globalContext().setBenchmarkCuDNN(false);
   }
   // LibTorch's own defaults differ: TF32 in convolutions, none in products.
@@ -119,12 +138,15 @@ bool cpu_computes_bf16(const std::filesystem::path& root) {
 c10::ScalarType compute_type(const RuntimeOptions& options) {
   if (options.precision != "bf16") return c10::kFloat;
   const bool cuda = select_device(options).is_cuda();
-  const bool can = cuda ? at::detail::getCUDAHooks().supportsBFloat16ConvolutionWithCuDNNv8() : cpu_computes_bf16();
+  const bool can = cuda ? at::detail::getCUDAHooks().supportsBFloat16ConvolutionWithCuDNNv8()
+                        : cpu_computes_bf16();
   if (can) return c10::kBFloat16;
   static std::once_flag warned;
   std::call_once(warned, [&] {
-    log_warning("runtime.precision is bf16, but the {} has no instructions for it, which would be slower than fp32: fp32 is used",
-                cuda ? "GPU" : "CPU");
+    log_warning(
+        "runtime.precision is bf16, but the {} has no instructions for it, which would be slower "
+        "than fp32: fp32 is used",
+        cuda ? "GPU" : "CPU");
   });
   return c10::kFloat;
 }

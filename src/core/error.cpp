@@ -6,7 +6,8 @@
 
 namespace x2ctpa {
 
-Error::Error(std::string message, ExitCode code) : std::runtime_error(std::move(message)), code_(code) {}
+Error::Error(std::string message, ExitCode code)
+    : std::runtime_error(std::move(message)), code_(code) {}
 
 Error translate_exception(const std::exception& e, const std::string& doing) {
   if (const auto* ours = dynamic_cast<const Error*>(&e)) return *ours;

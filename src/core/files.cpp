@@ -15,7 +15,9 @@ namespace fs = std::filesystem;
 namespace {
 
 Error write_error(const fs::path& path, int code) {
-  const char* advice = code == ENOSPC || code == EDQUOT || code == EFBIG ? " Free some space and run the same command again: it goes on." : "";
+  const char* advice = code == ENOSPC || code == EDQUOT || code == EFBIG
+                           ? " Free some space and run the same command again: it goes on."
+                           : "";
   return Error(fmt::format("cannot write {}: {}.{}", path.string(), std::strerror(code), advice));
 }
 
@@ -23,12 +25,15 @@ void make_folder(const fs::path& folder) {
   if (folder.empty()) return;
   std::error_code code;
   fs::create_directories(folder, code);
-  if (code) throw Error(fmt::format("cannot make the folder {}: {}", folder.string(), code.message()));
+  if (code)
+    throw Error(fmt::format("cannot make the folder {}: {}", folder.string(), code.message()));
 }
 
 class Digest {
  public:
-  Digest() : context_(EVP_MD_CTX_new(), EVP_MD_CTX_free) { EVP_DigestInit_ex(context_.get(), EVP_sha256(), nullptr); }
+  Digest() : context_(EVP_MD_CTX_new(), EVP_MD_CTX_free) {
+    EVP_DigestInit_ex(context_.get(), EVP_sha256(), nullptr);
+  }
   void add(const char* data, size_t size) { EVP_DigestUpdate(context_.get(), data, size); }
   std::string hex() {
     unsigned char bytes[EVP_MAX_MD_SIZE];
@@ -48,7 +53,8 @@ class Digest {
 AtomicFile::AtomicFile(fs::path path) : path_(std::move(path)) {
   static std::atomic<int> counter{0};
   make_folder(path_.parent_path());
-  temporary_ = path_.parent_path() / fmt::format(".part-{}-{}-{}", getpid(), counter++, path_.filename().string());
+  temporary_ = path_.parent_path() /
+               fmt::format(".part-{}-{}-{}", getpid(), counter++, path_.filename().string());
 }
 
 AtomicFile::~AtomicFile() {
@@ -71,7 +77,7 @@ void write_file(const fs::path& path, std::string_view content) {
   AtomicFile file(path);
   errno = 0;
   std::ofstream stream(file.temporary(), std::ios::binary);
-  stream.write(content.data(), static_cast<std::streamsize>(content.size()));
+  stream.write(content.data(), std::streamsize(content.size()));
   stream.close();
   if (!stream) throw write_error(path, errno != 0 ? errno : EIO);
   file.commit();
@@ -79,7 +85,8 @@ void write_file(const fs::path& path, std::string_view content) {
 
 std::string read_file(const fs::path& path) {
   std::error_code code;
-  if (fs::is_directory(path, code)) throw Error(fmt::format("cannot read {}: it is a folder, expected a file", path.string()));
+  if (fs::is_directory(path, code))
+    throw Error(fmt::format("cannot read {}: it is a folder, expected a file", path.string()));
   std::ifstream stream(path, std::ios::binary);
   if (!stream) throw Error(fmt::format("cannot read {}: {}", path.string(), std::strerror(errno)));
   return {std::istreambuf_iterator<char>(stream), std::istreambuf_iterator<char>()};

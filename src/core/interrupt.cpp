@@ -13,8 +13,8 @@ namespace {
 volatile std::sig_atomic_t requested = 0;
 volatile std::time_t first_second = 0;
 
-/// A second Ctrl-C ends the program at once. Launchers such as timeout send one signal to the
-/// process and to its group, so two at the same time are one.
+// A second Ctrl-C ends the program at once. Launchers such as timeout send one signal to the
+// process and to its group, so two at the same time are one.
 void handle(int signal) {
   timespec now{};
   clock_gettime(CLOCK_MONOTONIC, &now);
@@ -39,8 +39,9 @@ bool interrupt_requested() { return requested != 0; }
 
 void stop_if_interrupted() {
   if (requested) {
-    throw Error("stopped by a signal; what was finished is saved, and the same command goes on from there",
-                ExitCode::interrupted);
+    throw Error(
+        "stopped by a signal; what was finished is saved, and the same command goes on from there",
+        ExitCode::interrupted);
   }
 }
 

@@ -29,7 +29,7 @@ spdlog::logger& logger() {
 }
 
 std::string duration_text(double seconds) {
-  const auto s = static_cast<int64_t>(std::llround(seconds));
+  const auto s = int64_t(std::llround(seconds));
   if (s < 60) return fmt::format("{}s", s);
   if (s < 3600) return fmt::format("{}m{:02}s", s / 60, s % 60);
   return fmt::format("{}h{:02}m", s / 3600, s % 3600 / 60);
@@ -94,16 +94,18 @@ void Progress::draw(const std::string& note) {
   const double rate = seconds > 0 ? double(done_ - first_done_) / seconds : 0;
   const std::string remaining =
       rate > 0 ? duration_text(double(total_ - done_) / rate) : std::string("?");
-  const std::string line = fmt::format("{} {}/{} ({:.0f}%), {:.2f}/s, {} left{}{}", label_, done_, total_,
-                                       total_ > 0 ? 100.0 * double(done_) / double(total_) : 100.0, rate,
-                                       remaining, note.empty() ? "" : ", ", note);
+  const std::string line =
+      fmt::format("{} {}/{} ({:.0f}%), {:.2f}/s, {} left{}{}", label_, done_, total_,
+                  total_ > 0 ? 100.0 * double(done_) / double(total_) : 100.0, rate, remaining,
+                  note.empty() ? "" : ", ", note);
   if (!terminal_) {
     log_message(1, line);
     return;
   }
   constexpr int width = 24;
   const int filled = total_ > 0 ? int(width * done_ / std::max<int64_t>(total_, 1)) : width;
-  const std::string bar = std::string(std::min(filled, width), '=') + std::string(width - std::min(filled, width), ' ');
+  const std::string bar =
+      std::string(std::min(filled, width), '=') + std::string(width - std::min(filled, width), ' ');
   std::fprintf(stderr, "\r\033[K[%s] %s", bar.c_str(), line.c_str());
   std::fflush(stderr);
   bar_on_screen = true;

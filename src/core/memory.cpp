@@ -21,7 +21,7 @@ namespace fs = std::filesystem;
 
 constexpr int64_t no_limit = std::numeric_limits<int64_t>::max();
 
-/// The number in a file of one; none for "max" or a file that does not exist.
+// The number in a file of one; none for "max" or a file that does not exist.
 std::optional<int64_t> number_in(const fs::path& file) {
   std::ifstream in(file);
   int64_t value = 0;
@@ -29,7 +29,7 @@ std::optional<int64_t> number_in(const fs::path& file) {
   return std::nullopt;
 }
 
-/// The value beside `key` in lines of "key value".
+// The value beside `key` in lines of "key value".
 int64_t field_in(const fs::path& file, const std::string& key) {
   std::ifstream in(file);
   for (std::string line; std::getline(in, line);) {
@@ -45,8 +45,8 @@ struct GroupFiles {
   const char *limit, *usage, *reclaimable;
 };
 
-/// What is left in the group at `path` below `mount` and in the groups that hold it. Pages of files
-/// that nobody used lately count as free: the kernel drops them first.
+// What is left in the group at `path` below `mount` and in the groups that hold it. Pages of files
+// that nobody used lately count as free: the kernel drops them first.
 int64_t left_in_groups(const fs::path& mount, fs::path path, const GroupFiles& files) {
   int64_t left = no_limit;
   for (path = path.relative_path();; path = path.parent_path()) {
@@ -81,7 +81,7 @@ int64_t left_in_control_groups(const fs::path& root) {
   return left;
 }
 
-/// Pages of the process in bytes; `field` 0 is its address space, 1 what is in memory.
+// Pages of the process in bytes; `field` 0 is its address space, 1 what is in memory.
 int64_t process_bytes(const fs::path& root, int field) {
   std::ifstream in(root / "proc/self/statm");
   int64_t pages = 0;
@@ -91,14 +91,15 @@ int64_t process_bytes(const fs::path& root, int field) {
 
 int64_t total_memory(c10::Device device) {
   if (device.is_cuda()) {
-    return static_cast<int64_t>(
-        at::accelerator::getMemoryInfo(std::max<int>(device.index(), 0)).second);
+    return int64_t(at::accelerator::getMemoryInfo(std::max<int>(device.index(), 0)).second);
   }
   return field_in("/proc/meminfo", "MemTotal:") * 1024;
 }
 
-/// Freed by the program but not given back to the system.
-int64_t kept_by_allocator() { return static_cast<int64_t>(mallinfo2().fordblks) + BufferPool::instance().kept_bytes(); }
+// Freed by the program but not given back to the system.
+int64_t kept_by_allocator() {
+  return int64_t(mallinfo2().fordblks) + BufferPool::instance().kept_bytes();
+}
 
 }  // namespace
 
@@ -110,8 +111,7 @@ int64_t available_system_memory(const fs::path& root) {
   rlimit address_space{};
   if (getrlimit(RLIMIT_AS, &address_space) == 0 && address_space.rlim_cur != RLIM_INFINITY) {
     left = std::min(left,
-                    std::max<int64_t>(
-                        static_cast<int64_t>(address_space.rlim_cur) - process_bytes(root, 0), 0));
+                    std::max<int64_t>(int64_t(address_space.rlim_cur) - process_bytes(root, 0), 0));
   }
   return left;
 }
@@ -119,7 +119,7 @@ int64_t available_system_memory(const fs::path& root) {
 int64_t available_memory(c10::Device device) {
   if (device.is_cuda()) {
     const auto index = device.has_index() ? device.index() : c10::DeviceIndex{0};
-    return static_cast<int64_t>(at::accelerator::getMemoryInfo(index).first);
+    return int64_t(at::accelerator::getMemoryInfo(index).first);
   }
   const int64_t left = available_system_memory();
   return left == no_limit ? left : left + kept_by_allocator();
@@ -132,12 +132,11 @@ void release_freed_memory() {
 
 int64_t memory_budget(const RuntimeOptions& options, c10::Device device) {
   if (options.deterministic) {
-    return options.memory_gb > 0 ? static_cast<int64_t>(options.memory_gb * 1e9)
-                                 : total_memory(device) / 2;
+    return options.memory_gb > 0 ? int64_t(options.memory_gb * 1e9) : total_memory(device) / 2;
   }
   const int64_t available = available_memory(device);
   if (options.memory_gb <= 0) return available / 5 * 4;
-  auto limit = static_cast<int64_t>(options.memory_gb * 1e9);
+  auto limit = int64_t(options.memory_gb * 1e9);
   if (!device.is_cuda()) limit -= process_bytes("/", 1) - kept_by_allocator();
   return std::clamp<int64_t>(limit, 0, available);
 }

@@ -24,7 +24,8 @@ std::string number_text(double value) {
 
 std::vector<std::string> split_list(const std::string& text) {
   std::string body = trim(text);
-  if (body.size() >= 2 && body.front() == '[' && body.back() == ']') body = body.substr(1, body.size() - 2);
+  if (body.size() >= 2 && body.front() == '[' && body.back() == ']')
+    body = body.substr(1, body.size() - 2);
   std::vector<std::string> items;
   if (trim(body).empty()) return items;
   size_t start = 0;
@@ -36,7 +37,7 @@ std::vector<std::string> split_list(const std::string& text) {
   }
 }
 
-/// Thrown inside this file with the reason only; set() adds key, source and what is expected.
+// Thrown inside this file with the reason only; set() adds key, source and what is expected.
 struct BadValue {};
 
 int64_t parse_integer(const std::string& text) {
@@ -75,12 +76,13 @@ void check_number(double value, const Limits& limits) {
 
 void check_word(const std::string& word, const Limits& limits) {
   const auto& choices = limits.choices;
-  if (!choices.empty() && std::find(choices.begin(), choices.end(), word) == choices.end()) throw BadValue{};
+  if (!choices.empty() && std::find(choices.begin(), choices.end(), word) == choices.end())
+    throw BadValue{};
 }
 
 void check_count(size_t count, const Limits& limits) {
   // An empty list always stands for "not given".
-  if (limits.count > 0 && count > 0 && count != static_cast<size_t>(limits.count)) throw BadValue{};
+  if (limits.count > 0 && count > 0 && count != size_t(limits.count)) throw BadValue{};
 }
 
 struct Assign {
@@ -133,12 +135,18 @@ struct ToText {
   std::string operator()(const int64_t* v) const { return std::to_string(*v); }
   std::string operator()(const double* v) const { return number_text(*v); }
   std::string operator()(const std::string* v) const { return *v; }
-  std::string operator()(const std::vector<int64_t>* v) const { return fmt::format("[{}]", fmt::join(*v, ", ")); }
-  std::string operator()(const std::vector<double>* v) const { return fmt::format("[{}]", fmt::join(*v, ", ")); }
-  std::string operator()(const std::vector<std::string>* v) const { return fmt::format("[{}]", fmt::join(*v, ", ")); }
+  std::string operator()(const std::vector<int64_t>* v) const {
+    return fmt::format("[{}]", fmt::join(*v, ", "));
+  }
+  std::string operator()(const std::vector<double>* v) const {
+    return fmt::format("[{}]", fmt::join(*v, ", "));
+  }
+  std::string operator()(const std::vector<std::string>* v) const {
+    return fmt::format("[{}]", fmt::join(*v, ", "));
+  }
 };
 
-/// Dotted keys of a YAML tree with their scalar or list text.
+// Dotted keys of a YAML tree with their scalar or list text.
 void flatten(const YAML::Node& node, const std::string& prefix, const std::string& file,
              std::vector<std::pair<std::string, std::string>>& out) {
   if (node.IsMap()) {
@@ -174,7 +182,8 @@ std::string yaml_scalar(const OptionValue& value) {
 
 }  // namespace
 
-void OptionList::add(const std::string& name, OptionValue value, const std::string& help, Limits limits) {
+void OptionList::add(const std::string& name, OptionValue value, const std::string& help,
+                     Limits limits) {
   options_.push_back({prefix_ + name, value, help, std::move(limits), "default"});
 }
 
@@ -194,7 +203,8 @@ void OptionList::set(const std::string& key, const std::string& text, const std:
   for (const auto& option : options_) keys.push_back(option.key);
   const std::string near = nearest_name(key, keys);
   throw Error(fmt::format("{}: unknown option \"{}\"{}", source, key,
-                          near.empty() ? ". docs/options.md lists them all." : fmt::format("; did you mean \"{}\"?", near)));
+                          near.empty() ? ". docs/options.md lists them all."
+                                       : fmt::format("; did you mean \"{}\"?", near)));
 }
 
 void OptionList::load_yaml(const std::filesystem::path& file) {
@@ -203,10 +213,12 @@ void OptionList::load_yaml(const std::filesystem::path& file) {
   try {
     const YAML::Node root = YAML::Load(text);
     if (root.IsNull()) return;
-    if (!root.IsMap()) throw Error(fmt::format("{}: expected sections of \"key: value\" lines", file.string()));
+    if (!root.IsMap())
+      throw Error(fmt::format("{}: expected sections of \"key: value\" lines", file.string()));
     flatten(root, "", file.string(), values);
   } catch (const YAML::Exception& e) {
-    throw Error(fmt::format("{}: not valid YAML: line {}: {}", file.string(), e.mark.line + 1, e.msg));
+    throw Error(
+        fmt::format("{}: not valid YAML: line {}: {}", file.string(), e.mark.line + 1, e.msg));
   }
   for (const auto& [key, value] : values) set(key, value, file.string());
 }
@@ -222,9 +234,11 @@ std::string OptionList::to_yaml(bool with_sources) const {
     }
     size_t common = 0;
     while (common < open.size() && common < parts.size() && open[common] == parts[common]) ++common;
-    for (size_t i = common; i < parts.size(); ++i) out += std::string(2 * i, ' ') + parts[i] + ":\n";
+    for (size_t i = common; i < parts.size(); ++i)
+      out += std::string(2 * i, ' ') + parts[i] + ":\n";
     open = parts;
-    out += std::string(2 * parts.size(), ' ') + option.key.substr(start) + ": " + yaml_scalar(option.value);
+    out += std::string(2 * parts.size(), ' ') + option.key.substr(start) + ": " +
+           yaml_scalar(option.value);
     if (with_sources) out += "  # " + option.source;
     out += "\n";
   }
@@ -250,14 +264,18 @@ std::string option_type_text(const Option& option) {
     const bool list = std::holds_alternative<std::vector<std::string>*>(option.value);
     return fmt::format("{}one of {}", list ? "a list, each " : "", fmt::join(limits.choices, ", "));
   }
-  static const char* const names[] = {"true or false", "an integer",      "a number",       "text",
-                                      "a list of integers", "a list of numbers", "a list of words"};
+  static const char* const names[] = {"true or false",  "an integer",         "a number",
+                                      "text",           "a list of integers", "a list of numbers",
+                                      "a list of words"};
   std::string text = names[option.value.index()];
   if (limits.count > 0) text += fmt::format(" ({} values)", limits.count);
   const bool low = std::isfinite(limits.min), high = std::isfinite(limits.max);
-  if (low && high) text += fmt::format(" from {} to {}", limits.min, limits.max);
-  else if (low) text += fmt::format(" of at least {}", limits.min);
-  else if (high) text += fmt::format(" of at most {}", limits.max);
+  if (low && high)
+    text += fmt::format(" from {} to {}", limits.min, limits.max);
+  else if (low)
+    text += fmt::format(" of at least {}", limits.min);
+  else if (high)
+    text += fmt::format(" of at most {}", limits.max);
   return text;
 }
 
@@ -272,7 +290,8 @@ std::string nearest_name(const std::string& word, const std::vector<std::string>
       row[0] = i;
       for (size_t j = 1; j <= candidate.size(); ++j) {
         const size_t above = row[j];
-        row[j] = std::min({above + 1, row[j - 1] + 1, diagonal + (word[i - 1] == candidate[j - 1] ? 0 : 1)});
+        row[j] = std::min(
+            {above + 1, row[j - 1] + 1, diagonal + (word[i - 1] == candidate[j - 1] ? 0 : 1)});
         diagonal = above;
       }
     }

@@ -11,8 +11,8 @@
 #include "x2ctpa/core/csv.h"
 #include "x2ctpa/core/error.h"
 #include "x2ctpa/core/files.h"
-#include "x2ctpa/imaging/xray/radiograph.h"
 #include "x2ctpa/imaging/volume_io.h"
+#include "x2ctpa/imaging/xray/radiograph.h"
 
 namespace fs = std::filesystem;
 using nlohmann::ordered_json;
@@ -20,14 +20,14 @@ using nlohmann::ordered_json;
 namespace x2ctpa {
 namespace {
 
-const std::vector<std::string> kIndexColumns = {"id", "patient_id", "split", "pe", "ct", "cxr"};
-constexpr const char* kFoldColumn = "fold";  // only where there are folds
+const std::vector<std::string> index_columns = {"id", "patient_id", "split", "pe", "ct", "cxr"};
+constexpr const char* fold_column = "fold";  // only where there are folds
 
-/// Fields that sets made before them lack; their defaults say what such sets are.
-const std::set<std::string> kLaterFields = {"modality", "intensity", "unit", "source"};
-constexpr const char* kMeanings = "meanings";
+// Fields that sets made before them lack; their defaults say what such sets are.
+const std::set<std::string> later_fields = {"modality", "intensity", "unit", "source"};
+constexpr const char* meanings_key = "meanings";
 
-/// The fields as JSON, from the same declaration as their YAML.
+// The fields as JSON, from the same declaration as their YAML.
 ordered_json to_json(DatasetInfo info) {
   OptionList list;
   info.describe(list);
@@ -44,7 +44,7 @@ DatasetInfo info_from_json(const ordered_json& json, const fs::path& file) {
   info.describe(list);
   for (const Option& option : list.all()) {
     if (!json.contains(option.key)) {
-      if (kLaterFields.contains(option.key)) continue;
+      if (later_fields.contains(option.key)) continue;
       throw Error(fmt::format(
           "{}: no field '{}': written by another version or damaged; run preprocess again",
           file.string(), option.key));
@@ -58,7 +58,7 @@ DatasetInfo info_from_json(const ordered_json& json, const fs::path& file) {
   return info;
 }
 
-/// What each field means, for readers of the file; no part of the hash.
+// What each field means, for readers of the file; no part of the hash.
 ordered_json meanings(DatasetInfo info) {
   OptionList list;
   info.describe(list);
@@ -67,16 +67,16 @@ ordered_json meanings(DatasetInfo info) {
   return json;
 }
 
-/// Over the fields as they stand in the file, so that sets of earlier versions keep their hash.
+// Over the fields as they stand in the file, so that sets of earlier versions keep their hash.
 std::string digest(ordered_json fields, const std::string& index_text) {
   fields["hash"] = "";
-  fields.erase(kMeanings);
+  fields.erase(meanings_key);
   return sha256(fields.dump() + "\n" + index_text);
 }
 
 std::string size_text(at::IntArrayRef size) { return fmt::format("{}", fmt::join(size, "x")); }
 
-/// `error` with the case in front and its exit code kept.
+// `error` with the case in front and its exit code kept.
 Error error_of_case(const Case& c, const fs::path& file, const std::exception& e) {
   const Error error = translate_exception(e, "reading " + file.string());
   return Error(fmt::format("case {}: {}", c.id, error.what()), error.code());
@@ -92,8 +92,8 @@ std::string required_file(const Case& c, const std::string& file, const char* wh
 CsvTable index_table(const std::vector<Case>& cases) {
   const bool folds =
       std::any_of(cases.begin(), cases.end(), [](const Case& c) { return c.fold.has_value(); });
-  std::vector<std::string> columns = kIndexColumns;
-  if (folds) columns.push_back(kFoldColumn);
+  std::vector<std::string> columns = index_columns;
+  if (folds) columns.push_back(fold_column);
   CsvTable table(columns);
   for (const Case& c : cases) {
     std::vector<std::string> row = {c.id, c.patient_id, c.split, c.pe ? std::to_string(*c.pe) : "",
@@ -104,18 +104,8 @@ CsvTable index_table(const std::vector<Case>& cases) {
   return table;
 }
 
-std::optional<int64_t> fold_of(const CsvTable& table, size_t row, const std::string& file) {
-  const std::string text = table.get(row, kFoldColumn);
-  if (text.empty()) return {};
-  if (text.size() > 4 || text.find_first_not_of("0123456789") != std::string::npos) {
-    throw Error(fmt::format("{}: case {}: fold must be a number from 0 or empty, found '{}'", file,
-                            table.at(row, "id"), text));
-  }
-  return std::stoll(text);
-}
-
 std::vector<Case> cases_from_table(const CsvTable& table, const std::string& file) {
-  table.require_columns(kIndexColumns);
+  table.require_columns(index_columns);
   std::vector<Case> cases;
   for (size_t row = 0; row < table.size(); ++row) {
     Case c{table.at(row, "id"), table.at(row, "patient_id"), table.at(row, "split"), {},
@@ -129,7 +119,7 @@ std::vector<Case> cases_from_table(const CsvTable& table, const std::string& fil
       throw Error(fmt::format("{}: case {}: split must be train, val or test, found '{}'", file,
                               c.id, c.split));
     }
-    c.fold = fold_of(table, row, file);
+    c.fold = parse_fold(table.get(row, fold_column), fmt::format("{}: case {}", file, c.id));
     cases.push_back(std::move(c));
   }
   return cases;
@@ -137,11 +127,11 @@ std::vector<Case> cases_from_table(const CsvTable& table, const std::string& fil
 
 }  // namespace
 
-torch::Tensor IntensityWindow::to_unit(const torch::Tensor& hu) const {
+at::Tensor IntensityWindow::to_unit(const at::Tensor& hu) const {
   return ((hu - min_hu) * (2 / (max_hu - min_hu)) - 1).clamp_(-1, 1);
 }
 
-torch::Tensor IntensityWindow::to_hu(const torch::Tensor& unit) const {
+at::Tensor IntensityWindow::to_hu(const at::Tensor& unit) const {
   return (unit + 1) * ((max_hu - min_hu) / 2) + min_hu;
 }
 
@@ -163,7 +153,7 @@ void ProjectionGeometry::describe(OptionList& options) {
 Vec3 DatasetInfo::typical_spacing_at_mm(const std::vector<int64_t>& size_dhw) const {
   Vec3 spacing = typical_spacing_mm;
   for (size_t a = 0; a < 3; ++a) {
-    spacing[a] *= static_cast<double>(grid_dhw[2 - a]) / static_cast<double>(size_dhw.at(2 - a));
+    spacing[a] *= double(grid_dhw[2 - a]) / double(size_dhw.at(2 - a));
   }
   return spacing;
 }
@@ -298,17 +288,25 @@ Dataset Dataset::with_fold(int64_t fold) const {
   return dataset;
 }
 
-torch::Tensor read_windowed(const fs::path& file, const IntensityWindow& window) {
+std::optional<int64_t> parse_fold(const std::string& text, const std::string& where) {
+  if (text.empty()) return {};
+  if (text.size() > 4 || text.find_first_not_of("0123456789") != std::string::npos) {
+    throw Error(fmt::format("{}: fold must be a number from 0 or empty, found '{}'", where, text));
+  }
+  return std::stoll(text);
+}
+
+at::Tensor read_windowed(const fs::path& file, const IntensityWindow& window) {
   return window.to_unit(read_volume(file).hu).unsqueeze(0);
 }
 
-torch::Tensor Dataset::load_ct(const Case& c) const {
+at::Tensor Dataset::load_ct(const Case& c) const {
   return info_.window.to_unit(load_volume(c).hu).unsqueeze(0);
 }
 
-torch::Tensor Dataset::load_cxr(const Case& c) const {
+at::Tensor Dataset::load_cxr(const Case& c) const {
   const fs::path file = folder_ / required_file(c, c.cxr, "X-ray");
-  torch::Tensor pixels;
+  at::Tensor pixels;
   try {
     pixels = read_png(file);
   } catch (const std::exception& e) {
@@ -334,7 +332,7 @@ void write_dataset(const fs::path& folder, DatasetInfo& info, const std::vector<
   info.hash = digest(to_json(info), index.text());
   index.write(folder / "index.csv");
   ordered_json json = to_json(info);
-  json[kMeanings] = meanings(info);
+  json[meanings_key] = meanings(info);
   write_file(folder / "dataset.json", json.dump(2) + "\n");
 }
 

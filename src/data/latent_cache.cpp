@@ -30,7 +30,7 @@ bool LatentCache::has(const Case& c) const {
   }
 }
 
-torch::Tensor LatentCache::get(const Case& c) const {
+at::Tensor LatentCache::get(const Case& c) const {
   const fs::path path = file(c);
   if (!fs::exists(path)) {
     throw Error(fmt::format("case {}: no cached latent; expected {}; encode the dataset first",
@@ -53,7 +53,7 @@ torch::Tensor LatentCache::get(const Case& c) const {
   return found->second.clone();
 }
 
-void LatentCache::put(const Case& c, const torch::Tensor& latent) {
+void LatentCache::put(const Case& c, const at::Tensor& latent) {
   write_safetensors(file(c), {{"latent", latent.detach()}}, {{"key", key_hash_}, {"case", c.id}});
 }
 

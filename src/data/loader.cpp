@@ -15,11 +15,12 @@ namespace x2ctpa {
 namespace {
 
 struct CaseTensors {
-  torch::Tensor ct, cxr;
-  std::map<std::string, torch::Tensor> more;
+  at::Tensor ct, cxr;
+  std::map<std::string, at::Tensor> more;
 
   int64_t bytes() const {
-    int64_t sum = (ct.defined() ? int64_t(ct.nbytes()) : 0) + (cxr.defined() ? int64_t(cxr.nbytes()) : 0);
+    int64_t sum =
+        (ct.defined() ? int64_t(ct.nbytes()) : 0) + (cxr.defined() ? int64_t(cxr.nbytes()) : 0);
     for (const auto& [name, tensor] : more) sum += int64_t(tensor.nbytes());
     return sum;
   }
@@ -39,20 +40,20 @@ CaseTensors load_case(const Dataset& dataset, const Case& c, const BatchContent&
   }
 }
 
-/// `load(case)` for each case, stacked.
+// `load(case)` for each case, stacked.
 template <class Load>
 Batch stacked(const std::vector<Case>& cases, const BatchContent& content, bool pin, Load load) {
-  std::vector<torch::Tensor> ct, cxr;
-  std::map<std::string, std::vector<torch::Tensor>> more;
+  std::vector<at::Tensor> ct, cxr;
+  std::map<std::string, std::vector<at::Tensor>> more;
   std::vector<float> pe;
   for (const Case& c : cases) {
     const CaseTensors tensors = load(c);
     if (content.ct) ct.push_back(tensors.ct);
     if (content.cxr) cxr.push_back(tensors.cxr);
     for (const auto& [name, tensor] : tensors.more) more[name].push_back(tensor);
-    pe.push_back(c.pe ? static_cast<float>(*c.pe) : -1.f);
+    pe.push_back(c.pe ? float(*c.pe) : -1.f);
   }
-  const auto together = [&](const std::vector<torch::Tensor>& parts) {
+  const auto together = [&](const std::vector<at::Tensor>& parts) {
     const auto whole = torch::stack(parts);
     return pin ? whole.pin_memory() : whole;
   };
@@ -65,17 +66,21 @@ Batch stacked(const std::vector<Case>& cases, const BatchContent& content, bool 
 
 }  // namespace
 
-Batch load_batch(const Dataset& dataset, const std::vector<Case>& cases, const BatchContent& content) {
+Batch load_batch(const Dataset& dataset, const std::vector<Case>& cases,
+                 const BatchContent& content) {
   if (cases.empty()) throw Error("a batch needs at least one case, found none", ExitCode::no_data);
-  return stacked(cases, content, false, [&](const Case& c) { return load_case(dataset, c, content); });
+  return stacked(cases, content, false,
+                 [&](const Case& c) { return load_case(dataset, c, content); });
 }
 
-/// Reads each case once, also when several threads ask for it at the same time; keeps nothing when all
-/// `cases` together are larger than the allowance.
+// Reads each case once, also when several threads ask for it at the same time; keeps nothing when
+// all `cases` together are larger than the allowance.
 class CaseLoader::Cache {
  public:
   Cache(Dataset dataset, BatchContent content, int64_t cases, int64_t bytes)
-      : dataset_(std::move(dataset)), content_(std::move(content)), bytes_per_case_(bytes / cases) {}
+      : dataset_(std::move(dataset)),
+        content_(std::move(content)),
+        bytes_per_case_(bytes / cases) {}
 
   CaseTensors get(const Case& c) {
     std::promise<CaseTensors> reading;
@@ -144,17 +149,19 @@ CaseLoader::CaseLoader(const Dataset& dataset, const std::string& split,
 // The futures of std::async wait for their threads.
 CaseLoader::~CaseLoader() = default;
 
-std::vector<size_t> shuffled_batch(int64_t seed, const std::string& stream, int64_t batch, int64_t batch_size, size_t cases) {
-  const int64_t count = static_cast<int64_t>(cases);
+std::vector<size_t> shuffled_batch(int64_t seed, const std::string& stream, int64_t batch,
+                                   int64_t batch_size, size_t cases) {
+  const int64_t count = int64_t(cases);
   std::vector<size_t> found;
-  torch::Tensor order;
+  at::Tensor order;
   int64_t order_epoch = -1;
   for (int64_t n = batch * batch_size; n < (batch + 1) * batch_size; ++n) {
     if (n / count != order_epoch) {
       order_epoch = n / count;
-      order = torch::randperm(count, random_stream(seed, fmt::format("{}/{}", stream, order_epoch)));
+      order =
+          torch::randperm(count, random_stream(seed, fmt::format("{}/{}", stream, order_epoch)));
     }
-    found.push_back(static_cast<size_t>(order[n % count].item<int64_t>()));
+    found.push_back(size_t(order[n % count].item<int64_t>()));
   }
   return found;
 }
@@ -166,17 +173,18 @@ int64_t CaseLoader::batches_per_epoch() const {
 
 std::vector<Case> CaseLoader::batch_cases(int64_t batch) const {
   std::vector<Case> found;
-  for (const size_t i : shuffled_batch(options_.seed, "loader/" + split_, batch * options_.world + options_.rank,
-                                       options_.batch_size, cases_.size())) {
+  for (const size_t i :
+       shuffled_batch(options_.seed, "loader/" + split_, batch * options_.world + options_.rank,
+                      options_.batch_size, cases_.size())) {
     found.push_back(cases_[i]);
   }
   return found;
 }
 
 void CaseLoader::read_ahead() {
-  while (static_cast<int64_t>(ahead_.size()) < std::max<int64_t>(1, options_.prefetch)) {
+  while (int64_t(ahead_.size()) < std::max<int64_t>(1, options_.prefetch)) {
     auto read = [cache = cache_, content = content_, pin = options_.pin,
-                 cases = batch_cases(delivered_ + static_cast<int64_t>(ahead_.size()))] {
+                 cases = batch_cases(delivered_ + int64_t(ahead_.size()))] {
       use_threads_here(1);  // the cores belong to the training step
       return stacked(cases, content, pin, [&](const Case& c) { return cache->get(c); });
     };

@@ -23,10 +23,12 @@ at::Tensor guided(const SamplerOptions& options, const at::Tensor& own, const at
   std::vector<int64_t> axes;
   for (int64_t axis = 1; axis < own.dim(); ++axis) axes.push_back(axis);
   const auto deviation = [&](const at::Tensor& x) {
-    return (x.scalar_type() == at::kDouble ? x : x.to(at::kFloat)).std(axes, /*unbiased=*/false, /*keepdim=*/true);
+    return (x.scalar_type() == at::kDouble ? x : x.to(at::kFloat))
+        .std(axes, /*unbiased=*/false, /*keepdim=*/true);
   };
   const auto factor = deviation(own) / deviation(mixed).clamp_min(1e-12);
-  return mixed * (1 - options.guidance_rescale + options.guidance_rescale * factor).to(mixed.scalar_type());
+  return mixed *
+         (1 - options.guidance_rescale + options.guidance_rescale * factor).to(mixed.scalar_type());
 }
 
 }  // namespace x2ctpa

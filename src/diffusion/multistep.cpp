@@ -7,22 +7,22 @@
 namespace x2ctpa {
 namespace {
 
-/// An estimate of x_0 and the time it was made at.
+// An estimate of x_0 and the time it was made at.
 struct Estimate {
   at::Tensor x0;
   Mixture at;
 };
 
-/// The exact solution of the diffusion ODE over one step if x_0 stayed at `x0` (equation 4.1 of
-/// arXiv 2211.01095): x (noise_next / noise) + x_0 (signal_next - signal noise_next / noise). The
-/// last bracket is -signal_next (exp(-h) - 1), written so that it holds at zero signal too.
+// The exact solution of the diffusion ODE over one step if x_0 stayed at `x0` (equation 4.1 of
+// arXiv 2211.01095): x (noise_next / noise) + x_0 (signal_next - signal noise_next / noise). The
+// last bracket is -signal_next (exp(-h) - 1), written so that it holds at zero signal too.
 at::Tensor exponential_step(const at::Tensor& x, const at::Tensor& x0, Mixture now, Mixture next) {
   const double kept = next.noise / now.noise;
   return kept * x + (next.signal - now.signal * kept) * x0;
 }
 
-/// x_0 half a step ahead, along the line through two estimates; the newer one alone without an
-/// older one, and for the last step, which is infinitely long in lambda.
+// x_0 half a step ahead, along the line through two estimates; the newer one alone without an
+// older one, and for the last step, which is infinitely long in lambda.
 at::Tensor extrapolated(const Estimate& newer, const std::optional<Estimate>& older, Mixture next) {
   if (!older || next.noise == 0) return newer.x0;
   const double h = next.lambda() - newer.at.lambda();
@@ -30,14 +30,14 @@ at::Tensor extrapolated(const Estimate& newer, const std::optional<Estimate>& ol
   return newer.x0 + (newer.x0 - older->x0) / (2 * ratio);
 }
 
-/// UniPC's state: the step last taken, so that it can be taken again with what is known since.
+// UniPC's state: the step last taken, so that it can be taken again with what is known since.
 struct UniPc {
-  at::Tensor x;                    // where the last step started
-  std::optional<Estimate> newer;   // made there
-  std::optional<Estimate> older;   // made a step before
-  bool second_order = false;       // the last step used both
+  at::Tensor x;                   // where the last step started
+  std::optional<Estimate> newer;  // made there
+  std::optional<Estimate> older;  // made a step before
+  bool second_order = false;      // the last step used both
 
-  /// The last step again, with x_0 at its end known (UniC, section 3.1 of arXiv 2302.04867).
+  // The last step again, with x_0 at its end known (UniC, section 3.1 of arXiv 2302.04867).
   at::Tensor corrected(const at::Tensor& x0, Mixture now) const {
     const auto change = x0 - newer->x0;
     if (!second_order) return exponential_step(x, newer->x0 + 0.5 * change, newer->at, now);

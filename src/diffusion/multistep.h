@@ -8,7 +8,8 @@
 namespace x2ctpa {
 
 /// (x_t, its x_0 and eps, mixture now, mixture next) -> x at the next time.
-using Stepper = std::function<at::Tensor(const at::Tensor& x, const Denoised& d, Mixture now, Mixture next)>;
+using Stepper =
+    std::function<at::Tensor(const at::Tensor& x, const Denoised& d, Mixture now, Mixture next)>;
 
 /// Second order in two steps, the midpoint form; the last step is of first order.
 Stepper dpm_solver_pp_2m();

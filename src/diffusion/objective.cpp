@@ -8,12 +8,15 @@ namespace x2ctpa {
 
 void DiffusionProcess::describe(OptionList& options) {
   options.section("schedule", schedule);
-  options.add("prediction", &prediction, "What the denoiser predicts.", {.choices = {"noise", "x0", "v", "flow"}});
+  options.add("prediction", &prediction, "What the denoiser predicts.",
+              {.choices = {"noise", "x0", "v", "flow"}});
   options.add("x0_limit", &x0_limit,
-              "Clean latents lie within +-this, so sampling clamps them there unless its own clamp is set; 0: no limit.",
+              "Clean latents lie within +-this, so sampling clamps them there unless its own clamp "
+              "is set; 0: no limit.",
               {.min = 0});
-  options.add("quantise_latents", &quantise_latents,
-              "Decode generated latents by the VQ-GAN's nearest codes, as the published code does.");
+  options.add(
+      "quantise_latents", &quantise_latents,
+      "Decode generated latents by the VQ-GAN's nearest codes, as the published code does.");
 }
 
 Prediction prediction_from(const std::string& word) {
@@ -28,18 +31,22 @@ void check_process(const DiffusionProcess& process) {
   const auto& schedule = process.schedule;
   const bool flow = schedule.kind == "rectified-flow";
   if (process.prediction == "noise" && (schedule.zero_terminal_snr || flow)) {
-    throw Error(fmt::format("prediction noise with {}: at the last timestep x_t is nothing but noise, which says nothing of the "
-                            "clean latent. Predict v, x0 or flow instead.",
-                            flow ? "the schedule rectified-flow" : "schedule.zero_terminal_snr"));
+    throw Error(
+        fmt::format("prediction noise with {}: at the last timestep x_t is nothing but noise, "
+                    "which says nothing of the "
+                    "clean latent. Predict v, x0 or flow instead.",
+                    flow ? "the schedule rectified-flow" : "schedule.zero_terminal_snr"));
   }
   if (process.prediction == "v" && flow) {
-    throw Error("prediction v is not defined on the schedule rectified-flow; predict flow, or take the schedule cosine");
+    throw Error(
+        "prediction v is not defined on the schedule rectified-flow; predict flow, or take the "
+        "schedule cosine");
   }
 }
 
 namespace {
 
-/// `values` at each sample's timestep, as (B, 1, 1, 1, 1) of x's type and device.
+// `values` at each sample's timestep, as (B, 1, 1, 1, 1) of x's type and device.
 at::Tensor gathered(const at::Tensor& values, const at::Tensor& t, const at::Tensor& x) {
   std::vector<int64_t> shape(size_t(x.dim()), 1);
   shape[0] = x.size(0);
@@ -48,22 +55,28 @@ at::Tensor gathered(const at::Tensor& values, const at::Tensor& t, const at::Ten
 
 }  // namespace
 
-at::Tensor q_sample(const NoiseSchedule& schedule, const at::Tensor& x0, const at::Tensor& t, const at::Tensor& eps) {
+at::Tensor q_sample(const NoiseSchedule& schedule, const at::Tensor& x0, const at::Tensor& t,
+                    const at::Tensor& eps) {
   return gathered(schedule.signal(), t, x0) * x0 + gathered(schedule.noise(), t, x0) * eps;
 }
 
-at::Tensor prediction_target(const NoiseSchedule& schedule, Prediction kind, const at::Tensor& x0, const at::Tensor& t,
-                             const at::Tensor& eps) {
+at::Tensor prediction_target(const NoiseSchedule& schedule, Prediction kind, const at::Tensor& x0,
+                             const at::Tensor& t, const at::Tensor& eps) {
   switch (kind) {
-    case Prediction::noise: return eps;
-    case Prediction::x0: return x0;
-    case Prediction::flow: return eps - x0;
-    case Prediction::v: break;
+    case Prediction::noise:
+      return eps;
+    case Prediction::x0:
+      return x0;
+    case Prediction::flow:
+      return eps - x0;
+    case Prediction::v:
+      break;
   }
   return gathered(schedule.signal(), t, x0) * eps - gathered(schedule.noise(), t, x0) * x0;
 }
 
-Denoised denoised(Prediction kind, Mixture now, const at::Tensor& x_t, const at::Tensor& prediction) {
+Denoised denoised(Prediction kind, Mixture now, const at::Tensor& x_t,
+                  const at::Tensor& prediction) {
   const auto [signal, noise] = now;
   switch (kind) {
     case Prediction::noise:
@@ -72,37 +85,46 @@ Denoised denoised(Prediction kind, Mixture now, const at::Tensor& x_t, const at:
     case Prediction::x0:
       return {prediction, (x_t - signal * prediction) / std::max(noise, 1e-8)};
     case Prediction::flow:
-      return {(x_t - noise * prediction) / (signal + noise), (x_t + signal * prediction) / (signal + noise)};
+      return {(x_t - noise * prediction) / (signal + noise),
+              (x_t + signal * prediction) / (signal + noise)};
     case Prediction::v:
       break;
   }
   return {signal * x_t - noise * prediction, noise * x_t + signal * prediction};
 }
 
-at::Tensor predicted_x0(const NoiseSchedule& schedule, Prediction kind, const at::Tensor& x_t, const at::Tensor& t,
-                        const at::Tensor& prediction) {
-  const auto signal = gathered(schedule.signal(), t, x_t), noise = gathered(schedule.noise(), t, x_t);
+at::Tensor predicted_x0(const NoiseSchedule& schedule, Prediction kind, const at::Tensor& x_t,
+                        const at::Tensor& t, const at::Tensor& prediction) {
+  const auto signal = gathered(schedule.signal(), t, x_t),
+             noise = gathered(schedule.noise(), t, x_t);
   switch (kind) {
-    case Prediction::noise: return (x_t - noise * prediction) / signal.clamp_min(1e-8);
-    case Prediction::x0: return prediction;
-    case Prediction::flow: return (x_t - noise * prediction) / (signal + noise);
-    case Prediction::v: break;
+    case Prediction::noise:
+      return (x_t - noise * prediction) / signal.clamp_min(1e-8);
+    case Prediction::x0:
+      return prediction;
+    case Prediction::flow:
+      return (x_t - noise * prediction) / (signal + noise);
+    case Prediction::v:
+      break;
   }
   return signal * x_t - noise * prediction;
 }
 
-at::Tensor prediction_loss(const std::string& loss, const at::Tensor& prediction, const at::Tensor& target,
-                           double huber_delta) {
+at::Tensor prediction_loss(const std::string& loss, const at::Tensor& prediction,
+                           const at::Tensor& target, double huber_delta) {
   const auto per_sample = [](const at::Tensor& x) { return x.flatten(1).mean(1); };
   if (loss == "l1") return per_sample((prediction - target).abs());
   if (loss == "mse") return per_sample((prediction - target).square());
-  if (loss == "huber") return per_sample(at::huber_loss(prediction, target, at::Reduction::None, huber_delta));
+  if (loss == "huber")
+    return per_sample(at::huber_loss(prediction, target, at::Reduction::None, huber_delta));
   throw Error(fmt::format("the loss must be l1, mse or huber, found \"{}\"", loss));
 }
 
-at::Tensor min_snr_weights(const NoiseSchedule& schedule, Prediction kind, const at::Tensor& t, double gamma) {
+at::Tensor min_snr_weights(const NoiseSchedule& schedule, Prediction kind, const at::Tensor& t,
+                           double gamma) {
   const auto rows = t.to(at::kCPU);
-  const auto signal = schedule.signal().index_select(0, rows), noise = schedule.noise().index_select(0, rows);
+  const auto signal = schedule.signal().index_select(0, rows),
+             noise = schedule.noise().index_select(0, rows);
   const auto signal2 = signal.square(), noise2 = noise.square();
   // min(signal^2, gamma noise^2) is noise^2 min(SNR, gamma), and finite at both ends.
   auto weights = at::minimum(signal2, gamma * noise2);

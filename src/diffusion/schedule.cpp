@@ -8,8 +8,10 @@
 namespace x2ctpa {
 
 void ScheduleOptions::describe(OptionList& options) {
-  options.add("kind", &kind, "Noise schedule.", {.choices = {"cosine", "linear", "scaled-linear", "rectified-flow"}});
-  options.add("timesteps", &timesteps, "Timesteps T of the forward process.", {.min = 2, .max = 100000});
+  options.add("kind", &kind, "Noise schedule.",
+              {.choices = {"cosine", "linear", "scaled-linear", "rectified-flow"}});
+  options.add("timesteps", &timesteps, "Timesteps T of the forward process.",
+              {.min = 2, .max = 100000});
   options.add("zero_terminal_snr", &zero_terminal_snr,
               "Rescale so that the last timestep is pure noise; not for noise prediction.");
 }
@@ -18,7 +20,7 @@ namespace {
 
 std::vector<double> betas_of(const ScheduleOptions& options) {
   const auto n = options.timesteps;
-  std::vector<double> betas(static_cast<size_t>(n));
+  std::vector<double> betas(n);
   const auto cosine = [n](double t) {
     const double angle = (t / double(n) + 0.008) / 1.008 * std::numbers::pi / 2;
     return std::cos(angle) * std::cos(angle);
@@ -26,9 +28,12 @@ std::vector<double> betas_of(const ScheduleOptions& options) {
   for (int64_t t = 0; t < n; ++t) {
     const double fraction = double(t) / double(n - 1);
     double& beta = betas[size_t(t)];
-    if (options.kind == "cosine") beta = std::min(1 - cosine(double(t + 1)) / cosine(double(t)), 0.9999);
-    else if (options.kind == "linear") beta = 1e-4 + fraction * (2e-2 - 1e-4);
-    else beta = std::pow(std::sqrt(0.00085) + fraction * (std::sqrt(0.012) - std::sqrt(0.00085)), 2);
+    if (options.kind == "cosine")
+      beta = std::min(1 - cosine(double(t + 1)) / cosine(double(t)), 0.9999);
+    else if (options.kind == "linear")
+      beta = 1e-4 + fraction * (2e-2 - 1e-4);
+    else
+      beta = std::pow(std::sqrt(0.00085) + fraction * (std::sqrt(0.012) - std::sqrt(0.00085)), 2);
   }
   return betas;
 }
@@ -59,10 +64,12 @@ NoiseSchedule::NoiseSchedule(const ScheduleOptions& options) {
 }
 
 NoiseSchedule::NoiseSchedule(const at::Tensor& signal, const at::Tensor& noise)
-    : signal_(signal.to(at::kCPU, at::kDouble).contiguous()), noise_(noise.to(at::kCPU, at::kDouble).contiguous()) {
+    : signal_(signal.to(at::kCPU, at::kDouble).contiguous()),
+      noise_(noise.to(at::kCPU, at::kDouble).contiguous()) {
   if (signal_.dim() != 1 || noise_.dim() != 1 || signal_.numel() != noise_.numel()) {
-    throw Error(fmt::format("a noise schedule needs signal and noise of one size, found {} and {} values",
-                            signal_.numel(), noise_.numel()));
+    throw Error(
+        fmt::format("a noise schedule needs signal and noise of one size, found {} and {} values",
+                    signal_.numel(), noise_.numel()));
   }
 }
 
@@ -76,22 +83,25 @@ double NoiseSchedule::alpha_bar(int64_t t) const {
   return signal * signal / (signal * signal + noise * noise);
 }
 
-std::vector<int64_t> sampling_timesteps(int64_t timesteps, int64_t steps, const std::string& spacing,
-                                        bool without_zero) {
+std::vector<int64_t> sampling_timesteps(int64_t timesteps, int64_t steps,
+                                        const std::string& spacing, bool without_zero) {
   const bool trailing = spacing == "trailing";
   if (!trailing && spacing != "leading" && spacing != "linspace") {
-    throw Error(fmt::format("the timesteps must be trailing, leading or linspace, found \"{}\"", spacing));
+    throw Error(
+        fmt::format("the timesteps must be trailing, leading or linspace, found \"{}\"", spacing));
   }
   const int64_t points = steps + (without_zero && !trailing ? 1 : 0);
   if (steps < 1 || points > timesteps) {
-    throw Error(fmt::format("sampling needs between 1 and {} steps (the timesteps of the model), found {}",
-                            timesteps - (points - steps), steps));
+    throw Error(
+        fmt::format("sampling needs between 1 and {} steps (the timesteps of the model), found {}",
+                    timesteps - (points - steps), steps));
   }
   std::vector<int64_t> out;
   for (int64_t i = 0; i < steps; ++i) {
     const int64_t from_end = points - 1 - i;
     if (trailing) {
-      out.push_back(int64_t(std::nearbyint(double(timesteps) - double(i * timesteps) / double(steps))) - 1);
+      out.push_back(
+          int64_t(std::nearbyint(double(timesteps) - double(i * timesteps) / double(steps))) - 1);
     } else if (spacing == "leading") {
       out.push_back(from_end * (timesteps / points));
     } else {

@@ -20,10 +20,9 @@ namespace {
 namespace fs = std::filesystem;
 
 // Kernel and neighbour measures need every pair of pictures: more than these are drawn from.
-constexpr int64_t kMostRows = 5000;
-constexpr const char* kPlanes[] = {"axial", "coronal", "sagittal"};
+constexpr int64_t most_rows = 5000;
 
-torch::Tensor first_tensor(const c10::IValue& value) {
+at::Tensor first_tensor(const c10::IValue& value) {
   if (value.isTensor()) return value.toTensor();
   if (value.isTuple() && !value.toTupleRef().elements().empty())
     return first_tensor(value.toTupleRef().elements()[0]);
@@ -31,28 +30,27 @@ torch::Tensor first_tensor(const c10::IValue& value) {
   throw Error("its output is no tensor");
 }
 
-std::function<torch::Tensor(const torch::Tensor&)> load_folder(const fs::path& folder,
-                                                               bool volumes) {
+std::function<at::Tensor(const at::Tensor&)> load_folder(const fs::path& folder, bool volumes) {
   if (volumes) {
     auto net = load_model<DenseNet3d>(folder);
     if (net->options().planar) throw Error("it classifies X-rays, not volumes");
     net->eval();
-    return [net](const torch::Tensor& x) mutable {
+    return [net](const at::Tensor& x) mutable {
       return net->features(x.narrow(1, 0, net->options().channels) * 2 - 1);
     };
   }
   auto net = load_model<VisionTransformer>(folder);
   net->eval();
-  return [net](const torch::Tensor& x) mutable { return net->embed(x.narrow(1, 0, 1)); };
+  return [net](const at::Tensor& x) mutable { return net->embed(x.narrow(1, 0, 1)); };
 }
 
-std::function<torch::Tensor(const torch::Tensor&)> load_script(const fs::path& file) {
+std::function<at::Tensor(const at::Tensor&)> load_script(const fs::path& file) {
   auto module = std::make_shared<torch::jit::Module>(torch::jit::load(file.string()));
   module->eval();
-  return [module](const torch::Tensor& x) { return first_tensor(module->forward({x})); };
+  return [module](const at::Tensor& x) { return first_tensor(module->forward({x})); };
 }
 
-/// How pictures go into the network.
+// How pictures go into the network.
 struct Preparation {
   IntensityWindow window;
   std::vector<double> mean{0.5, 0.5, 0.5}, std{0.5, 0.5, 0.5};  // of the channels of [0, 1]
@@ -60,7 +58,7 @@ struct Preparation {
   bool own_range = false;  // the volume's own lowest and highest value become 0 and 1
 };
 
-torch::Tensor unit_volume(const Volume& volume, const Preparation& p) {
+at::Tensor unit_volume(const Volume& volume, const Preparation& p) {
   auto x = volume.hu.clamp(p.window.min_hu, p.window.max_hu);
   double low = p.window.min_hu, high = p.window.max_hu;
   if (p.own_range) {
@@ -70,7 +68,7 @@ torch::Tensor unit_volume(const Volume& volume, const Preparation& p) {
   return (x - low) / std::max(high - low, 1e-10);
 }
 
-torch::Tensor standardised(const torch::Tensor& x, const Preparation& p) {
+at::Tensor standardised(const at::Tensor& x, const Preparation& p) {
   std::vector<int64_t> shape(size_t(x.dim()), 1);
   shape[1] = 3;
   std::vector<int64_t> repeats(size_t(x.dim()), 1);
@@ -81,10 +79,10 @@ torch::Tensor standardised(const torch::Tensor& x, const Preparation& p) {
 }
 
 // Features of the slices along one axis, (N, F).
-torch::Tensor slice_features(const FeatureNetwork& network, const Volume& volume, int axis,
-                             const Preparation& p) {
+at::Tensor slice_features(const FeatureNetwork& network, const Volume& volume, int axis,
+                          const Preparation& p) {
   const auto slices = unit_volume(volume, p).movedim(axis, 0);
-  std::vector<torch::Tensor> rows;
+  std::vector<at::Tensor> rows;
   for (int64_t first = 0; first < slices.size(0); first += 16 * p.every) {
     auto batch = slices.slice(0, first, first + 16 * p.every, p.every).unsqueeze(1);
     if (p.size > 0) {
@@ -95,13 +93,13 @@ torch::Tensor slice_features(const FeatureNetwork& network, const Volume& volume
   return torch::cat(rows);
 }
 
-// Up to kMostRows of the rows, drawn with the seed.
-torch::Tensor drawn_rows(const std::vector<torch::Tensor>& parts, int64_t seed) {
+// Up to most_rows of the rows, drawn with the seed.
+at::Tensor drawn_rows(const std::vector<at::Tensor>& parts, int64_t seed) {
   const auto rows = torch::cat(parts);
-  if (rows.size(0) <= kMostRows) return rows;
+  if (rows.size(0) <= most_rows) return rows;
   const auto order = torch::randperm(rows.size(0), random_stream(seed, "feature rows"),
                                      torch::TensorOptions(torch::kLong));
-  return rows.index_select(0, order.narrow(0, 0, kMostRows));
+  return rows.index_select(0, order.narrow(0, 0, most_rows));
 }
 
 template <class Visit>
@@ -117,9 +115,10 @@ void for_each_pair(const ImageEvaluation& images, const char* title, Visit visit
 void add_slices(std::vector<FeatureMeasure>& out, const EvaluationInputs& inputs,
                 const ImageEvaluation& images, const EvaluateOptions& options, int64_t seed) {
   const FeatureNetwork network(inputs.features, false);
-  Preparation p{.window = inputs.window, .size = options.feature_size, .every = options.feature_every};
+  Preparation p{
+      .window = inputs.window, .size = options.feature_size, .every = options.feature_every};
   FeatureMoments real, made;
-  std::vector<torch::Tensor> real_rows, made_rows;
+  std::vector<at::Tensor> real_rows, made_rows;
   for_each_pair(images, "features of slices", [&](const Volume& truth, const Volume& image) {
     real_rows.push_back(slice_features(network, truth, 0, p));
     made_rows.push_back(slice_features(network, image, 0, p));
@@ -145,8 +144,11 @@ void add_slices(std::vector<FeatureMeasure>& out, const EvaluationInputs& inputs
 void add_planes(std::vector<FeatureMeasure>& out, const EvaluationInputs& inputs,
                 const ImageEvaluation& images, const EvaluateOptions& options) {
   const FeatureNetwork network(inputs.features, false);
-  const Preparation p{.window = {-1000, 1000}, .mean = {0.406, 0.456, 0.485}, .std = {1, 1, 1},
-                      .every = options.feature_every, .own_range = true};
+  const Preparation p{.window = {-1000, 1000},
+                      .mean = {0.406, 0.456, 0.485},
+                      .std = {1, 1, 1},
+                      .every = options.feature_every,
+                      .own_range = true};
   FeatureMoments real[3], made[3];
   for_each_pair(images, "features of three planes", [&](const Volume& truth, const Volume& image) {
     for (int axis = 0; axis < 3; ++axis) {
@@ -158,11 +160,12 @@ void add_planes(std::vector<FeatureMeasure>& out, const EvaluationInputs& inputs
   for (int axis = 0; axis < 3; ++axis) {
     const double fid = frechet_distance(real[axis], made[axis]);
     sum += fid / 3;
-    out.push_back({fmt::format("fid_{}", kPlanes[axis]), fmt::format("FID, {} slices", kPlanes[axis]),
-                   "maisi-2.5d/1", fid, real[axis].count(), made[axis].count()});
+    out.push_back({fmt::format("fid_{}", plane_names[axis]),
+                   fmt::format("FID, {} slices", plane_names[axis]), "maisi-2.5d/1", fid,
+                   real[axis].count(), made[axis].count()});
   }
-  out.push_back({"fid_2_5d", "FID 2.5D, mean of three planes", "maisi-2.5d/1", sum,
-                 real[0].count(), made[0].count()});
+  out.push_back({"fid_2_5d", "FID 2.5D, mean of three planes", "maisi-2.5d/1", sum, real[0].count(),
+                 made[0].count()});
 }
 
 void add_videos(std::vector<FeatureMeasure>& out, const EvaluationInputs& inputs,
@@ -187,8 +190,10 @@ FeatureNetwork::FeatureNetwork(const fs::path& file, bool volumes) : file_(file)
   try {
     run_ = fs::is_directory(file) ? load_folder(file, volumes) : load_script(file);
   } catch (const c10::Error& e) {
-    throw Error(fmt::format("{}: expected a TorchScript file (torch.jit.save) or a model folder; "
-                            "LibTorch says: {}", file.string(), e.what_without_backtrace()));
+    throw Error(
+        fmt::format("{}: expected a TorchScript file (torch.jit.save) or a model folder; "
+                    "LibTorch says: {}",
+                    file.string(), e.what_without_backtrace()));
   } catch (const Error& e) {
     throw Error(fmt::format("{}: {}", file.string(), e.what()));
   }
@@ -196,10 +201,10 @@ FeatureNetwork::FeatureNetwork(const fs::path& file, bool volumes) : file_(file)
 
 FeatureNetwork::~FeatureNetwork() = default;
 
-torch::Tensor FeatureNetwork::operator()(const torch::Tensor& pictures) const {
+at::Tensor FeatureNetwork::operator()(const at::Tensor& pictures) const {
   at::NoGradGuard no_grad;
   try {
-    torch::Tensor features = run_(pictures);
+    at::Tensor features = run_(pictures);
     if (features.dim() > 2) features = features.flatten(2).mean(2);
     if (features.dim() != 2 || features.size(0) != pictures.size(0))
       throw Error("expected features (B, F) from the network");

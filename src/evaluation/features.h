@@ -10,8 +10,8 @@ namespace x2ctpa {
 
 /// A network that gives features (B, F) of pictures (B, 3, H, W) or (B, 3, D, H, W).
 ///
-/// A TorchScript file, called with the pictures alone; its output is a tensor, or a tuple or list whose
-/// first element is one; positions that are left are averaged. Or a model folder: a vision
+/// A TorchScript file, called with the pictures alone; its output is a tensor, or a tuple or list
+/// whose first element is one; positions that are left are averaged. Or a model folder: a vision
 /// transformer for 2D, a classifier of volumes (which takes one channel) for 3D.
 class FeatureNetwork {
  public:
@@ -20,11 +20,11 @@ class FeatureNetwork {
   ~FeatureNetwork();
 
   /// float32 (B, F) on the CPU. Throws Error naming the file when the network fails.
-  torch::Tensor operator()(const torch::Tensor& pictures) const;
+  at::Tensor operator()(const at::Tensor& pictures) const;
 
  private:
   std::filesystem::path file_;
-  std::function<torch::Tensor(const torch::Tensor&)> run_;
+  std::function<at::Tensor(const at::Tensor&)> run_;
 };
 
 /// FID, KID, precision, recall, density and coverage over axial slices (protocol "paper") and FID

@@ -4,8 +4,8 @@
 #include <numeric>
 #include <random>
 
-#include "evaluation/volume_comparison.h"
 #include "evaluation/steps.h"
+#include "evaluation/volume_comparison.h"
 #include "x2ctpa/core/error.h"
 #include "x2ctpa/core/interrupt.h"
 #include "x2ctpa/core/log.h"
@@ -17,7 +17,7 @@ namespace x2ctpa {
 
 namespace {
 
-torch::Tensor clipped(const Volume& volume, const IntensityWindow& window) {
+at::Tensor clipped(const Volume& volume, const IntensityWindow& window) {
   return volume.hu.clamp(window.min_hu, window.max_hu);
 }
 
@@ -26,7 +26,7 @@ void add_mean_volume(ImageEvaluation& images, const EvaluationInputs& inputs,
                      std::vector<Problem>& problems) {
   if (inputs.training_volumes.empty()) return;
   Progress progress("mean training volume", int64_t(inputs.training_volumes.size()));
-  torch::Tensor sum;
+  at::Tensor sum;
   for (const auto& file : inputs.training_volumes) {
     stop_if_interrupted();
     try {
@@ -49,7 +49,8 @@ Volume read_generated(const SamplePair& pair, const EvaluationInputs& inputs) {
   return image;
 }
 
-// The spacing of a volume made without the true one's geometry may differ; voxels are still compared.
+// The spacing of a volume made without the true one's geometry may differ; voxels are still
+// compared.
 bool same_spacing(const Volume& a, const Volume& b) {
   for (int axis = 0; axis < 3; ++axis) {
     if (std::abs(a.spacing_mm[axis] / b.spacing_mm[axis] - 1) > 0.02) return false;
@@ -64,15 +65,15 @@ CaseResult evaluate_case(const SamplePair& pair, const SamplePair* wrong,
   result.pair = pair;
   const Volume made = read_generated(pair, inputs);
   result.same_spacing = same_spacing(made, comparison.truth());
-  result.quality[kGenerated] = comparison.of(made);
+  result.quality[source::generated] = comparison.of(made);
   if (images.mean_volume.defined() && images.mean_volume.sizes() == comparison.truth().hu.sizes()) {
     Volume mean = comparison.truth();
     mean.hu = images.mean_volume;
-    result.quality[kMeanVolume] = comparison.of(mean);
+    result.quality[source::mean_volume] = comparison.of(mean);
   }
   if (wrong == nullptr) return result;
   try {
-    result.quality[kWrongCxr] = comparison.of(read_generated(*wrong, inputs));
+    result.quality[source::wrong_cxr] = comparison.of(read_generated(*wrong, inputs));
     result.wrong_case_id = wrong->case_id;
   } catch (const Error&) {
     // The partner's own row names the reason; this case goes without this baseline.
@@ -81,10 +82,10 @@ CaseResult evaluate_case(const SamplePair& pair, const SamplePair* wrong,
 }
 
 // Mean absolute difference and MS-SSIM over the pairs of a case's first four samples.
-void add_diversity(const SamplePair& pair, const EvaluationInputs& inputs,
-                   std::vector<double>& mae, std::vector<double>& ms_ssim) {
+void add_diversity(const SamplePair& pair, const EvaluationInputs& inputs, std::vector<double>& mae,
+                   std::vector<double>& ms_ssim) {
   if (pair.further.empty()) return;
-  std::vector<torch::Tensor> samples{clipped(read_oriented(pair.generated), inputs.window)};
+  std::vector<at::Tensor> samples{clipped(read_oriented(pair.generated), inputs.window)};
   for (const auto& file : pair.further) {
     if (samples.size() < 4) samples.push_back(clipped(read_oriented(file), inputs.window));
   }
@@ -110,16 +111,16 @@ double quantile(const std::vector<double>& ascending, double q) {
 
 MetricSummary summarise(int metric, const std::vector<CaseResult>& cases) {
   MetricSummary summary{metric, {}, {}};
-  for (int source = 0; source < kSources; ++source) {
+  for (int source = 0; source < source::count; ++source) {
     std::vector<double> values, own, baseline;
     for (const CaseResult& c : cases) {
       if (!c.quality[source] || std::isnan((*c.quality[source])[metric])) continue;
       values.push_back((*c.quality[source])[metric]);
-      if (std::isnan((*c.quality[kGenerated])[metric])) continue;
+      if (std::isnan((*c.quality[source::generated])[metric])) continue;
       baseline.push_back(values.back());
-      own.push_back((*c.quality[kGenerated])[metric]);
+      own.push_back((*c.quality[source::generated])[metric]);
     }
-    if (source != kGenerated && !own.empty()) {
+    if (source != source::generated && !own.empty()) {
       summary.tests[source] = BaselineTest{wilcoxon_signed_rank(own, baseline)};
     }
     summary.sources[source] = distribution_of(std::move(values));
@@ -228,9 +229,9 @@ ImageEvaluation evaluate_images(const EvaluationInputs& inputs, const EvaluateOp
   }
   images.diversity = {int64_t(sample_mae.size()), distribution_of(sample_mae),
                       distribution_of(sample_ms_ssim)};
-  for (int metric = 0; metric < kMetrics; ++metric) {
+  for (int metric = 0; metric < metric::count; ++metric) {
     MetricSummary summary = summarise(metric, images.cases);
-    if (summary.sources[kGenerated].n > 0) images.metrics.push_back(std::move(summary));
+    if (summary.sources[source::generated].n > 0) images.metrics.push_back(std::move(summary));
   }
   correct(images.metrics);
   return images;

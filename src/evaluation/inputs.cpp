@@ -13,7 +13,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr const char* kArms[] = {"ctpa", "cxr", "generated"};  // the order of the published table
+constexpr const char* arms[] = {"ctpa", "cxr", "generated"};  // the order of the published table
 
 void choose_window(EvaluationInputs& inputs, const EvaluateOptions& options,
                    const Dataset* dataset) {
@@ -83,7 +83,8 @@ void pair_samples(EvaluationInputs& inputs, const fs::path& samples, const Datas
   if (other_splits > 0) {
     inputs.problems.push_back({"other split", "samples.csv",
                                fmt::format("{} samples of cases outside of split {} are not "
-                                           "evaluated", other_splits, split)});
+                                           "evaluated",
+                                           other_splits, split)});
   }
   for (const SamplePair& pair : inputs.pairs) {
     if (pair.further.empty()) continue;
@@ -122,8 +123,8 @@ void read_reconstruction(EvaluationInputs& inputs, const fs::path& file) {
 }
 
 using Endings = std::initializer_list<const char*>;
-constexpr auto kVolumes = {".nii", ".nii.gz", ".nrrd", ".mha", ".mhd"};
-constexpr auto kPictures = {".png", ".dcm", ".jpg", ".jpeg", ".tif", ".tiff"};
+constexpr auto volume_endings = {".nii", ".nii.gz", ".nrrd", ".mha", ".mhd"};
+constexpr auto pictures = {".png", ".dcm", ".jpg", ".jpeg", ".tif", ".tiff"};
 
 bool ends_with_any(const std::string& name, const Endings& endings) {
   return std::any_of(endings.begin(), endings.end(),
@@ -157,11 +158,12 @@ std::map<std::string, fs::path> files_in(const fs::path& folder, const Endings& 
 }
 
 void pair_folders(EvaluationInputs& inputs, const PlainFolders& folders) {
-  const auto made = files_in(folders.generated, kVolumes, inputs.problems),
-             truth = files_in(folders.real, kVolumes, inputs.problems);
+  const auto made = files_in(folders.generated, volume_endings, inputs.problems),
+             truth = files_in(folders.real, volume_endings, inputs.problems);
   std::map<std::string, fs::path> cxr, vessels;
-  if (!folders.cxr.empty()) cxr = files_in(folders.cxr, kPictures, inputs.problems);
-  if (!folders.vessels.empty()) vessels = files_in(folders.vessels, kVolumes, inputs.problems);
+  if (!folders.cxr.empty()) cxr = files_in(folders.cxr, pictures, inputs.problems);
+  if (!folders.vessels.empty())
+    vessels = files_in(folders.vessels, volume_endings, inputs.problems);
   for (const auto& [stem, file] : made) {
     const auto found = truth.find(stem);
     if (found == truth.end()) {
@@ -237,7 +239,7 @@ EvaluationInputs inputs_of_run(const fs::path& run, const EvaluateOptions& optio
   }
   if (!has_samples)
     inputs.problems.push_back({"missing samples", "samples/samples.csv", "no image metrics"});
-  for (const char* arm : kArms) {
+  for (const char* arm : arms) {
     const fs::path file = run / "classifier" / arm / "scores.csv";
     if (fs::exists(file)) inputs.scores.push_back({arm, file});
   }
@@ -253,7 +255,7 @@ EvaluationInputs inputs_of_folders(const PlainFolders& folders, const EvaluateOp
   inputs.info.window = inputs.window;
   if (!folders.generated.empty()) pair_folders(inputs, folders);
   if (!folders.training.empty()) {
-    for (const auto& [stem, file] : files_in(folders.training, kVolumes, inputs.problems))
+    for (const auto& [stem, file] : files_in(folders.training, volume_endings, inputs.problems))
       inputs.training_volumes.push_back(file);
   }
   add_score_tables(inputs, folders.scores);

@@ -2,8 +2,8 @@
 // those of held-out true volumes.
 #include <cmath>
 
-#include "evaluation/volume_comparison.h"
 #include "evaluation/steps.h"
+#include "evaluation/volume_comparison.h"
 #include "x2ctpa/core/error.h"
 #include "x2ctpa/core/interrupt.h"
 #include "x2ctpa/core/log.h"
@@ -15,24 +15,25 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// What stands for a volume: at most this many values per axis, so that a training set fits in memory.
-constexpr int64_t kLargestSide = 32;
+// What stands for a volume: at most this many values per axis, so that a training set fits in
+// memory.
+constexpr int64_t largest_side = 32;
 
-torch::Tensor averaged(const torch::Tensor& volume) {  // (C, D, H, W)
+at::Tensor averaged(const at::Tensor& volume) {  // (C, D, H, W)
   std::vector<int64_t> size;
-  for (int axis = 1; axis < 4; ++axis) size.push_back(std::min(kLargestSide, volume.size(axis)));
+  for (int axis = 1; axis < 4; ++axis) size.push_back(std::min(largest_side, volume.size(axis)));
   return at::adaptive_avg_pool3d(volume.unsqueeze(0), size).flatten();
 }
 
-/// `training`: the case that the file is, where it is one of the dataset's training cases.
-using Represent = std::function<torch::Tensor(const fs::path& file, const Case* training)>;
+// `training`: the case that the file is, where it is one of the dataset's training cases.
+using Represent = std::function<at::Tensor(const fs::path& file, const Case* training)>;
 
 struct Nearest {
   size_t index = 0;
   double distance = 0;
 };
 
-Nearest nearest_of(const torch::Tensor& value, const torch::Tensor& training) {
+Nearest nearest_of(const at::Tensor& value, const at::Tensor& training) {
   const auto distances = (training - value).square().mean(1).sqrt();
   const auto [distance, index] = distances.min(0);
   return {size_t(index.item<int64_t>()), distance.item<double>()};
@@ -41,7 +42,7 @@ Nearest nearest_of(const torch::Tensor& value, const torch::Tensor& training) {
 std::optional<Memorisation> memorisation(const EvaluationInputs& inputs,
                                          const ImageEvaluation& images, const Represent& represent,
                                          const std::string& space, const std::string& distance) {
-  std::vector<torch::Tensor> rows;
+  std::vector<at::Tensor> rows;
   std::vector<fs::path> files;
   Progress progress("training volumes, " + space, int64_t(inputs.training_volumes.size()));
   for (size_t i = 0; i < inputs.training_volumes.size(); ++i) {
@@ -68,8 +69,8 @@ std::optional<Memorisation> memorisation(const EvaluationInputs& inputs,
                truth = represent(c.pair.real, nullptr);
     if (image.sizes() != rows[0].sizes() || truth.sizes() != rows[0].sizes()) continue;
     const Nearest own = nearest_of(image, training), other = nearest_of(truth, training);
-    result.cases.push_back(
-        {c.pair.case_id, files[own.index].filename().string(), own.distance, other.distance, false});
+    result.cases.push_back({c.pair.case_id, files[own.index].filename().string(), own.distance,
+                            other.distance, false});
     generated.push_back(own.distance);
     real.push_back(other.distance);
   }
@@ -92,9 +93,8 @@ std::vector<Memorisation> evaluate_memorisation(const EvaluationInputs& inputs,
   const double half_range = 0.5 * (inputs.window.max_hu - inputs.window.min_hu);
   const auto in_image = memorisation(
       inputs, images,
-      [&](const fs::path& file, const Case*) { return averaged(unit(file)) * half_range; },
-      "image",
-      fmt::format("root mean square of HU, volumes averaged to at most {0}x{0}x{0}", kLargestSide));
+      [&](const fs::path& file, const Case*) { return averaged(unit(file)) * half_range; }, "image",
+      fmt::format("root mean square of HU, volumes averaged to at most {0}x{0}x{0}", largest_side));
   if (in_image) out.push_back(*in_image);
   if (inputs.autoencoder.empty()) return out;
   const auto codec = load_latent_codec(inputs.autoencoder, c10::kCPU);
@@ -112,7 +112,7 @@ std::vector<Memorisation> evaluate_memorisation(const EvaluationInputs& inputs,
         return averaged(codec->encode(unit(file).unsqueeze(0)).squeeze(0));
       },
       "latent",
-      fmt::format("root mean square of latents, averaged to at most {0}x{0}x{0}", kLargestSide));
+      fmt::format("root mean square of latents, averaged to at most {0}x{0}x{0}", largest_side));
   if (in_latent) out.push_back(*in_latent);
   return out;
 }

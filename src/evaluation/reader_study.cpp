@@ -4,8 +4,8 @@
 #include <random>
 #include <set>
 
-#include "evaluation/volume_comparison.h"
 #include "evaluation/steps.h"
+#include "evaluation/volume_comparison.h"
 #include "x2ctpa/core/csv.h"
 #include "x2ctpa/core/files.h"
 #include "x2ctpa/core/log.h"
@@ -19,11 +19,13 @@ namespace {
 namespace fs = std::filesystem;
 
 // Scores from 1 (bad) to 5 (good), given to both volumes of a pair.
-constexpr const char* kQuestions[] = {"realism", "anatomy", "vessels", "agrees_with_cxr"};
+constexpr const char* questions[] = {"realism", "anatomy", "vessels", "agrees_with_cxr"};
 
-const char* const kInstructions =
-    "Blinded reading. Each folder pairNN holds two CT series, a and b, of one patient, and the chest\n"
-    "X-ray where there is one. One series was acquired, the other was generated from the X-ray by a\n"
+const char* const instructions =
+    "Blinded reading. Each folder pairNN holds two CT series, a and b, of one patient, and the "
+    "chest\n"
+    "X-ray where there is one. One series was acquired, the other was generated from the X-ray by "
+    "a\n"
     "model, in random order. All files carry the same header, which says \"synthetic\" of both.\n\n"
     "Copy sheet.csv, write your initials in the column reader, and fill in each row:\n"
     "  <question>_a, <question>_b   1 (bad) to 5 (good), for\n"
@@ -38,7 +40,7 @@ const char* const kInstructions =
 
 std::vector<std::string> sheet_columns() {
   std::vector<std::string> columns{"pair", "reader"};
-  for (const char* question : kQuestions) {
+  for (const char* question : questions) {
     columns.push_back(fmt::format("{}_a", question));
     columns.push_back(fmt::format("{}_b", question));
   }
@@ -71,8 +73,7 @@ struct Key {
 };
 
 Key read_key(const fs::path& sheet, fs::path& file) {
-  for (const fs::path& folder :
-       {sheet.parent_path(), sheet.parent_path() / "..", fs::path(".")}) {
+  for (const fs::path& folder : {sheet.parent_path(), sheet.parent_path() / "..", fs::path(".")}) {
     file = folder / "key.csv";
     if (!fs::exists(file)) continue;
     const CsvTable table = CsvTable::read(file);
@@ -83,12 +84,14 @@ Key read_key(const fs::path& sheet, fs::path& file) {
     return key;
   }
   throw Error(fmt::format("--readings: there is no key.csv beside {} or in the folder above it",
-                          sheet.string()), ExitCode::no_data);
+                          sheet.string()),
+              ExitCode::no_data);
 }
 
 int64_t score_of(const std::string& text, const std::string& where) {
   if (text.size() == 1 && text[0] >= '1' && text[0] <= '5') return text[0] - '0';
-  throw Error(fmt::format("{}: expected a score from 1 to 5 or nothing, found \"{}\"", where, text));
+  throw Error(
+      fmt::format("{}: expected a score from 1 to 5 or nothing, found \"{}\"", where, text));
 }
 
 Reading read_row(const CsvTable& table, size_t row, const Key& key, const std::string& file) {
@@ -99,7 +102,7 @@ Reading read_row(const CsvTable& table, size_t row, const Key& key, const std::s
   if (reading.reader.empty()) throw Error(where + ": the column reader is empty");
   const std::string& made = found->second;
   const std::string own = made == "a" ? "b" : "a";
-  for (const char* question : kQuestions) {
+  for (const char* question : questions) {
     const std::string of_made = table.get(row, fmt::format("{}_{}", question, made)),
                       of_own = table.get(row, fmt::format("{}_{}", question, own));
     if (of_made.empty() || of_own.empty()) continue;
@@ -131,7 +134,7 @@ std::vector<Reading> read_sheets(const std::vector<fs::path>& sheets, const Key&
   return readings;
 }
 
-/// Categories that each reader gave each pair, where all readers gave one.
+// Categories that each reader gave each pair, where all readers gave one.
 using Ratings = std::map<std::string, std::map<std::string, int64_t>>;  // pair -> reader -> value
 
 void add_agreement(CsvTable& table, const std::string& what, const Ratings& ratings,
@@ -154,15 +157,16 @@ void add_agreement(CsvTable& table, const std::string& what, const Ratings& rati
         a.push_back(row[i]);
         b.push_back(row[j]);
       }
-      add(fmt::format("Cohen's kappa{}, {} and {}", ordered ? ", quadratic" : "", readers[i], readers[j]),
+      add(fmt::format("Cohen's kappa{}, {} and {}", ordered ? ", quadratic" : "", readers[i],
+                      readers[j]),
           cohen_kappa(a, b, ordered));
     }
   }
   add("Fleiss' kappa", fleiss_kappa(complete));
 }
 
-void add_question(CsvTable& table, const std::string& question, const std::vector<Reading>& readings,
-                  const std::vector<std::string>& readers) {
+void add_question(CsvTable& table, const std::string& question,
+                  const std::vector<Reading>& readings, const std::vector<std::string>& readers) {
   std::vector<double> real, generated;
   Ratings of_generated;
   for (const Reading& r : readings) {
@@ -223,7 +227,8 @@ void add_choices(CsvTable& table, const std::vector<Reading>& readings,
 ExitCode write_reader_study(const EvaluationInputs& inputs, int64_t cases, int64_t seed,
                             const fs::path& folder) {
   if (inputs.pairs.empty())
-    throw Error("--reader-study: there is no pair of a true and a generated volume", ExitCode::no_data);
+    throw Error("--reader-study: there is no pair of a true and a generated volume",
+                ExitCode::no_data);
   std::vector<size_t> order(inputs.pairs.size());
   for (size_t i = 0; i < order.size(); ++i) order[i] = i;
   const auto key_of = [&](size_t i) {
@@ -240,12 +245,12 @@ ExitCode write_reader_study(const EvaluationInputs& inputs, int64_t cases, int64
     check_volume(truth, inputs, "true volume");
     check_volume(made, inputs, "generated volume");
     if (made.hu.sizes() != truth.hu.sizes())
-      throw Error(fmt::format("--reader-study: {} has another grid than its true volume", pair.case_id));
+      throw Error(
+          fmt::format("--reader-study: {} has another grid than its true volume", pair.case_id));
     const fs::path out = folder / "for-readers" / name;
     write_blinded(generated_first ? made : truth, truth, inputs, out / "a", name + "a", seed);
     write_blinded(generated_first ? truth : made, truth, inputs, out / "b", name + "b", seed);
-    if (pair.cxr.extension() == ".png")
-      write_file(out / "cxr.png", read_file(pair.cxr));
+    if (pair.cxr.extension() == ".png") write_file(out / "cxr.png", read_file(pair.cxr));
     key.add({name, pair.case_id, generated_first ? "generated" : "real",
              generated_first ? "real" : "generated"});
     std::vector<std::string> row{name};
@@ -253,7 +258,7 @@ ExitCode write_reader_study(const EvaluationInputs& inputs, int64_t cases, int64
     sheet.add(row);
   }
   sheet.write(folder / "for-readers" / "sheet.csv");
-  write_file(folder / "for-readers" / "README.txt", kInstructions);
+  write_file(folder / "for-readers" / "README.txt", instructions);
   key.write(folder / "key.csv");
   std::cout << fmt::format("{} blinded pairs in {}\nkey, not for readers: {}\n", order.size(),
                            (folder / "for-readers").string(), (folder / "key.csv").string());
@@ -268,14 +273,15 @@ ExitCode analyse_readings(const std::vector<fs::path>& sheets, const fs::path& o
   for (const Reading& r : readings) names.insert(r.reader);
   const std::vector<std::string> readers(names.begin(), names.end());
   CsvTable table({"question", "number", "value", "n", "low", "high"});
-  for (const char* question : kQuestions) add_question(table, question, readings, readers);
+  for (const char* question : questions) add_question(table, question, readings, readers);
   add_choices(table, readings, readers);
   for (size_t row = 0; row < table.size(); ++row) {
     const std::string low = table.at(row, "low");
-    std::cout << fmt::format("{:<18}{:<44}{:>9}{}  (n {})\n", table.at(row, "question"),
-                             table.at(row, "number"), table.at(row, "value"),
-                             low.empty() ? "" : fmt::format(" [{}, {}]", low, table.at(row, "high")),
-                             table.at(row, "n"));
+    std::cout << fmt::format(
+        "{:<18}{:<44}{:>9}{}  (n {})\n", table.at(row, "question"), table.at(row, "number"),
+        table.at(row, "value"),
+        low.empty() ? "" : fmt::format(" [{}, {}]", low, table.at(row, "high")),
+        table.at(row, "n"));
   }
   table.write((out.empty() ? key_file.parent_path() : out) / "results.csv");
   return ExitCode::ok;

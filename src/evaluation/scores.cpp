@@ -11,7 +11,7 @@ namespace x2ctpa {
 
 // X-ray2CTPA, table of PE classification on its test set; arXiv 2406.16109, npj Digital Medicine
 // 2025 for the second AUC of the generated arm.
-const std::array<PublishedArm, 3> kPublishedArms{{
+const std::array<PublishedArm, 3> published_arms{{
     {"ctpa", "True CTPA", "0.827 [0.75-0.92]", "76.92", "78.18", "73.91", "58.62", "87.76"},
     {"cxr", "X-ray only", "0.691 [0.54-0.77]", "71.79", "70.91", "73.91", "51.52", "86.67"},
     {"generated", "Generated CTPA", "0.766 [0.70-0.89]; journal 0.80 [0.72-0.90]", "73.17", "72.88",
@@ -83,7 +83,7 @@ class TableReader {
     }
   }
 
-  /// The table's own threshold, else Youden on validation rows, else the option's.
+  // The table's own threshold, else Youden on validation rows, else the option's.
   void choose_threshold(ArmResult& arm, const ValidationRows& validation, double fallback) const {
     const bool two_classes =
         std::find(validation.labels.begin(), validation.labels.end(), 0) !=
@@ -189,8 +189,10 @@ ArmComparison compare_arms(const ArmResult& a, const ArmResult& b, std::vector<P
   if (result.common > 0) result.ks = kolmogorov_smirnov(scores_a, scores_b);
   const size_t larger = std::max(a.studies.size(), b.studies.size());
   if (result.common == 0 && contradictions == 0) {
-    problems.push_back({"other patients", name, "the tables have no study in common: the arms "
-                        "cannot be compared", true});
+    problems.push_back({"other patients", name,
+                        "the tables have no study in common: the arms "
+                        "cannot be compared",
+                        true});
   } else if (size_t(result.common) < larger) {
     problems.push_back({"unpaired studies", name,
                         fmt::format("{} of {} studies are in both tables", result.common, larger)});
@@ -227,8 +229,9 @@ void check_labels(ArmResult& arm, const std::map<std::string, std::optional<int>
   }
   const auto add = [&](const char* kind, const std::vector<std::string>& names, const char* text) {
     if (names.empty()) return;
-    problems.push_back({kind, arm.name, fmt::format("{} of {} rows: {}; {}", names.size(),
-                                                    arm.studies.size(), shortened(names), text),
+    problems.push_back({kind, arm.name,
+                        fmt::format("{} of {} rows: {}; {}", names.size(), arm.studies.size(),
+                                    shortened(names), text),
                         true});
     arm.notes.push_back(fmt::format("{} rows: {}", names.size(), text));
   };
@@ -237,7 +240,7 @@ void check_labels(ArmResult& arm, const std::map<std::string, std::optional<int>
 }
 
 std::string arm_title(const std::string& name) {
-  for (const auto& arm : kPublishedArms) {
+  for (const auto& arm : published_arms) {
     if (name == arm.name) return arm.title;
   }
   return name;

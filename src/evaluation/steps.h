@@ -3,11 +3,13 @@
 
 #include <nlohmann/json_fwd.hpp>
 
-#include "x2ctpa/evaluation/evaluation.h"
 #include "x2ctpa/core/error.h"
+#include "x2ctpa/evaluation/evaluation.h"
 #include "x2ctpa/imaging/volume/volume.h"
 
 namespace x2ctpa {
+
+inline constexpr std::array<const char*, 3> plane_names{"axial", "coronal", "sagittal"};
 
 /// From a run folder: dataset/, samples/samples.csv, classifier/<arm>/scores.csv and
 /// vae/reconstruction.csv, whichever are there.
@@ -15,9 +17,9 @@ EvaluationInputs inputs_of_run(const std::filesystem::path& run, const EvaluateO
 
 /// Plain folders: volumes and X-rays paired by file name without extension.
 struct PlainFolders {
-  std::filesystem::path generated, real;   ///< both or none
+  std::filesystem::path generated, real;         ///< both or none
   std::filesystem::path training, cxr, vessels;  ///< any may be empty
-  std::vector<std::string> scores;         ///< NAME=FILE
+  std::vector<std::string> scores;               ///< NAME=FILE
 };
 EvaluationInputs inputs_of_folders(const PlainFolders& folders, const EvaluateOptions& options);
 
@@ -52,8 +54,8 @@ std::string report_html(const Evaluation& evaluation);
 ExitCode compare_runs(const std::filesystem::path& first, const std::filesystem::path& second,
                       const std::filesystem::path& out);
 
-/// A reading as radiologists do it: true and generated volumes of up to `cases` cases as DICOM under
-/// blind names, a rating sheet, and the key, which readers must not see.
+/// A reading as radiologists do it: true and generated volumes of up to `cases` cases as DICOM
+/// under blind names, a rating sheet, and the key, which readers must not see.
 ExitCode write_reader_study(const EvaluationInputs& inputs, int64_t cases, int64_t seed,
                             const std::filesystem::path& folder);
 

@@ -24,13 +24,16 @@ Side read_side(const fs::path& given) {
     if (!fs::exists(folder / "metrics.json")) continue;
     Side side{folder, json::parse(read_file(folder / "metrics.json"), nullptr, false)};
     if (!side.metrics.is_object() || side.metrics.value("schema", "") != "x2ctpa.evaluation/2") {
-      throw Error(fmt::format("{}: expected the schema x2ctpa.evaluation/2; run x2ctpa evaluate again",
-                              (folder / "metrics.json").string()));
+      throw Error(
+          fmt::format("{}: expected the schema x2ctpa.evaluation/2; run x2ctpa evaluate again",
+                      (folder / "metrics.json").string()));
     }
     return side;
   }
-  throw Error(fmt::format("--compare: expected {} or a folder of that name in it to hold metrics.json",
-                          given.string()), ExitCode::no_data);
+  throw Error(
+      fmt::format("--compare: expected {} or a folder of that name in it to hold metrics.json",
+                  given.string()),
+      ExitCode::no_data);
 }
 
 struct Line {
@@ -61,7 +64,7 @@ void add_images(std::vector<Line>& lines, const Side& a, const Side& b) {
   if (in_a.empty() || in_b.empty()) return;
   const CsvTable cases_a = CsvTable::read(a.folder / "per_case.csv"),
                  cases_b = CsvTable::read(b.folder / "per_case.csv");
-  for (const MetricName& name : kMetricNames) {
+  for (const MetricName& name : metric_names) {
     if (!in_a.contains(name.key) || !in_b.contains(name.key)) continue;
     Line line{fmt::format("{}, median", name.label), name.protocol,
               value_or_nan(in_a[name.key]["generated"]["median"]),
@@ -108,7 +111,8 @@ void add_arms(std::vector<Line>& lines, const Side& a, const Side& b) {
   const auto& in_b = b.metrics.at("classification").at("arms");
   for (const auto& [name, arm] : in_a.items()) {
     if (!in_b.contains(name)) continue;
-    Line line{"AUC, " + name, "x2ctpa/1", value_or_nan(arm["auc"]), value_or_nan(in_b[name]["auc"])};
+    Line line{"AUC, " + name, "x2ctpa/1", value_or_nan(arm["auc"]),
+              value_or_nan(in_b[name]["auc"])};
     const std::string split = a.metrics["protocol"]["split"];
     const auto scores_a = scores_of(arm["file"].get<std::string>(), split),
                scores_b = scores_of(in_b[name]["file"].get<std::string>(), split);
@@ -153,8 +157,9 @@ ExitCode compare_runs(const fs::path& first, const fs::path& second, const fs::p
   for (const char* key : {"window_hu", "split"}) {
     const json &in_a = a.metrics["protocol"][key], &in_b = b.metrics["protocol"][key];
     if (in_a != in_b) {
-      throw Error(fmt::format("--compare: the evaluations differ in {}: {} and {}. Evaluate both alike.",
-                              key, in_a.dump(), in_b.dump()));
+      throw Error(
+          fmt::format("--compare: the evaluations differ in {}: {} and {}. Evaluate both alike.",
+                      key, in_a.dump(), in_b.dump()));
     }
   }
   std::vector<Line> lines;
@@ -165,9 +170,10 @@ ExitCode compare_runs(const fs::path& first, const fs::path& second, const fs::p
     throw Error("--compare: the evaluations have no number in common", ExitCode::no_data);
   correct(lines);
   CsvTable table({"number", "protocol", "a", "b", "difference", "n", "p", "p_holm", "test"});
-  std::string text = fmt::format("A {}\nB {}\n\n| number | protocol | A | B | B − A | N | p (Holm) |\n"
-                                 "|---|---|---:|---:|---:|---:|---:|\n",
-                                 a.folder.string(), b.folder.string());
+  std::string text = fmt::format(
+      "A {}\nB {}\n\n| number | protocol | A | B | B − A | N | p (Holm) |\n"
+      "|---|---|---:|---:|---:|---:|---:|\n",
+      a.folder.string(), b.folder.string());
   const auto field = [](double v) { return std::isnan(v) ? "" : fmt::format("{:.8g}", v); };
   for (const Line& line : lines) {
     table.add({line.number, line.protocol, field(line.a), field(line.b), field(line.b - line.a),
@@ -176,8 +182,9 @@ ExitCode compare_runs(const fs::path& first, const fs::path& second, const fs::p
                         number_text(line.a, 3), number_text(line.b, 3),
                         number_text(line.b - line.a, 3), line.common, p_text(line.p_holm));
   }
-  text += "\np: two-sided Wilcoxon signed-rank on the same cases, paired DeLong on the same studies; "
-          "Holm over all lines.\n";
+  text +=
+      "\np: two-sided Wilcoxon signed-rank on the same cases, paired DeLong on the same studies; "
+      "Holm over all lines.\n";
   std::cout << text << std::flush;
   if (!out.empty()) {
     table.write(out / "comparison.csv");

@@ -13,7 +13,7 @@
 
 namespace x2ctpa {
 
-const std::array<MetricName, kMetrics> kMetricNames{{
+const std::array<MetricName, metric::count> metric_names{{
     {"psnr_db", "PSNR", "dB", "paper/1", "higher"},
     {"ssim_3d", "SSIM 3D", "", "paper/1", "higher"},
     {"ssim_2d", "SSIM 2D", "", "paper/1", "higher"},
@@ -39,20 +39,21 @@ const std::array<MetricName, kMetrics> kMetricNames{{
 
 namespace {
 
-constexpr double kBrightHu = 150;
+constexpr double bright_hu = 150;
 // X2CT-GAN: CT numbers 0 to 2500, which are HU plus 1024.
-constexpr IntensityWindow kX2ctWindow{-1024, 1476};
+constexpr IntensityWindow x2ct_window{-1024, 1476};
 
 bool in_hu(const EvaluationInputs& inputs) { return inputs.info.unit == "HU"; }
 
 // What a window's lower end cut off of a volume is air or lung; the segmentation needs it back.
 Volume with_air(Volume volume, const IntensityWindow& window) {
   const double low = window.min_hu + 0.1 * (window.max_hu - window.min_hu);
-  if (volume.hu.min().item<double>() > -600) volume.hu = volume.hu.masked_fill(volume.hu < low, -850.0);
+  if (volume.hu.min().item<double>() > -600)
+    volume.hu = volume.hu.masked_fill(volume.hu < low, -850.0);
   return volume;
 }
 
-torch::Tensor lungs_of(const Volume& volume) {
+at::Tensor lungs_of(const Volume& volume) {
   try {
     return segment_lungs(volume).mask;
   } catch (const Error&) {
@@ -69,13 +70,14 @@ void check_volume(const Volume& volume, const EvaluationInputs& inputs, const ch
   const double width = inputs.window.max_hu - inputs.window.min_hu;
   const double expected = std::max(inputs.window.min_hu, -900.0);
   if (low <= expected + 0.02 * width) return;
-  const char* guess = low >= -1.5 && high <= 1.5    ? "values scaled to [-1, 1] or [0, 1]"
-                      : low >= 0 && high <= 255 ? "8-bit grey levels"
-                                                : "a volume clipped by another window";
-  throw Error(fmt::format("other window: the {} runs from {:g} to {:g}; expected HU whose lowest "
-                          "value is at most {:g}. It looks like {}. Give volumes in HU, or the "
-                          "window that both share with --evaluate.window_hu",
-                          what, low, high, expected, guess));
+  const char* guess = low >= -1.5 && high <= 1.5 ? "values scaled to [-1, 1] or [0, 1]"
+                      : low >= 0 && high <= 255  ? "8-bit grey levels"
+                                                 : "a volume clipped by another window";
+  throw Error(
+      fmt::format("other window: the {} runs from {:g} to {:g}; expected HU whose lowest "
+                  "value is at most {:g}. It looks like {}. Give volumes in HU, or the "
+                  "window that both share with --evaluate.window_hu",
+                  what, low, high, expected, guess));
 }
 
 VolumeComparison::VolumeComparison(const SamplePair& pair, const EvaluationInputs& inputs,
@@ -94,7 +96,7 @@ VolumeComparison::VolumeComparison(const SamplePair& pair, const EvaluationInput
   }
 }
 
-torch::Tensor VolumeComparison::clip(const torch::Tensor& hu) const {
+at::Tensor VolumeComparison::clip(const at::Tensor& hu) const {
   return hu.clamp(inputs_.window.min_hu, inputs_.window.max_hu);
 }
 
@@ -112,8 +114,8 @@ void VolumeComparison::find_vessels() {
       .narrow(2, first(2) + size(2) / 4, std::max<int64_t>(1, size(2) / 2))
       .fill_(true);
   centre_ = centre_.logical_and(lungs_ == 0);
-  bright_ = centre_.logical_and(clipped_ >= kBrightHu);
-  if (!bright_.any().item<bool>()) bright_ = torch::Tensor();
+  bright_ = centre_.logical_and(clipped_ >= bright_hu);
+  if (!bright_.any().item<bool>()) bright_ = at::Tensor();
 }
 
 void VolumeComparison::find_arteries(const std::filesystem::path& file) {
@@ -132,72 +134,72 @@ MetricValues VolumeComparison::of(const Volume& image) const {
   MetricValues values;
   values.fill(std::nan(""));
   const double range = inputs_.window.max_hu - inputs_.window.min_hu;
-  const torch::Tensor clipped = clip(image.hu);
+  const at::Tensor clipped = clip(image.hu);
   const ImageQuality q = image_quality(clipped_, clipped, range);
-  values[kPsnr] = q.psnr_db;
-  values[kSsim3d] = q.ssim_3d;
-  values[kSsim2d] = q.ssim_2d;
-  values[kMsSsim3d] = q.ms_ssim_3d;
-  values[kMae] = q.mae;
-  values[kMse] = q.mse;
-  if (lpips_ != nullptr) values[kLpips] = lpips_of(clipped);
+  values[metric::psnr] = q.psnr_db;
+  values[metric::ssim3d] = q.ssim_3d;
+  values[metric::ssim2d] = q.ssim_2d;
+  values[metric::ms_ssim3d] = q.ms_ssim_3d;
+  values[metric::mae] = q.mae;
+  values[metric::mse] = q.mse;
+  if (lpips_ != nullptr) values[metric::lpips] = lpips_of(clipped);
   const auto& s = truth_.spacing_mm;
   const auto sizes = clipped.sizes();
   if (sizes[0] > 1 && sizes[1] > 1 && sizes[2] > 1) {
     const GradientQuality g = gradient_quality(clipped_, clipped, {s[2], s[1], s[0]});
-    values[kGradientMae] = g.mae;
-    values[kSharpness] = g.sharpness;
+    values[metric::gradient_mae] = g.mae;
+    values[metric::sharpness] = g.sharpness;
   }
   if (lungs_.defined()) add_anatomy(values, image, clipped);
   if (arteries_.defined()) {
-    values[kArteryDice] = dice(arteries_, near_arteries_.logical_and(clipped >= kBrightHu));
-    values[kArteryContrast] =
+    values[metric::artery_dice] = dice(arteries_, near_arteries_.logical_and(clipped >= bright_hu));
+    values[metric::artery_contrast] =
         (clipped - clipped_).masked_select(arteries_).mean(torch::kDouble).item<double>();
   }
   if (cxr_.defined()) {
     Volume placed = truth_;
     placed.hu = clipped.contiguous();
-    values[kProjection] = projection_similarity(placed, cxr_, inputs_.info);
+    values[metric::projection] = projection_similarity(placed, cxr_, inputs_.info);
   }
   if (x2ct_) add_x2ct(values, image);
   return values;
 }
 
 void VolumeComparison::add_anatomy(MetricValues& values, const Volume& image,
-                                   const torch::Tensor& clipped) const {
+                                   const at::Tensor& clipped) const {
   const double range = inputs_.window.max_hu - inputs_.window.min_hu;
   const MaskedQuality inside = masked_quality(clipped_, clipped, lungs_, range);
-  values[kLungPsnr] = inside.psnr_db;
-  values[kLungSsim3d] = inside.ssim_3d;
-  values[kLungMae] = inside.mae;
+  values[metric::lung_psnr] = inside.psnr_db;
+  values[metric::lung_ssim3d] = inside.ssim_3d;
+  values[metric::lung_mae] = inside.mae;
   Volume placed = truth_;
   placed.hu = image.hu;
   const auto lungs = lungs_of(with_air(placed, inputs_.window));
-  values[kLungDice] = lungs.defined() ? dice(lungs_, lungs) : 0;
+  values[metric::lung_dice] = lungs.defined() ? dice(lungs_, lungs) : 0;
   if (!bright_.defined()) return;
-  values[kVesselDice] = dice(bright_, centre_.logical_and(clipped >= kBrightHu));
-  values[kVesselContrast] =
+  values[metric::vessel_dice] = dice(bright_, centre_.logical_and(clipped >= bright_hu));
+  values[metric::vessel_contrast] =
       (clipped - clipped_).masked_select(bright_).mean(torch::kDouble).item<double>();
 }
 
 void VolumeComparison::add_x2ct(MetricValues& values, const Volume& image) const {
-  const auto in_window = [](const torch::Tensor& hu) {
-    return hu.clamp(kX2ctWindow.min_hu, kX2ctWindow.max_hu);
+  const auto in_window = [](const at::Tensor& hu) {
+    return hu.clamp(x2ct_window.min_hu, x2ct_window.max_hu);
   };
-  const double range = kX2ctWindow.max_hu - kX2ctWindow.min_hu;
+  const double range = x2ct_window.max_hu - x2ct_window.min_hu;
   const auto a = in_window(truth_.hu), b = in_window(image.hu);
-  values[kX2ctPsnr] = psnr_db(mean_squared_error(a, b), range);
+  values[metric::x2ct_psnr] = psnr_db(mean_squared_error(a, b), range);
   const PlanesQuality planes = planes_quality(a, b, range);
-  values[kX2ctPlanesPsnr] = planes.psnr_db;
-  values[kX2ctPlanesSsim] = planes.ssim;
+  values[metric::x2ct_planes_psnr] = planes.psnr_db;
+  values[metric::x2ct_planes_ssim] = planes.ssim;
 }
 
-double VolumeComparison::lpips_of(const torch::Tensor& clipped) const {
+double VolumeComparison::lpips_of(const at::Tensor& clipped) const {
   at::NoGradGuard no_grad;
   if (clipped.size(1) < 16 || clipped.size(2) < 16) return std::nan("");
   double sum = 0;
   for (int64_t z = 0; z < clipped.size(0); z += 8) {
-    const auto slices = [&](const torch::Tensor& hu) {
+    const auto slices = [&](const at::Tensor& hu) {
       return inputs_.window.to_unit(hu.slice(0, z, z + 8)).unsqueeze(1);
     };
     sum += (*lpips_)->forward(slices(clipped_), slices(clipped)).sum().item<double>();

@@ -29,16 +29,16 @@ class VolumeComparison {
  private:
   void find_vessels();
   void find_arteries(const std::filesystem::path& file);
-  void add_anatomy(MetricValues& values, const Volume& image, const torch::Tensor& clipped) const;
+  void add_anatomy(MetricValues& values, const Volume& image, const at::Tensor& clipped) const;
   void add_x2ct(MetricValues& values, const Volume& image) const;
-  double lpips_of(const torch::Tensor& clipped) const;
-  torch::Tensor clip(const torch::Tensor& hu) const;
+  double lpips_of(const at::Tensor& clipped) const;
+  at::Tensor clip(const at::Tensor& hu) const;
 
   const EvaluationInputs& inputs_;
   Lpips* lpips_;
   bool x2ct_;
   Volume truth_;
-  torch::Tensor clipped_, lungs_, centre_, bright_, arteries_, near_arteries_, cxr_;
+  at::Tensor clipped_, lungs_, centre_, bright_, arteries_, near_arteries_, cxr_;
 };
 
 }  // namespace x2ctpa

@@ -14,7 +14,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr double largest_skew = 1e-2;  ///< in cosines; NIfTI's floats and rounded headers stay below
+constexpr double largest_skew = 1e-2;  // in cosines; NIfTI's floats and rounded headers stay below
 
 double column_dot(const Mat3& m, int a, int b) {
   return m[0][a] * m[0][b] + m[1][a] * m[1][b] + m[2][a] * m[2][b];
@@ -37,7 +37,7 @@ Mat3 inverse_transposed(const Mat3& m) {
   return out;
 }
 
-/// The orthonormal matrix nearest to `m` (Newton's iteration for the polar factor).
+// The orthonormal matrix nearest to `m` (Newton's iteration for the polar factor).
 Mat3 orthonormalised(Mat3 m) {
   for (int i = 0; i < 8; ++i) {
     const Mat3 inverse = inverse_transposed(m);
@@ -50,47 +50,51 @@ Mat3 orthonormalised(Mat3 m) {
 Mat3 checked_direction(const Mat3& direction, const fs::path& file) {
   double skew = 0;
   for (int a = 0; a < 3; ++a)
-    for (int b = a; b < 3; ++b) skew = std::max(skew, std::abs(column_dot(direction, a, b) - (a == b)));
+    for (int b = a; b < 3; ++b)
+      skew = std::max(skew, std::abs(column_dot(direction, a, b) - (a == b)));
   if (!(skew <= largest_skew))
-    throw Error(fmt::format("{}: its axes are not at right angles (off by {:.3g} in cosine; up to {} is taken as "
-                            "rounding). Resample the volume onto a rectangular grid first.",
-                            file.string(), skew, largest_skew));
+    throw Error(fmt::format(
+        "{}: its axes are not at right angles (off by {:.3g} in cosine; up to {} is taken as "
+        "rounding). Resample the volume onto a rectangular grid first.",
+        file.string(), skew, largest_skew));
   return orthonormalised(direction);
 }
 
-/// ITK reads a header without any spacing as 1 mm; a volume of unknown size is of no use here.
+// ITK reads a header without any spacing as 1 mm; a volume of unknown size is of no use here.
 void require_spacing_in_text(const fs::path& file, const ImageHeader& header) {
   if (header.format == "NIfTI") return;
   std::string head(4096, '\0');
   std::ifstream in(file, std::ios::binary);
-  in.read(head.data(), static_cast<std::streamsize>(head.size()));
-  head.resize(static_cast<size_t>(std::max<std::streamsize>(in.gcount(), 0)));
+  in.read(head.data(), std::streamsize(head.size()));
+  head.resize(size_t(std::max<std::streamsize>(in.gcount(), 0)));
   const bool known = header.format == "NRRD"
                          ? head.find("space directions:") != std::string::npos ||
                                head.find("spacings:") != std::string::npos
                          : head.find("ElementSpacing") != std::string::npos ||
                                head.find("ElementSize") != std::string::npos;
   if (!known)
-    throw Error(fmt::format("{}: geometry unknown: the {} header gives no voxel spacing.", file.string(),
-                            header.format));
+    throw Error(fmt::format("{}: geometry unknown: the {} header gives no voxel spacing.",
+                            file.string(), header.format));
 }
 
-/// ITK reads a pixdim of zero as 1 mm, too.
+// ITK reads a pixdim of zero as 1 mm, too.
 void require_nifti_spacing(const fs::path& file, const ImageHeader& header) {
   if (header.format != "NIfTI") return;
   const auto pixdim = nifti_pixdim(file);
   for (size_t axis = 0; axis < 3; ++axis)
     if (!(std::abs(pixdim[axis]) > 0) || !std::isfinite(pixdim[axis]))
-      throw Error(fmt::format("{}: geometry unknown: the NIfTI header gives a voxel spacing (pixdim) of {} mm.",
-                              file.string(), fmt::join(pixdim, " x ")));
+      throw Error(fmt::format(
+          "{}: geometry unknown: the NIfTI header gives a voxel spacing (pixdim) of {} mm.",
+          file.string(), fmt::join(pixdim, " x ")));
 }
 
-/// Checks and cleans the header of a volume; sizes beyond the third axis must be 1.
+// Checks and cleans the header of a volume; sizes beyond the third axis must be 1.
 void check_header(const fs::path& file, ImageHeader& header) {
   while (header.size.size() > 3 && header.size.back() == 1) header.size.pop_back();
   if (header.size.size() != 3 || header.components != 1 || header.size[2] < 2)
-    throw Error(fmt::format("{}: expected a 3D volume with one value per voxel, found size {} with {} values.",
-                            file.string(), fmt::join(header.size, " x "), header.components));
+    throw Error(fmt::format(
+        "{}: expected a 3D volume with one value per voxel, found size {} with {} values.",
+        file.string(), fmt::join(header.size, " x "), header.components));
   require_spacing_in_text(file, header);
   require_nifti_spacing(file, header);
   for (double s : header.spacing_mm)
@@ -102,15 +106,17 @@ void check_header(const fs::path& file, ImageHeader& header) {
       throw Error(fmt::format("{}: geometry unknown: its origin is not a number.", file.string()));
   header.direction = checked_direction(header.direction, file);
   if (!header.has_orientation)
-    log_warning("{}: neither qform nor sform is set; axes taken as the NIfTI default.", file.string());
+    log_warning("{}: neither qform nor sform is set; axes taken as the NIfTI default.",
+                file.string());
 }
 
 Volume read_volume_file(const fs::path& file, ImageHeader& header) {
-  const torch::Tensor samples = read_image_file(file, ImageKind::volume, header);
+  const at::Tensor samples = read_image_file(file, ImageKind::volume, header);
   check_header(file, header);
   Volume volume;
   volume.hu = samples.to(torch::kFloat)
-                  .reshape({header.size[2], header.size[1], header.size[0]}).contiguous();
+                  .reshape({header.size[2], header.size[1], header.size[0]})
+                  .contiguous();
   if (!std::isfinite(volume.hu.sum(torch::kDouble).item<double>())) {
     log_warning("{}: values that are not numbers are read as air.", file.string());
     volume.hu.nan_to_num_(-1024, -1024, -1024);
@@ -119,8 +125,8 @@ Volume read_volume_file(const fs::path& file, ImageHeader& header) {
   volume.spacing_mm = header.spacing_mm;
   volume.direction = header.direction;
   if (has_doubtful_unit_spacing(volume))
-    log_warning("{}: voxels of exactly 1 x 1 x 1 mm make a volume of {} mm; was the spacing lost?", file.string(),
-                fmt::join(header.size, " x "));
+    log_warning("{}: voxels of exactly 1 x 1 x 1 mm make a volume of {} mm; was the spacing lost?",
+                file.string(), fmt::join(header.size, " x "));
   return volume;
 }
 
@@ -134,7 +140,8 @@ Volume read_volume_folder(const fs::path& folder) {
 bool has_doubtful_unit_spacing(const Volume& volume) {
   if (volume.spacing_mm != Vec3{1, 1, 1}) return false;
   const auto size = volume.size_dhw();
-  return *std::min_element(size.begin(), size.end()) < 100 || *std::max_element(size.begin(), size.end()) > 1000;
+  return *std::min_element(size.begin(), size.end()) < 100 ||
+         *std::max_element(size.begin(), size.end()) > 1000;
 }
 
 Volume read_volume(const fs::path& path) {
@@ -144,7 +151,8 @@ Volume read_volume(const fs::path& path) {
   return read_volume_file(path, header);
 }
 
-void write_nifti(const Volume& volume, const fs::path& file, const std::string& description, bool as_int16) {
+void write_nifti(const Volume& volume, const fs::path& file, const std::string& description,
+                 bool as_int16) {
   volume.size_dhw();
   const std::string name = file.filename().string();
   if (!name.ends_with(".nii") && !name.ends_with(".nii.gz"))
@@ -154,20 +162,24 @@ void write_nifti(const Volume& volume, const fs::path& file, const std::string& 
                             description.size()));
   const auto hu = volume.hu.to(torch::kCPU, torch::kFloat);
   if (!std::isfinite(hu.sum(torch::kDouble).item<double>()))
-    throw Error(fmt::format("{}: not written: the volume holds values that are not numbers.", file.string()));
+    throw Error(fmt::format("{}: not written: the volume holds values that are not numbers.",
+                            file.string()));
   ImageHeader header;
   header.origin_mm = volume.origin_mm;
   header.spacing_mm = volume.spacing_mm;
   header.direction = volume.direction;
   header.description = description;
-  write_image_file((as_int16 ? hu.round().clamp(-32768, 32767).to(torch::kInt16) : hu).contiguous(), header, file);
+  write_image_file((as_int16 ? hu.round().clamp(-32768, 32767).to(torch::kInt16) : hu).contiguous(),
+                   header, file);
 }
 
 VolumeSummary summarise_volume(const fs::path& file) {
   ImageHeader header;
   Volume volume;
-  if (fs::is_directory(file)) volume = read_volume_folder(file);
-  else volume = read_volume_file(file, header);
+  if (fs::is_directory(file))
+    volume = read_volume_folder(file);
+  else
+    volume = read_volume_file(file, header);
   VolumeSummary summary;
   summary.size_dhw = volume.size_dhw();
   summary.spacing_mm = volume.spacing_mm;

@@ -15,11 +15,17 @@ namespace {
 
 void require(const fs::path& folder) {
   if (!fs::is_directory(folder)) {
-    throw Error(fmt::format("the model folder {} does not exist; train one with x2ctpa train-diffusion, or give --model", folder.string()));
+    throw Error(
+        fmt::format("the model folder {} does not exist; train one with x2ctpa train-diffusion, or "
+                    "give --model",
+                    folder.string()));
   }
-  for (const char* name : {"config.yaml", "model.safetensors", "dataset.yaml", "diffusion.yaml", "latent.yaml",
-                           "autoencoder/config.yaml", "autoencoder/model.safetensors"}) {
-    if (!fs::exists(folder / name)) throw Error(fmt::format("the model folder {} lacks {}: it is not a whole diffusion model", folder.string(), name));
+  for (const char* name :
+       {"config.yaml", "model.safetensors", "dataset.yaml", "diffusion.yaml", "latent.yaml",
+        "autoencoder/config.yaml", "autoencoder/model.safetensors"}) {
+    if (!fs::exists(folder / name))
+      throw Error(fmt::format("the model folder {} lacks {}: it is not a whole diffusion model",
+                              folder.string(), name));
   }
 }
 
@@ -29,8 +35,11 @@ CtpaGenerator::CtpaGenerator(const fs::path& model, const RuntimeOptions& runtim
     : runtime_(runtime),
       device_(select_device(runtime)),
       hash_(hash.empty() ? hash_of(model) : std::move(hash)),
-      prediction_([this](const auto& in) -> std::vector<at::Tensor> { return {denoiser_->forward(in[0], in[1], {in[2], in[3]})}; },
-                  runtime.cuda_graph),
+      prediction_(
+          [this](const auto& in) -> std::vector<at::Tensor> {
+            return {denoiser_->forward(in[0], in[1], {in[2], in[3]})};
+          },
+          runtime.cuda_graph),
       both_predictions_(
           [this](const auto& in) -> std::vector<at::Tensor> {
             const auto [own, null] = denoiser_->own_and_null(in[0], in[1], {in[2], in[3]});
@@ -40,11 +49,13 @@ CtpaGenerator::CtpaGenerator(const fs::path& model, const RuntimeOptions& runtim
   info_ = load_options<DatasetInfo>(model / "dataset.yaml");
   process_ = load_options<DiffusionProcess>(model / "diffusion.yaml");
   scale_ = load_options<LatentScale>(model / "latent.yaml");
-  const BackProjectionGeometry geometry{info_.geometry.source_to_detector_mm, info_.geometry.source_to_centre_mm,
-                                        info_.geometry.detector_mm, info_.typical_spacing_at_mm(scale_.size)};
+  const BackProjectionGeometry geometry{
+      info_.geometry.source_to_detector_mm, info_.geometry.source_to_centre_mm,
+      info_.geometry.detector_mm, info_.typical_spacing_at_mm(scale_.size)};
   denoiser_ = load_model(model, [&] {
-    return CtpaDenoiser(load_options<CtpaDenoiserOptions>(model_config_file(model)), scale_.channels(),
-                        std::array<int64_t, 3>{scale_.size[0], scale_.size[1], scale_.size[2]}, geometry);
+    return CtpaDenoiser(
+        load_options<CtpaDenoiserOptions>(model_config_file(model)), scale_.channels(),
+        std::array<int64_t, 3>{scale_.size[0], scale_.size[1], scale_.size[2]}, geometry);
   });
   autoencoder_ = load_latent_codec(model / "autoencoder", device_, compute_type(runtime));
   if (denoiser_->options().cxr_encoder == "frozen") {
@@ -60,23 +71,28 @@ CtpaGenerator::CtpaGenerator(const fs::path& model, const RuntimeOptions& runtim
 std::string CtpaGenerator::hash_of(const fs::path& model) {
   require(model);
   std::string hashes;
-  for (const char* name : {"config.yaml", "model.safetensors", "dataset.yaml", "diffusion.yaml", "latent.yaml",
-                           "autoencoder/config.yaml", "autoencoder/model.safetensors", "cxr_encoder/config.yaml",
-                           "cxr_encoder/model.safetensors"}) {
+  for (const char* name :
+       {"config.yaml", "model.safetensors", "dataset.yaml", "diffusion.yaml", "latent.yaml",
+        "autoencoder/config.yaml", "autoencoder/model.safetensors", "cxr_encoder/config.yaml",
+        "cxr_encoder/model.safetensors"}) {
     if (fs::exists(model / name)) hashes += sha256_of_file(model / name);
   }
   return sha256(hashes);
 }
 
-at::Tensor CtpaGenerator::generate(const std::vector<SampleRequest>& requests, const SamplerOptions& sampler, int64_t seed) {
+at::Tensor CtpaGenerator::generate(const std::vector<SampleRequest>& requests,
+                                   const SamplerOptions& sampler, int64_t seed) {
   return decode(latents(requests, sampler, seed));
 }
 
-at::Tensor CtpaGenerator::latents(const std::vector<SampleRequest>& requests, const SamplerOptions& sampler, int64_t seed) {
-  if (!runtime_.deterministic || requests.size() == 1) return latents_of_batch(requests, sampler, seed);
+at::Tensor CtpaGenerator::latents(const std::vector<SampleRequest>& requests,
+                                  const SamplerOptions& sampler, int64_t seed) {
+  if (!runtime_.deterministic || requests.size() == 1)
+    return latents_of_batch(requests, sampler, seed);
   // Kernels may sum in another order for another batch size: one by one gives the same bits always.
   std::vector<at::Tensor> latents;
-  for (const auto& request : requests) latents.push_back(latents_of_batch({request}, sampler, seed));
+  for (const auto& request : requests)
+    latents.push_back(latents_of_batch({request}, sampler, seed));
   return at::cat(latents);
 }
 
@@ -87,7 +103,8 @@ at::Tensor CtpaGenerator::decode(const at::Tensor& latents) {
   for (int64_t i = 0; i < latents.size(0); ++i) {
     auto latent = latents.slice(0, i, i + 1);
     if (process_.quantise_latents) latent = autoencoder_->nearest_codes(latent);
-    const MemoryPlan plan = autoencoder_->plan_decode(latent.sizes(), memory_budget(runtime_, device_));
+    const MemoryPlan plan =
+        autoencoder_->plan_decode(latent.sizes(), memory_budget(runtime_, device_));
     if (!std::exchange(plan_is_logged_, true)) log_info("decoding: {}", plan.text());
     const auto unit = autoencoder_->decode(latent, plan).squeeze(1);
     volumes.push_back(info_.window.to_hu(unit.clamp(-1, 1)).to(at::kCPU, at::kFloat));
@@ -113,7 +130,8 @@ CxrCondition CtpaGenerator::condition_of(const std::vector<SampleRequest>& reque
   const bool guided_by_label = denoiser_->options().label_guidance;
   for (const auto& r : requests) {
     if (r.cxr.dim() != 3 || r.cxr.size(1) != info_.cxr_size || r.cxr.size(2) != info_.cxr_size) {
-      throw Error(fmt::format("X-ray {}: expected (1, {}, {}) pixels", r.id, info_.cxr_size, info_.cxr_size));
+      throw Error(fmt::format("X-ray {}: expected (1, {}, {}) pixels", r.id, info_.cxr_size,
+                              info_.cxr_size));
     }
     if (r.label != label_unknown && !guided_by_label) {
       throw Error("this model was trained without label guidance; it takes no PE label");
@@ -125,7 +143,8 @@ CxrCondition CtpaGenerator::condition_of(const std::vector<SampleRequest>& reque
     rows.push_back(int64_t(pictures.size()) - 1);
   }
   const auto cxr = at::stack(pictures).to(device_);
-  const auto labels = guided_by_label ? at::tensor(label_list, at::kLong).to(device_) : at::Tensor();
+  const auto labels =
+      guided_by_label ? at::tensor(label_list, at::kLong).to(device_) : at::Tensor();
   const at::ScalarType type = compute_type(runtime_);
   CxrCondition condition;
   if (frozen_encoder_) {
@@ -136,18 +155,23 @@ CxrCondition CtpaGenerator::condition_of(const std::vector<SampleRequest>& reque
   }
   if (pictures.size() == requests.size()) return condition;
   const auto index = at::tensor(rows, at::kLong).to(device_);
-  const auto spread = [&](const at::Tensor& x) { return x.defined() ? x.index_select(0, index) : x; };
+  const auto spread = [&](const at::Tensor& x) {
+    return x.defined() ? x.index_select(0, index) : x;
+  };
   return {spread(condition.embedding), spread(condition.spatial)};
 }
 
-at::Tensor CtpaGenerator::latents_of_batch(const std::vector<SampleRequest>& requests, const SamplerOptions& given, int64_t seed) {
+at::Tensor CtpaGenerator::latents_of_batch(const std::vector<SampleRequest>& requests,
+                                           const SamplerOptions& given, int64_t seed) {
   at::InferenceMode no_grad;
   SamplerOptions options = given;
   if (options.clamp == 0) options.clamp = process_.x0_limit;
-  const std::vector<int64_t> shape{scale_.channels(), scale_.size[0], scale_.size[1], scale_.size[2]};
+  const std::vector<int64_t> shape{scale_.channels(), scale_.size[0], scale_.size[1],
+                                   scale_.size[2]};
   const auto noise_of = [&](const std::string& suffix) {
     std::vector<at::Tensor> noise;
-    for (const auto& r : requests) noise.push_back(case_noise(seed, r.id + suffix, r.sample, shape));
+    for (const auto& r : requests)
+      noise.push_back(case_noise(seed, r.id + suffix, r.sample, shape));
     return at::stack(noise).to(device_);
   };
   const at::ScalarType type = compute_type(runtime_);
@@ -160,7 +184,8 @@ at::Tensor CtpaGenerator::latents_of_batch(const std::vector<SampleRequest>& req
       [&](const at::Tensor& x, const at::Tensor& t) {
         stop_if_interrupted();
         const std::vector<at::Tensor> inputs{x.to(type), t, condition.embedding, condition.spatial};
-        if (!guidance_acts(options, schedule.at(times[size_t(step++)]))) return prediction_(inputs)[0].to(at::kFloat);
+        if (!guidance_acts(options, schedule.at(times[size_t(step++)])))
+          return prediction_(inputs)[0].to(at::kFloat);
         const auto predictions = both_predictions_(inputs);
         return guided(options, predictions[0].to(at::kFloat), predictions[1].to(at::kFloat));
       },

@@ -4,8 +4,8 @@
 #include "x2ctpa/core/files.h"
 #include "x2ctpa/core/log.h"
 #include "x2ctpa/imaging/volume/lungs.h"
-#include "x2ctpa/imaging/xray/radiograph.h"
 #include "x2ctpa/imaging/volume_io.h"
+#include "x2ctpa/imaging/xray/radiograph.h"
 
 namespace x2ctpa {
 namespace {
@@ -31,7 +31,7 @@ at::Tensor picture_of(const CxrItem& item, const DatasetInfo& info, const CxrOpt
   return xray.picture.unsqueeze(0);
 }
 
-/// The middle of the lungs of `ct`, or its own where none are found.
+// The middle of the lungs of `ct`, or its own where none are found.
 Vec3 middle_of(const Volume& ct, const CxrItem& item) {
   try {
     const Box box = segment_lungs(ct).box;

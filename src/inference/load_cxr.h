@@ -5,8 +5,8 @@
 #include <string>
 
 #include "x2ctpa/data/dataset.h"
-#include "x2ctpa/imaging/xray/radiograph.h"
 #include "x2ctpa/imaging/volume/resample.h"
+#include "x2ctpa/imaging/xray/radiograph.h"
 #include "x2ctpa/inference/sample_items.h"
 #include "x2ctpa/models/cxr_novelty.h"
 

@@ -13,38 +13,38 @@
 #include "x2ctpa/core/safetensors.h"
 #include "x2ctpa/imaging/dicom/dicom_export.h"
 #include "x2ctpa/imaging/preview.h"
-#include "x2ctpa/imaging/xray/radiograph.h"
 #include "x2ctpa/imaging/volume_io.h"
+#include "x2ctpa/imaging/xray/radiograph.h"
 
 namespace x2ctpa {
 namespace fs = std::filesystem;
 using nlohmann::ordered_json;
 namespace {
 
-constexpr const char* kProgram = "x2ctpa " X2CTPA_VERSION;
-constexpr const char* kNotice =
+constexpr const char* program = "x2ctpa " X2CTPA_VERSION;
+constexpr const char* notice =
     "SYNTHETIC CTPA generated from a chest X-ray; research use only, not for diagnosis";
 
-const std::vector<std::string> kColumns = {"name",
-                                           "case_id",
-                                           "sample",
-                                           "patient_id",
-                                           "split",
-                                           "cxr",
-                                           "file",
-                                           "seed",
-                                           "steps",
-                                           "sampler",
-                                           "guidance_scale",
-                                           "seconds",
-                                           "model_hash",
-                                           "settings",
-                                           "cxr_sha256",
-                                           "picture_novelty",
-                                           "embedding_novelty",
-                                           "unlike_training"};
+const std::vector<std::string> columns = {"name",
+                                          "case_id",
+                                          "sample",
+                                          "patient_id",
+                                          "split",
+                                          "cxr",
+                                          "file",
+                                          "seed",
+                                          "steps",
+                                          "sampler",
+                                          "guidance_scale",
+                                          "seconds",
+                                          "model_hash",
+                                          "settings",
+                                          "cxr_sha256",
+                                          "picture_novelty",
+                                          "embedding_novelty",
+                                          "unlike_training"};
 
-/// Holds the folder for one process at a time; on file systems without locks, for as many as come.
+// Holds the folder for one process at a time; on file systems without locks, for as many as come.
 class FolderLock {
  public:
   explicit FolderLock(const fs::path& folder)
@@ -75,8 +75,8 @@ ordered_json options_json(SamplerOptions options) {
 ordered_json sidecar_of(const Provenance& p, const Volume& volume, const IntensityWindow& window) {
   ordered_json json;
   json["synthetic"] = true;
-  json["notice"] = kNotice;
-  json["program"] = kProgram;
+  json["notice"] = notice;
+  json["program"] = program;
   json["name"] = p.name;
   json["case_id"] = p.case_id;
   json["sample"] = p.sample;
@@ -112,7 +112,7 @@ std::optional<ordered_json> read_sidecar(const fs::path& file) {
   }
 }
 
-/// Rows hold what `field` of `json` says, or nothing.
+// Rows hold what `field` of `json` says, or nothing.
 std::string text_of(const ordered_json& json, const std::string& pointer) {
   const nlohmann::ordered_json::json_pointer place(pointer);
   if (!json.contains(place)) return "";
@@ -150,7 +150,7 @@ std::string derivation_of(const Provenance& p) {
       "Generated from a chest X-ray by {}: model {}, sampler {}, {} steps, guidance {}, seed {}, "
       "sample {}. "
       "Not an image of a patient.",
-      kProgram, p.model_hash.substr(0, 16), p.sampler.kind, p.sampler.steps,
+      program, p.model_hash.substr(0, 16), p.sampler.kind, p.sampler.steps,
       p.sampler.guidance_scale, p.seed, p.sample);
 }
 
@@ -182,7 +182,7 @@ SampleFolder::SampleFolder(fs::path root, const SampleOptions& options)
     : root_(std::move(root)), options_(options) {
   AtomicFile probe(root_ / "probe");
   std::ofstream stream(probe.temporary());
-  stream << kProgram << std::flush;
+  stream << program << std::flush;
   if (!stream)
     throw Error(fmt::format(
         "cannot write to the folder {}. Choose --out where you may write and there is space.",
@@ -259,7 +259,7 @@ void SampleFolder::write(const Volume& volume, const IntensityWindow& window,
 
 void SampleFolder::record(const std::vector<std::string>& names,
                           const std::map<std::string, double>& seconds) const {
-  CsvTable rows(kColumns);
+  CsvTable rows(columns);
   for (const auto& name : names) {
     const auto sidecar = read_sidecar(sidecar_file(name));
     const auto found = seconds.find(name);

@@ -24,7 +24,7 @@ double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
 }
 
-/// All that a volume depends on besides its X-ray, as 16 hexadecimal digits.
+// All that a volume depends on besides its X-ray, as 16 hexadecimal digits.
 std::string settings_of(const std::string& model_hash, const SampleOptions& options,
                         const RuntimeOptions& runtime) {
   const std::string text =
@@ -67,7 +67,7 @@ class SampleRun {
  private:
   const CxrItem& xray_of(const SampleItem& item) const { return job_.xrays[item.xray]; }
 
-  /// Sorts the own items into done and to do, as the conflict policy says.
+  // Sorts the own items into done and to do, as the conflict policy says.
   void find_todo() {
     size_t kept = 0;
     std::vector<std::string> done;
@@ -111,7 +111,7 @@ class SampleRun {
     folder_.record(unrecorded, {});
   }
 
-  /// The X-ray's picture and place; nothing, and a row in failures.csv, when it cannot be read.
+  // The X-ray's picture and place; nothing, and a row in failures.csv, when it cannot be read.
   const LoadedCxr* load(size_t xray) {
     if (failed_.count(job_.xrays[xray].unique)) return nullptr;
     const auto found = loaded_.find(xray);
@@ -230,7 +230,7 @@ class SampleRun {
     return job_.out / "uncertainty" / fmt::format("{}_{}.nii.gz", xray.unique, kind);
   }
 
-  /// X-rays with several samples whose summary is missing or older than these settings.
+  // X-rays with several samples whose summary is missing or older than these settings.
   std::set<size_t> unfinished_groups() const {
     std::set<size_t> groups;
     if (options_.samples_per_cxr < 2) return groups;
@@ -368,14 +368,14 @@ class SampleRun {
   SampleOptions options_;
   RuntimeOptions runtime_;
   SampleFolder folder_;
-  std::set<std::string> names_;  ///< of all shards' volumes
+  std::set<std::string> names_;  // of all shards' volumes
   std::vector<SampleItem> own_, todo_;
   std::string model_hash_, settings_;
   std::unique_ptr<CtpaGenerator> generator_;
   std::unique_ptr<PeScorer> scorer_;
   std::map<size_t, LoadedCxr> loaded_;
   std::map<std::string, std::pair<std::string, std::string>>
-      failed_;  ///< X-ray to its path and reason
+      failed_;  // X-ray to its path and reason
   size_t made_ = 0, already_ = 0, unlike_ = 0;
   Clock::time_point start_;
 };

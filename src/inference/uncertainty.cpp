@@ -12,17 +12,17 @@ namespace x2ctpa {
 namespace fs = std::filesystem;
 namespace {
 
-constexpr double kLungHu = -850;
+constexpr double lung_hu = -850;
 
-/// HU with what the window cut off at its lower end, air and lung, put back: from `min_hu` on over
-/// a tenth of the window, values run from lung's to themselves.
+// HU with what the window cut off at its lower end, air and lung, put back: from `min_hu` on over
+// a tenth of the window, values run from lung's to themselves.
 at::Tensor with_lungs(const at::Tensor& hu, const IntensityWindow& window) {
   const double ramp = 0.1 * (window.max_hu - window.min_hu);
   const auto share = ((hu - window.min_hu) / ramp).clamp(0, 1);
-  return kLungHu + share * (hu - kLungHu);
+  return lung_hu + share * (hu - lung_hu);
 }
 
-/// (S, S) without its slow variation.
+// (S, S) without its slow variation.
 at::Tensor detail_of(const at::Tensor& picture) {
   const double sigma = double(picture.size(0)) / 16;
   const int64_t radius = std::max<int64_t>(1, std::llround(2 * sigma));
@@ -100,9 +100,10 @@ PeClassifier opened(const fs::path& model, const RuntimeOptions& runtime) {
 PeScorer::PeScorer(const fs::path& model, const RuntimeOptions& runtime)
     : model_(opened(model, runtime)) {
   if (model_.info().input != "volume") {
-    throw Error(fmt::format("--classifier {}: expected a classifier of volumes, found one of {}s; "
-                            "take the arm ctpa or generated with classifier.input volume",
-                            model.string(), model_.info().input));
+    throw Error(
+        fmt::format("--classifier {}: expected a classifier of volumes, found one of {}s; "
+                    "take the arm ctpa or generated with classifier.input volume",
+                    model.string(), model_.info().input));
   }
 }
 

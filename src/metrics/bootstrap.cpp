@@ -35,7 +35,7 @@ struct SortedCase {
   bool positive, ends_tie;
 };
 
-constexpr size_t kBandPoints = 51;
+constexpr size_t band_points = 51;
 
 // Mann-Whitney with the number of times each patient was drawn, and the sensitivity at each false
 // positive rate of the band. Walking up the scores, (negatives passed, positives passed) runs along
@@ -48,17 +48,17 @@ double weighted_auc(const std::vector<SortedCase>& cases, const std::vector<int6
   }
   if (all_positives == 0 || all_negatives == 0) return std::nan("");
   double wins = 0, negatives = 0, positives = 0, tied_positive = 0, tied_negative = 0;
-  sensitivities[kBandPoints - 1] = 1;
+  sensitivities[band_points - 1] = 1;
   size_t point = 1;  // of the band, counted from false positive rate 1 downwards
   for (const SortedCase& c : cases) {
     (c.positive ? tied_positive : tied_negative) += double(times[c.patient]);
     if (!c.ends_tie) continue;
     wins += tied_positive * (negatives + 0.5 * tied_negative);
-    for (; point < kBandPoints; ++point) {
-      const double passed = double(point) / double(kBandPoints - 1) * all_negatives;
+    for (; point < band_points; ++point) {
+      const double passed = double(point) / double(band_points - 1) * all_negatives;
       if (tied_negative == 0 || passed > negatives + tied_negative + 1e-9 * all_negatives) break;
       const double missed = positives + tied_positive * (passed - negatives) / tied_negative;
-      sensitivities[kBandPoints - 1 - point] = 1 - missed / all_positives;
+      sensitivities[band_points - 1 - point] = 1 - missed / all_positives;
     }
     negatives += tied_negative;
     positives += tied_positive;
@@ -107,8 +107,8 @@ BootstrapAuc bootstrap_auc(std::span<const int> labels, std::span<const double> 
   }
 
   Draw draw(stream_seed(seed, "bootstrap"));
-  std::vector<double> areas, sensitivities(kBandPoints);
-  std::vector<std::vector<double>> band(kBandPoints);
+  std::vector<double> areas, sensitivities(band_points);
+  std::vector<std::vector<double>> band(band_points);
   std::vector<int64_t> times(number.size());
   for (int64_t r = 0; r < resamples; ++r) {
     std::fill(times.begin(), times.end(), 0);
@@ -118,12 +118,12 @@ BootstrapAuc bootstrap_auc(std::span<const int> labels, std::span<const double> 
     const double area = weighted_auc(cases, times, sensitivities.data());
     if (!std::isfinite(area)) continue;
     areas.push_back(area);
-    for (size_t k = 0; k < kBandPoints; ++k) band[k].push_back(sensitivities[k]);
+    for (size_t k = 0; k < band_points; ++k) band[k].push_back(sensitivities[k]);
   }
   if (areas.empty()) throw Error("bootstrap: no resample held both classes", ExitCode::no_data);
   BootstrapAuc result{middle_95(areas), int64_t(areas.size()), int64_t(number.size()), {}};
-  for (size_t k = 0; k < kBandPoints; ++k) {
-    result.band.push_back({double(k) / double(kBandPoints - 1), middle_95(band[k])});
+  for (size_t k = 0; k < band_points; ++k) {
+    result.band.push_back({double(k) / double(band_points - 1), middle_95(band[k])});
   }
   return result;
 }

@@ -42,7 +42,7 @@ double log_likelihood(std::span<const int> labels, const std::vector<double>& x,
   return sum;
 }
 
-/// Gradient and negative Hessian of the log likelihood.
+// Gradient and negative Hessian of the log likelihood.
 struct Derivatives {
   double g0 = 0, g1 = 0, h00 = 0, h01 = 0, h11 = 0;
   double determinant() const { return h00 * h11 - h01 * h01; }
@@ -143,8 +143,7 @@ Calibration calibration_of(std::span<const int> labels, std::span<const double> 
     result.bins.push_back(bin);
   }
   result.uncertainty = rate * (1 - rate);
-  result.within_bins =
-      result.brier - result.reliability + result.resolution - result.uncertainty;
+  result.within_bins = result.brier - result.reliability + result.resolution - result.uncertainty;
   result.recalibration = recalibration_of(labels, scores);
   return result;
 }

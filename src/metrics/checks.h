@@ -25,6 +25,6 @@ std::vector<double> midranks(std::span<const double> values);
 
 /// The standard normal distribution.
 double normal_two_sided_p(double z);
-inline constexpr double kNormal975 = 1.959963984540054;
+inline constexpr double normal975 = 1.959963984540054;
 
 }  // namespace x2ctpa

@@ -87,9 +87,9 @@ Proportion wilson_proportion(int64_t successes, int64_t total) {
     result.interval = {nan, nan};
     return result;
   }
-  const double n = double(total), p = double(successes) / n, z2 = kNormal975 * kNormal975;
+  const double n = double(total), p = double(successes) / n, z2 = normal975 * normal975;
   const double centre = (p + z2 / (2 * n)) / (1 + z2 / n);
-  const double half = kNormal975 / (1 + z2 / n) * std::sqrt(p * (1 - p) / n + z2 / (4 * n * n));
+  const double half = normal975 / (1 + z2 / n) * std::sqrt(p * (1 - p) / n + z2 / (4 * n * n));
   result.value = p;
   result.interval = {std::max(0.0, centre - half), std::min(1.0, centre + half)};
   return result;

@@ -78,8 +78,10 @@ at::Tensor FeatureMoments::covariance() const {
 double frechet_distance(const FeatureMoments& real, const FeatureMoments& generated) {
   const at::Tensor a = real.covariance(), b = generated.covariance();
   if (!a.sizes().equals(b.sizes())) {
-    throw Error(fmt::format("Frechet distance: expected features of one network, found {} and {} "
-                            "per picture", a.size(0), b.size(0)));
+    throw Error(
+        fmt::format("Frechet distance: expected features of one network, found {} and {} "
+                    "per picture",
+                    a.size(0), b.size(0)));
   }
   // tr (A B)^(1/2) = tr (A^(1/2) B A^(1/2))^(1/2), whose eigenvalues are real and not negative.
   const auto [values, vectors] = at::linalg_eigh(a);
@@ -95,7 +97,8 @@ double kernel_distance(const at::Tensor& real, const at::Tensor& generated) {
   check_same_width(x, y, what);
   const double m = double(x.size(0)), n = double(y.size(0));
   const at::Tensor xx = cubic_kernel(x, x), yy = cubic_kernel(y, y);
-  return (total(xx) - total(xx.trace())) / (m * (m - 1)) + (total(yy) - total(yy.trace())) / (n * (n - 1)) -
+  return (total(xx) - total(xx.trace())) / (m * (m - 1)) +
+         (total(yy) - total(yy.trace())) / (n * (n - 1)) -
          2 * cubic_kernel(x, y).mean().item<double>();
 }
 
@@ -106,7 +109,8 @@ NeighbourMeasures neighbour_measures(const at::Tensor& real, const at::Tensor& g
   const at::Tensor x = checked(real, k + 1, what), y = checked(generated, k + 1, what);
   check_same_width(x, y, what);
   const at::Tensor reach_x = radii(x, k), reach_y = radii(y, k), distance = at::cdist(x, y, 2, 2);
-  const at::Tensor near_x = distance < reach_x.unsqueeze(1), near_y = distance < reach_y.unsqueeze(0);
+  const at::Tensor near_x = distance < reach_x.unsqueeze(1),
+                   near_y = distance < reach_y.unsqueeze(0);
   const auto share = [](const at::Tensor& flags) {
     return flags.to(at::kDouble).mean().item<double>();
   };

@@ -102,7 +102,7 @@ at::Tensor halved(const at::Tensor& volume) {
 }
 
 // Wang et al. 2003, table of the human experiment.
-constexpr double kScaleWeights[] = {0.0448, 0.2856, 0.3001, 0.2363, 0.1333};
+constexpr double scale_weights[] = {0.0448, 0.2856, 0.3001, 0.2363, 0.1333};
 
 double ms_ssim_from(const SsimMeans& finest, at::Tensor a, at::Tensor b, double data_range) {
   double product = 1;
@@ -114,7 +114,7 @@ double ms_ssim_from(const SsimMeans& finest, at::Tensor a, at::Tensor b, double 
       means = ssim_means(a, b, data_range);
     }
     const double factor = scale < 4 ? means.structure : means.volume;
-    product *= std::isnan(factor) ? factor : std::pow(std::max(factor, 0.0), kScaleWeights[scale]);
+    product *= std::isnan(factor) ? factor : std::pow(std::max(factor, 0.0), scale_weights[scale]);
   }
   return product;
 }
@@ -168,7 +168,8 @@ PlanesQuality planes_quality(const at::Tensor& truth, const at::Tensor& image, d
     quality.psnr_db += sum / double(errors.numel()) / 3;
     quality.ssim += ssim_means(a.movedim(axis, 0).contiguous(), b.movedim(axis, 0).contiguous(),
                                data_range, {.uniform_sample = true, .slices_only = true})
-                        .slices / 3;
+                        .slices /
+                    3;
   }
   return quality;
 }

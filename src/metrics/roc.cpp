@@ -77,7 +77,7 @@ AucEstimate delong_auc(std::span<const int> labels, std::span<const double> scor
   result.standard_error = deviation(area_covariance(c, c));
   if (result.standard_error > 0 && result.auc > 0 && result.auc < 1) {
     const double logit = std::log(result.auc / (1 - result.auc));
-    const double half = kNormal975 * result.standard_error / (result.auc * (1 - result.auc));
+    const double half = normal975 * result.standard_error / (result.auc * (1 - result.auc));
     result.interval = Interval{1 / (1 + std::exp(half - logit)), 1 / (1 + std::exp(-half - logit))};
   }
   return result;
@@ -93,7 +93,7 @@ AucComparison delong_paired(std::span<const int> labels, std::span<const double>
   const double variance = area_covariance(a, a) + area_covariance(b, b) - 2 * area_covariance(a, b);
   const double difference = result.auc_a - result.auc_b;
   result.standard_error = deviation(variance);
-  const double half = kNormal975 * result.standard_error;
+  const double half = normal975 * result.standard_error;
   result.interval = {difference - half, difference + half};
   if (result.standard_error > 0) {
     result.z = difference / result.standard_error;
@@ -143,7 +143,7 @@ double threshold_for_sensitivity(std::span<const int> labels, std::span<const do
 
 double detectable_difference(double standard_error) {
   constexpr double normal_80 = 0.8416212335729143;
-  return (kNormal975 + normal_80) * standard_error;
+  return (normal975 + normal_80) * standard_error;
 }
 
 double average_precision(std::span<const int> labels, std::span<const double> scores) {

@@ -12,8 +12,8 @@
 namespace x2ctpa {
 namespace {
 
-constexpr int kFields = 5;  // a, b, a*a, b*b, a*b
-constexpr int64_t kTileRows = 24;
+constexpr int fields = 5;  // a, b, a*a, b*b, a*b
+constexpr int64_t tile_rows = 24;
 
 // What does not change from tile to tile.
 struct Problem {
@@ -53,7 +53,7 @@ struct RowSums {
 };
 
 template <bool weighted>
-RowSums ssim_row_sums(const Problem& p, const std::array<const float*, kFields>& mean, int64_t n,
+RowSums ssim_row_sums(const Problem& p, const std::array<const float*, fields>& mean, int64_t n,
                       const float* weights) {
   RowSums sums;
   for (int64_t i = 0; i < n; ++i) {
@@ -76,13 +76,13 @@ class Tile {
   Tile(const Problem& problem, int64_t first_row)
       : p_(problem),
         first_row_(first_row),
-        rows_(std::min(kTileRows, problem.rows_out() - first_row)),
+        rows_(std::min(tile_rows, problem.rows_out() - first_row)),
         columns_(problem.columns_out()),
         plane_(rows_ * columns_),
-        ring_(problem.window_d.size() * kFields * plane_),
-        products_(kFields * problem.width),
-        along_w_(kFields * (rows_ + problem.window_h.size() - 1) * columns_),
-        along_d_(kFields * columns_) {}
+        ring_(problem.window_d.size() * fields * plane_),
+        products_(fields * problem.width),
+        along_w_(fields * (rows_ + problem.window_h.size() - 1) * columns_),
+        along_d_(fields * columns_) {}
 
   void run() {
     const int64_t taps = int64_t(p_.window_d.size());
@@ -96,7 +96,7 @@ class Tile {
   RowSums volume_sum;
 
  private:
-  float* ring_plane(int64_t slot, int field) { return &ring_[(slot * kFields + field) * plane_]; }
+  float* ring_plane(int64_t slot, int field) { return &ring_[(slot * fields + field) * plane_]; }
 
   void make_products(int64_t z, int64_t y) {
     const float* a = p_.a + (z * p_.height + y) * p_.width;
@@ -118,7 +118,7 @@ class Tile {
     std::array<const float*, 11> source{};
     for (int64_t y = 0; y < rows_in; ++y) {
       make_products(z, first_row_ + y);
-      for (int field = 0; field < kFields; ++field) {
+      for (int field = 0; field < fields; ++field) {
         const float* row = &products_[field * p_.width];
         for (size_t k = 0; k < p_.window_w.size(); ++k) source[k] = row + k;
         weighted_rows(p_.window_w, source.data(), columns_,
@@ -126,8 +126,8 @@ class Tile {
       }
     }
     for (int64_t y = 0; y < rows_; ++y) {
-      std::array<const float*, kFields> mean{};
-      for (int field = 0; field < kFields; ++field) {
+      std::array<const float*, fields> mean{};
+      for (int field = 0; field < fields; ++field) {
         for (int64_t k = 0; k < taps_h; ++k) {
           source[k] = &along_w_[(field * rows_in + y + k) * columns_];
         }
@@ -142,17 +142,18 @@ class Tile {
   void add_volume_rows(int64_t first_slice) {
     const int64_t taps = int64_t(p_.window_d.size());
     std::array<const float*, 11> source{};
-    std::array<const float*, kFields> mean{};
+    std::array<const float*, fields> mean{};
     for (int64_t y = 0; y < rows_; ++y) {
-      for (int field = 0; field < kFields; ++field) {
+      for (int field = 0; field < fields; ++field) {
         for (int64_t k = 0; k < taps; ++k) {
           source[k] = ring_plane((first_slice + k) % taps, field) + y * columns_;
         }
         weighted_rows(p_.window_d, source.data(), columns_, &along_d_[field * columns_]);
         mean[field] = &along_d_[field * columns_];
       }
-      const RowSums row = p_.mask ? ssim_row_sums<true>(p_, mean, columns_, mask_row(first_slice, y))
-                                  : ssim_row_sums<false>(p_, mean, columns_, nullptr);
+      const RowSums row = p_.mask
+                              ? ssim_row_sums<true>(p_, mean, columns_, mask_row(first_slice, y))
+                              : ssim_row_sums<false>(p_, mean, columns_, nullptr);
       volume_sum.index += row.index;
       volume_sum.structure += row.structure;
     }
@@ -208,11 +209,11 @@ SsimMeans ssim_means(const at::Tensor& truth, const at::Tensor& image, double da
   p.mask = variant.mask.defined() ? variant.mask.const_data_ptr<float>() : nullptr;
   p.volume = !variant.slices_only;
 
-  const int64_t tiles = (p.rows_out() + kTileRows - 1) / kTileRows;
+  const int64_t tiles = (p.rows_out() + tile_rows - 1) / tile_rows;
   std::vector<SsimMeans> sums(tiles);
   at::parallel_for(0, tiles, 1, [&](int64_t first, int64_t last) {
     for (int64_t k = first; k < last; ++k) {
-      Tile tile(p, k * kTileRows);
+      Tile tile(p, k * tile_rows);
       tile.run();
       sums[k] = {tile.slice_sum, tile.volume_sum.index, tile.volume_sum.structure};
     }
@@ -228,8 +229,11 @@ SsimMeans ssim_means(const at::Tensor& truth, const at::Tensor& image, double da
   if (p.mask != nullptr) {
     const int64_t d = int64_t(p.window_d.size()) / 2, h = int64_t(p.window_h.size()) / 2,
                   w = int64_t(p.window_w.size()) / 2;
-    weight = variant.mask.narrow(0, d, p.slices_out()).narrow(1, h, p.rows_out())
-                 .narrow(2, w, p.columns_out()).sum(at::kDouble).item<double>();
+    weight = variant.mask.narrow(0, d, p.slices_out())
+                 .narrow(1, h, p.rows_out())
+                 .narrow(2, w, p.columns_out())
+                 .sum(at::kDouble)
+                 .item<double>();
   }
   total.slices /= plane * double(p.depth);
   total.volume /= weight;

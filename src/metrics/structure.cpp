@@ -12,8 +12,10 @@ namespace x2ctpa {
 namespace {
 
 at::Tensor gradient_magnitude(const at::Tensor& volume, const std::array<double, 3>& spacing_mm) {
-  const auto slopes = at::gradient(volume.to(at::kFloat), at::ArrayRef<at::Scalar>({spacing_mm[0], spacing_mm[1], spacing_mm[2]}),
-                                   at::IntArrayRef({0, 1, 2}));
+  const auto slopes =
+      at::gradient(volume.to(at::kFloat),
+                   at::ArrayRef<at::Scalar>({spacing_mm[0], spacing_mm[1], spacing_mm[2]}),
+                   at::IntArrayRef({0, 1, 2}));
   return (slopes[0].square() + slopes[1].square() + slopes[2].square()).sqrt_();
 }
 
@@ -24,9 +26,10 @@ GradientQuality gradient_quality(const at::Tensor& truth, const at::Tensor& imag
   const bool long_enough =
       truth.dim() == 3 && truth.size(0) > 1 && truth.size(1) > 1 && truth.size(2) > 1;
   if (!long_enough || truth.sizes() != image.sizes()) {
-    throw Error(fmt::format("gradients: expected two volumes (D, H, W) of one shape with 2 or more "
-                            "voxels along each axis, found [{}] and [{}]",
-                            fmt::join(truth.sizes(), ", "), fmt::join(image.sizes(), ", ")));
+    throw Error(
+        fmt::format("gradients: expected two volumes (D, H, W) of one shape with 2 or more "
+                    "voxels along each axis, found [{}] and [{}]",
+                    fmt::join(truth.sizes(), ", "), fmt::join(image.sizes(), ", ")));
   }
   const at::Tensor a = gradient_magnitude(truth, spacing_dhw_mm),
                    b = gradient_magnitude(image, spacing_dhw_mm);

@@ -42,8 +42,8 @@ void check_options(const AutoencoderKlOptions& o) {
   }
 }
 
-/// Applies `part` to rows of `x` (N, ...), `at_once` at a time, each result written to its place in
-/// one tensor; at once where gradients are wanted.
+// Applies `part` to rows of `x` (N, ...), `at_once` at a time, each result written to its place in
+// one tensor; at once where gradients are wanted.
 at::Tensor in_parts(const at::Tensor& x, int64_t at_once,
                     const std::function<at::Tensor(const at::Tensor&)>& part) {
   if (at_once < 1) throw Error(fmt::format("autoencoder: {} slices at once", at_once));
@@ -61,8 +61,8 @@ at::Tensor in_parts(const at::Tensor& x, int64_t at_once,
   return result;
 }
 
-/// What one slice of `pixels` takes at most. Each level's first residual block is the widest place:
-/// its input, the norm's output in two orders, and two of its own outputs live at once.
+// What one slice of `pixels` takes at most. Each level's first residual block is the widest place:
+// its input, the norm's output in two orders, and two of its own outputs live at once.
 int64_t slice_bytes(const AutoencoderKlOptions& o, int64_t pixels, int64_t item, bool decoding) {
   int64_t most = 0;
   const auto& widths = o.block_out_channels;
@@ -86,8 +86,7 @@ MemoryPlan slice_plan(int64_t slices, int64_t whole_bytes, int64_t bytes_per_sli
     throw Error(
         fmt::format("{}: takes {:.2f} GB even slice by slice, and {:.2f} GB may be used. "
                     "Raise --runtime.memory_gb, end other programs, or take a smaller grid.",
-                    doing, static_cast<double>(whole_bytes + bytes_per_slice) / 1e9,
-                    static_cast<double>(limit.bytes) / 1e9),
+                    doing, double(whole_bytes + bytes_per_slice) / 1e9, double(limit.bytes) / 1e9),
         ExitCode::out_of_memory);
   }
   plan.at_once = std::clamp<int64_t>(left / bytes_per_slice, 1, std::min(slices, most_slices));
@@ -98,10 +97,10 @@ MemoryPlan slice_plan(int64_t slices, int64_t whole_bytes, int64_t bytes_per_sli
 
 bool on_cpu(const torch::nn::Module& module) { return module.parameters().front().is_cpu(); }
 
-/// (B, C, D, H, W) -> (B D, C, H, W), a view where D is next to B already.
+// (B, C, D, H, W) -> (B D, C, H, W), a view where D is next to B already.
 at::Tensor slices_of(const at::Tensor& x) { return x.transpose(1, 2).flatten(0, 1); }
 
-/// The inverse, contiguous.
+// The inverse, contiguous.
 at::Tensor stacked(const at::Tensor& slices, int64_t batch) {
   return slices.view({batch, -1, slices.size(1), slices.size(2), slices.size(3)})
       .transpose(1, 2)
@@ -140,15 +139,15 @@ at::Tensor AutoencoderKlImpl::decode(const at::Tensor& z) {
 
 MemoryPlan AutoencoderKlImpl::plan_encode_volume(at::IntArrayRef shape,
                                                  const MemoryLimit& limit) const {
-  const auto item = static_cast<int64_t>(c10::elementSize(limit.type));
+  const auto item = int64_t(c10::elementSize(limit.type));
   return slice_plan(shape[0] * shape[2], c10::multiply_integers(shape) * item,
-                    slice_bytes(options_, shape[3] * shape[4], item, /*decoding=*/false), limit, on_cpu(*this),
-                    "autoencoder: encoding a volume of " + shape_text(shape));
+                    slice_bytes(options_, shape[3] * shape[4], item, /*decoding=*/false), limit,
+                    on_cpu(*this), "autoencoder: encoding a volume of " + shape_text(shape));
 }
 
 MemoryPlan AutoencoderKlImpl::plan_decode_volume(at::IntArrayRef shape,
                                                  const MemoryLimit& limit) const {
-  const auto item = static_cast<int64_t>(c10::elementSize(limit.type));
+  const auto item = int64_t(c10::elementSize(limit.type));
   const int64_t slices = shape[0] * shape[2];
   const int64_t pixels = shape[3] * shape[4] * size_factor() * size_factor();
   // The slices, and their copy in the order of a volume.

@@ -16,12 +16,12 @@ torch::nn::GroupNorm group_norm(int64_t channels, int64_t groups) {
   return torch::nn::GroupNorm(torch::nn::GroupNormOptions(groups, channels).eps(1e-6));
 }
 
-/// The norm in channels-last order, whichever order its kernel prefers.
+// The norm in channels-last order, whichever order its kernel prefers.
 at::Tensor normalise(torch::nn::GroupNorm& norm, const at::Tensor& x) {
   return norm->forward(x).contiguous(at::MemoryFormat::ChannelsLast);
 }
 
-/// Halves the picture: a convolution of stride 2 after padding at the right and the bottom.
+// Halves the picture: a convolution of stride 2 after padding at the right and the bottom.
 class DownsampleImpl : public torch::nn::Module {
  public:
   explicit DownsampleImpl(int64_t channels) {
@@ -36,17 +36,17 @@ class DownsampleImpl : public torch::nn::Module {
 };
 TORCH_MODULE(Downsample);
 
-/// The kernel (in, out, 4, 4) of the transposed convolution that equals doubling a picture by its
-/// nearest pixels and convolving it with `weight` (out, in, 3, 3): each of its pixels meets the
-/// sum of the taps that fall on its copies.
+// The kernel (in, out, 4, 4) of the transposed convolution that equals doubling a picture by its
+// nearest pixels and convolving it with `weight` (out, in, 3, 3): each of its pixels meets the
+// sum of the taps that fall on its copies.
 at::Tensor with_doubling(const at::Tensor& weight) {
   const auto taps = weight.transpose(0, 1).flip({2, 3});
   const auto rows = at::constant_pad_nd(taps, {0, 1}) + at::constant_pad_nd(taps, {1, 0});
   return at::constant_pad_nd(rows, {0, 0, 0, 1}) + at::constant_pad_nd(rows, {0, 0, 1, 0});
 }
 
-/// Doubles the picture by its nearest pixels, then convolves; as one transposed convolution, with
-/// 16 products per pixel and channel in the place of 36.
+// Doubles the picture by its nearest pixels, then convolves; as one transposed convolution, with
+// 16 products per pixel and channel in the place of 36.
 class UpsampleImpl : public torch::nn::Module {
  public:
   explicit UpsampleImpl(int64_t channels) {
@@ -62,8 +62,8 @@ class UpsampleImpl : public torch::nn::Module {
 };
 TORCH_MODULE(Upsample);
 
-/// Residual blocks, then a change of resolution unless `resampler` is empty. Its name is that of
-/// diffusers, "downsamplers" or "upsamplers".
+// Residual blocks, then a change of resolution unless `resampler` is empty. Its name is that of
+// diffusers, "downsamplers" or "upsamplers".
 class LevelImpl : public torch::nn::Module {
  public:
   LevelImpl(int64_t in, int64_t out, int64_t layers, int64_t groups, const std::string& resampler) {

@@ -10,9 +10,9 @@
 namespace x2ctpa {
 namespace {
 
-/// Places of `count` voxel centres along an axis, in mm from the middle.
-torch::Tensor centred_axis(int64_t count, double spacing_mm) {
-  return (torch::arange(count, torch::kDouble) - 0.5 * static_cast<double>(count - 1)) * spacing_mm;
+// Places of `count` voxel centres along an axis, in mm from the middle.
+at::Tensor centred_axis(int64_t count, double spacing_mm) {
+  return (torch::arange(count, torch::kDouble) - 0.5 * double(count - 1)) * spacing_mm;
 }
 
 void check_geometry(const BackProjectionGeometry& g, const std::array<int64_t, 3>& grid_dhw) {
@@ -24,7 +24,7 @@ void check_geometry(const BackProjectionGeometry& g, const std::array<int64_t, 3
         "source_to_centre {}, detector {}, spacing {} x {} x {}",
         g.source_to_detector_mm, g.source_to_centre_mm, g.detector_mm, s[0], s[1], s[2]));
   }
-  const double last_y_mm = 0.5 * static_cast<double>(grid_dhw[1] - 1) * s[1];
+  const double last_y_mm = 0.5 * double(grid_dhw[1] - 1) * s[1];
   if (last_y_mm >= g.source_to_centre_mm) {
     throw Error(
         fmt::format("back-projection: the volume reaches {} mm behind its centre, "
@@ -35,8 +35,8 @@ void check_geometry(const BackProjectionGeometry& g, const std::array<int64_t, 3
 
 }  // namespace
 
-torch::Tensor detector_coordinates(const BackProjectionGeometry& geometry,
-                                   const std::array<int64_t, 3>& grid_dhw) {
+at::Tensor detector_coordinates(const BackProjectionGeometry& geometry,
+                                const std::array<int64_t, 3>& grid_dhw) {
   check_geometry(geometry, grid_dhw);
   const auto [depth, height, width] = grid_dhw;
   const auto x = centred_axis(width, geometry.spacing_xyz_mm[0]).view({1, 1, width});
@@ -56,8 +56,8 @@ BackProjection::BackProjection(const BackProjectionGeometry& geometry,
       coordinates_(detector_coordinates(geometry, grid_dhw)
                        .view({1, grid_dhw[0] * grid_dhw[1], grid_dhw[2], 2})) {}
 
-torch::Tensor BackProjection::operator()(const torch::Tensor& features,
-                                         const torch::Tensor& alignment) const {
+at::Tensor BackProjection::operator()(const at::Tensor& features,
+                                      const at::Tensor& alignment) const {
   require_shape(features, {-1, -1, -1, -1}, "back-projection: feature map (B, C, h, w)");
   const int64_t batch = features.size(0), channels = features.size(1);
   // Half-precision coordinates would miss pixels: sample in float32.
@@ -66,7 +66,8 @@ torch::Tensor BackProjection::operator()(const torch::Tensor& features,
   if (alignment.defined()) {
     require_shape(alignment, {batch, 2, 3}, "back-projection: alignment (B, 2, 3)");
     const auto a = alignment.to(torch::kFloat);
-    const auto turned = at::matmul(coordinates_.view({1, -1, 2}), a.narrow(2, 0, 2).transpose(1, 2));
+    const auto turned =
+        at::matmul(coordinates_.view({1, -1, 2}), a.narrow(2, 0, 2).transpose(1, 2));
     places = (turned + a.select(2, 2).unsqueeze(1)).view(places.sizes());
   }
   const auto map = features.to(torch::kFloat);

@@ -23,9 +23,9 @@ void require_shape(const at::Tensor& tensor, const std::vector<int64_t>& expecte
     throw Error(
         fmt::format("{}: expected a tensor of shape {}, found none", what, shape_text(expected)));
   }
-  bool fits = tensor.dim() == static_cast<int64_t>(expected.size());
+  bool fits = tensor.dim() == int64_t(expected.size());
   for (size_t i = 0; fits && i < expected.size(); ++i) {
-    fits = expected[i] < 0 || tensor.size(static_cast<int64_t>(i)) == expected[i];
+    fits = expected[i] < 0 || tensor.size(int64_t(i)) == expected[i];
   }
   if (!fits) {
     throw Error(fmt::format("{}: expected shape {}, found {}", what, shape_text(expected),

@@ -14,7 +14,7 @@ namespace {
 
 constexpr int64_t max_distances = int64_t{1} << 24;  // elements of one block of the distance matrix
 
-/// (B, C, d, h, w) -> (B d h w, C), contiguous.
+// (B, C, d, h, w) -> (B d h w, C), contiguous.
 at::Tensor as_rows(const at::Tensor& z) {
   return z.permute({0, 2, 3, 4, 1}).reshape({-1, z.size(1)});
 }
@@ -50,7 +50,7 @@ at::Tensor CodebookImpl::random_rows(const at::Tensor& rows,
   const auto order = at::randperm(count * repeats, generator, torch::kLong).narrow(0, 0, codes);
   auto chosen = rows.index_select(0, order.remainder(count).to(rows.device()));
   if (repeats > 1) {
-    const double deviation = 0.01 / std::sqrt(static_cast<double>(rows.size(1)));
+    const double deviation = 0.01 / std::sqrt(double(rows.size(1)));
     const auto noise = at::randn(chosen.sizes(), generator, torch::kFloat);
     chosen = chosen + noise.to(rows.device()) * deviation;
   }
@@ -79,8 +79,7 @@ void CodebookImpl::update(const at::Tensor& rows, const at::Tensor& indices,
   // Laplace smoothing keeps codes that are never used finite.
   constexpr double epsilon = 1e-7;
   const auto total = usage_.sum();
-  const auto smoothed =
-      (usage_ + epsilon) / (total + static_cast<double>(options_.codes) * epsilon) * total;
+  const auto smoothed = (usage_ + epsilon) / (total + double(options_.codes) * epsilon) * total;
   embeddings_.copy_(sum_ / smoothed.unsqueeze(1));
   if (options_.random_restart) {
     const auto used = (usage_ >= options_.restart_threshold).unsqueeze(1);
@@ -116,7 +115,7 @@ Quantised CodebookImpl::forward(const at::Tensor& z, std::optional<at::Generator
     codes = lookup(result.indices);
     const auto counts = at::zeros_like(usage_).index_add_(
         0, indices, at::ones({indices.size(0)}, usage_.options()));
-    const auto frequency = counts / static_cast<double>(indices.size(0));
+    const auto frequency = counts / double(indices.size(0));
     result.perplexity = (-(frequency * (frequency + 1e-10).log()).sum()).exp();
     if (is_training()) update(rows, indices, counts, generator);
   }

@@ -12,42 +12,57 @@ void CtpaDenoiserOptions::describe(OptionList& options) {
   options.section("transformer", transformer);
   options.section("unet", unet);
   options.add("cxr_encoder", &cxr_encoder,
-              "trained: the small encoder, with the denoiser; frozen: a published vision transformer; finetuned: the same, "
+              "trained: the small encoder, with the denoiser; frozen: a published vision "
+              "transformer; finetuned: the same, "
               "trained further with the denoiser.",
               {.choices = {"trained", "frozen", "finetuned"}});
   options.add("spatial_condition", &spatial_condition,
-              "Back-project a CXR feature map (a vision transformer's patch tokens, or the small encoder's) along the beam "
+              "Back-project a CXR feature map (a vision transformer's patch tokens, or the small "
+              "encoder's) along the beam "
               "and join it to the noisy latent.");
   options.add("spatial_alignment", &spatial_alignment,
-              "geometry: as the dataset's X-rays were projected; learned: from there, a shift, scale and turn of each X-ray "
+              "geometry: as the dataset's X-rays were projected; learned: from there, a shift, "
+              "scale and turn of each X-ray "
               "found in its embedding, for real X-rays whose geometry is not known.",
               {.choices = {"geometry", "learned"}});
-  options.add("label_guidance", &label_guidance,
-              "Join the PE label (0, 1, or 2: unknown) to the condition, as the paper's variant does.");
+  options.add(
+      "label_guidance", &label_guidance,
+      "Join the PE label (0, 1, or 2: unknown) to the condition, as the paper's variant does.");
 }
 
-CtpaDenoiserImpl::CtpaDenoiserImpl(CtpaDenoiserOptions options, int64_t latent_channels, std::array<int64_t, 3> latent_dhw,
+CtpaDenoiserImpl::CtpaDenoiserImpl(CtpaDenoiserOptions options, int64_t latent_channels,
+                                   std::array<int64_t, 3> latent_dhw,
                                    const BackProjectionGeometry& geometry)
     : options_(std::move(options)), project_(geometry, latent_dhw) {
   const bool trained = options_.cxr_encoder == "trained";
   if (trained && options_.unet.cond_tokens > 0) {
-    throw Error("diffusion.denoiser.unet.cond_tokens needs a vision transformer as CXR encoder: give --cxr-encoder, or set it to 0");
+    throw Error(
+        "diffusion.denoiser.unet.cond_tokens needs a vision transformer as CXR encoder: give "
+        "--cxr-encoder, or set it to 0");
   }
   options_.unet.out_channels = latent_channels;
-  options_.unet.in_channels = latent_channels + (options_.spatial_condition ? options_.encoder.feature_channels : 0);
+  options_.unet.in_channels =
+      latent_channels + (options_.spatial_condition ? options_.encoder.feature_channels : 0);
   if (options_.label_guidance && options_.unet.cond_tokens > 0) {
-    throw Error("diffusion.denoiser: label_guidance needs a condition that is a vector; set unet.cond_tokens to 0");
+    throw Error(
+        "diffusion.denoiser: label_guidance needs a condition that is a vector; set "
+        "unet.cond_tokens to 0");
   }
   options_.unet.cond_dim = options_.encoder.embedding_dim + (options_.label_guidance ? 1 : 0);
-  if (options_.cxr_encoder == "finetuned") transformer_ = register_module("transformer", VisionTransformer(options_.transformer));
+  if (options_.cxr_encoder == "finetuned")
+    transformer_ = register_module("transformer", VisionTransformer(options_.transformer));
   if (trained) encoder_ = register_module("encoder", CxrEncoder(options_.encoder));
   if (options_.spatial_condition) make_spatial_layers();
   unet_ = register_module("unet", Unet3d(options_.unet));
   for (const int axis : {1, 2}) {
     if (latent_dhw[axis] % unet_->size_factor() != 0) {
-      throw Error(fmt::format("the latent grid is {}x{}x{} (D, H, W); with {} levels in diffusion.denoiser.unet.dim_mults "
-                              "H and W must be multiples of {}. Change the grid, the autoencoder's downsampling or the levels.",
-                              latent_dhw[0], latent_dhw[1], latent_dhw[2], options_.unet.dim_mults.size(), unet_->size_factor()));
+      throw Error(
+          fmt::format("the latent grid is {}x{}x{} (D, H, W); with {} levels in "
+                      "diffusion.denoiser.unet.dim_mults "
+                      "H and W must be multiples of {}. Change the grid, the autoencoder's "
+                      "downsampling or the levels.",
+                      latent_dhw[0], latent_dhw[1], latent_dhw[2], options_.unet.dim_mults.size(),
+                      unet_->size_factor()));
     }
   }
 }
@@ -55,8 +70,10 @@ CtpaDenoiserImpl::CtpaDenoiserImpl(CtpaDenoiserOptions options, int64_t latent_c
 void CtpaDenoiserImpl::make_spatial_layers() {
   if (options_.cxr_encoder != "trained") {
     const int64_t width = options_.transformer.width;
-    token_norm_ = register_module("token_norm", torch::nn::LayerNorm(torch::nn::LayerNormOptions({width})));
-    token_map_ = register_module("token_map", torch::nn::Linear(width, options_.encoder.feature_channels));
+    token_norm_ =
+        register_module("token_norm", torch::nn::LayerNorm(torch::nn::LayerNormOptions({width})));
+    token_map_ =
+        register_module("token_map", torch::nn::Linear(width, options_.encoder.feature_channels));
   }
   if (options_.spatial_alignment == "learned") {
     alignment_ = register_module("alignment", torch::nn::Linear(options_.encoder.embedding_dim, 6));
@@ -66,13 +83,15 @@ void CtpaDenoiserImpl::make_spatial_layers() {
 }
 
 bool CtpaDenoiserImpl::needs_tokens() const {
-  return options_.cxr_encoder != "trained" && (options_.unet.cond_tokens > 0 || options_.spatial_condition);
+  return options_.cxr_encoder != "trained" &&
+         (options_.unet.cond_tokens > 0 || options_.spatial_condition);
 }
 
 at::Tensor CtpaDenoiserImpl::token_map(const at::Tensor& tokens) {
   const auto& t = options_.transformer;
   const int64_t side = t.image_size / t.patch_size;
-  require_shape(tokens, {-1, 1 + side * side, t.width}, "tokens of the CXR encoder (B, 1 + patches, width)");
+  require_shape(tokens, {-1, 1 + side * side, t.width},
+                "tokens of the CXR encoder (B, 1 + patches, width)");
   const auto patches = token_map_->forward(token_norm_->forward(tokens.narrow(1, 1, side * side)));
   return patches.transpose(1, 2).reshape({tokens.size(0), -1, side, side});
 }
@@ -87,12 +106,16 @@ at::Tensor CtpaDenoiserImpl::projected(const at::Tensor& map, const at::Tensor& 
   return project_(map.to(at::kFloat), alignment).to(map.scalar_type());
 }
 
-at::Tensor CtpaDenoiserImpl::with_label(const at::Tensor& embedding, const at::Tensor& labels) const {
+at::Tensor CtpaDenoiserImpl::with_label(const at::Tensor& embedding,
+                                        const at::Tensor& labels) const {
   if (!options_.label_guidance) {
-    if (labels.defined()) throw Error("this denoiser takes no PE label: it was trained without label guidance");
+    if (labels.defined())
+      throw Error("this denoiser takes no PE label: it was trained without label guidance");
     return embedding;
   }
-  if (!labels.defined()) return at::cat({embedding, at::full({embedding.size(0), 1}, label_unknown, embedding.options())}, 1);
+  if (!labels.defined())
+    return at::cat(
+        {embedding, at::full({embedding.size(0), 1}, label_unknown, embedding.options())}, 1);
   require_shape(labels, {embedding.size(0)}, "labels (B)");
   return at::cat({embedding, labels.to(embedding.options()).unsqueeze(1)}, 1);
 }
@@ -108,37 +131,46 @@ CxrCondition CtpaDenoiserImpl::condition(const at::Tensor& cxr, const at::Tensor
   return {embedding, projected(features.map, features.embedding)};
 }
 
-CxrCondition CtpaDenoiserImpl::frozen_condition(const VisionFeatures& found, const at::Tensor& labels) {
-  const auto embedding = unet_->condition(options_.unet.cond_tokens > 0 ? found.tokens : found.pooled);
+CxrCondition CtpaDenoiserImpl::frozen_condition(const VisionFeatures& found,
+                                                const at::Tensor& labels) {
+  const auto embedding =
+      unet_->condition(options_.unet.cond_tokens > 0 ? found.tokens : found.pooled);
   if (!options_.spatial_condition) return {with_label(embedding, labels), {}};
   return {with_label(embedding, labels), projected(token_map(found.tokens), embedding)};
 }
 
 at::Tensor CtpaDenoiserImpl::embed(const at::Tensor& cxr) {
-  if (transformer_) return options_.unet.cond_tokens > 0 ? transformer_->tokens(cxr).mean(1) : transformer_->embed(cxr);
+  if (transformer_)
+    return options_.unet.cond_tokens > 0 ? transformer_->tokens(cxr).mean(1)
+                                         : transformer_->embed(cxr);
   if (!encoder_) throw Error("this denoiser takes what a frozen CXR encoder found, not an X-ray");
   return encoder_->forward(cxr).embedding;
 }
 
-at::Tensor CtpaDenoiserImpl::forward(const at::Tensor& x_t, const at::Tensor& t, const CxrCondition& condition,
-                                     const at::Tensor& drop) {
+at::Tensor CtpaDenoiserImpl::forward(const at::Tensor& x_t, const at::Tensor& t,
+                                     const CxrCondition& condition, const at::Tensor& drop) {
   if (!condition.spatial.defined()) return unet_->forward(x_t, t, condition.embedding, drop);
   at::Tensor spatial = condition.spatial;
-  if (drop.defined()) spatial = spatial * drop.logical_not().to(spatial.scalar_type()).view({-1, 1, 1, 1, 1});
-  return unet_->forward(at::cat({x_t, spatial.to(x_t.scalar_type())}, 1), t, condition.embedding, drop);
+  if (drop.defined())
+    spatial = spatial * drop.logical_not().to(spatial.scalar_type()).view({-1, 1, 1, 1, 1});
+  return unet_->forward(at::cat({x_t, spatial.to(x_t.scalar_type())}, 1), t, condition.embedding,
+                        drop);
 }
 
-std::pair<at::Tensor, at::Tensor> CtpaDenoiserImpl::own_and_null(const at::Tensor& x_t, const at::Tensor& t,
+std::pair<at::Tensor, at::Tensor> CtpaDenoiserImpl::own_and_null(const at::Tensor& x_t,
+                                                                 const at::Tensor& t,
                                                                  const CxrCondition& condition) {
   const auto twice = [](const at::Tensor& x) { return x.defined() ? at::cat({x, x}) : x; };
   const auto own = at::zeros({x_t.size(0)}, x_t.options().dtype(at::kBool));
-  const auto both = forward(twice(x_t), twice(t), {twice(condition.embedding), twice(condition.spatial)},
-                            at::cat({own, own.logical_not()}))
-                        .chunk(2);
+  const auto both =
+      forward(twice(x_t), twice(t), {twice(condition.embedding), twice(condition.spatial)},
+              at::cat({own, own.logical_not()}))
+          .chunk(2);
   return {both[0], both[1]};
 }
 
-at::Tensor CtpaDenoiserImpl::guided(const at::Tensor& x_t, const at::Tensor& t, const CxrCondition& condition, double scale) {
+at::Tensor CtpaDenoiserImpl::guided(const at::Tensor& x_t, const at::Tensor& t,
+                                    const CxrCondition& condition, double scale) {
   if (scale == 1) return forward(x_t, t, condition);
   const auto [own, null] = own_and_null(x_t, t, condition);
   return null + scale * (own - null);

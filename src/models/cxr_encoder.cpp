@@ -31,7 +31,7 @@ torch::nn::Conv2d conv3x3(int64_t in, int64_t out, int64_t stride) {
   return torch::nn::Conv2d(torch::nn::Conv2dOptions(in, out, 3).stride(stride).padding(1));
 }
 
-/// Halves the picture, then a residual block (norm, SiLU, convolution, twice).
+// Halves the picture, then a residual block (norm, SiLU, convolution, twice).
 class StageImpl : public torch::nn::Module {
  public:
   StageImpl(int64_t in, int64_t out, int64_t groups) {
@@ -90,8 +90,9 @@ CxrFeatures CxrEncoderImpl::forward(const at::Tensor& cxr) {
   }
   const auto top = top_->forward(x);
   const std::vector<int64_t> size{features.size(2), features.size(3)};
-  const auto context = fixed_order::wanted(top) ? fixed_order::upsample_bilinear2d(top, size)
-                                                : at::upsample_bilinear2d(top, size, /*align_corners=*/false);
+  const auto context = fixed_order::wanted(top)
+                           ? fixed_order::upsample_bilinear2d(top, size)
+                           : at::upsample_bilinear2d(top, size, /*align_corners=*/false);
   const auto map = smooth_->forward(at::silu(lateral_->forward(features) + context));
   return {head_->forward(at::silu(x.mean({2, 3}))), map};
 }

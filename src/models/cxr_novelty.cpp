@@ -8,11 +8,11 @@
 namespace x2ctpa {
 namespace {
 
-constexpr int64_t kThumbnail = 12;  ///< pixels a side
-constexpr double kQuantile = 0.995;
-constexpr int64_t kFolds = 5;
+constexpr int64_t thumbnail = 12;  // pixels a side
+constexpr double novelty_quantile = 0.995;
+constexpr int64_t novelty_folds = 5;
 
-/// Mean and precision; without the limit.
+// Mean and precision; without the limit.
 NoveltyPart gaussian_of(const at::Tensor& rows) {
   const double n = double(rows.size(0)), f = double(rows.size(1));
   NoveltyPart part;
@@ -44,7 +44,7 @@ NoveltyPart fit_novelty(const at::Tensor& given) {
   const auto rows = given.to(at::kCPU, at::kDouble);
   const int64_t n = rows.size(0);
   if (n < 2) throw Error(fmt::format("novelty: expected at least 2 training X-rays, found {}", n));
-  const int64_t folds = std::min(kFolds, n);
+  const int64_t folds = std::min(novelty_folds, n);
   std::vector<at::Tensor> held_out;
   for (int64_t fold = 0; fold < folds; ++fold) {
     std::vector<int64_t> in, out;
@@ -53,13 +53,13 @@ NoveltyPart fit_novelty(const at::Tensor& given) {
     held_out.push_back(gaussian.distance(rows.index_select(0, at::tensor(out, at::kLong))));
   }
   NoveltyPart part = gaussian_of(rows);
-  part.limit = std::max(at::quantile(at::cat(held_out), kQuantile).item<double>(), 1e-6);
+  part.limit = std::max(at::quantile(at::cat(held_out), novelty_quantile).item<double>(), 1e-6);
   return part;
 }
 
 at::Tensor CxrNovelty::thumbnails(const at::Tensor& pictures) {
   const auto small =
-      at::adaptive_avg_pool2d(pictures.to(at::kCPU, at::kFloat), {kThumbnail, kThumbnail});
+      at::adaptive_avg_pool2d(pictures.to(at::kCPU, at::kFloat), {thumbnail, thumbnail});
   const auto rows = small.flatten(1).to(at::kDouble);
   const auto centred = rows - rows.mean(1, /*keepdim=*/true);
   return centred / centred.std(1, /*unbiased=*/false, /*keepdim=*/true).clamp_min(1e-6);

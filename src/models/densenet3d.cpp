@@ -53,7 +53,7 @@ torch::nn::Conv3d conv(int64_t in, int64_t out, int64_t kernel, bool planar,
   return layer;
 }
 
-/// Input (B, C, ...) -> (B, C + growth, ...).
+// Input (B, C, ...) -> (B, C + growth, ...).
 class DenseLayerImpl : public torch::nn::Module {
  public:
   DenseLayerImpl(int64_t in, const DenseNet3dOptions& o) : drop_rate_(o.drop_rate) {
@@ -77,7 +77,7 @@ class DenseLayerImpl : public torch::nn::Module {
 };
 TORCH_MODULE(DenseLayer);
 
-/// A Sequential that may itself be part of one.
+// A Sequential that may itself be part of one.
 class DenseBlockImpl : public torch::nn::SequentialImpl {
  public:
   at::Tensor forward(at::Tensor x) { return torch::nn::SequentialImpl::forward(x); }
@@ -98,7 +98,7 @@ class MaxPoolImpl : public torch::nn::Module {
 };
 TORCH_MODULE(MaxPool);
 
-/// Halves channels and sizes; an axis that has shrunk to 1 stays.
+// Halves channels and sizes; an axis that has shrunk to 1 stays.
 class TransitionImpl : public torch::nn::Module {
  public:
   TransitionImpl(int64_t in, bool planar) {
@@ -109,7 +109,8 @@ class TransitionImpl : public torch::nn::Module {
     const auto h = conv_->forward(at::relu(norm_->forward(x)));
     Sizes kernel;
     for (int64_t axis = 2; axis < 5; ++axis) kernel.push_back(std::min<int64_t>(2, h.size(axis)));
-    return fixed_order::wanted(h) ? fixed_order::avg_pool3d(h, kernel) : at::avg_pool3d(h, kernel, kernel);
+    return fixed_order::wanted(h) ? fixed_order::avg_pool3d(h, kernel)
+                                  : at::avg_pool3d(h, kernel, kernel);
   }
 
  private:
@@ -157,6 +158,8 @@ at::Tensor DenseNet3dImpl::features(const at::Tensor& x) {
   return at::relu(h).mean({2, 3, 4});
 }
 
-at::Tensor DenseNet3dImpl::forward(const at::Tensor& x) { return classifier_->forward(features(x)); }
+at::Tensor DenseNet3dImpl::forward(const at::Tensor& x) {
+  return classifier_->forward(features(x));
+}
 
 }  // namespace x2ctpa

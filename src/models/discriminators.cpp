@@ -67,14 +67,14 @@ PatchLogits run(std::vector<Sequential>& stages, at::Tensor x) {
   return result;
 }
 
-/// A Sequential that may itself be part of one.
+// A Sequential that may itself be part of one.
 class PartImpl : public torch::nn::SequentialImpl {
  public:
   at::Tensor forward(at::Tensor x) { return torch::nn::SequentialImpl::forward(x); }
 };
 TORCH_MODULE(Part);
 
-/// Convolution, and BatchNorm and LeakyReLU where wanted, under MONAI's names.
+// Convolution, and BatchNorm and LeakyReLU where wanted, under MONAI's names.
 Sequential monai_stage(const LatentDiscriminatorOptions& o, int64_t in, int64_t out, int64_t stride,
                        bool with_norm, bool last) {
   const int64_t padding = last ? (o.kernel - 1) / 2 : 1;
@@ -115,7 +115,7 @@ PatchDiscriminatorImpl::PatchDiscriminatorImpl(PatchDiscriminatorOptions options
 }
 
 PatchLogits PatchDiscriminatorImpl::forward(const at::Tensor& x) {
-  std::vector<int64_t> expected(static_cast<size_t>(options_.spatial_dims) + 2, -1);
+  std::vector<int64_t> expected(size_t(options_.spatial_dims) + 2, -1);
   expected[1] = options_.channels;
   require_shape(x, expected, "discriminator: image (B, C, ...)");
   return run(stages_, x);
@@ -178,7 +178,7 @@ at::Tensor feature_matching_loss(const PatchLogits& fake, const PatchLogits& rea
     const auto distance = (fake.features[i] - real.features.at(i).detach()).abs().mean();
     sum = sum.defined() ? sum + distance : distance;
   }
-  return sum * (4.0 / static_cast<double>(count));
+  return sum * (4.0 / double(count));
 }
 
 }  // namespace x2ctpa

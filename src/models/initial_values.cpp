@@ -6,11 +6,11 @@ namespace x2ctpa {
 namespace {
 
 // A mode of the thread: LibTorch asks this key before all others, and no tensor carries it.
-constexpr auto kKey = c10::DispatchKey::TESTING_ONLY_GenericMode;
+constexpr auto generic_mode_key = c10::DispatchKey::TESTING_ONLY_GenericMode;
 
 at::Tensor& leave(at::Tensor& x, double, double, std::optional<at::Generator>) { return x; }
 
-/// At the first use: the registration passes through all operators, for which --help has no time.
+// At the first use: the registration passes through all operators, for which --help has no time.
 c10::DispatchKey registered_key() {
   static const auto registered = [] {
     std::pair libraries(MAKE_TORCH_LIBRARY_IMPL(_, TESTING_ONLY_GenericMode),
@@ -20,7 +20,7 @@ c10::DispatchKey registered_key() {
     libraries.second.impl("normal_", leave);
     return libraries;
   }();
-  return kKey;
+  return generic_mode_key;
 }
 
 }  // namespace

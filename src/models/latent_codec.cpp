@@ -82,7 +82,8 @@ at::Tensor slices_at(const at::Tensor& volumes, const at::Tensor& place) {
   const auto depth = volumes.size(2);
   const auto number = (place.to(at::kDouble) * double(depth)).to(at::kLong).clamp(0, depth - 1);
   std::vector<at::Tensor> slices;
-  for (int64_t i = 0; i < volumes.size(0); ++i) slices.push_back(volumes[i].select(1, number[i].item<int64_t>()));
+  for (int64_t i = 0; i < volumes.size(0); ++i)
+    slices.push_back(volumes[i].select(1, number[i].item<int64_t>()));
   return at::stack(slices);
 }
 

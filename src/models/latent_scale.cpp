@@ -15,8 +15,9 @@ at::Tensor per_channel(const std::vector<double>& values, const at::Tensor& like
 
 void check(const LatentScale& scale, const at::Tensor& x) {
   if (x.dim() != 5 || x.size(1) != scale.channels()) {
-    throw Error(fmt::format("expected latents (B, {}, d, h, w), found a tensor of {} dimensions and {} channels",
-                            scale.channels(), x.dim(), x.dim() > 1 ? x.size(1) : 0));
+    throw Error(fmt::format(
+        "expected latents (B, {}, d, h, w), found a tensor of {} dimensions and {} channels",
+        scale.channels(), x.dim(), x.dim() > 1 ? x.size(1) : 0));
   }
 }
 
@@ -40,15 +41,19 @@ at::Tensor LatentScale::restore(const at::Tensor& x) const {
 
 void LatentStatistics::add(const at::Tensor& latents) {
   if (latents.dim() != 5) {
-    throw Error(fmt::format("expected latents (B, C, d, h, w), found a tensor of {} dimensions", latents.dim()));
+    throw Error(fmt::format("expected latents (B, C, d, h, w), found a tensor of {} dimensions",
+                            latents.dim()));
   }
   const std::vector<int64_t> size{latents.size(2), latents.size(3), latents.size(4)};
   if (size_.empty()) size_ = size;
   if (size != size_ || (sum_.defined() && sum_.numel() != latents.size(1))) {
-    throw Error("latents of the training set differ in shape; delete the folder `latents` and encode them again");
+    throw Error(
+        "latents of the training set differ in shape; delete the folder `latents` and encode them "
+        "again");
   }
   const auto rows = latents.detach().to(at::kCPU, at::kDouble).transpose(0, 1).flatten(1);
-  const auto sum = rows.sum(1), squares = rows.square().sum(1), low = rows.amin(1), high = rows.amax(1);
+  const auto sum = rows.sum(1), squares = rows.square().sum(1), low = rows.amin(1),
+             high = rows.amax(1);
   count_ += double(rows.size(1));
   const bool first = !sum_.defined();
   sum_ = first ? sum : sum_ + sum;
@@ -67,10 +72,12 @@ LatentScale LatentStatistics::standard() const {
     scale.mean.push_back(mean[c].item<double>());
     scale.std.push_back(deviation[c].item<double>());
     // A constant channel leaves rounding errors of its mean behind.
-    if (!std::isfinite(scale.mean.back()) || !(scale.std.back() > 1e-7 * std::abs(scale.mean.back()))) {
-      throw Error(fmt::format("latent channel {} has mean {} and standard deviation {} over the training set: the "
-                              "autoencoder has collapsed. Train it again with another seed or learning rate.",
-                              c, scale.mean.back(), scale.std.back()));
+    if (!std::isfinite(scale.mean.back()) ||
+        !(scale.std.back() > 1e-7 * std::abs(scale.mean.back()))) {
+      throw Error(fmt::format(
+          "latent channel {} has mean {} and standard deviation {} over the training set: the "
+          "autoencoder has collapsed. Train it again with another seed or learning rate.",
+          c, scale.mean.back(), scale.std.back()));
     }
   }
   return scale;

@@ -36,7 +36,7 @@ void LoraImpl::add(const std::string& layer, at::Tensor weight, int64_t rank) {
   for (char& c : name) {
     if (c == '.') c = '/';  // a dot would be a module
   }
-  const auto down = torch::randn({rank, columns}) / static_cast<double>(rank);
+  const auto down = torch::randn({rank, columns}) / double(rank);
   Update update;
   update.down = register_parameter(name + "/lora_down", down.to(weight.options()));
   update.up = register_parameter(name + "/lora_up", torch::zeros({rows, rank}, weight.options()));

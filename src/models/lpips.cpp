@@ -16,7 +16,7 @@ struct VggBlock {
 };
 constexpr VggBlock vgg16[] = {{64, 2}, {128, 2}, {256, 3}, {512, 3}, {512, 3}};
 
-/// The statistics by which LPIPS standardises pictures in [-1, 1].
+// The statistics by which LPIPS standardises pictures in [-1, 1].
 at::Tensor standardised(const at::Tensor& x) {
   const auto row = [&](std::vector<double> values) {
     return at::tensor(values, at::kFloat).view({1, 3, 1, 1}).to(x.options());
@@ -24,7 +24,7 @@ at::Tensor standardised(const at::Tensor& x) {
   return (x - row({-0.030, -0.088, -0.188})) / row({0.458, 0.448, 0.450});
 }
 
-/// Every pixel's features at length 1.
+// Every pixel's features at length 1.
 at::Tensor normalised(const at::Tensor& x) {
   return x / (x.square().sum(1, /*keepdim=*/true).sqrt() + 1e-10);
 }

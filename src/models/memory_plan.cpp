@@ -6,8 +6,7 @@ namespace x2ctpa {
 
 std::string MemoryPlan::text() const {
   return fmt::format("{} at once, slabs of {:.1f} MB, {} whole activations kept, {:.2f} GB at most",
-                     at_once, static_cast<double>(slab_bytes) / 1e6, kept,
-                     static_cast<double>(bytes) / 1e9);
+                     at_once, double(slab_bytes) / 1e6, kept, double(bytes) / 1e9);
 }
 
 }  // namespace x2ctpa

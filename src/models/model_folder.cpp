@@ -35,7 +35,7 @@ void check_names(const TensorMap& expected, const TensorMap& found, const std::s
   throw Error(text + " Were the weights saved with other options?");
 }
 
-/// In one pass without a temporary: NaN goes through minimum and maximum.
+// In one pass without a temporary: NaN goes through minimum and maximum.
 bool is_finite(const at::Tensor& x) {
   if (!x.is_floating_point() || x.numel() == 0) return true;
   const auto [low, high] = at::aminmax(x);
@@ -43,7 +43,7 @@ bool is_finite(const at::Tensor& x) {
 }
 
 void check_shape_and_type(const std::string& name, const at::Tensor& own, const at::Tensor& given,
-                  const std::string& source) {
+                          const std::string& source) {
   if (own.sizes() != given.sizes()) {
     throw Error(fmt::format("{}: tensor {}: expected shape {}, found {}", source, name,
                             shape_text(own.sizes()), shape_text(given.sizes())));

@@ -124,7 +124,7 @@ Unet3dImpl::Level Unet3dImpl::make_level(const std::string& name, int64_t in, in
 void Unet3dImpl::make_levels() {
   std::vector<int64_t> widths{options_.dim};
   for (int64_t mult : options_.dim_mults) widths.push_back(options_.dim * mult);
-  const int64_t count = static_cast<int64_t>(options_.dim_mults.size());
+  const int64_t count = int64_t(options_.dim_mults.size());
   const auto add_resample = [&](const std::string& name, Level& level, int64_t width,
                                 PlanarConvImpl::Kind kind) {
     level.resample = register_module(name, std::make_shared<PlanarConvImpl>(width, width, 4, kind));
@@ -196,7 +196,8 @@ at::Tensor run_block(const std::shared_ptr<ResnetBlockImpl>& block, const at::Te
                     {x, embedding});
 }
 
-at::Tensor run_spatial(const std::shared_ptr<SpatialAttentionImpl>& attention, const at::Tensor& x) {
+at::Tensor run_spatial(const std::shared_ptr<SpatialAttentionImpl>& attention,
+                       const at::Tensor& x) {
   if (!attention) return x;
   return recomputed([attention](const auto& in) { return attention->forward(in[0]); }, {x});
 }

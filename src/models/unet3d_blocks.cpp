@@ -15,9 +15,9 @@ namespace {
 
 bool in_place() { return !torch::GradMode::is_enabled(); }
 
-/// The uniform initialisation of LibTorch's own layers.
+// The uniform initialisation of LibTorch's own layers.
 at::Tensor initial(at::IntArrayRef shape, int64_t fan_in) {
-  const double bound = 1.0 / std::sqrt(static_cast<double>(fan_in));
+  const double bound = 1.0 / std::sqrt(double(fan_in));
   return torch::empty(shape).uniform_(-bound, bound);
 }
 
@@ -25,22 +25,23 @@ torch::nn::Linear linear(int64_t in, int64_t out, bool bias) {
   return torch::nn::Linear(torch::nn::LinearOptions(in, out).bias(bias));
 }
 
-/// (B, D, H, W, C) as a channels-last (B D, C, H, W), a view.
+// (B, D, H, W, C) as a channels-last (B D, C, H, W), a view.
 at::Tensor as_pictures(const at::Tensor& x) {
   return x.view({x.size(0) * x.size(1), x.size(2), x.size(3), x.size(4)}).permute({0, 3, 1, 2});
 }
 
-/// softmax(q k^T / sqrt(d) + bias) v for (N, heads, tokens, head_dim).
+// softmax(q k^T / sqrt(d) + bias) v for (N, heads, tokens, head_dim).
 at::Tensor attend(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
                   const at::Tensor& bias) {
-  const double scale = 1.0 / std::sqrt(static_cast<double>(head_dim));
+  const double scale = 1.0 / std::sqrt(double(head_dim));
   // LibTorch's fused kernels: not on devices without them. On the CPU they give no gradient of the
   // bias, and on a GPU their backward pass has no fixed order.
   const bool needs_bias_gradient = bias.defined() && torch::GradMode::is_enabled();
   if ((q.is_cuda() && !fixed_order::wanted(q)) || (q.is_cpu() && !needs_bias_gradient)) {
     constexpr int64_t most = 32768;  // more fails on CUDA (pytorch #142228)
     // Contiguous: for other strides LibTorch falls back on separate operators.
-    const auto mask = bias.defined() ? std::optional<at::Tensor>(bias.contiguous().unsqueeze(0)) : std::nullopt;
+    const auto mask =
+        bias.defined() ? std::optional<at::Tensor>(bias.contiguous().unsqueeze(0)) : std::nullopt;
     if (!q.is_cuda() || q.size(0) <= most) {
       return at::scaled_dot_product_attention(q, k, v, mask, 0.0, false, scale);
     }
@@ -58,7 +59,7 @@ at::Tensor attend(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
   return at::matmul(similarity.softmax(-1), v);
 }
 
-/// Turns the pairs of channels of q and k (B, D, N, 2, heads, head_dim) by the angles of their D.
+// Turns the pairs of channels of q and k (B, D, N, 2, heads, head_dim) by the angles of their D.
 at::Tensor rotate(const at::Tensor& qk, const at::Tensor& rotation) {
   const auto turn = at::view_as_complex(rotation).view({rotation.size(0), 1, 1, 1, head_dim / 2});
   const auto pairs = qk.unflatten(-1, {head_dim / 2, 2});
@@ -77,13 +78,15 @@ at::Tensor rotate(const at::Tensor& qk, const at::Tensor& rotation) {
 }  // namespace
 
 at::Tensor linear_map(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) {
-  const bool as_convolution = x.is_cpu() && x.scalar_type() == torch::kFloat && !torch::GradMode::is_enabled() &&
+  const bool as_convolution = x.is_cpu() && x.scalar_type() == torch::kFloat &&
+                              !torch::GradMode::is_enabled() &&
                               !at::autocast::is_autocast_enabled(at::kCPU) && at::hasMKLDNN();
   if (!as_convolution) return at::linear(x, weight, bias);
   // MKL's product of narrow matrices takes up to twice as long as oneDNN's on AMD.
   const auto rows = x.reshape({1, -1, 1, x.size(-1)}).permute({0, 3, 1, 2});
-  const auto y = at::mkldnn_convolution(rows, weight.view({weight.size(0), weight.size(1), 1, 1}), bias,
-                                        /*padding=*/{0, 0}, /*stride=*/{1, 1}, /*dilation=*/{1, 1}, /*groups=*/1);
+  const auto y = at::mkldnn_convolution(
+      rows, weight.view({weight.size(0), weight.size(1), 1, 1}), bias,
+      /*padding=*/{0, 0}, /*stride=*/{1, 1}, /*dilation=*/{1, 1}, /*groups=*/1);
   auto shape = x.sizes().vec();
   shape.back() = weight.size(0);
   return y.permute({0, 2, 3, 1}).contiguous().view(shape);
@@ -120,15 +123,21 @@ at::Tensor PlanarConvImpl::forward(const at::Tensor& x) const {
 
 namespace {
 
-/// GroupNorm of h (B, D, H, W, C) with the scale and shift of each sample's channels, (1 or B, C).
-/// A GPU's native kernel gives each group one block of threads, and returns the channels first.
-at::Tensor group_norm(const at::Tensor& h, int64_t groups, const at::Tensor& scale, const at::Tensor& shift, double eps) {
+// GroupNorm of h (B, D, H, W, C) with the scale and shift of each sample's channels, (1 or B, C).
+// A GPU's native kernel gives each group one block of threads, and returns the channels first.
+at::Tensor group_norm(const at::Tensor& h, int64_t groups, const at::Tensor& scale,
+                      const at::Tensor& shift, double eps) {
   const int64_t channels = h.size(4);
   const auto x = h.view({h.size(0), -1, groups, channels / groups}).to(torch::kFloat);
-  const auto by_group = [&](const at::Tensor& v) { return v.to(torch::kFloat).view({v.size(0), 1, groups, channels / groups}); };
-  const auto [variance, mean] = at::var_mean(x, at::OptionalIntArrayRef({1, 3}), /*correction=*/0, /*keepdim=*/true);
+  const auto by_group = [&](const at::Tensor& v) {
+    return v.to(torch::kFloat).view({v.size(0), 1, groups, channels / groups});
+  };
+  const auto [variance, mean] =
+      at::var_mean(x, at::OptionalIntArrayRef({1, 3}), /*correction=*/0, /*keepdim=*/true);
   const auto factor = by_group(scale) * (variance + eps).rsqrt();
-  return at::addcmul(by_group(shift) - mean * factor, x, factor).to(h.scalar_type()).view(h.sizes());
+  return at::addcmul(by_group(shift) - mean * factor, x, factor)
+      .to(h.scalar_type())
+      .view(h.sizes());
 }
 
 }  // namespace
@@ -217,10 +226,11 @@ at::Tensor SpatialAttentionImpl::linear_attention(const at::Tensor& x) {
   // k and v with the pixels last: the softmax goes along memory, and one product makes the
   // contexts of all heads.
   const auto columns = [&](const at::Tensor& weight) {
-    return at::bmm(weight.unsqueeze(0).expand({slices, -1, -1}), tokens.transpose(1, 2)).view({slices * heads_, head_dim, pixels});
+    return at::bmm(weight.unsqueeze(0).expand({slices, -1, -1}), tokens.transpose(1, 2))
+        .view({slices * heads_, head_dim, pixels});
   };
   const auto k = columns(weights[1]).softmax(-1), v = columns(weights[2]);
-  const double scale = 1.0 / std::sqrt(static_cast<double>(head_dim));
+  const double scale = 1.0 / std::sqrt(double(head_dim));
   const auto context = at::bmm(k, v.transpose(1, 2))
                            .view({slices, heads_, head_dim, head_dim})
                            .transpose(0, 1)
@@ -248,7 +258,7 @@ at::Tensor SpatialAttentionImpl::softmax_attention(const at::Tensor& x) {
 
 namespace {
 
-/// temporal_attention() in LibTorch's operators, for every device and type.
+// temporal_attention() in LibTorch's operators, for every device and type.
 at::Tensor attend_along_depth(const at::Tensor& qkv, const Condition& condition) {
   const auto qk = rotate(qkv.narrow(3, 0, 2), condition.rotation);
   // (B, D, N, heads, d) -> (B, N, heads, D, d)
@@ -277,7 +287,9 @@ at::Tensor TemporalAttentionImpl::forward(const at::Tensor& x, const Condition& 
   const auto out =
       has_attention_kernels(tokens)
           ? temporal_attention(tokens, to_qkv_->weight, condition.rotation, condition.position_bias)
-          : attend_along_depth(to_qkv_->forward(tokens).view({batch, depth, pixels, 3, heads_, head_dim}), condition);
+          : attend_along_depth(
+                to_qkv_->forward(tokens).view({batch, depth, pixels, 3, heads_, head_dim}),
+                condition);
   return linear_map(out, to_out_->weight).view(x.sizes()).add_(x);
 }
 
@@ -296,10 +308,8 @@ at::Tensor PositionBiasImpl::forward(int64_t depth) {
         const int64_t distance = std::abs(i - j);
         int64_t bucket = distance;
         if (distance >= exact) {
-          const float ratio = std::log(static_cast<float>(distance) / exact) /
-                              static_cast<float>(std::log(furthest / exact));
-          bucket =
-              std::min<int64_t>(exact + static_cast<int64_t>(ratio * (side - exact)), side - 1);
+          const float ratio = std::log(float(distance) / exact) / float(std::log(furthest / exact));
+          bucket = std::min<int64_t>(exact + int64_t(ratio * (side - exact)), side - 1);
         }
         buckets.push_back(bucket + (j > i ? side : 0));
       }
@@ -323,7 +333,7 @@ at::Tensor sinusoidal_embedding(const at::Tensor& t, int64_t dim) {
   const int64_t half = dim / 2;
   const auto options = torch::TensorOptions(torch::kFloat).device(t.device());
   const auto frequencies =
-      (torch::arange(half, options) * (-std::log(10000.0) / static_cast<double>(half - 1))).exp();
+      (torch::arange(half, options) * (-std::log(10000.0) / double(half - 1))).exp();
   const auto angles = t.to(torch::kFloat).unsqueeze(1) * frequencies.unsqueeze(0);
   return torch::cat({angles.sin(), angles.cos()}, -1);
 }

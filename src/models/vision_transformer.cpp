@@ -46,12 +46,12 @@ LayerNorm layer_norm(const VisionTransformerOptions& o) {
   return LayerNorm(torch::nn::LayerNormOptions({o.width}).eps(is_timm(o) ? 1e-6 : 1e-5));
 }
 
-/// A child module that only carries a part of the names.
+// A child module that only carries a part of the names.
 torch::nn::Module& name_part(torch::nn::Module& parent, const std::string& name) {
   return *parent.register_module(name, std::make_shared<torch::nn::Module>(name));
 }
 
-/// Attention and perceptron, each after a norm and added to its input.
+// Attention and perceptron, each after a norm and added to its input.
 class BlockImpl : public torch::nn::Module {
  public:
   explicit BlockImpl(const VisionTransformerOptions& o) : heads_(o.heads), timm_(is_timm(o)) {
@@ -72,7 +72,7 @@ class BlockImpl : public torch::nn::Module {
     fc2_ = perceptron.register_module("fc2", Linear(o.mlp_width, width));
   }
 
-  /// (B, tokens, width).
+  // (B, tokens, width).
   at::Tensor forward(const at::Tensor& x) {
     const auto y = x + attend(norm1_->forward(x));
     return y + fc2_->forward(activate(fc1_->forward(norm2_->forward(y))));
@@ -91,7 +91,7 @@ class BlockImpl : public torch::nn::Module {
     return out_->forward(h.transpose(1, 2).flatten(2));
   }
 
-  /// GELU; CLIP's is the quick one.
+  // GELU; CLIP's is the quick one.
   at::Tensor activate(const at::Tensor& x) const {
     return timm_ ? at::gelu(x) : x * at::sigmoid(1.702 * x);
   }

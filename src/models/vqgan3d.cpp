@@ -5,8 +5,8 @@
 #include <algorithm>
 
 #include "models/checks.h"
-#include "models/vqgan3d_blocks.h"
 #include "models/slabs/vqgan3d_slabs.h"
+#include "models/vqgan3d_blocks.h"
 #include "x2ctpa/core/error.h"
 
 namespace x2ctpa {

@@ -11,8 +11,8 @@
 namespace x2ctpa::vqgan3d {
 namespace {
 
-/// Replicate padding on both sides of each axis so that a convolution of this kernel and stride
-/// gives size / stride; the odd voxel goes before. In the order of torch::pad: last axis first.
+// Replicate padding on both sides of each axis so that a convolution of this kernel and stride
+// gives size / stride; the odd voxel goes before. In the order of torch::pad: last axis first.
 Sizes same_padding(const Sizes& kernel, const Sizes& stride) {
   Sizes padding;
   for (size_t axis = kernel.size(); axis-- > 0;) {
@@ -62,7 +62,8 @@ NormImpl::NormImpl(int64_t channels, const Vqgan3dOptions& o)
 at::Tensor NormImpl::forward(const at::Tensor& x) {
   if (groups_ > 0) return norm_silu(x, groups_, weight_.unsqueeze(0), bias_.unsqueeze(0), eps());
   if (is_training()) batches_.add_(1);
-  return activate(at::batch_norm(x, weight_, bias_, mean_, variance_, is_training(), 0.1, eps(), true));
+  return activate(
+      at::batch_norm(x, weight_, bias_, mean_, variance_, is_training(), 0.1, eps(), true));
 }
 
 SamePadConvImpl::SamePadConvImpl(int64_t in, int64_t out, int64_t kernel, const Sizes& stride)
@@ -96,21 +97,22 @@ ResBlockImpl::ResBlockImpl(int64_t channels, const Vqgan3dOptions& o) {
 
 namespace {
 
-/// `layer(x)`, recomputed in the backward pass where wanted: padded copies and what lies within a
-/// layer are larger than what lies between two.
+// `layer(x)`, recomputed in the backward pass where wanted: padded copies and what lies within a
+// layer are larger than what lies between two.
 template <class Layer>
 at::Tensor again(Layer layer, const at::Tensor& x, bool repeatable) {
   const auto run = [layer](const std::vector<at::Tensor>& in) mutable { return layer(in[0]); };
   return repeatable ? recomputed(run, {x}) : layer(x);
 }
 
-/// Normalised, activated, convolved.
+// Normalised, activated, convolved.
 at::Tensor half_block(Norm norm, SamePadConv conv, const at::Tensor& x) {
-  return again([norm, conv](const at::Tensor& in) mutable { return conv->forward(norm->forward(in)); }, x,
-               norm->repeatable());
+  return again(
+      [norm, conv](const at::Tensor& in) mutable { return conv->forward(norm->forward(in)); }, x,
+      norm->repeatable());
 }
 
-/// The layers that have no norm.
+// The layers that have no norm.
 template <class Layer>
 at::Tensor convolved(Layer layer, const at::Tensor& x) {
   return again([layer](const at::Tensor& in) mutable { return layer->forward(in); }, x, true);

@@ -12,13 +12,14 @@ namespace {
 
 fs::path checksum_file(const fs::path& file) { return fs::path(file.string() + ".sha256"); }
 
-/// Checkpoint files, newest first.
+// Checkpoint files, newest first.
 std::vector<fs::path> checkpoint_files(const fs::path& folder) {
   std::vector<fs::path> files;
   std::error_code none;
   for (const auto& entry : fs::directory_iterator(folder, none)) {
     const std::string name = entry.path().filename().string();
-    if (name.rfind("step-", 0) == 0 && entry.path().extension() == ".safetensors") files.push_back(entry.path());
+    if (name.rfind("step-", 0) == 0 && entry.path().extension() == ".safetensors")
+      files.push_back(entry.path());
   }
   std::sort(files.rbegin(), files.rend());
   return files;
@@ -43,11 +44,13 @@ void CheckpointWriter::start(const Checkpoint& checkpoint) {
   wait();
   Checkpoint copy{checkpoint.step, checkpoint.settings, {}};
   for (const auto& [name, tensor] : checkpoint.tensors) {
-    copy.tensors[name] = tensor.detach().to(tensor.options().device(at::kCPU), /*non_blocking=*/false, /*copy=*/true);
+    copy.tensors[name] = tensor.detach().to(tensor.options().device(at::kCPU),
+                                            /*non_blocking=*/false, /*copy=*/true);
   }
-  writing_ = std::async(std::launch::async, [copy = std::move(copy), folder = folder_, keep = keep_] {
-    write_checkpoint(folder, copy, keep);
-  });
+  writing_ =
+      std::async(std::launch::async, [copy = std::move(copy), folder = folder_, keep = keep_] {
+        write_checkpoint(folder, copy, keep);
+      });
 }
 
 void CheckpointWriter::wait() {
@@ -55,7 +58,8 @@ void CheckpointWriter::wait() {
 }
 
 void CheckpointWriter::check() {
-  if (writing_.valid() && writing_.wait_for(std::chrono::seconds(0)) == std::future_status::ready) writing_.get();
+  if (writing_.valid() && writing_.wait_for(std::chrono::seconds(0)) == std::future_status::ready)
+    writing_.get();
 }
 
 void remove_unfinished(const fs::path& folder) {
@@ -68,9 +72,11 @@ void remove_unfinished(const fs::path& folder) {
 std::optional<Checkpoint> newest_checkpoint(const fs::path& folder) {
   for (const auto& file : checkpoint_files(folder)) {
     try {
-      if (read_file(checksum_file(file)) != sha256_of_file(file)) throw Error("its checksum does not match");
+      if (read_file(checksum_file(file)) != sha256_of_file(file))
+        throw Error("its checksum does not match");
       const auto metadata = read_safetensors_metadata(file);
-      return Checkpoint{std::stoll(metadata.at("step")), metadata.at("settings"), read_safetensors(file)};
+      return Checkpoint{std::stoll(metadata.at("step")), metadata.at("settings"),
+                        read_safetensors(file)};
     } catch (const std::exception& e) {
       log_warning("checkpoint {} is passed over: {}", file.string(), e.what());
     }

@@ -26,9 +26,13 @@ std::map<std::string, std::vector<fs::path>> sample_files(const fs::path& sample
 }
 
 void need_model(const fs::path& folder, const char* what) {
-  if (folder.empty()) throw Error(fmt::format("classify: this arm sees what a model makes: give its folder with {}", what));
+  if (folder.empty())
+    throw Error(
+        fmt::format("classify: this arm sees what a model makes: give its folder with {}", what));
   if (!fs::exists(model_config_file(folder)))
-    throw Error(fmt::format("classify: {}: expected a model folder, found none at {}", what, folder.string()), ExitCode::no_data);
+    throw Error(fmt::format("classify: {}: expected a model folder, found none at {}", what,
+                            folder.string()),
+                ExitCode::no_data);
 }
 
 // Volumes (1, D, H, W) as latents (C, d, h, w) of the frozen autoencoder.

@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 #include <torch/types.h>
 
-
 namespace x2ctpa {
 
 ClassifierCases::ClassifierCases(const std::vector<Case>& cases, const ClassifierArm& arm)
@@ -15,15 +14,13 @@ ClassifierCases::ClassifierCases(const std::vector<Case>& cases, const Classifie
   }
 }
 
-int64_t ClassifierCases::positives() const {
-  return std::count(labels_.begin(), labels_.end(), 1);
-}
+int64_t ClassifierCases::positives() const { return std::count(labels_.begin(), labels_.end(), 1); }
 
 at::Tensor ClassifierCases::input(size_t index, int64_t number) {
   const auto found = kept_.find({index, number});
   if (found != kept_.end()) return found->second;
   const at::Tensor x = arm_.load(cases_[index], number);
-  if (bytes_ + int64_t(x.nbytes()) <= kMostBytes) {
+  if (bytes_ + int64_t(x.nbytes()) <= most_bytes) {
     bytes_ += int64_t(x.nbytes());
     kept_.emplace(std::pair{index, number}, x);
   }

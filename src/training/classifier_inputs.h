@@ -8,7 +8,7 @@
 
 namespace x2ctpa {
 
-/// Labelled cases of an arm. Inputs are kept in memory until they fill `kMostBytes`; the others are
+/// Labelled cases of an arm. Inputs are kept in memory until they fill `most_bytes`; the others are
 /// read again each time, so that memory stays bounded.
 class ClassifierCases {
  public:
@@ -22,7 +22,7 @@ class ClassifierCases {
   at::Tensor input(size_t index, int64_t number);
 
  private:
-  static constexpr int64_t kMostBytes = int64_t(2) << 30;
+  static constexpr int64_t most_bytes = int64_t(2) << 30;
 
   const ClassifierArm& arm_;
   std::vector<Case> cases_;

@@ -25,24 +25,34 @@ ClassifierOptions::ClassifierOptions() {
 void ClassifierOptions::describe(OptionList& options) {
   options.section("model", model);
   options.section("train", train);
-  options.add("input", &input, "What the arms ctpa and generated see: volumes, or their latents under the autoencoder.",
-              {.choices = {"volume", "latent"}});
-  options.add("cxr", &cxr, "What the arm cxr sees: the X-ray, or the embedding of a frozen encoder (--cxr-encoder).",
-              {.choices = {"xray", "embedding"}});
+  options.add(
+      "input", &input,
+      "What the arms ctpa and generated see: volumes, or their latents under the autoencoder.",
+      {.choices = {"volume", "latent"}});
+  options.add(
+      "cxr", &cxr,
+      "What the arm cxr sees: the X-ray, or the embedding of a frozen encoder (--cxr-encoder).",
+      {.choices = {"xray", "embedding"}});
   options.add("folds", &folds, "Cross-validate when the dataset has folds.");
-  options.add("positive_weight", &positive_weight,
-              "Weight of a positive case in the loss; 0: negatives / positives of the training cases.", {.min = 0});
+  options.add(
+      "positive_weight", &positive_weight,
+      "Weight of a positive case in the loss; 0: negatives / positives of the training cases.",
+      {.min = 0});
   options.add("threshold", &threshold, "Rule that chooses the threshold on validation cases.",
               {.choices = {"youden", "sensitivity"}});
-  options.add("sensitivity", &sensitivity, "Sensitivity that the rule of that name reaches.", {.min = 0.01, .max = 1});
+  options.add("sensitivity", &sensitivity, "Sensitivity that the rule of that name reaches.",
+              {.min = 0.01, .max = 1});
   options.add("flip", &flip, "Augment by mirroring left and right.");
-  options.add("shift", &shift, "Augment by moving up to this share of each side.", {.min = 0, .max = 0.5});
-  options.add("noise", &noise, "Augment by noise of this standard deviation, in units of the input.", {.min = 0});
+  options.add("shift", &shift, "Augment by moving up to this share of each side.",
+              {.min = 0, .max = 0.5});
+  options.add("noise", &noise,
+              "Augment by noise of this standard deviation, in units of the input.", {.min = 0});
 }
 
 namespace {
 
-PeNetworkOptions network_options(const ClassifierOptions& options, const ClassifierArm& arm, const at::Tensor& example) {
+PeNetworkOptions network_options(const ClassifierOptions& options, const ClassifierArm& arm,
+                                 const at::Tensor& example) {
   PeNetworkOptions network;
   if (arm.input == "embedding") {
     network.embedding_dim = example.size(0);
@@ -54,29 +64,38 @@ PeNetworkOptions network_options(const ClassifierOptions& options, const Classif
   return network;
 }
 
-/// One fold's training: the stage of the loop and what it needs.
+// One fold's training: the stage of the loop and what it needs.
 class FoldTraining {
  public:
   FoldTraining(const Dataset& dataset, const ClassifierArm& arm, const ClassifierOptions& options,
                const RuntimeOptions& runtime, std::optional<int64_t> fold)
-      : options_(options), seed_(runtime.seed), device_(select_device(runtime)),
-        stream_(fold ? fmt::format("classifier/{}/fold{}", arm.name, *fold) : "classifier/" + arm.name),
-        training_(dataset.split("train"), arm), validation_(dataset.split("val"), arm) {
+      : options_(options),
+        seed_(runtime.seed),
+        device_(select_device(runtime)),
+        stream_(fold ? fmt::format("classifier/{}/fold{}", arm.name, *fold)
+                     : "classifier/" + arm.name),
+        training_(dataset.split("train"), arm),
+        validation_(dataset.split("val"), arm) {
     const int64_t n = int64_t(training_.size()), positives = training_.positives();
     if (positives == 0 || positives == n) {
-      throw Error(fmt::format("classify: arm {}: {} labelled training cases of which {} are positive; both classes are needed",
-                              arm.name, n, positives), ExitCode::no_data);
+      throw Error(fmt::format("classify: arm {}: {} labelled training cases of which {} are "
+                              "positive; both classes are needed",
+                              arm.name, n, positives),
+                  ExitCode::no_data);
     }
     torch::manual_seed(stream_seed(seed_, stream_ + "/weights"));
     network_ = PeNetwork(network_options(options, arm, training_.input(0, 0)));
     network_->to(device_);
-    const double weight = options.positive_weight > 0 ? options.positive_weight : double(n - positives) / double(positives);
+    const double weight = options.positive_weight > 0 ? options.positive_weight
+                                                      : double(n - positives) / double(positives);
     weight_ = at::tensor({weight}, at::kFloat).to(device_);
-    settings_ = options_to_yaml(options) + fmt::format("dataset: {}\narm: {}\ninput: {}\nfold: {}\nseed: {}\n", dataset.info().hash,
-                                                       arm.name, arm.input, fold ? std::to_string(*fold) : "none", seed_);
+    settings_ =
+        options_to_yaml(options) +
+        fmt::format("dataset: {}\narm: {}\ninput: {}\nfold: {}\nseed: {}\n", dataset.info().hash,
+                    arm.name, arm.input, fold ? std::to_string(*fold) : "none", seed_);
   }
 
-  /// Trains and writes the network to `model`; false where the process is not to write.
+  // Trains and writes the network to `model`; false where the process is not to write.
   bool run(const fs::path& folder, const fs::path& model, const TrainCall& call) {
     TrainingStage stage;
     stage.name = stream_;
@@ -95,23 +114,25 @@ class FoldTraining {
     std::vector<at::Tensor> inputs;
     std::vector<float> labels;
     std::vector<std::string> ids;
-    for (size_t i : shuffled_batch(seed_, stream_ + "/epoch", batch, options_.train.batch_size, training_.size())) {
-      const int64_t number = at::randint(training_.inputs(i), {1}, random, at::kLong).item<int64_t>();
+    for (size_t i : shuffled_batch(seed_, stream_ + "/epoch", batch, options_.train.batch_size,
+                                   training_.size())) {
+      const int64_t number =
+          at::randint(training_.inputs(i), {1}, random, at::kLong).item<int64_t>();
       inputs.push_back(training_.input(i, number));
       labels.push_back(float(training_.labels()[i]));
       ids.push_back(training_.at(i).id);
     }
     const at::Tensor x = augmented(at::stack(inputs), options_, random);
     torch::manual_seed(stream_seed(seed_, fmt::format("{}/dropout/{}", stream_, batch)));
-    StepLoss loss = at::binary_cross_entropy_with_logits(network_->forward(x.to(device_)), at::tensor(labels).to(device_), {},
-                                                         weight_);
+    StepLoss loss = at::binary_cross_entropy_with_logits(
+        network_->forward(x.to(device_)), at::tensor(labels).to(device_), {}, weight_);
     loss.cases = ids;
     loss.inputs = {x};
     return loss;
   }
 
-  /// 1 - AUC of the validation cases, so that lower is better; a ten-thousandth of the loss parts
-  /// equal areas. The loss alone where there is one class.
+  // 1 - AUC of the validation cases, so that lower is better; a ten-thousandth of the loss parts
+  // equal areas. The loss alone where there is one class.
   Validation validate() {
     at::NoGradGuard no_grad;
     if (validation_.size() == 0) return 0.0;
@@ -122,7 +143,8 @@ class FoldTraining {
       const at::Tensor logit = network_->forward(x);
       logits.push_back(logit.item<double>());
       const at::Tensor label = at::full({1}, double(validation_.labels()[i]), logit.options());
-      loss += at::binary_cross_entropy_with_logits(logit, label, {}, weight_).item<double>() / double(validation_.size());
+      loss += at::binary_cross_entropy_with_logits(logit, label, {}, weight_).item<double>() /
+              double(validation_.size());
     }
     const int64_t positives = validation_.positives();
     if (positives == 0 || positives == int64_t(validation_.size())) return loss;
@@ -146,7 +168,7 @@ struct ScoredCases {
   std::vector<double> scores;
 };
 
-/// Labelled rows of split "val"; with folds each comes from the network that has not seen it.
+// Labelled rows of split "val"; with folds each comes from the network that has not seen it.
 ScoredCases validation_of(const CsvTable& table) {
   ScoredCases out;
   for (size_t row = 0; row < table.size(); ++row) {
@@ -163,8 +185,9 @@ double chosen_threshold(const ScoredCases& validation, const ClassifierOptions& 
     log_warning("the validation cases hold one class only: the threshold stays 0.5");
     return 0.5;
   }
-  return options.threshold == "youden" ? youden_threshold(validation.labels, validation.scores)
-                                       : threshold_for_sensitivity(validation.labels, validation.scores, options.sensitivity);
+  return options.threshold == "youden"
+             ? youden_threshold(validation.labels, validation.scores)
+             : threshold_for_sensitivity(validation.labels, validation.scores, options.sensitivity);
 }
 
 std::string score_text(double score) { return fmt::format("{:.9g}", score); }
@@ -173,13 +196,15 @@ CsvTable with_threshold(const CsvTable& scores, double threshold) {
   CsvTable out(scores.columns());
   for (size_t i = 0; i < scores.size(); ++i) {
     std::vector<std::string> row;
-    for (const auto& column : scores.columns()) row.push_back(column == "threshold" ? score_text(threshold) : scores.at(i, column));
+    for (const auto& column : scores.columns())
+      row.push_back(column == "threshold" ? score_text(threshold) : scores.at(i, column));
     out.add(row);
   }
   return out;
 }
 
-double mean_score(PeClassifier& classifier, const ClassifierArm& arm, const Case& c, std::optional<int64_t> member) {
+double mean_score(PeClassifier& classifier, const ClassifierArm& arm, const Case& c,
+                  std::optional<int64_t> member) {
   double sum = 0;
   const int64_t inputs = arm.inputs(c);
   for (int64_t i = 0; i < inputs; ++i) sum += classifier.score(arm.load(c, i), member);
@@ -188,7 +213,8 @@ double mean_score(PeClassifier& classifier, const ClassifierArm& arm, const Case
 
 }  // namespace
 
-CsvTable classifier_scores(PeClassifier& classifier, const Dataset& dataset, const ClassifierArm& arm, const std::string& split) {
+CsvTable classifier_scores(PeClassifier& classifier, const Dataset& dataset,
+                           const ClassifierArm& arm, const std::string& split) {
   CsvTable table({"study_id", "patient_id", "label", "score", "split", "fold", "threshold"});
   const bool folds = classifier.info().folds > 0;
   for (const Case& c : dataset.cases()) {
@@ -197,15 +223,19 @@ CsvTable classifier_scores(PeClassifier& classifier, const Dataset& dataset, con
     if (split == "all" ? own_split == "train" : own_split != split) continue;
     if (arm.inputs(c) == 0) continue;
     const auto member = out_of_fold ? c.fold : std::nullopt;
-    table.add({c.id, c.patient_id, c.pe ? std::to_string(*c.pe) : "", score_text(mean_score(classifier, arm, c, member)),
-               own_split, out_of_fold ? std::to_string(*c.fold) : folds ? "all" : "",
+    table.add({c.id, c.patient_id, c.pe ? std::to_string(*c.pe) : "",
+               score_text(mean_score(classifier, arm, c, member)), own_split,
+               out_of_fold ? std::to_string(*c.fold)
+               : folds     ? "all"
+                           : "",
                score_text(classifier.info().threshold)});
   }
   return table;
 }
 
-void train_classifier(const Dataset& dataset, const ClassifierArm& arm, const ClassifierOptions& options,
-                      const RuntimeOptions& runtime, const fs::path& folder, const TrainCall& call,
+void train_classifier(const Dataset& dataset, const ClassifierArm& arm,
+                      const ClassifierOptions& options, const RuntimeOptions& runtime,
+                      const fs::path& folder, const TrainCall& call,
                       std::optional<int64_t> only_fold) {
   const int64_t folds = options.folds ? dataset.folds() : 0;
   if (only_fold && *only_fold >= folds)
@@ -218,7 +248,9 @@ void train_classifier(const Dataset& dataset, const ClassifierArm& arm, const Cl
   for (int64_t fold = 0; fold < folds; ++fold) {
     if (only_fold && *only_fold != fold) continue;
     const Dataset own = dataset.with_fold(fold);
-    writes = FoldTraining(own, arm, options, runtime, fold).run(member_folder(folder, fold), member_folder(model, fold), call) && writes;
+    writes = FoldTraining(own, arm, options, runtime, fold)
+                 .run(member_folder(folder, fold), member_folder(model, fold), call) &&
+             writes;
   }
   if (!writes || only_fold) return;
   PeClassifierInfo info{arm.name, arm.input, folds, 0.5, options.threshold};

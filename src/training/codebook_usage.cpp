@@ -11,7 +11,8 @@ CodebookUsageImpl::CodebookUsageImpl(int64_t codes) {
   last_counts_ = register_buffer("last_counts", torch::zeros({codes}, torch::kLong));
 }
 
-void CodebookUsageImpl::add(const at::Tensor& indices, const std::function<void(at::Tensor&)>& sum) {
+void CodebookUsageImpl::add(const at::Tensor& indices,
+                            const std::function<void(at::Tensor&)>& sum) {
   at::NoGradGuard no_grad;
   const auto rows = indices.flatten();
   at::Tensor counts = at::zeros_like(counts_).index_add_(0, rows, at::ones_like(rows));

@@ -9,14 +9,16 @@ at::Tensor uniform(at::IntArrayRef shape, at::Generator random) {
   return at::rand(shape, random, at::TensorOptions(at::kFloat));
 }
 
-/// Without waiting, where the loader made `x` in page-locked memory.
-at::Tensor moved(const at::Tensor& x, c10::Device device) { return x.to(device, /*non_blocking=*/true); }
+// Without waiting, where the loader made `x` in page-locked memory.
+at::Tensor moved(const at::Tensor& x, c10::Device device) {
+  return x.to(device, /*non_blocking=*/true);
+}
 
 }  // namespace
 
 DenoisingTask::DenoisingTask(const DiffusionOptions& options, Latents latents, LatentScale scale,
-                             std::optional<FrozenFeatures> features, CtpaDenoiser model, Lora lora, LossNetworks networks,
-                             c10::Device device)
+                             std::optional<FrozenFeatures> features, CtpaDenoiser model, Lora lora,
+                             LossNetworks networks, c10::Device device)
     : options_(options),
       schedule_(options.process.schedule),
       prediction_(prediction_from(options.process.prediction)),
@@ -39,13 +41,15 @@ BatchContent DenoisingTask::content() const {
   content.more["latent"] = [this](const Case& c) { return latents_.batch({c}).squeeze(0); };
   if (!features_) return content;
   content.more["pooled"] = [this](const Case& c) { return features_->pooled(c); };
-  if (features_->has_tokens()) content.more["tokens"] = [this](const Case& c) { return features_->tokens(c); };
+  if (features_->has_tokens())
+    content.more["tokens"] = [this](const Case& c) { return features_->tokens(c); };
   return content;
 }
 
 at::Tensor DenoisingTask::cxr_embedding(const Dataset& dataset, const Case& c) {
   if (!features_) return model_->embed(dataset.load_cxr(c).unsqueeze(0).to(device_));
-  return (options_.denoiser.unet.cond_tokens > 0 ? features_->tokens(c) : features_->pooled(c)).unsqueeze(0);
+  return (options_.denoiser.unet.cond_tokens > 0 ? features_->tokens(c) : features_->pooled(c))
+      .unsqueeze(0);
 }
 
 CxrCondition DenoisingTask::condition(const Batch& batch, const at::Tensor& labels) {
@@ -55,7 +59,8 @@ CxrCondition DenoisingTask::condition(const Batch& batch, const at::Tensor& labe
   return model_->frozen_condition(found, labels);
 }
 
-at::Tensor DenoisingTask::labels_of(const Batch& batch, at::Generator random, double dropout) const {
+at::Tensor DenoisingTask::labels_of(const Batch& batch, at::Generator random,
+                                    double dropout) const {
   if (!options_.denoiser.label_guidance) return {};
   const auto hidden = uniform(batch.pe.sizes(), random) < dropout;
   return batch.pe.masked_fill(hidden.logical_or(batch.pe < 0), double(label_unknown)).to(device_);
@@ -66,12 +71,14 @@ DenoisingTask::Noised DenoisingTask::noised(const Batch& batch, at::Generator ra
   const auto x0 = scale_.standardise(moved(batch.more.at("latent"), device_));
   const auto t = at::randint(schedule_.timesteps(), {x0.size(0)}, random, at::kLong).to(device_);
   const auto eps = at::randn(x0.sizes(), random, at::TensorOptions(at::kFloat)).to(device_);
-  return {x0, t, q_sample(schedule_, x0, t, eps), prediction_target(schedule_, prediction_, x0, t, eps)};
+  return {x0, t, q_sample(schedule_, x0, t, eps),
+          prediction_target(schedule_, prediction_, x0, t, eps)};
 }
 
 at::Tensor DenoisingTask::denoising_loss(const Noised& batch, const at::Tensor& prediction) const {
   const auto& o = options_.losses;
-  const auto losses = prediction_loss(o.kind, prediction.to(at::kFloat), batch.target, o.huber_delta);
+  const auto losses =
+      prediction_loss(o.kind, prediction.to(at::kFloat), batch.target, o.huber_delta);
   if (o.min_snr_gamma == 0) return losses.mean();
   return (min_snr_weights(schedule_, prediction_, batch.t, o.min_snr_gamma) * losses).mean();
 }
@@ -79,7 +86,8 @@ at::Tensor DenoisingTask::denoising_loss(const Noised& batch, const at::Tensor& 
 double DenoisingTask::validation_loss(const Batch& batch, at::Generator random) {
   at::NoGradGuard no_grad;
   const auto noisy = noised(batch, random);
-  const auto out = model_->forward(noisy.x_t, noisy.t, condition(batch, labels_of(batch, random, 0)));
+  const auto out =
+      model_->forward(noisy.x_t, noisy.t, condition(batch, labels_of(batch, random, 0)));
   return denoising_loss(noisy, out).item<double>();
 }
 
@@ -97,21 +105,27 @@ StepLoss DenoisingTask::loss(const Batch& batch, at::Generator random, int64_t s
   return loss;
 }
 
-void DenoisingTask::add_latent_losses(StepLoss& loss, const Noised& noised, const at::Tensor& prediction, const Batch& batch,
+void DenoisingTask::add_latent_losses(StepLoss& loss, const Noised& noised,
+                                      const at::Tensor& prediction, const Batch& batch,
                                       at::Generator random, int64_t step) {
   const auto& o = options_.losses;
-  const bool perceptual = networks_.lpips && o.perceptual.acts(step), adversarial = discriminator_ && o.adversarial.acts(step),
+  const bool perceptual = networks_.lpips && o.perceptual.acts(step),
+             adversarial = discriminator_ && o.adversarial.acts(step),
              classification = networks_.classifier && o.classification.acts(step);
   last_z_hat_ = at::Tensor();
   if (!perceptual && !adversarial && !classification) return;
   const Autocast off(device_.type(), at::kFloat);
-  const auto z_hat = predicted_x0(schedule_, prediction_, noised.x_t, noised.t, prediction.to(at::kFloat));
-  // The share of signal in x_t: where all is noise, the clean latent that a prediction stands for is
-  // a guess, and under noise prediction its gradient has no bound.
-  const auto trust = schedule_.signal().square().index_select(0, noised.t.to(at::kCPU)).to(z_hat.options());
+  const auto z_hat =
+      predicted_x0(schedule_, prediction_, noised.x_t, noised.t, prediction.to(at::kFloat));
+  // The share of signal in x_t: where all is noise, the clean latent that a prediction stands for
+  // is a guess, and under noise prediction its gradient has no bound.
+  const auto trust =
+      schedule_.signal().square().index_select(0, noised.t.to(at::kCPU)).to(z_hat.options());
   const auto add = [&](const std::string& name, double weight, int64_t cases, const auto& losses) {
     const int64_t n = cases > 0 ? std::min(cases, z_hat.size(0)) : z_hat.size(0);
-    const auto timed = timed_loss(z_hat.slice(0, 0, n), [&](const at::Tensor& z) { return (trust.slice(0, 0, n) * losses(z)).mean(); });
+    const auto timed = timed_loss(z_hat.slice(0, 0, n), [&](const at::Tensor& z) {
+      return (trust.slice(0, 0, n) * losses(z)).mean();
+    });
     loss.total = loss.total + weight * timed.value;
     loss.terms.emplace_back(name, timed.value.detach());
     loss.terms.emplace_back(name + "_seconds", at::tensor(timed.seconds));
@@ -120,12 +134,13 @@ void DenoisingTask::add_latent_losses(StepLoss& loss, const Noised& noised, cons
     const auto place = uniform({z_hat.size(0)}, random);
     add("perceptual", o.perceptual.weight, o.perceptual.cases, [&](const at::Tensor& z) {
       const int64_t n = z.size(0);
-      return perceptual_losses(networks_.lpips, *networks_.autoencoder, scale_.restore(z), scale_.restore(noised.x0.slice(0, 0, n)),
-                               place.slice(0, 0, n));
+      return perceptual_losses(networks_.lpips, *networks_.autoencoder, scale_.restore(z),
+                               scale_.restore(noised.x0.slice(0, 0, n)), place.slice(0, 0, n));
     });
   }
   if (adversarial) {
-    add("adversarial", o.adversarial.weight, 0, [&](const at::Tensor& z) { return latent_adversarial_losses(discriminator_, z); });
+    add("adversarial", o.adversarial.weight, 0,
+        [&](const at::Tensor& z) { return latent_adversarial_losses(discriminator_, z); });
     last_z_ = noised.x0;
     last_z_hat_ = z_hat.detach();
     last_trust_ = trust;
@@ -133,8 +148,10 @@ void DenoisingTask::add_latent_losses(StepLoss& loss, const Noised& noised, cons
   if (classification) {
     add("classification", o.classification.weight, 0, [&](const at::Tensor& z) {
       const auto raw = scale_.restore(z);
-      return classification_losses(networks_.classifier, networks_.classifier_scale ? networks_.classifier_scale->standardise(raw) : raw,
-                                   batch.pe.to(device_), networks_.positive_weight);
+      return classification_losses(
+          networks_.classifier,
+          networks_.classifier_scale ? networks_.classifier_scale->standardise(raw) : raw,
+          batch.pe.to(device_), networks_.positive_weight);
     });
   }
 }
@@ -146,7 +163,8 @@ void DenoisingTask::apply_updates() {
 
 StepLoss DenoisingTask::discriminator_loss() {
   if (!last_z_hat_.defined()) return {};
-  return StepLoss((last_trust_ * latent_discriminator_losses(discriminator_, last_z_hat_, last_z_)).mean());
+  return StepLoss(
+      (last_trust_ * latent_discriminator_losses(discriminator_, last_z_hat_, last_z_)).mean());
 }
 
 }  // namespace x2ctpa

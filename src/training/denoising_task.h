@@ -22,15 +22,17 @@ struct LossNetworks {
   Lpips lpips{nullptr};
   std::unique_ptr<LatentCodec> autoencoder;  ///< beside LPIPS
   DenseNet3d classifier{nullptr};
-  std::optional<LatentScale> classifier_scale;  ///< of the latents that it was trained with; none: unscaled
-  double positive_weight = 1;                   ///< of cases with PE, for the classifier
+  std::optional<LatentScale>
+      classifier_scale;        ///< of the latents that it was trained with; none: unscaled
+  double positive_weight = 1;  ///< of cases with PE, for the classifier
 };
 
 class DenoisingTask {
  public:
   /// `lora` may be empty.
-  DenoisingTask(const DiffusionOptions& options, Latents latents, LatentScale scale, std::optional<FrozenFeatures> features,
-                CtpaDenoiser model, Lora lora, LossNetworks networks, c10::Device device);
+  DenoisingTask(const DiffusionOptions& options, Latents latents, LatentScale scale,
+                std::optional<FrozenFeatures> features, CtpaDenoiser model, Lora lora,
+                LossNetworks networks, c10::Device device);
 
   /// What a batch must carry; volumes stay on the disk, their latents serve.
   BatchContent content() const;
@@ -67,8 +69,8 @@ class DenoisingTask {
   at::Tensor denoising_loss(const Noised& batch, const at::Tensor& prediction) const;
   /// (B): 0 or 1, or 2 where the label is not known or hidden; undefined without label guidance.
   at::Tensor labels_of(const Batch& batch, at::Generator random, double dropout) const;
-  void add_latent_losses(StepLoss& loss, const Noised& noised, const at::Tensor& prediction, const Batch& batch,
-                         at::Generator random, int64_t step);
+  void add_latent_losses(StepLoss& loss, const Noised& noised, const at::Tensor& prediction,
+                         const Batch& batch, at::Generator random, int64_t step);
 
   DiffusionOptions options_;
   NoiseSchedule schedule_;

@@ -11,17 +11,21 @@ namespace fs = std::filesystem;
 void take_over(DiffusionInputs& inputs, DiffusionOptions& options) {
   for (const char* name : {"config.yaml", "model.safetensors", "diffusion.yaml", "latent.yaml"}) {
     if (!fs::exists(inputs.init / name)) {
-      throw Error(fmt::format("--init {}: expected a whole diffusion model (of train-diffusion, or of convert_weights.py generator), "
-                              "found no {}",
-                              inputs.init.string(), name));
+      throw Error(
+          fmt::format("--init {}: expected a whole diffusion model (of train-diffusion, or of "
+                      "convert_weights.py generator), "
+                      "found no {}",
+                      inputs.init.string(), name));
     }
   }
   options.denoiser = load_options<CtpaDenoiserOptions>(model_config_file(inputs.init));
   options.process = load_options<DiffusionProcess>(inputs.init / "diffusion.yaml");
   if (inputs.autoencoder.empty()) inputs.autoencoder = inputs.init / "autoencoder";
   if (options.denoiser.cxr_encoder != "frozen") inputs.cxr_encoder.clear();
-  if (options.denoiser.cxr_encoder == "frozen" && inputs.cxr_encoder.empty()) inputs.cxr_encoder = inputs.init / "cxr_encoder";
-  log_info("train-diffusion: the denoiser, its process and its latent scale are those of {}", inputs.init.string());
+  if (options.denoiser.cxr_encoder == "frozen" && inputs.cxr_encoder.empty())
+    inputs.cxr_encoder = inputs.init / "cxr_encoder";
+  log_info("train-diffusion: the denoiser, its process and its latent scale are those of {}",
+           inputs.init.string());
 }
 
 void complete(DiffusionOptions& options, const DiffusionInputs& inputs, const DatasetInfo& info) {
@@ -33,8 +37,11 @@ void complete(DiffusionOptions& options, const DiffusionInputs& inputs, const Da
     return;
   }
   if (denoiser.cxr_encoder != "finetuned") denoiser.cxr_encoder = "frozen";
-  const auto& transformer = denoiser.transformer = load_options<VisionTransformerOptions>(model_config_file(inputs.cxr_encoder));
-  denoiser.encoder.embedding_dim = denoiser.unet.cond_tokens == 0 && transformer.output_dim > 0 ? transformer.output_dim : transformer.width;
+  const auto& transformer = denoiser.transformer =
+      load_options<VisionTransformerOptions>(model_config_file(inputs.cxr_encoder));
+  denoiser.encoder.embedding_dim = denoiser.unet.cond_tokens == 0 && transformer.output_dim > 0
+                                       ? transformer.output_dim
+                                       : transformer.width;
 }
 
 void check_same_data(const Dataset& dataset, const fs::path& autoencoder) {
@@ -43,24 +50,31 @@ void check_same_data(const Dataset& dataset, const fs::path& autoencoder) {
   const auto trained = load_options<DatasetInfo>(autoencoder / "dataset.yaml");
   const auto& info = dataset.info();
   if (trained.grid_dhw != info.grid_dhw || !(trained.window == info.window)) {
-    throw Error(fmt::format("the autoencoder in {} was trained on a grid of {}x{}x{} and a window of {}..{} HU; the dataset has "
-                            "{}x{}x{} and {}..{} HU. Train it on this dataset, or preprocess with its grid and window.",
-                            autoencoder.string(), trained.grid_dhw[0], trained.grid_dhw[1], trained.grid_dhw[2],
-                            trained.window.min_hu, trained.window.max_hu, info.grid_dhw[0], info.grid_dhw[1],
-                            info.grid_dhw[2], info.window.min_hu, info.window.max_hu));
+    throw Error(fmt::format(
+        "the autoencoder in {} was trained on a grid of {}x{}x{} and a window of {}..{} HU; the "
+        "dataset has "
+        "{}x{}x{} and {}..{} HU. Train it on this dataset, or preprocess with its grid and window.",
+        autoencoder.string(), trained.grid_dhw[0], trained.grid_dhw[1], trained.grid_dhw[2],
+        trained.window.min_hu, trained.window.max_hu, info.grid_dhw[0], info.grid_dhw[1],
+        info.grid_dhw[2], info.window.min_hu, info.window.max_hu));
   }
 }
 
-void check_same_latents(const LatentScale& scale, const at::Tensor& latent, const DiffusionInputs& inputs) {
-  const std::vector<int64_t> expected{scale.channels(), scale.size[0], scale.size[1], scale.size[2]};
+void check_same_latents(const LatentScale& scale, const at::Tensor& latent,
+                        const DiffusionInputs& inputs) {
+  const std::vector<int64_t> expected{scale.channels(), scale.size[0], scale.size[1],
+                                      scale.size[2]};
   if (latent.sizes() == at::IntArrayRef(expected)) return;
-  throw Error(fmt::format("the model {} was trained on latents of {} channels and {}x{}x{}; those of the autoencoder {} on this "
-                          "dataset have {} and {}x{}x{}. Take its own autoencoder and grid, or train without --init.",
-                          inputs.init.string(), expected[0], expected[1], expected[2], expected[3], inputs.autoencoder.string(),
-                          latent.size(0), latent.size(1), latent.size(2), latent.size(3)));
+  throw Error(fmt::format(
+      "the model {} was trained on latents of {} channels and {}x{}x{}; those of the autoencoder "
+      "{} on this "
+      "dataset have {} and {}x{}x{}. Take its own autoencoder and grid, or train without --init.",
+      inputs.init.string(), expected[0], expected[1], expected[2], expected[3],
+      inputs.autoencoder.string(), latent.size(0), latent.size(1), latent.size(2), latent.size(3)));
 }
 
-std::string settings_of(const DiffusionOptions& options, const Dataset& dataset, const DiffusionInputs& inputs, int64_t seed) {
+std::string settings_of(const DiffusionOptions& options, const Dataset& dataset,
+                        const DiffusionInputs& inputs, int64_t seed) {
   std::string text = options_to_yaml(options) + "dataset: " + dataset.info().hash + "\n";
   const auto add = [&](const std::string& name, const fs::path& model) {
     if (!model.empty()) text += name + ": " + sha256_of_file(model_weights_file(model)) + "\n";

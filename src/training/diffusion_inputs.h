@@ -17,11 +17,14 @@ void complete(DiffusionOptions& options, const DiffusionInputs& inputs, const Da
 /// Throws Error when the autoencoder was trained on another grid or window than the dataset's.
 void check_same_data(const Dataset& dataset, const std::filesystem::path& autoencoder);
 
-/// Throws Error when `latent` (C, d, h, w) of the dataset is not of the shape that inputs.init learnt.
-void check_same_latents(const LatentScale& scale, const at::Tensor& latent, const DiffusionInputs& inputs);
+/// Throws Error when `latent` (C, d, h, w) of the dataset is not of the shape that inputs.init
+/// learnt.
+void check_same_latents(const LatentScale& scale, const at::Tensor& latent,
+                        const DiffusionInputs& inputs);
 
 /// Everything that a checkpoint depends on.
-std::string settings_of(const DiffusionOptions& options, const Dataset& dataset, const DiffusionInputs& inputs, int64_t seed);
+std::string settings_of(const DiffusionOptions& options, const Dataset& dataset,
+                        const DiffusionInputs& inputs, int64_t seed);
 
 /// Copies the two files of the model folder `from`.
 void copy_model(const std::filesystem::path& from, const std::filesystem::path& to);

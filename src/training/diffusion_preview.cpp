@@ -7,32 +7,46 @@
 
 namespace x2ctpa {
 
-DiffusionPreview::DiffusionPreview(const Dataset& dataset, std::vector<Case> cases, CtpaDenoiser model, DiffusionProcess process,
-                                   LatentScale scale, std::filesystem::path vae, const RuntimeOptions& runtime)
-    : dataset_(dataset), cases_(std::move(cases)), model_(std::move(model)), process_(std::move(process)),
-      scale_(std::move(scale)), vae_(std::move(vae)), runtime_(runtime) {
+DiffusionPreview::DiffusionPreview(const Dataset& dataset, std::vector<Case> cases,
+                                   CtpaDenoiser model, DiffusionProcess process, LatentScale scale,
+                                   std::filesystem::path vae, const RuntimeOptions& runtime)
+    : dataset_(dataset),
+      cases_(std::move(cases)),
+      model_(std::move(model)),
+      process_(std::move(process)),
+      scale_(std::move(scale)),
+      vae_(std::move(vae)),
+      runtime_(runtime) {
   if (cases_.size() > 2) cases_.resize(2);
 }
 
-at::Tensor DiffusionPreview::volume(const Case& c, const CxrCondition& condition, c10::Device device) {
+at::Tensor DiffusionPreview::volume(const Case& c, const CxrCondition& condition,
+                                    c10::Device device) {
   SamplerOptions options;
   options.clamp = process_.x0_limit;
-  const auto noise = case_noise(runtime_.seed, c.id, 0, {1, scale_.channels(), scale_.size[0], scale_.size[1], scale_.size[2]});
-  const auto x0 = sample(NoiseSchedule(process_.schedule), prediction_from(process_.prediction), options,
-                         [&](const at::Tensor& x, const at::Tensor& t) { return model_->forward(x, t, condition); },
-                         noise.to(device), {});
+  const auto noise =
+      case_noise(runtime_.seed, c.id, 0,
+                 {1, scale_.channels(), scale_.size[0], scale_.size[1], scale_.size[2]});
+  const auto x0 = sample(
+      NoiseSchedule(process_.schedule), prediction_from(process_.prediction), options,
+      [&](const at::Tensor& x, const at::Tensor& t) { return model_->forward(x, t, condition); },
+      noise.to(device), {});
   const auto latent = scale_.restore(x0);
-  return codec_->decode(latent, codec_->plan_decode(latent.sizes(), memory_budget(runtime_, device))).squeeze(0);
+  return codec_
+      ->decode(latent, codec_->plan_decode(latent.sizes(), memory_budget(runtime_, device)))
+      .squeeze(0);
 }
 
-std::vector<Picture> DiffusionPreview::pictures(const std::function<CxrCondition(const Case&)>& condition) {
+std::vector<Picture> DiffusionPreview::pictures(
+    const std::function<CxrCondition(const Case&)>& condition) {
   at::NoGradGuard no_grad;
   const auto device = model_->parameters().front().device();
   if (!codec_) codec_ = load_latent_codec(vae_, device);
   std::vector<Picture> out;
   for (const auto& c : cases_) {
     const auto made = volume(c, condition(c), device);
-    out.push_back({c.id, volume_picture(dataset_.info(), {dataset_.load_ct(c), made}, dataset_.load_cxr(c), true)});
+    out.push_back({c.id, volume_picture(dataset_.info(), {dataset_.load_ct(c), made},
+                                        dataset_.load_cxr(c), true)});
   }
   return out;
 }

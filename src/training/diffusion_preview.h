@@ -18,8 +18,9 @@ namespace x2ctpa {
 class DiffusionPreview {
  public:
   /// Of the first two of `cases`; the model and the dataset must outlive this.
-  DiffusionPreview(const Dataset& dataset, std::vector<Case> cases, CtpaDenoiser model, DiffusionProcess process,
-                   LatentScale scale, std::filesystem::path vae, const RuntimeOptions& runtime);
+  DiffusionPreview(const Dataset& dataset, std::vector<Case> cases, CtpaDenoiser model,
+                   DiffusionProcess process, LatentScale scale, std::filesystem::path vae,
+                   const RuntimeOptions& runtime);
 
   /// The X-ray, the true volume, and the one made of `condition(case)` in 20 steps of DDIM from the
   /// case's own noise, without guidance.

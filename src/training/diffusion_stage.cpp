@@ -21,21 +21,25 @@ std::vector<Case> paired(const std::vector<Case>& cases) {
   return out;
 }
 
-LatentScale scale_of(const Latents& latents, const std::vector<Case>& training, const std::string& kind) {
+LatentScale scale_of(const Latents& latents, const std::vector<Case>& training,
+                     const std::string& kind) {
   LatentStatistics statistics;
   for (const auto& c : training) {
     const auto latent = latents.batch({c});
     if (!at::isfinite(latent).all().item<bool>()) {
-      throw Error(fmt::format("case {}: its latent holds values that are not finite. Look at its volume; then delete {}/{}.safetensors, "
-                              "and it is encoded anew.", c.id, latents.folder().string(), c.id));
+      throw Error(
+          fmt::format("case {}: its latent holds values that are not finite. Look at its volume; "
+                      "then delete {}/{}.safetensors, "
+                      "and it is encoded anew.",
+                      c.id, latents.folder().string(), c.id));
     }
     statistics.add(latent);
   }
   return kind == "range" ? statistics.range() : statistics.standard();
 }
 
-/// What tells sampling that an X-ray is unlike the training set. `found`: (1, E) or (1, tokens, E)
-/// of one case, as sampling will find it.
+// What tells sampling that an X-ray is unlike the training set. `found`: (1, E) or (1, tokens, E)
+// of one case, as sampling will find it.
 void write_novelty(const Dataset& dataset, const std::vector<Case>& training,
                    const std::function<at::Tensor(const Case&)>& found, const fs::path& model) {
   if (training.size() < 2) return;
@@ -49,41 +53,47 @@ void write_novelty(const Dataset& dataset, const std::vector<Case>& training,
   CxrNovelty(at::cat(thumbnails), at::cat(embeddings)).save(model);
 }
 
-/// Cases without PE per case with it.
+// Cases without PE per case with it.
 double negatives_per_positive(const std::vector<Case>& training) {
   double positives = 0, negatives = 0;
   for (const auto& c : training) {
     if (c.pe) (*c.pe == 1 ? positives : negatives) += 1;
   }
   if (positives == 0 || negatives == 0) {
-    throw Error(fmt::format("the classification loss needs training cases with and without PE, found {} and {}; set "
+    throw Error(fmt::format("the classification loss needs training cases with and without PE, "
+                            "found {} and {}; set "
                             "diffusion.loss.classification.weight to 0",
-                            positives, negatives), ExitCode::no_data);
+                            positives, negatives),
+                ExitCode::no_data);
   }
   return negatives / positives;
 }
 
-/// A denoiser and what of it is trained.
+// A denoiser and what of it is trained.
 struct Trainee {
   CtpaDenoiser model{nullptr};
   Lora lora{nullptr};
   std::shared_ptr<torch::nn::Module> trained;
 };
 
-Trainee make_trainee(const DiffusionOptions& options, const DiffusionInputs& inputs, const DatasetInfo& info, const LatentScale& scale,
-                     int64_t seed, c10::Device device) {
+Trainee make_trainee(const DiffusionOptions& options, const DiffusionInputs& inputs,
+                     const DatasetInfo& info, const LatentScale& scale, int64_t seed,
+                     c10::Device device) {
   torch::manual_seed(stream_seed(seed, "diffusion/weights"));
-  const BackProjectionGeometry beam{info.geometry.source_to_detector_mm, info.geometry.source_to_centre_mm, info.geometry.detector_mm,
+  const BackProjectionGeometry beam{info.geometry.source_to_detector_mm,
+                                    info.geometry.source_to_centre_mm, info.geometry.detector_mm,
                                     info.typical_spacing_at_mm(scale.size)};
   const auto make = [&] {
-    return CtpaDenoiser(options.denoiser, scale.channels(), std::array<int64_t, 3>{scale.size[0], scale.size[1], scale.size[2]}, beam);
+    return CtpaDenoiser(options.denoiser, scale.channels(),
+                        std::array<int64_t, 3>{scale.size[0], scale.size[1], scale.size[2]}, beam);
   };
   Trainee t;
   if (!inputs.init.empty()) {
     t.model = load_model(inputs.init, make);
   } else {
     t.model = make();
-    if (options.denoiser.cxr_encoder == "finetuned") load_module(inputs.cxr_encoder, *t.model->transformer());
+    if (options.denoiser.cxr_encoder == "finetuned")
+      load_module(inputs.cxr_encoder, *t.model->transformer());
   }
   t.model->to(device);
   t.trained = t.model.ptr();
@@ -99,23 +109,27 @@ Trainee make_trainee(const DiffusionOptions& options, const DiffusionInputs& inp
   return t;
 }
 
-LossNetworks loss_networks(const DiffusionInputs& inputs, const DenoiserLossOptions& losses, const std::vector<Case>& training,
-                           c10::Device device) {
+LossNetworks loss_networks(const DiffusionInputs& inputs, const DenoiserLossOptions& losses,
+                           const std::vector<Case>& training, c10::Device device) {
   LossNetworks networks;
   networks.lpips = load_lpips(inputs.lpips, losses.perceptual.weight, device);
   if (networks.lpips) networks.autoencoder = load_latent_codec(inputs.autoencoder, device);
-  networks.classifier = load_latent_classifier(inputs.classifier, losses.classification.weight, device);
+  networks.classifier =
+      load_latent_classifier(inputs.classifier, losses.classification.weight, device);
   if (!networks.classifier) return networks;
   if (fs::exists(inputs.classifier / "latent.yaml")) {
     networks.classifier_scale = load_options<LatentScale>(inputs.classifier / "latent.yaml");
   }
-  networks.positive_weight = losses.classification.positive_weight > 0 ? losses.classification.positive_weight : negatives_per_positive(training);
+  networks.positive_weight = losses.classification.positive_weight > 0
+                                 ? losses.classification.positive_weight
+                                 : negatives_per_positive(training);
   return networks;
 }
 
-/// What the encoder finds, for a frozen one; computed where it is missing.
-std::optional<FrozenFeatures> frozen_features(const Dataset& dataset, const DiffusionInputs& inputs, CtpaDenoiser& model,
-                                              const fs::path& folder, c10::Device device, const Processes& processes) {
+// What the encoder finds, for a frozen one; computed where it is missing.
+std::optional<FrozenFeatures> frozen_features(const Dataset& dataset, const DiffusionInputs& inputs,
+                                              CtpaDenoiser& model, const fs::path& folder,
+                                              c10::Device device, const Processes& processes) {
   if (model->options().cxr_encoder != "frozen") return std::nullopt;
   FrozenFeatures features(dataset, inputs.cxr_encoder, folder, model->needs_tokens());
   features.encode_missing(dataset, device, {processes.rank(), processes.count()});
@@ -123,44 +137,53 @@ std::optional<FrozenFeatures> frozen_features(const Dataset& dataset, const Diff
   return features;
 }
 
-/// The model folder: everything that sampling needs.
-void write_model(const Dataset& dataset, const DiffusionInputs& inputs, const DiffusionOptions& options, const Trainee& trainee,
-                 DenoisingTask& task, const fs::path& out) {
+// The model folder: everything that sampling needs.
+void write_model(const Dataset& dataset, const DiffusionInputs& inputs,
+                 const DiffusionOptions& options, const Trainee& trainee, DenoisingTask& task,
+                 const fs::path& out) {
   copy_model(inputs.autoencoder, out / "autoencoder");
   if (options.denoiser.cxr_encoder == "frozen") copy_model(inputs.cxr_encoder, out / "cxr_encoder");
   task.apply_updates();
-  write_novelty(dataset, paired(dataset.split("train")), [&](const Case& c) { return task.cxr_embedding(dataset, c); }, out);
+  write_novelty(
+      dataset, paired(dataset.split("train")),
+      [&](const Case& c) { return task.cxr_embedding(dataset, c); }, out);
   write_file(out / "dataset.yaml", options_to_yaml(dataset.info()));
   write_file(out / "diffusion.yaml", options_to_yaml(options.process));
   write_file(out / "latent.yaml", options_to_yaml(task.scale()));
   save_module(out, *trainee.model, options_to_yaml(options.denoiser));
 }
 
-/// The scale of the latents; measured over the training set, but for a model to go on from.
-LatentScale latent_scale(DiffusionOptions& options, const DiffusionInputs& inputs, const Latents& latents, const std::vector<Case>& training) {
+// The scale of the latents; measured over the training set, but for a model to go on from.
+LatentScale latent_scale(DiffusionOptions& options, const DiffusionInputs& inputs,
+                         const Latents& latents, const std::vector<Case>& training) {
   if (!inputs.init.empty()) {
     const auto scale = load_options<LatentScale>(inputs.init / "latent.yaml");
     check_same_latents(scale, latents.batch({training.front()})[0], inputs);
     return scale;
   }
-  if (options.latent_scale == "range" && options.process.x0_limit == 0) options.process.x0_limit = 1;
+  if (options.latent_scale == "range" && options.process.x0_limit == 0)
+    options.process.x0_limit = 1;
   return scale_of(latents, training, options.latent_scale);
 }
 
 }  // namespace
 
-void train_diffusion(const Dataset& dataset, DiffusionInputs inputs, const DiffusionOptions& given, const RuntimeOptions& runtime,
-                     const fs::path& folder, const TrainCall& call) {
+void train_diffusion(const Dataset& dataset, DiffusionInputs inputs, const DiffusionOptions& given,
+                     const RuntimeOptions& runtime, const fs::path& folder, const TrainCall& call) {
   const auto device = select_device(runtime);
   const Processes& processes = *call.processes;
   DiffusionOptions options = given;
   if (!inputs.init.empty()) take_over(inputs, options);
-  require_model(inputs.autoencoder, "an autoencoder", "--vae", "Run x2ctpa train-vae first, convert published weights into it");
-  if (!inputs.cxr_encoder.empty()) require_model(inputs.cxr_encoder, "a CXR encoder", "--cxr-encoder", "Convert published weights into it");
+  require_model(inputs.autoencoder, "an autoencoder", "--vae",
+                "Run x2ctpa train-vae first, convert published weights into it");
+  if (!inputs.cxr_encoder.empty())
+    require_model(inputs.cxr_encoder, "a CXR encoder", "--cxr-encoder",
+                  "Convert published weights into it");
   check_same_data(dataset, inputs.autoencoder);
   check_process(options.process);
   const auto training = paired(dataset.split("train")), validation = paired(dataset.split("val"));
-  if (training.empty()) throw Error("no training case has both a CT and an X-ray", ExitCode::no_data);
+  if (training.empty())
+    throw Error("no training case has both a CT and an X-ray", ExitCode::no_data);
   if (inputs.init.empty()) complete(options, inputs, dataset.info());
 
   Latents latents(dataset, inputs.autoencoder, folder / "latents");
@@ -169,10 +192,15 @@ void train_diffusion(const Dataset& dataset, DiffusionInputs inputs, const Diffu
   const LatentScale scale = latent_scale(options, inputs, latents, training);
   Trainee trainee = make_trainee(options, inputs, dataset.info(), scale, runtime.seed, device);
   options.denoiser = trainee.model->options();
-  DenoisingTask task(options, std::move(latents), scale, frozen_features(dataset, inputs, trainee.model, folder, device, processes),
-                     trainee.model, trainee.lora, loss_networks(inputs, options.losses, training, device), device);
+  DenoisingTask task(options, std::move(latents), scale,
+                     frozen_features(dataset, inputs, trainee.model, folder, device, processes),
+                     trainee.model, trainee.lora,
+                     loss_networks(inputs, options.losses, training, device), device);
   CaseLoader loader(dataset, "train",
-                    {.batch_size = options.train.batch_size, .seed = runtime.seed, .pin = device.is_cuda(), .rank = processes.rank(),
+                    {.batch_size = options.train.batch_size,
+                     .seed = runtime.seed,
+                     .pin = device.is_cuda(),
+                     .rank = processes.rank(),
                      .world = processes.count()},
                     task.content());
   const int64_t batches_per_step = options.train.accumulate * processes.count();
@@ -181,13 +209,19 @@ void train_diffusion(const Dataset& dataset, DiffusionInputs inputs, const Diffu
   stage.name = "train-diffusion";
   stage.module = trainee.trained.get();
   if (task.discriminator()) {
-    stage.opponents.push_back({"discriminator", task.discriminator().get(), options.losses.adversarial.learning_rate, {0.9, 0.999}, 0,
+    stage.opponents.push_back({"discriminator",
+                               task.discriminator().get(),
+                               options.losses.adversarial.learning_rate,
+                               {0.9, 0.999},
+                               0,
                                [&](int64_t) { return task.discriminator_loss(); }});
   }
   stage.start_at = [&](int64_t count) { loader.restore({count}); };
   stage.waited = [&] { return loader.waited_seconds(); };
   stage.loss = [&](int64_t number) {
-    return task.loss(loader.next(), random_stream(runtime.seed, fmt::format("diffusion/step/{}", number)), number / batches_per_step);
+    return task.loss(loader.next(),
+                     random_stream(runtime.seed, fmt::format("diffusion/step/{}", number)),
+                     number / batches_per_step);
   };
   stage.validate = [&]() -> Validation {
     if (validation.empty()) return 0.0;
@@ -198,16 +232,21 @@ void train_diffusion(const Dataset& dataset, DiffusionInputs inputs, const Diffu
     for (size_t i = 0; i < validation.size(); i += size_t(options.train.batch_size)) {
       const size_t end = std::min(validation.size(), i + size_t(options.train.batch_size));
       const std::vector<Case> cases(validation.begin() + i, validation.begin() + end);
-      sum += double(cases.size()) * task.validation_loss(load_batch(dataset, cases, content), random);
+      sum +=
+          double(cases.size()) * task.validation_loss(load_batch(dataset, cases, content), random);
     }
     return sum / double(validation.size());
   };
-  DiffusionPreview preview(dataset, validation, trainee.model, options.process, scale, inputs.autoencoder, runtime);
+  DiffusionPreview preview(dataset, validation, trainee.model, options.process, scale,
+                           inputs.autoencoder, runtime);
   stage.preview = [&] {
     task.apply_updates();
-    return preview.pictures([&](const Case& c) { return task.condition(load_batch(dataset, {c}, task.content())); });
+    return preview.pictures(
+        [&](const Case& c) { return task.condition(load_batch(dataset, {c}, task.content())); });
   };
-  if (!train(stage, options.train, settings_of(options, dataset, inputs, runtime.seed), folder, call)) return;
+  if (!train(stage, options.train, settings_of(options, dataset, inputs, runtime.seed), folder,
+             call))
+    return;
   write_model(dataset, inputs, options, trainee, task, folder / "model");
 }
 

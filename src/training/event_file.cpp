@@ -28,25 +28,32 @@ std::string varint(uint64_t value) {
   for (; value >= 128; value >>= 7) out += char(value | 128);
   return out + char(value);
 }
-std::string integer_field(int number, int64_t value) { return varint(uint64_t(number) << 3) + varint(uint64_t(value)); }
-std::string double_field(int number, double value) { return varint(uint64_t(number) << 3 | 1) + raw(value); }
-std::string float_field(int number, float value) { return varint(uint64_t(number) << 3 | 5) + raw(value); }
+std::string integer_field(int number, int64_t value) {
+  return varint(uint64_t(number) << 3) + varint(uint64_t(value));
+}
+std::string double_field(int number, double value) {
+  return varint(uint64_t(number) << 3 | 1) + raw(value);
+}
+std::string float_field(int number, float value) {
+  return varint(uint64_t(number) << 3 | 5) + raw(value);
+}
 std::string bytes_field(int number, std::string_view value) {
   return varint(uint64_t(number) << 3 | 2) + varint(value.size()) + std::string(value);
 }
 
-/// Event: wall_time = 1, step = 2, then `what`.
+// Event: wall_time = 1, step = 2, then `what`.
 std::string event(int64_t step, const std::string& what) {
   const auto now = std::chrono::system_clock::now().time_since_epoch();
-  return double_field(1, std::chrono::duration<double>(now).count()) + integer_field(2, step) + what;
+  return double_field(1, std::chrono::duration<double>(now).count()) + integer_field(2, step) +
+         what;
 }
 
-/// Event.summary = 5 with one Summary.value = 1.
+// Event.summary = 5 with one Summary.value = 1.
 std::string summary(const std::string& value) { return bytes_field(5, bytes_field(1, value)); }
 
 uint32_t masked(uint32_t crc) { return ((crc >> 15) | (crc << 17)) + 0xa282ead8u; }
 
-/// The big-endian number at `at` of a PNG's header.
+// The big-endian number at `at` of a PNG's header.
 int64_t png_size(std::string_view png, size_t at) {
   int64_t value = 0;
   for (size_t i = at; i < at + 4; ++i) value = value << 8 | uint8_t(png[i]);
@@ -73,11 +80,13 @@ uint32_t crc32c(std::string_view bytes) {
 EventFile::EventFile(const std::filesystem::path& folder, int64_t first_step) {
   std::filesystem::create_directories(folder);
   const auto now = std::chrono::system_clock::now().time_since_epoch();
-  // TensorBoard reads the files of a folder in the order of their names, and several may begin in one second.
+  // TensorBoard reads the files of a folder in the order of their names, and several may begin in
+  // one second.
   const auto ms = std::chrono::duration_cast<std::chrono::milliseconds>(now).count();
-  path_ = folder / fmt::format("events.out.tfevents.{:010}.{:03}.{}.x2ctpa", ms / 1000, ms % 1000, getpid());
+  path_ = folder /
+          fmt::format("events.out.tfevents.{:010}.{:03}.{}.x2ctpa", ms / 1000, ms % 1000, getpid());
   stream_.open(path_, std::ios::binary | std::ios::app);
-  record(event(0, bytes_field(3, "brain.Event:2")));                        // file_version
+  record(event(0, bytes_field(3, "brain.Event:2")));                         // file_version
   record(event(first_step, bytes_field(7, integer_field(1, /*START*/ 1))));  // session_log.status
   flush();
 }
@@ -92,17 +101,21 @@ void EventFile::scalar(const std::string& tag, int64_t step, double value) {
 }
 
 void EventFile::picture(const std::string& tag, int64_t step, std::string_view png) {
-  if (png.size() < 24) throw Error(fmt::format("{}: expected the bytes of a PNG file, found {}", tag, png.size()));
+  if (png.size() < 24)
+    throw Error(fmt::format("{}: expected the bytes of a PNG file, found {}", tag, png.size()));
   // Summary.Image: height = 1, width = 2, colorspace = 3 (1: grey), encoded_image_string = 4
-  const std::string image = integer_field(1, png_size(png, 20)) + integer_field(2, png_size(png, 16)) +
-                            integer_field(3, 1) + bytes_field(4, png);
+  const std::string image = integer_field(1, png_size(png, 20)) +
+                            integer_field(2, png_size(png, 16)) + integer_field(3, 1) +
+                            bytes_field(4, png);
   record(event(step, summary(bytes_field(1, tag) + bytes_field(4, image))));
 }
 
 void EventFile::flush() {
   errno = 0;
   stream_.flush();
-  if (!stream_) throw Error(fmt::format("cannot write {}: {}", path_.string(), std::strerror(errno != 0 ? errno : EIO)));
+  if (!stream_)
+    throw Error(fmt::format("cannot write {}: {}", path_.string(),
+                            std::strerror(errno != 0 ? errno : EIO)));
 }
 
 }  // namespace x2ctpa

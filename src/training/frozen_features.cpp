@@ -11,10 +11,13 @@
 namespace x2ctpa {
 namespace fs = std::filesystem;
 
-FrozenFeatures::FrozenFeatures(const Dataset& dataset, const fs::path& model, const fs::path& folder, bool tokens)
-    : FrozenFeatures(dataset, model, folder, tokens, sha256_of_file(model_weights_file(model)) + dataset.info().hash) {}
+FrozenFeatures::FrozenFeatures(const Dataset& dataset, const fs::path& model,
+                               const fs::path& folder, bool tokens)
+    : FrozenFeatures(dataset, model, folder, tokens,
+                     sha256_of_file(model_weights_file(model)) + dataset.info().hash) {}
 
-FrozenFeatures::FrozenFeatures(const Dataset& dataset, const fs::path& model, const fs::path& folder, bool tokens, const std::string& key)
+FrozenFeatures::FrozenFeatures(const Dataset& dataset, const fs::path& model,
+                               const fs::path& folder, bool tokens, const std::string& key)
     : model_(model), pooled_(folder / "embeddings", key + "embedding") {
   if (tokens) tokens_.emplace(folder / "embeddings", key + "tokens");
   for (const auto& c : dataset.cases()) {
@@ -23,11 +26,13 @@ FrozenFeatures::FrozenFeatures(const Dataset& dataset, const fs::path& model, co
   if (cases_.empty()) throw Error("no training case has an X-ray", ExitCode::no_data);
 }
 
-void FrozenFeatures::encode_missing(const Dataset& dataset, c10::Device device, const Shard& shard) {
+void FrozenFeatures::encode_missing(const Dataset& dataset, c10::Device device,
+                                    const Shard& shard) {
   std::vector<Case> missing;
   for (size_t i = 0; i < cases_.size(); ++i) {
     if (!shard.owns(int64_t(i))) continue;
-    if (!pooled_.has(cases_[i]) || (tokens_ && !tokens_->has(cases_[i]))) missing.push_back(cases_[i]);
+    if (!pooled_.has(cases_[i]) || (tokens_ && !tokens_->has(cases_[i])))
+      missing.push_back(cases_[i]);
   }
   if (missing.empty()) return;
   auto encoder = load_model<VisionTransformer>(model_);

@@ -15,7 +15,8 @@ class FrozenFeatures {
  public:
   /// Caches below `folder`. `model`: the vision transformer's model folder; `tokens`: whether its
   /// tokens are wanted too. Throws Error(no_data) when no case outside the test set has an X-ray.
-  FrozenFeatures(const Dataset& dataset, const std::filesystem::path& model, const std::filesystem::path& folder, bool tokens);
+  FrozenFeatures(const Dataset& dataset, const std::filesystem::path& model,
+                 const std::filesystem::path& folder, bool tokens);
 
   /// Encodes what the caches lack of every case outside the test set, or of a share of them.
   void encode_missing(const Dataset& dataset, c10::Device device, const Shard& shard = {});
@@ -26,8 +27,8 @@ class FrozenFeatures {
   bool has_tokens() const { return tokens_.has_value(); }
 
  private:
-  FrozenFeatures(const Dataset& dataset, const std::filesystem::path& model, const std::filesystem::path& folder, bool tokens,
-                 const std::string& key);
+  FrozenFeatures(const Dataset& dataset, const std::filesystem::path& model,
+                 const std::filesystem::path& folder, bool tokens, const std::string& key);
 
   std::filesystem::path model_;
   std::vector<Case> cases_;

@@ -14,17 +14,20 @@ struct ReadyHook : torch::autograd::PostAccumulateGradHook {
 
 }  // namespace
 
-GradientSum::GradientSum(std::vector<at::Tensor> parameters, const Processes& processes, int64_t bucket_bytes)
+GradientSum::GradientSum(std::vector<at::Tensor> parameters, const Processes& processes,
+                         int64_t bucket_bytes)
     : parameters_(std::move(parameters)), processes_(processes), bucket_of_(parameters_.size()) {
   if (processes.alone()) return;
   // The last layers' gradients come first.
   for (size_t i = parameters_.size(); i-- > 0;) {
     const int64_t n = parameters_[i].numel();
-    if (buckets_.empty() || (buckets_.back().elements + n) * 4 > bucket_bytes) buckets_.emplace_back();
+    if (buckets_.empty() || (buckets_.back().elements + n) * 4 > bucket_bytes)
+      buckets_.emplace_back();
     bucket_of_[i] = buckets_.size() - 1;
     buckets_.back().parameters.push_back(i);
     buckets_.back().elements += n;
-    torch::autograd::impl::set_post_acc_grad_hooks(parameters_[i], std::make_unique<ReadyHook>([this, i] { gradient_ready(i); }));
+    torch::autograd::impl::set_post_acc_grad_hooks(
+        parameters_[i], std::make_unique<ReadyHook>([this, i] { gradient_ready(i); }));
   }
 }
 
@@ -53,7 +56,8 @@ void GradientSum::send(Bucket& bucket) {
   for (const size_t i : bucket.parameters) {
     const auto& p = parameters_[i];
     has.push_back(p.grad().defined());
-    parts.push_back(p.grad().defined() ? p.grad().reshape(-1) : at::zeros({p.numel()}, p.options()));
+    parts.push_back(p.grad().defined() ? p.grad().reshape(-1)
+                                       : at::zeros({p.numel()}, p.options()));
   }
   // One element per parameter at the end counts the processes that have its gradient.
   parts.push_back(at::tensor(has).to(parts.front().options()));
@@ -63,7 +67,8 @@ void GradientSum::send(Bucket& bucket) {
 
 void GradientSum::receive(Bucket& bucket) {
   bucket.wait();
-  const auto counts = bucket.sum.narrow(0, bucket.elements, int64_t(bucket.parameters.size())).cpu();
+  const auto counts =
+      bucket.sum.narrow(0, bucket.elements, int64_t(bucket.parameters.size())).cpu();
   bucket.sum.div_(double(processes_.count()));
   int64_t at = 0;
   for (size_t k = 0; k < bucket.parameters.size(); ++k) {
@@ -71,8 +76,10 @@ void GradientSum::receive(Bucket& bucket) {
     const auto mean = bucket.sum.narrow(0, at, p.numel()).view(p.sizes());
     at += p.numel();
     if (counts[int64_t(k)].item<float>() == 0) continue;
-    if (p.grad().defined()) p.mutable_grad().copy_(mean);
-    else p.mutable_grad() = mean.clone();
+    if (p.grad().defined())
+      p.mutable_grad().copy_(mean);
+    else
+      p.mutable_grad() = mean.clone();
   }
   bucket.sum = at::Tensor();
   bucket.wait = nullptr;

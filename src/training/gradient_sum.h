@@ -14,7 +14,8 @@ namespace x2ctpa {
 class GradientSum {
  public:
   /// `bucket_bytes`: how much travels at once.
-  GradientSum(std::vector<at::Tensor> parameters, const Processes& processes, int64_t bucket_bytes = 16 << 20);
+  GradientSum(std::vector<at::Tensor> parameters, const Processes& processes,
+              int64_t bucket_bytes = 16 << 20);
   ~GradientSum();
   GradientSum(const GradientSum&) = delete;
   GradientSum& operator=(const GradientSum&) = delete;

@@ -28,7 +28,8 @@ Latents::Latents(const Dataset& dataset, const std::filesystem::path& vae,
                  const std::filesystem::path& root)
     : dataset_(dataset), vae_(vae), cache_(root, key_of(dataset, vae)) {}
 
-int64_t Latents::encode_missing(c10::Device device, const RuntimeOptions& runtime, const Shard& shard) {
+int64_t Latents::encode_missing(c10::Device device, const RuntimeOptions& runtime,
+                                const Shard& shard) {
   std::vector<Case> missing;
   int64_t number = 0;
   for (const Case& c : dataset_.cases()) {

@@ -20,8 +20,8 @@ std::vector<at::Tensor> trained(const torch::nn::Module& module) {
 
 }  // namespace
 
-Learner::Learner(std::string prefix, torch::nn::Module& module, double learning_rate, const AdamOptions& options,
-                 const Processes& processes)
+Learner::Learner(std::string prefix, torch::nn::Module& module, double learning_rate,
+                 const AdamOptions& options, const Processes& processes)
     : prefix(std::move(prefix)),
       module(module),
       learning_rate(learning_rate),
@@ -48,7 +48,9 @@ std::string Learner::not_finite() const {
     last = item.key();
   }
   if (count == 0) return "";
-  return fmt::format(" {} gradients are not finite, from {} to {}; the backward pass met the last of them first.", count, first, last);
+  return fmt::format(
+      " {} gradients are not finite, from {} to {}; the backward pass met the last of them first.",
+      count, first, last);
 }
 
 void Learner::broadcast(const Processes& processes) {

@@ -15,12 +15,13 @@ namespace x2ctpa {
 class Learner {
  public:
   /// `prefix`: of its numbers in logs and of its tensors in checkpoints; "" for the stage's own.
-  Learner(std::string prefix, torch::nn::Module& module, double learning_rate, const AdamOptions& options,
-          const Processes& processes);
+  Learner(std::string prefix, torch::nn::Module& module, double learning_rate,
+          const AdamOptions& options, const Processes& processes);
 
   void need_gradients(bool on);
 
-  /// Adds the gradient of `loss`. `last`: of the step; then the gradients are means over the processes.
+  /// Adds the gradient of `loss`. `last`: of the step; then the gradients are means over the
+  /// processes.
   void differentiate(const at::Tensor& loss, bool last);
 
   /// The names of parameters whose value or gradient is not finite, in a sentence; empty: none.

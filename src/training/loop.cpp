@@ -12,8 +12,8 @@
 #include "x2ctpa/core/error.h"
 #include "x2ctpa/core/interrupt.h"
 #include "x2ctpa/core/log.h"
-#include "x2ctpa/models/model_folder.h"
 #include "x2ctpa/models/kernels/recompute.h"
+#include "x2ctpa/models/model_folder.h"
 #include "x2ctpa/training/checkpoint.h"
 
 namespace x2ctpa {
@@ -22,20 +22,23 @@ namespace {
 using Clock = std::chrono::steady_clock;
 using nlohmann::json;
 
-double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
+double seconds_since(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
 
-/// Settings that may change from call to call: nothing that is learnt depends on them.
+// Settings that may change from call to call: nothing that is learnt depends on them.
 bool changes_nothing(const std::string& line) {
   const size_t from = line.find_first_not_of(' '), to = line.find(':');
   if (from == std::string::npos || to == std::string::npos || to < from) return false;
   const std::string key = line.substr(from, to - from);
-  for (const char* free : {"checkpoint_every", "checkpoint_minutes", "keep_checkpoints", "log_every", "preview_every"}) {
+  for (const char* free : {"checkpoint_every", "checkpoint_minutes", "keep_checkpoints",
+                           "log_every", "preview_every"}) {
     if (key == free) return true;
   }
   return false;
 }
 
-/// The lines of `now` and `before` that differ, one pair per line.
+// The lines of `now` and `before` that differ, one pair per line.
 std::string differences(const std::string& before, const std::string& now) {
   std::istringstream a(before), b(now);
   std::string out, x, y;
@@ -44,17 +47,18 @@ std::string differences(const std::string& before, const std::string& now) {
     if (!more_a && !more_b) return out;
     if (!more_a) x.clear();
     if (!more_b) y.clear();
-    if (x != y && !(changes_nothing(x) && changes_nothing(y))) out += fmt::format("\n  then: {}\n  now:  {}", x, y);
+    if (x != y && !(changes_nothing(x) && changes_nothing(y)))
+      out += fmt::format("\n  then: {}\n  now:  {}", x, y);
   }
 }
 
-/// What a batch was made of, to be searched when something of it is not finite.
+// What a batch was made of, to be searched when something of it is not finite.
 struct Seen {
   std::vector<std::string> cases;
   std::vector<at::Tensor> inputs;
 };
 
-/// The cases whose input holds a value that is not finite; else all of the batch.
+// The cases whose input holds a value that is not finite; else all of the batch.
 std::string suspects(const Seen& batch) {
   std::vector<std::string> bad;
   for (size_t i = 0; i < batch.cases.size(); ++i) {
@@ -64,7 +68,9 @@ std::string suspects(const Seen& batch) {
       break;
     }
   }
-  if (!bad.empty()) return fmt::format(" The data of case {} hold values that are not finite.", fmt::join(bad, ", "));
+  if (!bad.empty())
+    return fmt::format(" The data of case {} hold values that are not finite.",
+                       fmt::join(bad, ", "));
   return batch.cases.empty() ? "" : fmt::format(" The batch: {}.", fmt::join(batch.cases, ", "));
 }
 
@@ -74,18 +80,25 @@ c10::ScalarType type_of(const std::string& precision) {
 
 class Run {
  public:
-  Run(const TrainingStage& stage, const TrainOptions& options, const std::string& settings, std::filesystem::path folder,
-      const TrainCall& call)
-      : stage_(stage), options_(options), call_(call), processes_(*call.processes),
-        settings_(settings + fmt::format("processes: {}\n", processes_.count())), folder_(std::move(folder)),
-        checkpoints_(folder_ / "checkpoints"), average_(*stage.module, options.ema_decay),
+  Run(const TrainingStage& stage, const TrainOptions& options, const std::string& settings,
+      std::filesystem::path folder, const TrainCall& call)
+      : stage_(stage),
+        options_(options),
+        call_(call),
+        processes_(*call.processes),
+        settings_(settings + fmt::format("processes: {}\n", processes_.count())),
+        folder_(std::move(folder)),
+        checkpoints_(folder_ / "checkpoints"),
+        average_(*stage.module, options.ema_decay),
         writer_(checkpoints_, options.keep_checkpoints) {
     const bool decoupled = options.optimiser == "adamw";
-    learners_.push_back(std::make_unique<Learner>("", *stage.module, options.learning_rate,
-                                                  AdamOptions{options.betas, options.weight_decay, decoupled}, processes_));
+    learners_.push_back(std::make_unique<Learner>(
+        "", *stage.module, options.learning_rate,
+        AdamOptions{options.betas, options.weight_decay, decoupled}, processes_));
     for (const auto& o : stage.opponents) {
       learners_.push_back(std::make_unique<Learner>(o.name + "_", *o.module, o.learning_rate,
-                                                    AdamOptions{o.betas, o.weight_decay, decoupled}, processes_));
+                                                    AdamOptions{o.betas, o.weight_decay, decoupled},
+                                                    processes_));
     }
     if (options.precision == "fp16") scale_.value = 65536;
   }
@@ -94,9 +107,11 @@ class Run {
     if (const auto checkpoint = newest_checkpoint(checkpoints_)) {
       const std::string changes = differences(checkpoint->settings, settings_);
       if (!changes.empty() && !call_.force) {
-        throw Error(fmt::format("{}: the checkpoint of step {} was made with other settings:{}\nUse the old settings, another "
-                                "--run folder, or --force to go on with the new ones.",
-                                folder_.string(), checkpoint->step, changes));
+        throw Error(
+            fmt::format("{}: the checkpoint of step {} was made with other settings:{}\nUse the "
+                        "old settings, another "
+                        "--run folder, or --force to go on with the new ones.",
+                        folder_.string(), checkpoint->step, changes));
       }
       load(*checkpoint);
       log_info("{}: going on from step {} of {}", stage_.name, step_, options_.steps);
@@ -105,7 +120,7 @@ class Run {
     first_step_ = saved_step_ = step_;
   }
 
-  /// Whether it came to the end.
+  // Whether it came to the end.
   bool run() {
     if (!finished()) try_batch();
     if (call_.dry_run) return false;
@@ -120,27 +135,40 @@ class Run {
       if (stop && !finished()) {
         writer_.wait();
         stop_if_interrupted();
-        throw Error(fmt::format("{}: stopped at step {} of {}, as --max-steps or --max-hours asked; the same command goes on",
-                                stage_.name, step_, options_.steps), ExitCode::interrupted);
+        throw Error(fmt::format("{}: stopped at step {} of {}, as --max-steps or --max-hours "
+                                "asked; the same command goes on",
+                                stage_.name, step_, options_.steps),
+                    ExitCode::interrupted);
       }
     }
     writer_.wait();
-    if (step_ < options_.steps) log_info("{}: no better validation for {} times; ends at step {}", stage_.name, stale_, step_);
+    if (step_ < options_.steps)
+      log_info("{}: no better validation for {} times; ends at step {}", stage_.name, stale_,
+               step_);
     take_final_weights();
     return processes_.first();
   }
 
  private:
   Learner& main() { return *learners_.front(); }
-  bool finished() const { return step_ >= options_.steps || (options_.patience > 0 && stale_ >= options_.patience); }
-  bool out_of_steps() const { return call_.max_steps > 0 && step_ - first_step_ >= call_.max_steps; }
-  bool out_of_time() const { return call_.max_hours > 0 && seconds_since(start_) > 3600 * call_.max_hours; }
-  bool minutes_are_up() const {
-    return options_.checkpoint_minutes > 0 && seconds_since(saved_at_) > 60 * options_.checkpoint_minutes;
+  bool finished() const {
+    return step_ >= options_.steps || (options_.patience > 0 && stale_ >= options_.patience);
   }
-  bool due(int64_t every) const { return every > 0 && (step_ % every == 0 || step_ == options_.steps); }
+  bool out_of_steps() const {
+    return call_.max_steps > 0 && step_ - first_step_ >= call_.max_steps;
+  }
+  bool out_of_time() const {
+    return call_.max_hours > 0 && seconds_since(start_) > 3600 * call_.max_hours;
+  }
+  bool minutes_are_up() const {
+    return options_.checkpoint_minutes > 0 &&
+           seconds_since(saved_at_) > 60 * options_.checkpoint_minutes;
+  }
+  bool due(int64_t every) const {
+    return every > 0 && (step_ % every == 0 || step_ == options_.steps);
+  }
 
-  /// One batch forth and back, and all as before: what it takes is then known before the start.
+  // One batch forth and back, and all as before: what it takes is then known before the start.
   void try_batch() {
     const auto device = stage_.module->parameters().front().device();
     Plan plan{stage_.name, options_, *stage_.module, stage_.opponents, processes_.count(), step_};
@@ -174,7 +202,8 @@ class Run {
     }
     ++step_;
     const double loss = line["loss"];
-    const bool validate = due(options_.validate_every) && stage_.validate, preview = due(options_.preview_every) && stage_.preview;
+    const bool validate = due(options_.validate_every) && stage_.validate,
+               preview = due(options_.preview_every) && stage_.preview;
     const bool log = step_ % options_.log_every == 0 || validate || step_ == options_.steps;
     if (log) average_over_processes(line);
     line["seconds"] = seconds_since(start);
@@ -189,12 +218,13 @@ class Run {
     return loss;
   }
 
-  /// Adds up the gradients of the step's batches; means of their losses go to `line`.
+  // Adds up the gradients of the step's batches; means of their losses go to `line`.
   void gradients(int64_t batches, json& line) {
     const auto device = stage_.module->parameters().front().device().type();
     for (const auto& learner : learners_) learner->module.train();
     for (int64_t k = 0; k < batches; ++k) {
-      const int64_t batch = (step_ * options_.accumulate + k) * processes_.count() + processes_.rank();
+      const int64_t batch =
+          (step_ * options_.accumulate + k) * processes_.count() + processes_.rank();
       const bool last = k + 1 == batches && !call_.dry_run;
       for (size_t i = 0; i < learners_.size(); ++i) {
         for (size_t o = 1; o < learners_.size(); ++o) learners_[o]->need_gradients(i == o);
@@ -209,7 +239,8 @@ class Run {
     }
   }
 
-  void differentiate(Learner& learner, const StepLoss& loss, int64_t batches, bool last, json& line) {
+  void differentiate(Learner& learner, const StepLoss& loss, int64_t batches, bool last,
+                     json& line) {
     const auto add = [&](const std::string& name, double value) {
       const std::string key = learner.prefix + name;
       line[key] = line.value(key, 0.0) + value / double(batches);
@@ -218,14 +249,18 @@ class Run {
     std::string bad;
     for (const auto& [name, term] : loss.terms) {
       const double part = term.item<double>();
-      if (!std::isfinite(part)) bad += (bad.empty() ? " Its terms that are not finite: " : ", ") + name;
+      if (!std::isfinite(part))
+        bad += (bad.empty() ? " Its terms that are not finite: " : ", ") + name;
       add(name, part);
     }
     add("loss", value);
     if (!std::isfinite(value)) {
-      throw Error(fmt::format("the {}loss of step {} is {}.{}{}{} Mend or leave out such data; if they are sound, lower the "
-                              "learning rate.",
-                              learner.prefix, step_, value, bad.empty() ? "" : bad + ".", suspects({loss.cases, loss.inputs}), learner.not_finite()));
+      throw Error(
+          fmt::format("the {}loss of step {} is {}.{}{}{} Mend or leave out such data; if they are "
+                      "sound, lower the "
+                      "learning rate.",
+                      learner.prefix, step_, value, bad.empty() ? "" : bad + ".",
+                      suspects({loss.cases, loss.inputs}), learner.not_finite()));
     }
     if (!loss.cases.empty()) seen_ = {loss.cases, loss.inputs};
     learner.differentiate(loss.total * (scale_.value / double(batches)), last);
@@ -244,20 +279,23 @@ class Run {
     if (!finite) return leave_out(line);
     for (size_t i = 0; i < learners_.size(); ++i) {
       line[learners_[i]->prefix + "grad_norm"] = norms[i];
-      const double clip = options_.clip_norm > 0 ? std::max(1.0, (norms[i] + 1e-6) / options_.clip_norm) : 1;
+      const double clip =
+          options_.clip_norm > 0 ? std::max(1.0, (norms[i] + 1e-6) / options_.clip_norm) : 1;
       learners_[i]->optimiser.step(share * learners_[i]->learning_rate, clip * scale_.value);
     }
     if (options_.ema_decay > 0) average_.update();
     if (options_.precision == "fp16") scale_.update(false);
   }
 
-  /// A gradient that is not finite: fp16 may overflow now and then, all else is an error.
+  // A gradient that is not finite: fp16 may overflow now and then, all else is an error.
   void leave_out(json& line) {
     std::string bad;
     for (const auto& learner : learners_) bad += learner->not_finite();
     if (options_.precision != "fp16" || scale_.value <= 1) {
-      throw Error(fmt::format("the gradient of step {} is not finite.{}{} Lower the learning rate, or use train.precision fp32.",
-                              step_, bad, suspects(seen_)));
+      throw Error(
+          fmt::format("the gradient of step {} is not finite.{}{} Lower the learning rate, or use "
+                      "train.precision fp32.",
+                      step_, bad, suspects(seen_)));
     }
     scale_.update(true);
     line["left_out"] = 1;
@@ -277,7 +315,7 @@ class Run {
     }
   }
 
-  /// Validation and previews with the averaged weights, in the first process.
+  // Validation and previews with the averaged weights, in the first process.
   void look(bool validate, bool preview, json& line) {
     main().module.eval();
     if (options_.ema_decay > 0) average_.swap();
@@ -305,16 +343,19 @@ class Run {
     stale_ = 0;
     if (!options_.keep_best || !processes_.first()) return;
     best_.clear();
-    for (const auto& [name, tensor] : named_tensors(main().module)) best_[name] = tensor.detach().clone();
+    for (const auto& [name, tensor] : named_tensors(main().module))
+      best_[name] = tensor.detach().clone();
   }
 
   void take_final_weights() {
     main().module.eval();
-    if (options_.keep_best && !best_.empty()) load_tensors(main().module, best_, "the best weights");
-    else if (options_.ema_decay > 0) average_.apply();
+    if (options_.keep_best && !best_.empty())
+      load_tensors(main().module, best_, "the best weights");
+    else if (options_.ema_decay > 0)
+      average_.apply();
   }
 
-  /// The state before the step that failed is saved, and the error told.
+  // The state before the step that failed is saved, and the error told.
   [[noreturn]] void fail(const std::exception& cause) {
     const Error error = translate_exception(cause, stage_.name);
     put_back();
@@ -325,9 +366,12 @@ class Run {
       if (step_ > saved_step_) save();
       writer_.wait();
     } catch (const std::exception& e) {
-      if (text.find(e.what()) == std::string::npos) text += fmt::format(" The state before it could not be saved: {}.", e.what());
+      if (text.find(e.what()) == std::string::npos)
+        text += fmt::format(" The state before it could not be saved: {}.", e.what());
     }
-    if (saved_step_ > 0) text += fmt::format(" The state after step {} is in {}; the same command goes on from there.", saved_step_, checkpoints_.string());
+    if (saved_step_ > 0)
+      text += fmt::format(" The state after step {} is in {}; the same command goes on from there.",
+                          saved_step_, checkpoints_.string());
     throw Error(text, error.code());
   }
 
@@ -345,7 +389,8 @@ class Run {
     for (const auto& learner : learners_) learner->save(checkpoint.tensors);
     if (options_.ema_decay > 0) average_.save(checkpoint.tensors, "ema");
     for (const auto& [name, tensor] : best_) checkpoint.tensors["best." + name] = tensor;
-    checkpoint.tensors["loop"] = at::tensor({best_score_, double(stale_), scale_.value, double(scale_.good_steps)}, at::kDouble);
+    checkpoint.tensors["loop"] = at::tensor(
+        {best_score_, double(stale_), scale_.value, double(scale_.good_steps)}, at::kDouble);
     writer_.start(checkpoint);
     saved_step_ = step_;
     stalled_ += seconds_since(saved_at_);
@@ -373,17 +418,17 @@ class Run {
   const Processes& processes_;
   const std::string settings_;
   const std::filesystem::path folder_, checkpoints_;
-  std::vector<std::unique_ptr<Learner>> learners_;  ///< the stage's own, then the opponents'
+  std::vector<std::unique_ptr<Learner>> learners_;  // the stage's own, then the opponents'
   WeightAverage average_;
   CheckpointWriter writer_;
   std::unique_ptr<RunLog> log_;
   LossScale scale_;
-  Seen seen_;  ///< of the last batch
+  Seen seen_;  // of the last batch
   TensorMap best_;
   double best_score_ = std::numeric_limits<double>::infinity();
-  int64_t stale_ = 0;  ///< validations since the best
+  int64_t stale_ = 0;  // validations since the best
   int64_t step_ = 0, first_step_ = 0, saved_step_ = 0;
-  double stalled_ = 0;  ///< seconds that logging and saving took since the last line of metrics
+  double stalled_ = 0;  // seconds that logging and saving took since the last line of metrics
   const Clock::time_point start_ = Clock::now();
   Clock::time_point saved_at_ = Clock::now();
 };

@@ -3,19 +3,30 @@
 namespace x2ctpa {
 
 void VqganLossOptions::describe(OptionList& options) {
-  options.add("l1_weight", &l1_weight, "Weight of the L1 reconstruction loss; the commitment loss has its own.", {.min = 0});
-  options.add("perceptual_weight", &perceptual_weight, "Weight of LPIPS on a random slice of each volume; off without its network.",
+  options.add("l1_weight", &l1_weight,
+              "Weight of the L1 reconstruction loss; the commitment loss has its own.", {.min = 0});
+  options.add("perceptual_weight", &perceptual_weight,
+              "Weight of LPIPS on a random slice of each volume; off without its network.",
               {.min = 0});
-  options.add("slice_gan_weight", &slice_gan_weight, "Weight of the adversarial loss on a random slice of each volume.", {.min = 0});
-  options.add("volume_gan_weight", &volume_gan_weight, "Weight of the adversarial loss on volumes.", {.min = 0});
-  options.add("feature_weight", &feature_weight, "Weight of matching the discriminators' features.", {.min = 0});
-  options.add("gan_start_step", &gan_start_step, "Step at which both discriminators and their losses begin.", {.min = 0});
-  options.add("gan_loss", &gan_loss, "The discriminators' loss.", {.choices = {"hinge", "vanilla"}});
-  options.add("discriminator_learning_rate", &discriminator_learning_rate, "Highest learning rate of the discriminators.", {.min = 0});
-  options.add("discriminator_channels", &discriminator_channels, "Channels of the discriminators' first stage.", {.min = 1});
-  options.add("discriminator_layers", &discriminator_layers, "Stages of the discriminators that halve the image.", {.min = 1});
+  options.add("slice_gan_weight", &slice_gan_weight,
+              "Weight of the adversarial loss on a random slice of each volume.", {.min = 0});
+  options.add("volume_gan_weight", &volume_gan_weight, "Weight of the adversarial loss on volumes.",
+              {.min = 0});
+  options.add("feature_weight", &feature_weight, "Weight of matching the discriminators' features.",
+              {.min = 0});
+  options.add("gan_start_step", &gan_start_step,
+              "Step at which both discriminators and their losses begin.", {.min = 0});
+  options.add("gan_loss", &gan_loss, "The discriminators' loss.",
+              {.choices = {"hinge", "vanilla"}});
+  options.add("discriminator_learning_rate", &discriminator_learning_rate,
+              "Highest learning rate of the discriminators.", {.min = 0});
+  options.add("discriminator_channels", &discriminator_channels,
+              "Channels of the discriminators' first stage.", {.min = 1});
+  options.add("discriminator_layers", &discriminator_layers,
+              "Stages of the discriminators that halve the image.", {.min = 1});
   options.add("collapse_perplexity", &collapse_perplexity,
-              "The codebook has collapsed when its perplexity over an epoch is below this share of its codes: a warning, and "
+              "The codebook has collapsed when its perplexity over an epoch is below this share of "
+              "its codes: a warning, and "
               "codes that the epoch did not use are drawn anew.",
               {.min = 0, .max = 1});
 }
@@ -32,21 +43,26 @@ void PerceptualOptions::describe(OptionList& options) {
 
 void AdversarialOptions::describe(OptionList& options) {
   LatentLossOptions::describe(options);
-  options.add("learning_rate", &learning_rate, "Highest learning rate of the discriminator.", {.min = 0});
+  options.add("learning_rate", &learning_rate, "Highest learning rate of the discriminator.",
+              {.min = 0});
   options.section("discriminator", discriminator);
 }
 
 void ClassificationOptions::describe(OptionList& options) {
   LatentLossOptions::describe(options);
-  options.add("positive_weight", &positive_weight, "Weight of cases with PE; 0: cases without per case with, in the training set.",
+  options.add("positive_weight", &positive_weight,
+              "Weight of cases with PE; 0: cases without per case with, in the training set.",
               {.min = 0});
 }
 
 void DenoiserLossOptions::describe(OptionList& options) {
-  options.add("kind", &kind, "Loss between prediction and target.", {.choices = {"l1", "mse", "huber"}});
+  options.add("kind", &kind, "Loss between prediction and target.",
+              {.choices = {"l1", "mse", "huber"}});
   options.add("weight", &weight, "Weight of that loss.", {.min = 0});
-  options.add("huber_delta", &huber_delta, "Difference at which huber turns from quadratic to linear.", {.min = 1e-6});
-  options.add("min_snr_gamma", &min_snr_gamma, "Weigh timesteps by min-SNR with this gamma (arXiv 2303.09556); 0: all alike.",
+  options.add("huber_delta", &huber_delta,
+              "Difference at which huber turns from quadratic to linear.", {.min = 1e-6});
+  options.add("min_snr_gamma", &min_snr_gamma,
+              "Weigh timesteps by min-SNR with this gamma (arXiv 2303.09556); 0: all alike.",
               {.min = 0});
   options.section("perceptual", perceptual);
   options.section("adversarial", adversarial);

@@ -9,7 +9,7 @@
 namespace x2ctpa {
 namespace {
 
-/// float32 from here on: these losses fail in half precision.
+// float32 from here on: these losses fail in half precision.
 class FullPrecision {
  public:
   explicit FullPrecision(const at::Tensor& x) : off_(x.device().type(), c10::kFloat) {}
@@ -33,8 +33,9 @@ at::Tensor weighted_sum(const std::vector<LossTerm>& terms) {
   return sum;
 }
 
-AdversarialLosses adversarial_losses(DiscriminatorPair& discriminators, const std::string& kind, const at::Tensor& x,
-                                     const at::Tensor& x_hat, const at::Tensor& place) {
+AdversarialLosses adversarial_losses(DiscriminatorPair& discriminators, const std::string& kind,
+                                     const at::Tensor& x, const at::Tensor& x_hat,
+                                     const at::Tensor& place) {
   const FullPrecision full(x);
   const auto slices = discriminators->slices(slices_at(single(x_hat), place));
   const auto volumes = discriminators->volumes(single(x_hat));
@@ -44,27 +45,32 @@ AdversarialLosses adversarial_losses(DiscriminatorPair& discriminators, const st
     real_slices = discriminators->slices(slices_at(single(x), place));
     real_volumes = discriminators->volumes(single(x));
   }
-  return {generator_loss(kind, slices.logits), generator_loss(kind, volumes.logits),
-          feature_matching_loss(slices, real_slices) + feature_matching_loss(volumes, real_volumes)};
+  return {
+      generator_loss(kind, slices.logits), generator_loss(kind, volumes.logits),
+      feature_matching_loss(slices, real_slices) + feature_matching_loss(volumes, real_volumes)};
 }
 
-std::vector<LossTerm> discriminator_losses(DiscriminatorPair& discriminators, const std::string& kind, const at::Tensor& x,
+std::vector<LossTerm> discriminator_losses(DiscriminatorPair& discriminators,
+                                           const std::string& kind, const at::Tensor& x,
                                            const at::Tensor& x_hat, const at::Tensor& place) {
   const FullPrecision full(x);
   const auto real = single(x), made = single(x_hat.detach());
-  const auto slices = discriminator_loss(kind, discriminators->slices(slices_at(real, place)).logits,
-                                         discriminators->slices(slices_at(made, place)).logits);
-  const auto volumes = discriminator_loss(kind, discriminators->volumes(real).logits, discriminators->volumes(made).logits);
+  const auto slices =
+      discriminator_loss(kind, discriminators->slices(slices_at(real, place)).logits,
+                         discriminators->slices(slices_at(made, place)).logits);
+  const auto volumes = discriminator_loss(kind, discriminators->volumes(real).logits,
+                                          discriminators->volumes(made).logits);
   return {{"slices", 1, slices}, {"volumes", 1, volumes}};
 }
 
-at::Tensor slice_distance(Lpips& lpips, const at::Tensor& x, const at::Tensor& x_hat, const at::Tensor& place) {
+at::Tensor slice_distance(Lpips& lpips, const at::Tensor& x, const at::Tensor& x_hat,
+                          const at::Tensor& place) {
   const FullPrecision full(x);
   return lpips->forward(slices_at(single(x_hat), place), slices_at(single(x), place)).mean();
 }
 
-at::Tensor perceptual_losses(Lpips& lpips, LatentCodec& autoencoder, const at::Tensor& z_hat, const at::Tensor& z,
-                             const at::Tensor& place) {
+at::Tensor perceptual_losses(Lpips& lpips, LatentCodec& autoencoder, const at::Tensor& z_hat,
+                             const at::Tensor& z, const at::Tensor& place) {
   const FullPrecision full(z);
   at::Tensor target;
   {
@@ -79,23 +85,27 @@ at::Tensor latent_adversarial_losses(LatentDiscriminator& discriminator, const a
   return per_sample((discriminator->forward(single(z_hat)).logits - 1).square());
 }
 
-at::Tensor latent_discriminator_losses(LatentDiscriminator& discriminator, const at::Tensor& z_hat, const at::Tensor& z) {
+at::Tensor latent_discriminator_losses(LatentDiscriminator& discriminator, const at::Tensor& z_hat,
+                                       const at::Tensor& z) {
   const FullPrecision full(z);
   const auto made = per_sample(discriminator->forward(single(z_hat.detach())).logits.square());
   const auto real = per_sample((discriminator->forward(single(z)).logits - 1).square());
   return 0.5 * (made + real);
 }
 
-at::Tensor classification_losses(DenseNet3d& classifier, const at::Tensor& z_hat, const at::Tensor& labels,
-                                 double positive_weight) {
+at::Tensor classification_losses(DenseNet3d& classifier, const at::Tensor& z_hat,
+                                 const at::Tensor& labels, double positive_weight) {
   const FullPrecision full(z_hat);
   const auto logit = classifier->forward(single(z_hat)).squeeze(1);
   const auto y = labels.to(logit.options());
-  const auto weight = (y == 0).to(logit.scalar_type()) + positive_weight * (y == 1).to(logit.scalar_type());
-  return at::binary_cross_entropy_with_logits(logit, y.clamp(0, 1), weight, {}, at::Reduction::None);
+  const auto weight =
+      (y == 0).to(logit.scalar_type()) + positive_weight * (y == 1).to(logit.scalar_type());
+  return at::binary_cross_entropy_with_logits(logit, y.clamp(0, 1), weight, {},
+                                              at::Reduction::None);
 }
 
-TimedLoss timed_loss(const at::Tensor& z_hat, const std::function<at::Tensor(const at::Tensor&)>& loss) {
+TimedLoss timed_loss(const at::Tensor& z_hat,
+                     const std::function<at::Tensor(const at::Tensor&)>& loss) {
   const auto start = std::chrono::steady_clock::now();
   const auto z = z_hat.detach().requires_grad_();
   const auto value = loss(z);

@@ -13,7 +13,8 @@ void save_list(TensorMap& out, const std::string& name, const std::vector<at::Te
   for (size_t i = 0; i < tensors.size(); ++i) out[fmt::format("{}.{:05}", name, i)] = tensors[i];
 }
 
-void load_list(const TensorMap& in, const std::string& name, const std::vector<at::Tensor>& tensors) {
+void load_list(const TensorMap& in, const std::string& name,
+               const std::vector<at::Tensor>& tensors) {
   for (size_t i = 0; i < tensors.size(); ++i) {
     const std::string key = fmt::format("{}.{:05}", name, i);
     const auto found = in.find(key);
@@ -62,9 +63,11 @@ void Adam::step(double learning_rate, double divisor) {
   if (divisor != 1) scale = at::full({}, divisor, p.front().options().dtype(at::kFloat));
   const double beta1 = options_.betas.at(0), beta2 = options_.betas.at(1), epsilon = 1e-8;
   if (options_.decoupled) {
-    at::_fused_adamw_(p, g, m, v, {}, n, learning_rate, beta1, beta2, options_.weight_decay, epsilon, false, false, scale);
+    at::_fused_adamw_(p, g, m, v, {}, n, learning_rate, beta1, beta2, options_.weight_decay,
+                      epsilon, false, false, scale);
   } else {
-    at::_fused_adam_(p, g, m, v, {}, n, learning_rate, beta1, beta2, options_.weight_decay, epsilon, false, false, scale);
+    at::_fused_adam_(p, g, m, v, {}, n, learning_rate, beta1, beta2, options_.weight_decay, epsilon,
+                     false, false, scale);
   }
   forget_gradients();
 }

@@ -33,14 +33,17 @@ struct Address {
   uint16_t port;
 };
 
-/// Where the first process, or torchrun's agent, listens. Under srun alone: on the node that srun was
-/// called on, which is the first of the job, at a port made from the job's number.
+// Where the first process, or torchrun's agent, listens. Under srun alone: on the node that srun
+// was called on, which is the first of the job, at a port made from the job's number.
 Address meeting_place() {
   const std::string job = variable("SLURM_JOB_ID", "0");
-  const std::string host = variable("MASTER_ADDR", variable("SLURM_LAUNCH_NODE_IPADDR", "127.0.0.1"));
-  const std::string port = variable("MASTER_PORT", std::to_string(20000 + std::atoll(job.c_str()) % 20000));
+  const std::string host =
+      variable("MASTER_ADDR", variable("SLURM_LAUNCH_NODE_IPADDR", "127.0.0.1"));
+  const std::string port =
+      variable("MASTER_PORT", std::to_string(20000 + std::atoll(job.c_str()) % 20000));
   const int number = std::atoi(port.c_str());
-  if (number < 1 || number > 65535) throw Error(fmt::format("MASTER_PORT must be a port number, found \"{}\"", port));
+  if (number < 1 || number > 65535)
+    throw Error(fmt::format("MASTER_PORT must be a port number, found \"{}\"", port));
   return {host, uint16_t(number)};
 }
 
@@ -54,28 +57,34 @@ c10::intrusive_ptr<c10d::Store> open_store(int64_t rank, int64_t count) {
   options.waitWorkers = false;
   try {
     auto store = c10::make_intrusive<c10d::TCPStore>(place.host, options);
-    return c10::make_intrusive<c10d::PrefixStore>("x2ctpa/" + variable("TORCHELASTIC_RESTART_COUNT", "0"), std::move(store));
+    return c10::make_intrusive<c10d::PrefixStore>(
+        "x2ctpa/" + variable("TORCHELASTIC_RESTART_COUNT", "0"), std::move(store));
   } catch (const std::exception& e) {
-    throw Error(fmt::format("process {} of {} did not reach the meeting place {}:{} ({}). Check MASTER_ADDR and MASTER_PORT, "
-                            "that all processes were started, and that the port is free.", rank + 1, count, place.host,
-                            place.port, translate_exception(e, "c10d").what()));
+    throw Error(fmt::format(
+        "process {} of {} did not reach the meeting place {}:{} ({}). Check MASTER_ADDR and "
+        "MASTER_PORT, "
+        "that all processes were started, and that the port is free.",
+        rank + 1, count, place.host, place.port, translate_exception(e, "c10d").what()));
   }
 }
 
-c10::intrusive_ptr<Backend> open_gloo(const c10::intrusive_ptr<c10d::Store>& store, int64_t rank, int64_t count) {
+c10::intrusive_ptr<Backend> open_gloo(const c10::intrusive_ptr<c10d::Store>& store, int64_t rank,
+                                      int64_t count) {
   auto options = c10d::ProcessGroupGloo::Options::create();
   const std::string name = variable("GLOO_SOCKET_IFNAME");
   options->devices.push_back(!name.empty() ? c10d::ProcessGroupGloo::createDeviceForInterface(name)
                              : variable("MASTER_ADDR").rfind("127.", 0) == 0
                                  ? c10d::ProcessGroupGloo::createDeviceForHostname("127.0.0.1")
                                  : c10d::ProcessGroupGloo::createDefaultDevice());
-  return c10::make_intrusive<c10d::ProcessGroupGloo>(c10::make_intrusive<c10d::PrefixStore>("gloo", store), int(rank),
-                                                     int(count), options);
+  return c10::make_intrusive<c10d::ProcessGroupGloo>(
+      c10::make_intrusive<c10d::PrefixStore>("gloo", store), int(rank), int(count), options);
 }
 
-c10::intrusive_ptr<Backend> open_nccl(const c10::intrusive_ptr<c10d::Store>& store, int64_t rank, int64_t count) {
+c10::intrusive_ptr<Backend> open_nccl(const c10::intrusive_ptr<c10d::Store>& store, int64_t rank,
+                                      int64_t count) {
 #ifdef USE_C10D_NCCL
-  return c10::make_intrusive<c10d::ProcessGroupNCCL>(c10::make_intrusive<c10d::PrefixStore>("nccl", store), int(rank), int(count));
+  return c10::make_intrusive<c10d::ProcessGroupNCCL>(
+      c10::make_intrusive<c10d::PrefixStore>("nccl", store), int(rank), int(count));
 #else
   throw Error("several processes with GPUs need the CUDA build: cmake --preset cuda");
 #endif
@@ -108,8 +117,10 @@ Processes::Processes(c10::Device device) {
   } catch (const Error&) {
     throw;
   } catch (const std::exception& e) {
-    throw Error(fmt::format("process {} of {} did not meet the others: {}. GLOO_SOCKET_IFNAME names the network interface to use.",
-                            rank_ + 1, count_, translate_exception(e, "c10d").what()));
+    throw Error(
+        fmt::format("process {} of {} did not meet the others: {}. GLOO_SOCKET_IFNAME names the "
+                    "network interface to use.",
+                    rank_ + 1, count_, translate_exception(e, "c10d").what()));
   }
   log_info("{} processes train together, this is number {}", count_, rank_ + 1);
 }
@@ -134,7 +145,9 @@ void Processes::guarded(const std::function<void()>& work) const {
     } catch (const std::exception&) {
       cause = "the first process is gone";
     }
-    if (cause.empty()) cause = fmt::format("another process was lost without a word ({})", translate_exception(e, "c10d").what());
+    if (cause.empty())
+      cause = fmt::format("another process was lost without a word ({})",
+                          translate_exception(e, "c10d").what());
     throw Error(fmt::format("process {} of {} stops, since {}", rank_ + 1, count_, cause));
   }
 }
@@ -176,7 +189,8 @@ void Processes::wait_for_all() const { any(false); }
 void Processes::tell_cause(const std::string& cause) const {
   if (alone()) return;
   try {
-    group_->store->set(fmt::format("cause/{}", rank_), std::vector<uint8_t>(cause.begin(), cause.end()));
+    group_->store->set(fmt::format("cause/{}", rank_),
+                       std::vector<uint8_t>(cause.begin(), cause.end()));
     // The others read it here, if this process serves the store.
     if (first()) std::this_thread::sleep_for(std::chrono::seconds(1));
   } catch (const std::exception&) {

@@ -36,7 +36,8 @@ void RunLog::write(const nlohmann::json& line) {
   for (const auto& [name, value] : line.items()) {
     if (name == "step" || !value.is_number()) continue;
     const bool validation = name.rfind("val_", 0) == 0;
-    events_->scalar(validation ? "validation/" + name.substr(4) : "train/" + name, step, value.get<double>());
+    events_->scalar(validation ? "validation/" + name.substr(4) : "train/" + name, step,
+                    value.get<double>());
   }
   events_->flush();
 }
@@ -44,7 +45,8 @@ void RunLog::write(const nlohmann::json& line) {
 void RunLog::write(int64_t step, const std::vector<Picture>& pictures) {
   if (!events_) return;
   for (const auto& picture : pictures) {
-    write_file(folder_ / "previews" / fmt::format("step-{:09}-{}.png", step, picture.name), picture.png);
+    write_file(folder_ / "previews" / fmt::format("step-{:09}-{}.png", step, picture.name),
+               picture.png);
     events_->picture("preview/" + picture.name, step, picture.png);
   }
   events_->flush();

@@ -11,7 +11,8 @@ VaeOptions::VaeOptions() {
 
 void VaeOptions::describe(OptionList& options) {
   options.add("kind", &kind,
-              "vqgan: the 3D VQ-GAN, trained by train-vae; kl: Stable Diffusion's, converted into <run>/vae/model or "
+              "vqgan: the 3D VQ-GAN, trained by train-vae; kl: Stable Diffusion's, converted into "
+              "<run>/vae/model or "
               "given as --vae.",
               {.choices = {"vqgan", "kl"}});
   options.section("model", model);
@@ -30,12 +31,14 @@ void DiffusionOptions::describe(OptionList& options) {
   options.section("train", train);
   options.section("loss", losses);
   options.section("lora", lora);
-  options.add("condition_dropout", &condition_dropout, "Share of cases trained without their X-ray, for guidance.",
-              {.min = 0, .max = 1});
-  options.add("label_dropout", &label_dropout, "With label guidance: share of cases trained with an unknown label.",
+  options.add("condition_dropout", &condition_dropout,
+              "Share of cases trained without their X-ray, for guidance.", {.min = 0, .max = 1});
+  options.add("label_dropout", &label_dropout,
+              "With label guidance: share of cases trained with an unknown label.",
               {.min = 0, .max = 1});
   options.add("latent_scale", &latent_scale,
-              "standard: each latent channel to mean 0 and deviation 1 over the training set; range: smallest and largest "
+              "standard: each latent channel to mean 0 and deviation 1 over the training set; "
+              "range: smallest and largest "
               "value to -1 and 1, as published.",
               {.choices = {"standard", "range"}});
 }

@@ -10,7 +10,7 @@
 namespace x2ctpa::check {
 namespace {
 
-/// "dpmpp2m_leading_25" -> the sampler, and the number of steps at the end; empty for other names.
+// "dpmpp2m_leading_25" -> the sampler, and the number of steps at the end; empty for other names.
 SamplerOptions options_of(const std::string& name) {
   SamplerOptions options;
   options.kind.clear();
@@ -28,7 +28,7 @@ SamplerOptions options_of(const std::string& name) {
   return options;
 }
 
-/// The spacing that gives the stored timesteps; "trailing" when none does.
+// The spacing that gives the stored timesteps; "trailing" when none does.
 std::string spacing_of(const NoiseSchedule& schedule, SamplerOptions options,
                        const at::Tensor& timesteps) {
   for (const std::string spacing : {"trailing", "leading", "linspace"}) {

@@ -24,7 +24,7 @@ Model load(const std::filesystem::path& folder, c10::Device device) {
   return model;
 }
 
-/// One ancestral step of each sample, from its own timestep, with x_0 clamped to [-1, 1].
+// One ancestral step of each sample, from its own timestep, with x_0 clamped to [-1, 1].
 at::Tensor ancestral_step(const NoiseSchedule& schedule, const at::Tensor& x, const at::Tensor& t,
                           const at::Tensor& eps, const at::Tensor& noise) {
   SamplerOptions options;
@@ -47,14 +47,14 @@ double gradient_norm(const torch::nn::Module& module) {
   return std::sqrt(squares);
 }
 
-/// The number at the end of `name` after `start`, or -1.
+// The number at the end of `name` after `start`, or -1.
 int64_t number_after(const std::string& name, const std::string& start) {
   const bool fits = name.rfind(start, 0) == 0 && name.size() > start.size() &&
                     name.find_first_not_of("0123456789", start.size()) == std::string::npos;
   return fits ? std::stoll(name.substr(start.size())) : -1;
 }
 
-/// What two discriminators say of volumes x, under the names of the stored outputs.
+// What two discriminators say of volumes x, under the names of the stored outputs.
 TensorMap discriminate(Case& c, DiscriminatorPair& pair, const at::Tensor& x) {
   TensorMap outputs;
   const auto solid = pair->volumes(x);
@@ -63,12 +63,12 @@ TensorMap discriminate(Case& c, DiscriminatorPair& pair, const at::Tensor& x) {
     const int64_t slice = number_after(name, "disc2d_slice");
     if (slice >= 0) outputs[name] = pair->slices(x.select(2, slice)).logits;
     const int64_t stage = number_after(name, "disc3d_feat");
-    if (stage >= 0) outputs[name] = solid.features.at(static_cast<size_t>(stage));
+    if (stage >= 0) outputs[name] = solid.features.at(size_t(stage));
   }
   return outputs;
 }
 
-/// q_sample, the L1 loss with its total gradient, and one ancestral step.
+// q_sample, the L1 loss with its total gradient, and one ancestral step.
 void check_diffusion(Case& c, Unet3d& model) {
   ScheduleOptions options;
   options.timesteps = c.hyperparameters().value("timesteps", int64_t{1000});
@@ -99,7 +99,8 @@ void check_unet3d(Case& c) {
     const auto& given = in.at("cond");
     const auto cond = given.dim() == 3 ? model->condition(given) : given;
     return {{"eps", model->forward(x, t, cond)},
-            {"eps_null", model->forward(x, t, cond, torch::ones({x.size(0)}, t.options().dtype(torch::kBool)))},
+            {"eps_null",
+             model->forward(x, t, cond, torch::ones({x.size(0)}, t.options().dtype(torch::kBool)))},
             {"eps_scale3", model->forward_with_guidance(x, t, cond, 3)}};
   });
   if (c.has("noise")) check_diffusion(c, model);

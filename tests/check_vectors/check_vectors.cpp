@@ -41,7 +41,7 @@ double relative_error(const at::Tensor& found, const at::Tensor& expected) {
   return ((a - b).abs().max() / b.abs().max().clamp_min(1e-30)).item<double>();
 }
 
-/// The number of failures of one case; an exception is one.
+// The number of failures of one case; an exception is one.
 int run_case(const std::string& name, const nlohmann::json& hyperparameters,
              const std::filesystem::path& vectors, const std::filesystem::path& converted,
              c10::Device device) {

@@ -9,12 +9,12 @@
 namespace x2ctpa::check {
 namespace {
 
-/// Both sides are computed in float32, and a backward pass sums over every voxel.
+// Both sides are computed in float32, and a backward pass sums over every voxel.
 constexpr double gradient_tolerance = 1e-3;
-/// Some gradients are zero in exact arithmetic, as that of the bias of the keys in an attention or
-/// of the scale before a batch normalisation: what is found there is rounding of the other
-/// gradients. A gradient whose largest element is below this share of the largest of the model is
-/// measured against that share.
+// Some gradients are zero in exact arithmetic, as that of the bias of the keys in an attention or
+// of the scale before a batch normalisation: what is found there is rounding of the other
+// gradients. A gradient whose largest element is below this share of the largest of the model is
+// measured against that share.
 constexpr double smallest_scale = 1e-3;
 
 double largest(const at::Tensor& x) { return x.abs().max().item<double>(); }

@@ -20,8 +20,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// 40 patients whose volumes are noise, with a bright block where there is PE; 10 of them for testing, the
-// others in three folds.
+// 40 patients whose volumes are noise, with a bright block where there is PE; 10 of them for
+// testing, the others in three folds.
 class Classify : public ::testing::Test {
  protected:
   void SetUp() override {
@@ -48,9 +48,11 @@ class Classify : public ::testing::Test {
                                int64_t steps = 30) const {
     return test::run_binary(fmt::format(
         "classify {} --run {} --classifier.model.blocks 1,1 --classifier.model.growth 4 "
-        "--classifier.model.init_features 8 --classifier.model.drop_rate 0 --classifier.train.steps {} "
+        "--classifier.model.init_features 8 --classifier.model.drop_rate 0 "
+        "--classifier.train.steps {} "
         "--classifier.train.validate_every 10 --classifier.train.checkpoint_every 30 "
-        "--classifier.train.learning_rate 0.01 --classifier.train.ema_decay 0 {}", action, run().string(), steps, more));
+        "--classifier.train.learning_rate 0.01 --classifier.train.ema_decay 0 {}",
+        action, run().string(), steps, more));
   }
   CsvTable scores(const std::string& arm = "ctpa") const {
     return CsvTable::read(run() / "classifier" / arm / "scores.csv");
@@ -60,7 +62,8 @@ class Classify : public ::testing::Test {
 };
 
 TEST_F(Classify, WithFoldsScoresEachCaseByTheNetworkThatHasNotSeenIt) {
-  const auto result = classify("--arm ctpa --classifier.flip true --classifier.shift 0.05 --classifier.noise 0.01");
+  const auto result =
+      classify("--arm ctpa --classifier.flip true --classifier.shift 0.05 --classifier.noise 0.01");
   ASSERT_EQ(result.exit_code, 0) << result.err;
   const Dataset dataset = Dataset::open(run() / "dataset");
   PeClassifier classifier(run() / "classifier/ctpa/model", c10::kCPU);
@@ -102,11 +105,14 @@ TEST_F(Classify, KeepsAThresholdOfTheValidationRowsAlone) {
   EXPECT_DOUBLE_EQ(kept, youden_threshold(labels, values));
   EXPECT_NEAR(std::stod(table.at(0, "threshold")), kept, 1e-8);
   fs::remove_all(run() / "classifier");
-  ASSERT_EQ(classify("--arm ctpa --classifier.threshold sensitivity --classifier.sensitivity 1").exit_code, 0);
+  ASSERT_EQ(classify("--arm ctpa --classifier.threshold sensitivity --classifier.sensitivity 1")
+                .exit_code,
+            0);
   const CsvTable careful = scores();
   for (size_t row = 0; row < careful.size(); ++row) {
     if (careful.at(row, "split") == "val" && careful.at(row, "label") == "1") {
-      EXPECT_GE(std::stod(careful.at(row, "score")), std::stod(careful.at(row, "threshold")) - 1e-8);
+      EXPECT_GE(std::stod(careful.at(row, "score")),
+                std::stod(careful.at(row, "threshold")) - 1e-8);
     }
   }
 }
@@ -115,7 +121,8 @@ TEST_F(Classify, FoldsTrainedOneByOneGiveTheScoresOfOneCall) {
   ASSERT_EQ(classify("--arm ctpa").exit_code, 0);
   const std::string together = read_file(run() / "classifier/ctpa/scores.csv");
   fs::remove_all(run() / "classifier");
-  for (int fold : {2, 0, 1}) ASSERT_EQ(classify(fmt::format("--arm ctpa --fold {}", fold)).exit_code, 0);
+  for (int fold : {2, 0, 1})
+    ASSERT_EQ(classify(fmt::format("--arm ctpa --fold {}", fold)).exit_code, 0);
   EXPECT_FALSE(fs::exists(run() / "classifier/ctpa/scores.csv"));
   ASSERT_EQ(classify("--arm ctpa").exit_code, 0);
   EXPECT_EQ(read_file(run() / "classifier/ctpa/scores.csv"), together);
@@ -123,7 +130,8 @@ TEST_F(Classify, FoldsTrainedOneByOneGiveTheScoresOfOneCall) {
 }
 
 TEST_F(Classify, StopsEarlyByTheValidationAucAndKeepsTheBestNetwork) {
-  const auto result = classify("--arm ctpa --classifier.folds false --classifier.train.patience 2", "train", 400);
+  const auto result =
+      classify("--arm ctpa --classifier.folds false --classifier.train.patience 2", "train", 400);
   ASSERT_EQ(result.exit_code, 0) << result.err;
   std::istringstream lines(read_file(run() / "classifier/ctpa/metrics.jsonl"));
   int64_t last = 0;
@@ -167,8 +175,10 @@ TEST_F(Classify, AveragesSeveralSamplesOfOneXray) {
     if (table.at(row, "split") != "val") continue;
     double mean = 0;
     for (int k = 0; k < 2; ++k) {
-      const Volume v = read_volume(run() / "samples" / fmt::format("{}_{}.nii.gz", table.at(row, "study_id"), k));
-      mean += 0.5 * classifier.score(dataset.info().window.to_unit(v.hu).unsqueeze(0), std::stoi(table.at(row, "fold")));
+      const Volume v = read_volume(run() / "samples" /
+                                   fmt::format("{}_{}.nii.gz", table.at(row, "study_id"), k));
+      mean += 0.5 * classifier.score(dataset.info().window.to_unit(v.hu).unsqueeze(0),
+                                     std::stoi(table.at(row, "fold")));
     }
     EXPECT_NEAR(std::stod(table.at(row, "score")), mean, 1e-6);
   }

@@ -5,9 +5,9 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
-#include "evaluation/steps.h"
 #include "commands/run_binary.h"
 #include "commands/synthetic_run.h"
+#include "evaluation/steps.h"
 #include "x2ctpa/models/lpips.h"
 #include "x2ctpa/models/model_folder.h"
 
@@ -32,7 +32,7 @@ class Evaluate : public ::testing::Test {
   json metrics() const { return json::parse(read_file(run / "evaluation" / "metrics.json")); }
   std::string report() const { return read_file(run / "evaluation" / "report.html"); }
 
-  /// Rewrites a CSV of the run row by row; an empty result drops the row.
+  // Rewrites a CSV of the run row by row; an empty result drops the row.
   template <class Edit>
   void edit(const fs::path& file, Edit change) {
     const CsvTable before = CsvTable::read(run / file);
@@ -232,7 +232,8 @@ TEST_F(Evaluate, RefusesScoresOfOtherPatientsAndContradictedLabels) {
 TEST_F(Evaluate, OfTablesWithoutACommonStudyRefusesTheComparison) {
   write_file(run / "a.csv", "study_id,patient_id,label,score\nx,x,0,0.1\ny,y,1,0.9\nz,z,1,0.05\n");
   write_file(run / "b.csv", "study_id,patient_id,label,score\nu,u,0,0.3\nv,v,1,0.2\nw,w,1,0.7\n");
-  const auto result = test::run_binary(fmt::format("evaluate --scores a={0}/a.csv --scores b={0}/b.csv --out {0}/evaluation", run.string()));
+  const auto result = test::run_binary(fmt::format(
+      "evaluate --scores a={0}/a.csv --scores b={0}/b.csv --out {0}/evaluation", run.string()));
   EXPECT_EQ(result.exit_code, 3);
   EXPECT_TRUE(metrics()["classification"]["comparisons"][0]["delong"].is_null());
   EXPECT_NE(result.err.find("1 of them failures"), std::string::npos) << result.err;
@@ -241,8 +242,10 @@ TEST_F(Evaluate, OfTablesWithoutACommonStudyRefusesTheComparison) {
 TEST_F(Evaluate, GivesCalibrationNetBenefitAndThePowerOfSmallSets) {
   ASSERT_EQ(evaluate().exit_code, 0);
   const json m = metrics()["classification"], arm = m["arms"]["cxr"], c = arm["calibration"];
-  EXPECT_NEAR(c["brier"].get<double>(), c["reliability"].get<double>() - c["resolution"].get<double>() +
-                                            c["uncertainty"].get<double>() + c["within_bins"].get<double>(), 1e-12);
+  EXPECT_NEAR(c["brier"].get<double>(),
+              c["reliability"].get<double>() - c["resolution"].get<double>() +
+                  c["uncertainty"].get<double>() + c["within_bins"].get<double>(),
+              1e-12);
   EXPECT_EQ(arm["net_benefit"].size(), 99u);
   EXPECT_GT(m["comparisons"][0]["detectable_auc_difference"].get<double>(), 0.1);
   EXPECT_NE(report().find("small set"), std::string::npos);
@@ -250,8 +253,13 @@ TEST_F(Evaluate, GivesCalibrationNetBenefitAndThePowerOfSmallSets) {
 
 TEST_F(Evaluate, WritesThePaperTableInThreeForms) {
   ASSERT_EQ(evaluate().exit_code, 0);
-  const std::string markdown = read_file(run / "evaluation/table.md"), latex = read_file(run / "evaluation/table.tex");
-  EXPECT_NE(markdown.find("| True CTPA | paper | 0.827 [0.75-0.92] | 76.92 | 78.18 | 73.91 | 58.62 | 87.76 |"), std::string::npos) << markdown;
+  const std::string markdown = read_file(run / "evaluation/table.md"),
+                    latex = read_file(run / "evaluation/table.tex");
+  EXPECT_NE(
+      markdown.find(
+          "| True CTPA | paper | 0.827 [0.75-0.92] | 76.92 | 78.18 | 73.91 | 58.62 | 87.76 |"),
+      std::string::npos)
+      << markdown;
   EXPECT_NE(latex.find("Generated CTPA & paper & 0.766"), std::string::npos) << latex;
   EXPECT_NE(latex.find("\\bottomrule"), std::string::npos);
 }
@@ -263,13 +271,17 @@ TEST_F(Evaluate, MeasuresFeaturesOfATorchScriptNetwork) {
   torch::jit::Module video("video");
   video.define("def forward(self, x):\n  return x[:, 0:1, ::8, ::12, ::16].flatten(1)\n");
   video.save((run / "video.pt").string());
-  ASSERT_EQ(evaluate(fmt::format("--features {0}/network.pt --video-features {0}/video.pt --evaluate.protocols paper,maisi-2.5d",
-                                 run.string())).exit_code, 0);
+  ASSERT_EQ(evaluate(fmt::format("--features {0}/network.pt --video-features {0}/video.pt "
+                                 "--evaluate.protocols paper,maisi-2.5d",
+                                 run.string()))
+                .exit_code,
+            0);
   const json f = metrics()["features"];
   EXPECT_EQ(f["fid"]["pictures_real"], 9 * 20);
   EXPECT_EQ(f["fid"]["protocol"], "paper/1");
   EXPECT_EQ(f["fid_2_5d"]["protocol"], "maisi-2.5d/1");
-  for (const char* key : {"fid", "fid_2_5d", "fvd"}) EXPECT_GT(f[key]["value"].get<double>(), 0) << key;
+  for (const char* key : {"fid", "fid_2_5d", "fvd"})
+    EXPECT_GT(f[key]["value"].get<double>(), 0) << key;
   EXPECT_GT(f["recall"]["value"].get<double>(), 0.5);
   const auto broken = evaluate(fmt::format("--features {}/dataset/dataset.json", run.string()));
   EXPECT_EQ(broken.exit_code, 1);
@@ -292,8 +304,11 @@ TEST_F(Evaluate, MeasuresLpipsSliceBySliceAndNothingForACopy) {
     if (id == "case014") {
       EXPECT_NEAR(found, 0, 1e-6);
     }
-    const auto slices = [&](const fs::path& file) { return DatasetInfo{}.window.to_unit(volume(file).hu).clamp(-1, 1).unsqueeze(1); };
-    const auto each = lpips->forward(slices("dataset/ct/" + id + ".nii"), slices("samples/" + id + ".nii.gz"));
+    const auto slices = [&](const fs::path& file) {
+      return DatasetInfo{}.window.to_unit(volume(file).hu).clamp(-1, 1).unsqueeze(1);
+    };
+    const auto each =
+        lpips->forward(slices("dataset/ct/" + id + ".nii"), slices("samples/" + id + ".nii.gz"));
     EXPECT_NEAR(found, each.mean().item<double>(), 1e-5) << id;
   }
   EXPECT_EQ(metrics()["images"]["metrics"]["lpips"]["protocol"], "paper/1");
@@ -308,26 +323,32 @@ TEST_F(Evaluate, ComparesTwoEvaluationsCaseByCase) {
     write_nifti(worse, file, "SYNTHETIC");
   }
   ASSERT_EQ(evaluate("--out " + (run / "b").string()).exit_code, 0);
-  const auto result = test::run_binary(fmt::format("evaluate --compare {0}/a {0}/b --out {0}/c", run.string()));
+  const auto result =
+      test::run_binary(fmt::format("evaluate --compare {0}/a {0}/b --out {0}/c", run.string()));
   ASSERT_EQ(result.exit_code, 0) << result.err;
   const CsvTable table = CsvTable::read(run / "c" / "comparison.csv");
   EXPECT_EQ(table.at(0, "number"), "PSNR, median");
   EXPECT_LT(std::stod(table.at(0, "difference")), 0);
   EXPECT_NEAR(std::stod(table.at(0, "p")), 2.0 / 512, 1e-9);
   ASSERT_EQ(evaluate("--evaluate.split all --out " + (run / "d").string()).exit_code, 0);
-  EXPECT_EQ(test::run_binary(fmt::format("evaluate --compare {0}/a {0}/d", run.string())).exit_code, 1);
-  EXPECT_EQ(test::run_binary(fmt::format("evaluate --compare {0}/a {0}/nowhere", run.string())).exit_code, 2);
+  EXPECT_EQ(test::run_binary(fmt::format("evaluate --compare {0}/a {0}/d", run.string())).exit_code,
+            1);
+  EXPECT_EQ(
+      test::run_binary(fmt::format("evaluate --compare {0}/a {0}/nowhere", run.string())).exit_code,
+      2);
 }
 
 TEST_F(Evaluate, WritesABlindedReadingAndAnalysesTheFilledSheets) {
   ASSERT_EQ(evaluate("--reader-study 4").exit_code, 0);
   const fs::path study = run / "evaluation" / "reader-study", readers = study / "for-readers";
-  const CsvTable key = CsvTable::read(study / "key.csv"), sheet = CsvTable::read(readers / "sheet.csv");
+  const CsvTable key = CsvTable::read(study / "key.csv"),
+                 sheet = CsvTable::read(readers / "sheet.csv");
   ASSERT_EQ(key.size(), 4u);
   EXPECT_TRUE(fs::exists(readers / "pair01/a/0001.dcm"));
   EXPECT_TRUE(fs::exists(readers / "pair04/cxr.png"));
   for (const auto& entry : fs::recursive_directory_iterator(readers))
-    EXPECT_EQ(entry.path().string().find("case0"), std::string::npos) << "names must not tell the case";
+    EXPECT_EQ(entry.path().string().find("case0"), std::string::npos)
+        << "names must not tell the case";
   for (const char* reader : {"AB", "CD"}) {
     CsvTable filled(sheet.columns());
     for (size_t row = 0; row < sheet.size(); ++row) {
@@ -337,18 +358,24 @@ TEST_F(Evaluate, WritesABlindedReadingAndAnalysesTheFilledSheets) {
         fields.push_back(a_is_made ? "3" : "5");
         fields.push_back(a_is_made ? "5" : "3");
       }
-      fields.insert(fields.end(), {a_is_made ? "b" : "a", row == 0 ? "a" : a_is_made ? "a" : "b", ""});
+      fields.insert(fields.end(), {a_is_made ? "b" : "a",
+                                   row == 0    ? "a"
+                                   : a_is_made ? "a"
+                                               : "b",
+                                   ""});
       filled.add(fields);
     }
     filled.write(readers / fmt::format("{}.csv", reader));
   }
-  const auto result = test::run_binary(fmt::format("evaluate --readings {0}/AB.csv {0}/CD.csv", readers.string()));
+  const auto result =
+      test::run_binary(fmt::format("evaluate --readings {0}/AB.csv {0}/CD.csv", readers.string()));
   ASSERT_EQ(result.exit_code, 0) << result.err;
   std::map<std::string, double> values;
   const CsvTable results = CsvTable::read(study / "results.csv");
   for (size_t row = 0; row < results.size(); ++row) {
     if (!results.at(row, "value").empty())
-      values[results.at(row, "question") + "/" + results.at(row, "number")] = std::stod(results.at(row, "value"));
+      values[results.at(row, "question") + "/" + results.at(row, "number")] =
+          std::stod(results.at(row, "value"));
   }
   EXPECT_EQ(values.at("realism/mean score, generated"), 3);
   EXPECT_EQ(values.at("realism/mean score, real"), 5);

@@ -31,14 +31,18 @@ TEST(InfoCommand, NamesTheProgramItsLibraryAndDevices) {
 TEST(InfoCommand, CountsThePublishedParametersOfThePaperExperiment) {
   const fs::path configs = fs::path(X2CTPA_SOURCE_DIR) / "configs";
   const json models = info(configs / "paper.yaml").at("models");
-  const auto parameters = [&](const char* name) { return models.at(name).at("parameters").get<int64_t>(); };
+  const auto parameters = [&](const char* name) {
+    return models.at(name).at("parameters").get<int64_t>();
+  };
   EXPECT_EQ(parameters("unet3d"), 12007252);
   EXPECT_EQ(parameters("autoencoder"), 83653863);  // diffusers, stabilityai/sd-vae-ft-mse
-  EXPECT_EQ(parameters("biomedclip"), 86191872);   // 85,798,656 of the ViT and 768 x 512 of its projection
-  EXPECT_EQ(parameters("clip"), 303179776);        // transformers, openai/clip-vit-large-patch14
-  EXPECT_EQ(parameters("classifier"), 11309505);   // the published densenet121 of 4 channels
+  EXPECT_EQ(parameters("biomedclip"),
+            86191872);  // 85,798,656 of the ViT and 768 x 512 of its projection
+  EXPECT_EQ(parameters("clip"), 303179776);       // transformers, openai/clip-vit-large-patch14
+  EXPECT_EQ(parameters("classifier"), 11309505);  // the published densenet121 of 4 channels
   const json vqgan = info(configs / "paper-vqgan3d.yaml").at("models").at("autoencoder");
-  EXPECT_EQ(vqgan.at("parameters"), 1391081);  // the published encoder, decoder and their two joints
+  EXPECT_EQ(vqgan.at("parameters"),
+            1391081);  // the published encoder, decoder and their two joints
 }
 
 TEST(InfoCommand, TellsAVolumeWithItsLungs) {
@@ -100,9 +104,10 @@ TEST(InfoCommand, TellsASeriesItsProblemsAndTheChoice) {
 TEST(InfoCommand, TellsWhyASeriesCannotBeChosenWithCodesAndNull) {
   X2CTPA_NEEDS_REAL_DATA("dicom_cases");
   const fs::path cases = test::real_data("dicom_cases/series");
-  for (const auto& [name, code] : std::map<std::string, std::string>{{"missing_slices", "gap"},
-                                                                     {"no_pixel_spacing", "no-geometry"},
-                                                                     {"wrong_modality", "wrong-modality"}}) {
+  for (const auto& [name, code] :
+       std::map<std::string, std::string>{{"missing_slices", "gap"},
+                                          {"no_pixel_spacing", "no-geometry"},
+                                          {"wrong_modality", "wrong-modality"}}) {
     const json j = info(cases / name);
     EXPECT_TRUE(j.at("chosen").is_null()) << name;
     EXPECT_CONTAINS(j.at("reason").get<std::string>(), code);

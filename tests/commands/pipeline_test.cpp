@@ -19,10 +19,12 @@ using test::Pipeline;
 
 TEST_F(Pipeline, LeavesEveryArtefactOfTheContract) {
   for (const char* file :
-       {"phantom/manifest.csv", "dataset/index.csv", "dataset/dataset.json", "vae/model/config.yaml", "vae/model/model.safetensors",
-        "vae/metrics.jsonl", "vae/reconstruction.csv", "vae/resolved.yaml", "diffusion/model/model.safetensors",
-        "diffusion/model/autoencoder/model.safetensors", "samples/samples.csv", "classifier/cxr/scores.csv",
-        "classifier/ctpa/scores.csv", "classifier/generated/scores.csv", "evaluation/report.html", "evaluation/metrics.json",
+       {"phantom/manifest.csv", "dataset/index.csv", "dataset/dataset.json",
+        "vae/model/config.yaml", "vae/model/model.safetensors", "vae/metrics.jsonl",
+        "vae/reconstruction.csv", "vae/resolved.yaml", "diffusion/model/model.safetensors",
+        "diffusion/model/autoencoder/model.safetensors", "samples/samples.csv",
+        "classifier/cxr/scores.csv", "classifier/ctpa/scores.csv",
+        "classifier/generated/scores.csv", "evaluation/report.html", "evaluation/metrics.json",
         "evaluation/table.csv", "evaluation/per_case.csv"}) {
     EXPECT_TRUE(fs::exists(root_ / "run" / file)) << file;
   }
@@ -30,7 +32,9 @@ TEST_F(Pipeline, LeavesEveryArtefactOfTheContract) {
 
 TEST_F(Pipeline, ATrainingThatLostItsLastStepsEndsInTheSameWeights) {
   const std::pair<const char*, const char*> stages[] = {
-      {"train-vae", "vae"}, {"train-diffusion", "diffusion"}, {"classify train --arm cxr", "classifier/cxr"}};
+      {"train-vae", "vae"},
+      {"train-diffusion", "diffusion"},
+      {"classify train --arm cxr", "classifier/cxr"}};
   for (const auto& [command, folder] : stages) {
     copy_run("resumed");
     const fs::path stage = root_ / "resumed" / folder;
@@ -75,24 +79,29 @@ TEST_F(Pipeline, SamplingAgainDoesNothingAndSaysSo) {
 TEST_F(Pipeline, ACaseMadeAloneEqualsTheOneMadeInTheBatch) {
   const auto samples = CsvTable::read(root_ / "run" / "samples" / "samples.csv");
   const std::string id = samples.at(5, "case_id");
-  const auto alone = x2ctpa("sample --sample.batch_size 1 --split all --out " + (root_ / "alone").string());
+  const auto alone =
+      x2ctpa("sample --sample.batch_size 1 --split all --out " + (root_ / "alone").string());
   ASSERT_EQ(alone.exit_code, 0) << alone.err;
-  const auto a = read_volume(root_ / "alone" / (id + ".nii.gz")), b = read_volume(root_ / "run" / "samples" / (id + ".nii.gz"));
+  const auto a = read_volume(root_ / "alone" / (id + ".nii.gz")),
+             b = read_volume(root_ / "run" / "samples" / (id + ".nii.gz"));
   EXPECT_LE((a.hu - b.hu).abs().max().item<double>(), 1.0);
 
   for (const char* batch : {"1", "4"}) {
-    const auto result = x2ctpa(std::string("sample --deterministic --split test --sample.batch_size ") + batch +
-                               " --out " + (root_ / "deterministic").string() + batch);
+    const auto result =
+        x2ctpa(std::string("sample --deterministic --split test --sample.batch_size ") + batch +
+               " --out " + (root_ / "deterministic").string() + batch);
     ASSERT_EQ(result.exit_code, 0) << result.err;
   }
   for (const auto& entry : fs::directory_iterator(root_ / "deterministic1")) {
     if (entry.path().extension() != ".gz") continue;
-    EXPECT_TRUE(at::equal(read_volume(entry.path()).hu, read_volume(root_ / "deterministic4" / entry.path().filename()).hu));
+    EXPECT_TRUE(at::equal(read_volume(entry.path()).hu,
+                          read_volume(root_ / "deterministic4" / entry.path().filename()).hu));
   }
 }
 
 TEST_F(Pipeline, SamplingInBfloat16StaysCloseToFloat32OrSaysThatItIsFloat32) {
-  const auto result = x2ctpa("sample --precision bf16 --split test --out " + (root_ / "bf16").string());
+  const auto result =
+      x2ctpa("sample --precision bf16 --split test --out " + (root_ / "bf16").string());
   ASSERT_EQ(result.exit_code, 0) << result.err;
   RuntimeOptions runtime;
   runtime.precision = "bf16";
@@ -101,7 +110,8 @@ TEST_F(Pipeline, SamplingInBfloat16StaysCloseToFloat32OrSaysThatItIsFloat32) {
   int volumes = 0;
   for (const auto& entry : fs::directory_iterator(root_ / "bf16")) {
     if (entry.path().extension() != ".gz") continue;
-    const auto a = read_volume(entry.path()).hu, b = read_volume(root_ / "run" / "samples" / entry.path().filename()).hu;
+    const auto a = read_volume(entry.path()).hu,
+               b = read_volume(root_ / "run" / "samples" / entry.path().filename()).hu;
     EXPECT_EQ(at::equal(a, b), !has_bf16) << entry.path();
     EXPECT_LT((a - b).abs().mean().item<double>(), 20) << entry.path();
     ++volumes;
@@ -112,13 +122,16 @@ TEST_F(Pipeline, SamplingInBfloat16StaysCloseToFloat32OrSaysThatItIsFloat32) {
 TEST_F(Pipeline, ABadXrayInAFolderIsListedAndTheOthersAreMade) {
   const fs::path folder = root_ / "xrays";
   fs::create_directories(folder);
-  fs::copy(root_ / "run" / "phantom" / "P0001" / "cxr.dcm", folder / "good.dcm", fs::copy_options::overwrite_existing);
+  fs::copy(root_ / "run" / "phantom" / "P0001" / "cxr.dcm", folder / "good.dcm",
+           fs::copy_options::overwrite_existing);
   write_file(folder / "bad.png", "%PDF-1.4 not a picture");
-  const auto result = x2ctpa("sample --cxr " + folder.string() + " --out " + (root_ / "made").string());
+  const auto result =
+      x2ctpa("sample --cxr " + folder.string() + " --out " + (root_ / "made").string());
   EXPECT_EQ(result.exit_code, 3) << result.err;
   EXPECT_TRUE(fs::exists(root_ / "made" / "good.nii.gz"));
   EXPECT_EQ(CsvTable::read(root_ / "made" / "failures.csv").at(0, "name"), "bad");
-  EXPECT_NE(summarise_volume(root_ / "made" / "good.nii.gz").description.find("SYNTHETIC"), std::string::npos);
+  EXPECT_NE(summarise_volume(root_ / "made" / "good.nii.gz").description.find("SYNTHETIC"),
+            std::string::npos);
 }
 
 TEST_F(Pipeline, AnXrayGivesTheSameVolumeFromItsPathAndFromAFolderAbove) {
@@ -126,9 +139,15 @@ TEST_F(Pipeline, AnXrayGivesTheSameVolumeFromItsPathAndFromAFolderAbove) {
   fs::create_directories(tree / "clinic" / "monday");
   fs::copy(root_ / "run" / "phantom" / "P0001" / "cxr.dcm", tree / "clinic" / "monday" / "a.dcm");
   fs::copy(root_ / "run" / "phantom" / "P0002" / "cxr.dcm", tree / "b.dcm");
-  ASSERT_EQ(x2ctpa("sample --cxr " + tree.string() + " --out " + (root_ / "of_tree").string()).exit_code, 0);
-  ASSERT_EQ(x2ctpa("sample --cxr " + (tree / "clinic" / "monday" / "a.dcm").string() + " --out " + (root_ / "of_path").string()).exit_code, 0);
-  const auto a = read_volume(root_ / "of_tree" / "clinic_monday_a.nii.gz"), b = read_volume(root_ / "of_path" / "a.nii.gz");
+  ASSERT_EQ(
+      x2ctpa("sample --cxr " + tree.string() + " --out " + (root_ / "of_tree").string()).exit_code,
+      0);
+  ASSERT_EQ(x2ctpa("sample --cxr " + (tree / "clinic" / "monday" / "a.dcm").string() + " --out " +
+                   (root_ / "of_path").string())
+                .exit_code,
+            0);
+  const auto a = read_volume(root_ / "of_tree" / "clinic_monday_a.nii.gz"),
+             b = read_volume(root_ / "of_path" / "a.nii.gz");
   EXPECT_LE((a.hu - b.hu).abs().max().item<double>(), 1.0);
 }
 
@@ -137,10 +156,14 @@ TEST_F(Pipeline, ThePublishedScaleAndLabelGuidanceAreTrainedAndSampled) {
   for (const char* part : {"dataset", "vae"}) {
     fs::copy(root_ / "run" / part, root_ / "labelled" / part, fs::copy_options::recursive);
   }
-  const auto trained = x2ctpa("train-diffusion --diffusion.denoiser.label_guidance true --diffusion.latent_scale range "
-                              "--diffusion.process.prediction noise", "labelled");
+  const auto trained = x2ctpa(
+      "train-diffusion --diffusion.denoiser.label_guidance true --diffusion.latent_scale range "
+      "--diffusion.process.prediction noise",
+      "labelled");
   ASSERT_EQ(trained.exit_code, 0) << trained.err;
-  EXPECT_NE(read_file(root_ / "labelled" / "diffusion" / "model" / "diffusion.yaml").find("x0_limit: 1"), std::string::npos);
+  EXPECT_NE(
+      read_file(root_ / "labelled" / "diffusion" / "model" / "diffusion.yaml").find("x0_limit: 1"),
+      std::string::npos);
   const auto sampled = x2ctpa("sample", "labelled");
   EXPECT_EQ(sampled.exit_code, 0) << sampled.err;
 }
@@ -151,7 +174,8 @@ TEST_F(Pipeline, WrongUseEndsWithTheCodeAndTheAdviceOfTheContract) {
   EXPECT_NE(unknown.err.find("sample.sampler.steps"), std::string::npos) << unknown.err;
   EXPECT_EQ(x2ctpa("sample --cxr /nonexistent").exit_code, 2);
   EXPECT_EQ(x2ctpa("sample --split all", "nowhere").exit_code, 1);
-  EXPECT_EQ(x2ctpa("sample --out " + (root_ / "m").string() + " --model " + root_.string()).exit_code, 1);
+  EXPECT_EQ(
+      x2ctpa("sample --out " + (root_ / "m").string() + " --model " + root_.string()).exit_code, 1);
   fs::create_directories(root_ / "empty");
   EXPECT_EQ(x2ctpa("sample --cxr " + (root_ / "empty").string()).exit_code, 2);
 }
@@ -162,34 +186,50 @@ TEST_F(Pipeline, APublishedAutoencoderAndAFrozenEncoderServeInPlaceOfOurs) {
   kl.layers_per_block = 1;
   kl.norm_num_groups = 4;
   save_module(root_ / "kl", *AutoencoderKl(kl), options_to_yaml(kl));
-  VisionTransformerOptions vit{.image_size = 32, .patch_size = 8, .width = 16, .depth = 1, .heads = 2, .mlp_width = 32, .output_dim = 8};
+  VisionTransformerOptions vit{.image_size = 32,
+                               .patch_size = 8,
+                               .width = 16,
+                               .depth = 1,
+                               .heads = 2,
+                               .mlp_width = 32,
+                               .output_dim = 8};
   save_module(root_ / "vit", *VisionTransformer(vit), options_to_yaml(vit));
   fs::create_directories(root_ / "published");
   fs::copy(root_ / "run" / "dataset", root_ / "published" / "dataset", fs::copy_options::recursive);
-  const auto trained = x2ctpa("train-diffusion --vae " + (root_ / "kl").string() + " --cxr-encoder " + (root_ / "vit").string(), "published");
+  const auto trained = x2ctpa("train-diffusion --vae " + (root_ / "kl").string() +
+                                  " --cxr-encoder " + (root_ / "vit").string(),
+                              "published");
   ASSERT_EQ(trained.exit_code, 0) << trained.err;
   const auto sampled = x2ctpa("sample", "published");
   ASSERT_EQ(sampled.exit_code, 0) << sampled.err;
-  const auto again = x2ctpa("train-diffusion --vae " + (root_ / "kl").string() + " --cxr-encoder " + (root_ / "vit").string(), "published");
+  const auto again = x2ctpa("train-diffusion --vae " + (root_ / "kl").string() + " --cxr-encoder " +
+                                (root_ / "vit").string(),
+                            "published");
   EXPECT_EQ(again.exit_code, 0) << again.err;
   EXPECT_EQ(again.err.find("encoding X-rays"), std::string::npos) << "the frozen encoder ran again";
   fs::create_directories(root_ / "finetuned");
   fs::copy(root_ / "run" / "dataset", root_ / "finetuned" / "dataset", fs::copy_options::recursive);
-  const auto finetuned = x2ctpa("train-diffusion --vae " + (root_ / "kl").string() + " --cxr-encoder " + (root_ / "vit").string() +
-                                    " --diffusion.denoiser.cxr_encoder finetuned",
-                                "finetuned");
+  const auto finetuned =
+      x2ctpa("train-diffusion --vae " + (root_ / "kl").string() + " --cxr-encoder " +
+                 (root_ / "vit").string() + " --diffusion.denoiser.cxr_encoder finetuned",
+             "finetuned");
   ASSERT_EQ(finetuned.exit_code, 0) << finetuned.err;
   const auto name = "trunk.blocks.0.mlp.fc1.weight";
   const auto start = read_safetensors(root_ / "vit" / "model.safetensors").at(name);
-  const auto end = read_safetensors(root_ / "finetuned" / "diffusion" / "model" / "model.safetensors").at(std::string("transformer.") + name);
+  const auto end =
+      read_safetensors(root_ / "finetuned" / "diffusion" / "model" / "model.safetensors")
+          .at(std::string("transformer.") + name);
   EXPECT_FALSE(at::equal(start, end)) << "the encoder was not trained";
-  EXPECT_LT((start - end).abs().max().item<double>(), 0.1) << "the encoder did not start from its weights";
+  EXPECT_LT((start - end).abs().max().item<double>(), 0.1)
+      << "the encoder did not start from its weights";
   EXPECT_EQ(x2ctpa("sample", "finetuned").exit_code, 0);
   fs::create_directories(root_ / "by_tokens");
   fs::copy(root_ / "run" / "dataset", root_ / "by_tokens" / "dataset", fs::copy_options::recursive);
-  const auto by_tokens = x2ctpa("train-diffusion --vae " + (root_ / "kl").string() + " --cxr-encoder " + (root_ / "vit").string() +
-                                    " --diffusion.denoiser.unet.cond_tokens 17",  // 16 patches and the class token
-                                "by_tokens");
+  const auto by_tokens =
+      x2ctpa("train-diffusion --vae " + (root_ / "kl").string() + " --cxr-encoder " +
+                 (root_ / "vit").string() +
+                 " --diffusion.denoiser.unet.cond_tokens 17",  // 16 patches and the class token
+             "by_tokens");
   EXPECT_EQ(by_tokens.exit_code, 0) << by_tokens.err;
   EXPECT_EQ(x2ctpa("sample", "by_tokens").exit_code, 0);
   const auto samples = CsvTable::read(root_ / "published" / "samples" / "samples.csv");
@@ -200,7 +240,8 @@ TEST_F(Pipeline, APublishedAutoencoderAndAFrozenEncoderServeInPlaceOfOurs) {
 TEST_F(Pipeline, CtrlCInEachLongCommandEndsWith130AndTheNextRunGoesOn) {
   copy_run("interrupted");
   const fs::path run = root_ / "interrupted";
-  for (const char* folder : {"phantom", "dataset", "vae", "diffusion", "samples", "classifier"}) fs::remove_all(run / folder);
+  for (const char* folder : {"phantom", "dataset", "vae", "diffusion", "samples", "classifier"})
+    fs::remove_all(run / folder);
   const std::pair<const char*, const char*> longer[] = {
       {"phantom", "--phantom.patients 400"},
       {"train-vae", "--vae.train.steps 100000"},
@@ -209,7 +250,8 @@ TEST_F(Pipeline, CtrlCInEachLongCommandEndsWith130AndTheNextRunGoesOn) {
       {"classify train --arm ctpa", "--classifier.train.steps 100000"}};
   for (const auto& [command, flags] : longer) {
     const std::string line = fmt::format("{} {}", command, flags);
-    if (std::string(command) == "train-vae") fs::copy(root_ / "run" / "dataset", run / "dataset", fs::copy_options::recursive);
+    if (std::string(command) == "train-vae")
+      fs::copy(root_ / "run" / "dataset", run / "dataset", fs::copy_options::recursive);
     if (std::string(command) == "train-diffusion") {
       fs::remove_all(run / "vae");
       fs::copy(root_ / "run" / "vae", run / "vae", fs::copy_options::recursive);
@@ -219,8 +261,9 @@ TEST_F(Pipeline, CtrlCInEachLongCommandEndsWith130AndTheNextRunGoesOn) {
       fs::copy(root_ / "run" / "diffusion", run / "diffusion", fs::copy_options::recursive);
     }
     for (int attempt = 0; attempt < 2; ++attempt) {
-      const auto result = test::run_binary(line + " --config " + (root_ / "tiny.yaml").string() + " --run " + run.string(),
-                                           "timeout --preserve-status -s INT 2.5 ");
+      const auto result = test::run_binary(
+          line + " --config " + (root_ / "tiny.yaml").string() + " --run " + run.string(),
+          "timeout --preserve-status -s INT 2.5 ");
       EXPECT_EQ(result.exit_code, 130) << command << ": " << result.err;
       EXPECT_NE(result.err.find("goes on"), std::string::npos) << result.err;
       if (attempt == 1 && std::string(command).rfind("train", 0) == 0) {
@@ -228,7 +271,8 @@ TEST_F(Pipeline, CtrlCInEachLongCommandEndsWith130AndTheNextRunGoesOn) {
       }
     }
     for (const auto& entry : fs::recursive_directory_iterator(run)) {
-      EXPECT_NE(entry.path().filename().string().rfind(".part", 0), 0u) << "left behind: " << entry.path();
+      EXPECT_NE(entry.path().filename().string().rfind(".part", 0), 0u)
+          << "left behind: " << entry.path();
     }
   }
 }
@@ -236,12 +280,14 @@ TEST_F(Pipeline, CtrlCInEachLongCommandEndsWith130AndTheNextRunGoesOn) {
 TEST_F(Pipeline, AFullDiskIsReportedLeavesNothingHalfWrittenAndTheNextRunGoesOn) {
   const fs::path out = root_ / "full";
   // A limit on the size of a file fails a write as a full disk does.
-  const auto full = test::run_binary("sample --split all --config " + (root_ / "tiny.yaml").string() + " --run " +
-                                         (root_ / "run").string() + " --out " + out.string(),
-                                     "ulimit -f 2; ");
+  const auto full =
+      test::run_binary("sample --split all --config " + (root_ / "tiny.yaml").string() + " --run " +
+                           (root_ / "run").string() + " --out " + out.string(),
+                       "ulimit -f 2; ");
   EXPECT_EQ(full.exit_code, 1) << full.err;
   EXPECT_NE(full.err.find("annot write"), std::string::npos) << full.err;
-  for (const auto& entry : fs::directory_iterator(out)) EXPECT_NE(entry.path().extension(), ".gz") << entry.path();
+  for (const auto& entry : fs::directory_iterator(out))
+    EXPECT_NE(entry.path().extension(), ".gz") << entry.path();
   const auto after = x2ctpa("sample --split all --out " + out.string());
   EXPECT_EQ(after.exit_code, 0) << after.err;
 }

@@ -12,9 +12,9 @@ namespace {
 using test::run_binary;
 using test::TemporaryFolder;
 
-constexpr const char* kSmall = " --preprocess.grid 12,20,24 --preprocess.cxr_size 16";
+constexpr const char* small = " --preprocess.grid 12,20,24 --preprocess.cxr_size 16";
 
-/// A run folder whose phantom/manifest.csv names two good pairs.
+// A run folder whose phantom/manifest.csv names two good pairs.
 void put_pairs(const TemporaryFolder& run) {
   for (const char* name : {"a", "b"}) {
     write_nifti(test::thorax(name[0]), run / "phantom" / fmt::format("{}.nii", name), "test");
@@ -27,7 +27,7 @@ void put_pairs(const TemporaryFolder& run) {
 TEST(PreprocessCommand, TakesTheRunsPhantomManifestAndGoesOnWhenRunAgain) {
   TemporaryFolder run;
   put_pairs(run);
-  const std::string line = "preprocess --run " + run.path().string() + kSmall;
+  const std::string line = "preprocess --run " + run.path().string() + small;
   const auto first = run_binary(line);
   EXPECT_EQ(first.exit_code, 0) << first.err;
   EXPECT_EQ(Dataset::open(run / "dataset").cases().size(), 2u);
@@ -40,7 +40,7 @@ TEST(PreprocessCommand, ExitCodesTellWhatHappened) {
   TemporaryFolder run;
   put_pairs(run);
   write_file(run / "bad.nii", "no volume");
-  const std::string base = "preprocess --run " + run.path().string() + kSmall;
+  const std::string base = "preprocess --run " + run.path().string() + small;
   EXPECT_EQ(run_binary(base + " --input " + (run / "absent").string()).exit_code, 2);
   EXPECT_EQ(run_binary(base + " --input " + (run / "bad.nii").string()).exit_code, 2);
   const auto partial = run_binary(base + " --input " + (run / "bad.nii").string() + " " +
@@ -53,7 +53,7 @@ TEST(PreprocessCommand, ExitCodesTellWhatHappened) {
   EXPECT_EQ(run_binary(base + " --preprocess.box heart").exit_code, 1);
 }
 
-/// The files below `folder` with their contents' hashes.
+// The files below `folder` with their contents' hashes.
 std::map<std::string, std::string> contents(const fs::path& folder) {
   std::map<std::string, std::string> found;
   for (const auto& entry : fs::recursive_directory_iterator(folder)) {
@@ -70,7 +70,7 @@ TEST(PreprocessCommand, KilledTwiceItEndsInTheSetOfAnUndisturbedRun) {
   write_file(run / "in/broken.nii", "no volume");
   const std::string line =
       fmt::format("preprocess --run {0} --input {0}/in --out {0}/", run.path().string());
-  const std::string options = std::string(kSmall) + " --preprocess.workers 2";
+  const std::string options = std::string(small) + " --preprocess.workers 2";
   const auto whole = run_binary(line + "whole" + options);
   ASSERT_EQ(whole.exit_code, 3) << whole.err;
   EXPECT_CONTAINS(whole.err, "peak memory");
@@ -93,7 +93,7 @@ TEST(PreprocessCommand, KilledTwiceItEndsInTheSetOfAnUndisturbedRun) {
 TEST(PreprocessCommand, RanksOfTorchrunOrSlurmShareTheStudies) {
   TemporaryFolder run;
   put_pairs(run);
-  const std::string line = "preprocess --run " + run.path().string() + kSmall;
+  const std::string line = "preprocess --run " + run.path().string() + small;
   const auto first = run_binary(line, "RANK=0 WORLD_SIZE=2 ");
   EXPECT_EQ(first.exit_code, 0) << first.err;
   EXPECT_CONTAINS(first.err, "share 1 of 2 is done");
@@ -113,7 +113,7 @@ TEST(PreprocessCommand, TwoCallsForOneFolderAreRefused) {
   put_pairs(run);
   fs::create_directories(run / "dataset");
   // flock stands for a call that is still at work.
-  const auto result = run_binary("preprocess --run " + run.path().string() + kSmall,
+  const auto result = run_binary("preprocess --run " + run.path().string() + small,
                                  "flock " + (run / "dataset").string() + " ");
   EXPECT_EQ(result.exit_code, 1);
   EXPECT_CONTAINS(result.err, "another x2ctpa preprocess is working in");
@@ -123,7 +123,7 @@ TEST(PreprocessCommand, TwoCallsForOneFolderAreRefused) {
 TEST(PreprocessCommand, CheckWritesAReportAndNothingElse) {
   TemporaryFolder run;
   put_pairs(run);
-  const std::string base = "preprocess --check --run " + run.path().string() + kSmall;
+  const std::string base = "preprocess --check --run " + run.path().string() + small;
   const auto good = run_binary(base);
   EXPECT_EQ(good.exit_code, 0) << good.err;
   EXPECT_CONTAINS(good.out, "2 studies: 2 usable, 0 would be rejected");

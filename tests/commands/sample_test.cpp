@@ -6,8 +6,8 @@
 
 #include "commands/pipeline_fixture.h"
 #include "x2ctpa/core/csv.h"
-#include "x2ctpa/imaging/xray/radiograph.h"
 #include "x2ctpa/imaging/volume_io.h"
+#include "x2ctpa/imaging/xray/radiograph.h"
 
 namespace x2ctpa {
 namespace {
@@ -20,42 +20,52 @@ class Sample : public test::Pipeline {
     test::Pipeline::SetUpTestSuite();
     fs::create_directories(root_ / "films");
     for (int i = 1; i <= 6; ++i) {
-      fs::copy(root_ / "run" / "phantom" / fmt::format("P{:04}", i) / "cxr.dcm", root_ / "films" / fmt::format("f{}.dcm", i));
+      fs::copy(root_ / "run" / "phantom" / fmt::format("P{:04}", i) / "cxr.dcm",
+               root_ / "films" / fmt::format("f{}.dcm", i));
     }
   }
 
   static fs::path path(const std::string& name) { return root_ / name; }
   static std::string films() { return " --cxr " + path("films").string(); }
 
-  static test::ProgramResult sample(const std::string& arguments, const std::string& out, const std::string& before = {}) {
+  static test::ProgramResult sample(const std::string& arguments, const std::string& out,
+                                    const std::string& before = {}) {
     return x2ctpa("sample " + arguments + " --out " + path(out).string(), "run", before);
   }
 
   static std::map<std::string, std::string> checksums(const std::string& out) {
     std::map<std::string, std::string> found;
     for (const auto& entry : fs::directory_iterator(path(out))) {
-      if (entry.path().extension() == ".gz") found[entry.path().filename().string()] = sha256_of_file(entry.path());
+      if (entry.path().extension() == ".gz")
+        found[entry.path().filename().string()] = sha256_of_file(entry.path());
     }
     return found;
   }
 
-  static size_t rows(const std::string& file) { return fs::exists(path(file)) ? CsvTable::read(path(file)).size() : 0; }
+  static size_t rows(const std::string& file) {
+    return fs::exists(path(file)) ? CsvTable::read(path(file)).size() : 0;
+  }
 
-  static double difference(const fs::path& a, const fs::path& b) { return (read_volume(a).hu - read_volume(b).hu).abs().max().item<double>(); }
+  static double difference(const fs::path& a, const fs::path& b) {
+    return (read_volume(a).hu - read_volume(b).hu).abs().max().item<double>();
+  }
 };
 
 TEST_F(Sample, SeveralSamplesOfAnXrayAreNamedSpreadAndRanked) {
   const std::string classifier = " --classifier " + (root_ / "run/classifier/ctpa/model").string();
-  const auto result = sample(films() + " --samples-per-cxr 3 --batch-size 4" + classifier, "several");
+  const auto result =
+      sample(films() + " --samples-per-cxr 3 --batch-size 4" + classifier, "several");
   ASSERT_EQ(result.exit_code, 0) << result.err;
   EXPECT_EQ(rows("several/samples.csv"), 18u);
-  const auto spread = CsvTable::read(path("several/uncertainty.csv")), ranking = CsvTable::read(path("several/ranking.csv"));
+  const auto spread = CsvTable::read(path("several/uncertainty.csv")),
+             ranking = CsvTable::read(path("several/ranking.csv"));
   ASSERT_EQ(spread.size(), 6u);
   ASSERT_EQ(ranking.size(), 18u);
   EXPECT_GT(std::stod(spread.at(0, "mean_std_hu")), 0);
   EXPECT_GT(std::stod(spread.at(0, "pe_std")), 0);
   std::vector<at::Tensor> hu;
-  for (const char* name : {"f1_0", "f1_1", "f1_2"}) hu.push_back(read_volume(path("several") / (std::string(name) + ".nii.gz")).hu);
+  for (const char* name : {"f1_0", "f1_1", "f1_2"})
+    hu.push_back(read_volume(path("several") / (std::string(name) + ".nii.gz")).hu);
   const auto std_map = read_volume(path("several") / spread.at(0, "std_file"));
   EXPECT_LT((std_map.hu - at::stack(hu).std(0)).abs().max().item<double>(), 1e-3);
   std::set<std::string> ranks;
@@ -65,16 +75,21 @@ TEST_F(Sample, SeveralSamplesOfAnXrayAreNamedSpreadAndRanked) {
   ASSERT_EQ(sample(films(), "single").exit_code, 0);
   EXPECT_LE(difference(path("single/f1.nii.gz"), path("several/f1_0.nii.gz")), 1.0);
   // A second run has nothing to do; one that lost a summary makes it again, and nothing else.
-  EXPECT_NE(sample(films() + " --samples-per-cxr 3" + classifier, "several").err.find("nothing to do"), std::string::npos);
+  EXPECT_NE(
+      sample(films() + " --samples-per-cxr 3" + classifier, "several").err.find("nothing to do"),
+      std::string::npos);
   fs::remove(path("several/uncertainty/f2_std.nii.gz"));
-  EXPECT_NE(sample(films() + " --samples-per-cxr 3" + classifier, "several").err.find("0 volumes made"), std::string::npos);
+  EXPECT_NE(
+      sample(films() + " --samples-per-cxr 3" + classifier, "several").err.find("0 volumes made"),
+      std::string::npos);
   EXPECT_TRUE(fs::exists(path("several/uncertainty/f2_std.nii.gz")));
 }
 
 TEST_F(Sample, KilledResumedShardedAndInOtherBatchesItMakesTheSameBytes) {
   const std::string line = films() + " --deterministic --samples-per-cxr 2 --preview false";
   ASSERT_EQ(sample(line, "whole").exit_code, 0);
-  for (int attempt = 0; attempt < 3; ++attempt) sample(line + " --batch-size 1 --sample.sampler.steps 3", "killed", "timeout -s KILL 0.7 ");
+  for (int attempt = 0; attempt < 3; ++attempt)
+    sample(line + " --batch-size 1 --sample.sampler.steps 3", "killed", "timeout -s KILL 0.7 ");
   ASSERT_EQ(sample(line + " --batch-size 5", "killed").exit_code, 0);
   EXPECT_EQ(checksums("killed"), checksums("whole"));
   EXPECT_EQ(checksums("whole").size(), 12u);
@@ -98,24 +113,34 @@ TEST_F(Sample, VolumesOfOtherSettingsAreLeftReplacedOrJoinedAsAsked) {
   EXPECT_NE(skipped.err.find("--on-conflict"), std::string::npos) << skipped.err;
   EXPECT_EQ(checksums("conflict"), before);
 
-  for (int again = 0; again < 2; ++again) ASSERT_EQ(sample(films() + " --seed 1 --on-conflict suffix", "conflict").exit_code, 0);
+  for (int again = 0; again < 2; ++again)
+    ASSERT_EQ(sample(films() + " --seed 1 --on-conflict suffix", "conflict").exit_code, 0);
   const auto joined = checksums("conflict");
   EXPECT_EQ(joined.size(), 12u) << "the second run finds what the first one made";
   EXPECT_EQ(joined.at("f1.nii.gz"), before.at("f1.nii.gz"));
 
   ASSERT_EQ(sample(films() + " --seed 1 --on-conflict overwrite", "conflict").exit_code, 0);
   EXPECT_EQ(checksums("conflict").at("f1.nii.gz"), joined.at("f1_2.nii.gz"));
-  EXPECT_NE(sample(films() + " --seed 1 --on-conflict overwrite", "conflict").err.find("nothing to do"), std::string::npos);
+  EXPECT_NE(
+      sample(films() + " --seed 1 --on-conflict overwrite", "conflict").err.find("nothing to do"),
+      std::string::npos);
 }
 
 TEST_F(Sample, AManifestNamesTheXraysAndTheCtsWhoseSpaceTheVolumesTake) {
-  write_file(path("list.csv"), fmt::format("id,cxr,ct\nfirst,{0}/films/f1.dcm,{0}/run/phantom/P0001/ct\nsecond,{0}/films/f2.dcm,\n", root_.string()));
-  const auto result = sample("--cxr " + path("list.csv").string() + " --name v-{id} --dicom --latents", "listed");
+  write_file(
+      path("list.csv"),
+      fmt::format(
+          "id,cxr,ct\nfirst,{0}/films/f1.dcm,{0}/run/phantom/P0001/ct\nsecond,{0}/films/f2.dcm,\n",
+          root_.string()));
+  const auto result =
+      sample("--cxr " + path("list.csv").string() + " --name v-{id} --dicom --latents", "listed");
   ASSERT_EQ(result.exit_code, 0) << result.err;
-  const Volume placed = read_volume(path("listed/v-first.nii.gz")), free = read_volume(path("listed/v-second.nii.gz"));
+  const Volume placed = read_volume(path("listed/v-first.nii.gz")),
+               free = read_volume(path("listed/v-second.nii.gz"));
   const auto ct = oriented_to_lps(read_volume(path("run/phantom/P0001/ct")));
   for (int axis = 0; axis < 3; ++axis) {
-    EXPECT_LT(std::abs(placed.centre_mm()[axis] - ct.centre_mm()[axis]), 60) << "around the lungs of its own CT";
+    EXPECT_LT(std::abs(placed.centre_mm()[axis] - ct.centre_mm()[axis]), 60)
+        << "around the lungs of its own CT";
     EXPECT_NEAR(free.centre_mm()[axis], 0, 1e-3);
     EXPECT_NEAR(placed.spacing_mm[axis], free.spacing_mm[axis], 1e-4);
   }
@@ -139,7 +164,8 @@ TEST_F(Sample, WhatIsNoXrayIsListedWithItsReasonAndTheRestIsMade) {
   EXPECT_EQ(checksums("of_mixed").size(), 1u);
   const auto failures = CsvTable::read(path("of_mixed/failures.csv"));
   std::map<std::string, std::string> reasons;
-  for (size_t r = 0; r < failures.size(); ++r) reasons[failures.at(r, "name")] = failures.at(r, "reason");
+  for (size_t r = 0; r < failures.size(); ++r)
+    reasons[failures.at(r, "name")] = failures.at(r, "reason");
   EXPECT_NE(reasons["dot"].find("1 x 1 pixels"), std::string::npos) << reasons["dot"];
   EXPECT_NE(reasons["long"].find("20000 x 16 pixels"), std::string::npos) << reasons["long"];
   EXPECT_FALSE(reasons["text"].empty());
@@ -171,18 +197,23 @@ TEST_F(Sample, ADiskThatFillsUpLeavesFinishedVolumesWholeAndTheNextRunGoesOn) {
   const std::string disk = path("disk").string(), result_folder = path("from_disk").string();
   fs::create_directories(disk);
   fs::create_directories(result_folder);
-  const std::string line = std::string(X2CTPA_BINARY) + " sample --deterministic --preview false --batch-size 4" + films() + " --config " +
-                           path("tiny.yaml").string() + " --run " + path("run").string() + " --out " + disk;
+  const std::string line = std::string(X2CTPA_BINARY) +
+                           " sample --deterministic --preview false --batch-size 4" + films() +
+                           " --config " + path("tiny.yaml").string() + " --run " +
+                           path("run").string() + " --out " + disk;
   // A small disk of its own for the shell, in which two files of 4 kB a volume soon meet the end.
-  write_file(path("fill.sh"), "mount -t tmpfs -o size=44k tmpfs " + disk + " || exit 77\n" + line + "; echo code $?\nls " + disk +
-                                  " | grep -c nii.gz\nmount -o remount,size=4m " + disk + "\n" + line + "; echo code $?\ncp -r " + disk +
-                                  "/. " + result_folder + "\n");
+  write_file(path("fill.sh"), "mount -t tmpfs -o size=44k tmpfs " + disk + " || exit 77\n" + line +
+                                  "; echo code $?\nls " + disk +
+                                  " | grep -c nii.gz\nmount -o remount,size=4m " + disk + "\n" +
+                                  line + "; echo code $?\ncp -r " + disk + "/. " + result_folder +
+                                  "\n");
   FILE* shell = popen(("unshare -rm sh " + path("fill.sh").string() + " 2>&1").c_str(), "r");
   std::string text;
   char buffer[512];
   while (fgets(buffer, sizeof buffer, shell)) text += buffer;
   const int status = pclose(shell);
-  if (text.find("code") == std::string::npos) GTEST_SKIP() << "no mounts for this user: " << text << status;
+  if (text.find("code") == std::string::npos)
+    GTEST_SKIP() << "no mounts for this user: " << text << status;
   EXPECT_NE(text.find("code 1\n"), std::string::npos) << text;
   EXPECT_NE(text.find("No space left"), std::string::npos) << text;
   EXPECT_NE(text.find("code 0\n"), std::string::npos) << text;
@@ -199,7 +230,8 @@ TEST_F(Sample, GuidanceChangesVolumesAndOutsideOfItsIntervalDoesNot) {
   const std::string scale = " --sample.sampler.guidance_scale 3";
   ASSERT_EQ(sample(line, "plain").exit_code, 0);
   ASSERT_EQ(sample(line + scale, "guided").exit_code, 0);
-  ASSERT_EQ(sample(line + scale + " --sample.sampler.guidance_interval 1e7,1e8", "outside").exit_code, 0);
+  ASSERT_EQ(
+      sample(line + scale + " --sample.sampler.guidance_interval 1e7,1e8", "outside").exit_code, 0);
   EXPECT_EQ(checksums("outside"), checksums("plain"));
   EXPECT_NE(checksums("guided"), checksums("plain"));
 }
@@ -208,8 +240,14 @@ TEST_F(Sample, WrongUseIsExplained) {
   EXPECT_NE(sample(films() + " --shard 3/2", "wrong").err.find("i/n"), std::string::npos);
   EXPECT_NE(sample(films() + " --name {who}", "wrong").err.find("{stem}"), std::string::npos);
   EXPECT_NE(sample("--reference x", "wrong").err.find("--cxr"), std::string::npos);
-  EXPECT_NE(sample(films() + " --samples-per-cxr 2 --classifier " + root_.string(), "wrong").err.find("--classifier"), std::string::npos);
-  EXPECT_NE(sample(films() + " --sample.sampler.guidance_scale 2 --sample.sampler.guidance_interval 3,1", "wrong").err.find("ascending"), std::string::npos);
+  EXPECT_NE(sample(films() + " --samples-per-cxr 2 --classifier " + root_.string(), "wrong")
+                .err.find("--classifier"),
+            std::string::npos);
+  EXPECT_NE(
+      sample(films() + " --sample.sampler.guidance_scale 2 --sample.sampler.guidance_interval 3,1",
+             "wrong")
+          .err.find("ascending"),
+      std::string::npos);
 }
 
 }  // namespace

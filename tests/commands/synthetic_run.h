@@ -11,8 +11,8 @@
 #include "x2ctpa/core/files.h"
 #include "x2ctpa/core/random.h"
 #include "x2ctpa/data/dataset.h"
-#include "x2ctpa/imaging/xray/radiograph.h"
 #include "x2ctpa/imaging/volume_io.h"
+#include "x2ctpa/imaging/xray/radiograph.h"
 
 namespace x2ctpa::test {
 
@@ -21,7 +21,7 @@ struct SyntheticRun {
   std::array<int64_t, 3> grid_dhw{20, 36, 40};
 };
 
-inline torch::Tensor ellipsoid(const Volume& v, const Vec3& centre, const Vec3& radii) {
+inline at::Tensor ellipsoid(const Volume& v, const Vec3& centre, const Vec3& radii) {
   const auto axis = [&](int64_t n, double c, double r) {
     return ((torch::arange(n, torch::kDouble) / double(n - 1) * 2 - 1 - c) / r).square();
   };

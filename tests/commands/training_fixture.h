@@ -21,8 +21,9 @@ struct Stage {
   std::string command, folder;
 };
 
-inline const Stage kStages[] = {
-    {"train-vae", "vae"}, {"train-diffusion", "diffusion"}, {"classify train --arm ctpa", "classifier/ctpa"}};
+inline const Stage stages[] = {{"train-vae", "vae"},
+                               {"train-diffusion", "diffusion"},
+                               {"classify train --arm ctpa", "classifier/ctpa"}};
 
 class TinyTraining : public testing::Test {
  protected:
@@ -31,25 +32,33 @@ class TinyTraining : public testing::Test {
   /// Dataset and autoencoder of every run.
   static void SetUpTestSuite() {
     root_ = std::filesystem::temp_directory_path() / fmt::format("x2ctpa_training_{}", getpid());
-    write_file(root_ / "tiny.yaml",
-               "runtime: {threads: 1}\n"
-               "phantom: {patients: 16, ct_size: 48, slices: 24, cxr_size: 64}\n"
-               "preprocess: {grid: [8, 16, 16], field_of_view_mm: [360, 260, 300], cxr_size: 32, splits: [0.6, 0.2, 0.2]}\n"
-               "vae: {model: {hidden_channels: 4, embedding_dim: 4, codes: 16, downsample: [2, 4, 4]},\n"
-               "      train: {steps: 200, batch_size: 2, checkpoint_every: 20, validate_every: 50, log_every: 1}}\n"
-               "diffusion: {denoiser: {unet: {dim: 8, dim_mults: [1, 2]}, encoder: {width: 4, embedding_dim: 16, groups: 2}},\n"
-               "      train: {steps: 200, batch_size: 2, checkpoint_every: 20, validate_every: 50, log_every: 1}}\n"
-               "classifier: {model: {blocks: [1, 1], growth: 4, init_features: 4},\n"
-               "      train: {steps: 200, batch_size: 4, checkpoint_every: 20, validate_every: 50, log_every: 1}}\n");
+    write_file(
+        root_ / "tiny.yaml",
+        "runtime: {threads: 1}\n"
+        "phantom: {patients: 16, ct_size: 48, slices: 24, cxr_size: 64}\n"
+        "preprocess: {grid: [8, 16, 16], field_of_view_mm: [360, 260, 300], cxr_size: 32, splits: "
+        "[0.6, 0.2, 0.2]}\n"
+        "vae: {model: {hidden_channels: 4, embedding_dim: 4, codes: 16, downsample: [2, 4, 4]},\n"
+        "      train: {steps: 200, batch_size: 2, checkpoint_every: 20, validate_every: 50, "
+        "log_every: 1}}\n"
+        "diffusion: {denoiser: {unet: {dim: 8, dim_mults: [1, 2]}, encoder: {width: 4, "
+        "embedding_dim: 16, groups: 2}},\n"
+        "      train: {steps: 200, batch_size: 2, checkpoint_every: 20, validate_every: 50, "
+        "log_every: 1}}\n"
+        "classifier: {model: {blocks: [1, 1], growth: 4, init_features: 4},\n"
+        "      train: {steps: 200, batch_size: 4, checkpoint_every: 20, validate_every: 50, "
+        "log_every: 1}}\n");
     for (const char* line : {"phantom", "preprocess", "train-vae --vae.train.steps 3"}) {
       const auto result = x2ctpa(line, "base");
-      if (result.exit_code != 0) GTEST_FAIL() << line << " ended with " << result.exit_code << ": " << result.err;
+      if (result.exit_code != 0)
+        GTEST_FAIL() << line << " ended with " << result.exit_code << ": " << result.err;
     }
   }
   static void TearDownTestSuite() { std::filesystem::remove_all(root_); }
 
   /// `before` as in run_binary.
-  static ProgramResult x2ctpa(const std::string& arguments, const std::string& run, const std::string& before = {}) {
+  static ProgramResult x2ctpa(const std::string& arguments, const std::string& run,
+                              const std::string& before = {}) {
     return run_binary(arguments + common(run), before);
   }
 
@@ -70,9 +79,11 @@ class TinyTraining : public testing::Test {
 
   /// Shell text that starts the program that follows and sends it `signal` once its metrics have
   /// `lines` lines.
-  static std::string signal_at(const std::filesystem::path& metrics, int lines, const std::string& signal) {
+  static std::string signal_at(const std::filesystem::path& metrics, int lines,
+                               const std::string& signal) {
     return fmt::format(
-        "signalled() {{ \"$@\" & pid=$!; while kill -0 $pid 2>/dev/null && [ $(cat {} 2>/dev/null | wc -l) -lt {} ]; "
+        "signalled() {{ \"$@\" & pid=$!; while kill -0 $pid 2>/dev/null && [ $(cat {} 2>/dev/null "
+        "| wc -l) -lt {} ]; "
         "do sleep 0.01; done; kill -{} $pid; wait $pid; }}; signalled ",
         metrics.string(), lines, signal);
   }

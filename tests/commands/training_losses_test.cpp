@@ -14,7 +14,7 @@ using nlohmann::json;
 
 class TrainingLosses : public test::TinyTraining {
  protected:
-  /// Networks that a user would convert or train, with random weights.
+  // Networks that a user would convert or train, with random weights.
   static void SetUpTestSuite() {
     TinyTraining::SetUpTestSuite();
     torch::manual_seed(1);
@@ -34,7 +34,9 @@ class TrainingLosses : public test::TinyTraining {
     return out;
   }
 
-  static std::string weights(const fs::path& model) { return read_file(model / "model.safetensors"); }
+  static std::string weights(const fs::path& model) {
+    return read_file(model / "model.safetensors");
+  }
 
   static void succeed(const std::string& arguments, const std::string& run) {
     const auto result = x2ctpa(arguments, run);
@@ -44,16 +46,19 @@ class TrainingLosses : public test::TinyTraining {
 
 TEST_F(TrainingLosses, EachOneOfTheDenoiserShowsItsValueAndItsCostFromItsStartAndSurvivesAStop) {
   const std::string command =
-      "train-diffusion --diffusion.train.steps 6 --lpips " + (root_ / "lpips").string() + " --classifier " +
-      (root_ / "latent_classifier").string() +
-      " --diffusion.loss.perceptual.weight 0.01 --diffusion.loss.perceptual.cases 1 --diffusion.loss.adversarial.weight 0.1"
-      " --diffusion.loss.adversarial.start_step 2 --diffusion.loss.classification.weight 0.1 --diffusion.process.prediction noise"
+      "train-diffusion --diffusion.train.steps 6 --lpips " + (root_ / "lpips").string() +
+      " --classifier " + (root_ / "latent_classifier").string() +
+      " --diffusion.loss.perceptual.weight 0.01 --diffusion.loss.perceptual.cases 1 "
+      "--diffusion.loss.adversarial.weight 0.1"
+      " --diffusion.loss.adversarial.start_step 2 --diffusion.loss.classification.weight 0.1 "
+      "--diffusion.process.prediction noise"
       " --diffusion.loss.kind l1";
   const fs::path whole = new_run("losses_whole"), stopped = new_run("losses_stopped");
   succeed(command, "losses_whole");
   const auto metrics = lines(whole / "diffusion/metrics.jsonl");
   ASSERT_EQ(metrics.size(), 6u);
-  for (const char* key : {"denoising", "perceptual", "perceptual_seconds", "classification", "classification_seconds"}) {
+  for (const char* key : {"denoising", "perceptual", "perceptual_seconds", "classification",
+                          "classification_seconds"}) {
     EXPECT_TRUE(metrics[0].contains(key)) << key;
   }
   for (const char* key : {"adversarial", "adversarial_seconds", "discriminator_loss"}) {
@@ -62,8 +67,11 @@ TEST_F(TrainingLosses, EachOneOfTheDenoiserShowsItsValueAndItsCostFromItsStartAn
   }
   EXPECT_GT(metrics[3]["perceptual_seconds"].get<double>(), 0);
   const auto& last = metrics.back();
-  EXPECT_NEAR(last["loss"].get<double>(), last["denoising"].get<double>() + 0.01 * last["perceptual"].get<double>() +
-              0.1 * last["adversarial"].get<double>() + 0.1 * last["classification"].get<double>(), 1e-4);
+  EXPECT_NEAR(last["loss"].get<double>(),
+              last["denoising"].get<double>() + 0.01 * last["perceptual"].get<double>() +
+                  0.1 * last["adversarial"].get<double>() +
+                  0.1 * last["classification"].get<double>(),
+              1e-4);
 
   EXPECT_EQ(x2ctpa(command + " --max-steps 3", "losses_stopped").exit_code, 130);
   succeed(command, "losses_stopped");
@@ -71,14 +79,17 @@ TEST_F(TrainingLosses, EachOneOfTheDenoiserShowsItsValueAndItsCostFromItsStartAn
 }
 
 TEST_F(TrainingLosses, EachOneOfTheVqganShowsItsValueFromItsStartAndSurvivesAStop) {
-  const std::string command =
-      "train-vae --vae.train.steps 10 --lpips " + (root_ / "lpips").string() +
-      " --vae.loss.gan_start_step 2 --vae.loss.discriminator_channels 4 --vae.loss.discriminator_layers 2 --vae.train.validate_every 5";
+  const std::string command = "train-vae --vae.train.steps 10 --lpips " +
+                              (root_ / "lpips").string() +
+                              " --vae.loss.gan_start_step 2 --vae.loss.discriminator_channels 4 "
+                              "--vae.loss.discriminator_layers 2 --vae.train.validate_every 5";
   const fs::path whole = new_run("gan_whole"), stopped = new_run("gan_stopped");
   succeed(command, "gan_whole");
   const auto metrics = lines(whole / "vae/metrics.jsonl");
-  for (const char* key : {"l1", "commitment", "perceptual", "perplexity"}) EXPECT_TRUE(metrics[0].contains(key)) << key;
-  for (const char* key : {"gan_slices", "gan_volumes", "features", "discriminator_slices", "discriminator_volumes"}) {
+  for (const char* key : {"l1", "commitment", "perceptual", "perplexity"})
+    EXPECT_TRUE(metrics[0].contains(key)) << key;
+  for (const char* key :
+       {"gan_slices", "gan_volumes", "features", "discriminator_slices", "discriminator_volumes"}) {
     EXPECT_FALSE(metrics[1].contains(key)) << key;
     EXPECT_TRUE(metrics[2].contains(key)) << key;
   }
@@ -89,37 +100,52 @@ TEST_F(TrainingLosses, EachOneOfTheVqganShowsItsValueFromItsStartAndSurvivesASto
   EXPECT_EQ(x2ctpa(command + " --max-steps 3", "gan_stopped").exit_code, 130);
   succeed(command, "gan_stopped");
   EXPECT_TRUE(weights(whole / "vae/model") == weights(stopped / "vae/model"));
-  EXPECT_EQ(TinyTraining::metrics(whole / "vae/metrics.jsonl"), TinyTraining::metrics(stopped / "vae/metrics.jsonl"));
+  EXPECT_EQ(TinyTraining::metrics(whole / "vae/metrics.jsonl"),
+            TinyTraining::metrics(stopped / "vae/metrics.jsonl"));
 }
 
 TEST_F(TrainingLosses, ACollapsedCodebookIsToldOfAndDrawnAnew) {
   new_run("collapse");
-  const auto result = x2ctpa("train-vae --vae.train.steps 10 --vae.loss.collapse_perplexity 1", "collapse");
+  const auto result =
+      x2ctpa("train-vae --vae.train.steps 10 --vae.loss.collapse_perplexity 1", "collapse");
   EXPECT_EQ(result.exit_code, 0) << result.err;
   EXPECT_NE(result.err.find("the codebook has collapsed"), std::string::npos) << result.err;
 }
 
 TEST_F(TrainingLosses, ALossWithoutItsNetworkIsOffAndSaysSo) {
   new_run("without");
-  const auto result = x2ctpa("train-diffusion --diffusion.train.steps 2 --diffusion.loss.perceptual.weight 0.01", "without");
+  const auto result =
+      x2ctpa("train-diffusion --diffusion.train.steps 2 --diffusion.loss.perceptual.weight 0.01",
+             "without");
   EXPECT_EQ(result.exit_code, 0) << result.err;
   EXPECT_NE(result.err.find("the perceptual loss is off"), std::string::npos) << result.err;
-  EXPECT_EQ(x2ctpa("train-diffusion --diffusion.train.steps 2 --diffusion.loss.perceptual.weight 0.01 --lpips /nowhere", "without").exit_code, 1);
+  EXPECT_EQ(x2ctpa("train-diffusion --diffusion.train.steps 2 --diffusion.loss.perceptual.weight "
+                   "0.01 --lpips /nowhere",
+                   "without")
+                .exit_code,
+            1);
 }
 
 TEST_F(TrainingLosses, LowRankUpdatesOfAModelChangeItsLayersAndNothingElseAndItSamples) {
   const fs::path base = new_run("init_base"), tuned = new_run("init_lora");
   succeed("train-diffusion --diffusion.train.steps 3", "init_base");
-  succeed("train-diffusion --diffusion.train.steps 4 --diffusion.lora.rank 2 --diffusion.lora.conv_rank 1 --init " +
-              (base / "diffusion/model").string(), "init_lora");
+  succeed(
+      "train-diffusion --diffusion.train.steps 4 --diffusion.lora.rank 2 "
+      "--diffusion.lora.conv_rank 1 --init " +
+          (base / "diffusion/model").string(),
+      "init_lora");
   const auto before = read_safetensors(base / "diffusion/model/model.safetensors"),
              after = read_safetensors(tuned / "diffusion/model/model.safetensors");
   ASSERT_EQ(before.size(), after.size());
-  const auto same = [&](const std::string& name) { return at::equal(before.at(name), after.at(name)); };
-  for (const char* layer : {"unet.down0.temporal_attention.to_qkv.weight", "unet.init_conv.weight", "encoder.head.weight", "unet.null_cond"}) {
+  const auto same = [&](const std::string& name) {
+    return at::equal(before.at(name), after.at(name));
+  };
+  for (const char* layer : {"unet.down0.temporal_attention.to_qkv.weight", "unet.init_conv.weight",
+                            "encoder.head.weight", "unet.null_cond"}) {
     EXPECT_FALSE(same(layer)) << layer;
   }
-  for (const char* layer : {"unet.init_conv.bias", "unet.down0.block1.block1.norm.weight", "unet.position_bias.weight"}) {
+  for (const char* layer : {"unet.init_conv.bias", "unet.down0.block1.block1.norm.weight",
+                            "unet.position_bias.weight"}) {
     EXPECT_TRUE(same(layer)) << layer;
   }
   succeed("sample --split test --preview false --sample.sampler.steps 2", "init_lora");
@@ -130,15 +156,22 @@ TEST_F(TrainingLosses, FineTuningStartsFromTheModelAndRefusesOneOfOtherLatents) 
   succeed("train-diffusion --diffusion.train.steps 3", "whole_base");
   const std::string init = " --init " + (base / "diffusion/model").string();
   // The shape of the model is its own, whatever the experiment says.
-  succeed("train-diffusion --diffusion.train.steps 1 --diffusion.train.learning_rate 0 --diffusion.train.ema_decay 0"
-          " --diffusion.denoiser.unet.dim 16" + init, "whole_tuned");
+  succeed(
+      "train-diffusion --diffusion.train.steps 1 --diffusion.train.learning_rate 0 "
+      "--diffusion.train.ema_decay 0"
+      " --diffusion.denoiser.unet.dim 16" +
+          init,
+      "whole_tuned");
   EXPECT_TRUE(weights(base / "diffusion/model") == weights(tuned / "diffusion/model"));
 
   new_run("other_latents");
   succeed("train-vae --vae.train.steps 2 --vae.model.downsample 2,2,2", "other_latents");
-  const auto refused = x2ctpa("train-diffusion --vae " + (root_ / "other_latents/vae/model").string() + init, "other_latents");
+  const auto refused =
+      x2ctpa("train-diffusion --vae " + (root_ / "other_latents/vae/model").string() + init,
+             "other_latents");
   EXPECT_EQ(refused.exit_code, 1) << refused.err;
-  EXPECT_NE(refused.err.find("was trained on latents of 4 channels and 4x4x4"), std::string::npos) << refused.err;
+  EXPECT_NE(refused.err.find("was trained on latents of 4 channels and 4x4x4"), std::string::npos)
+      << refused.err;
 }
 
 }  // namespace

@@ -14,23 +14,30 @@ using test::kStages;
 using test::Stage;
 using test::TinyTraining;
 
-const char* kLast = "checkpoints/step-000000200.safetensors";
+const char* last_checkpoint = "checkpoints/step-000000200.safetensors";
 
 TEST_F(TinyTraining, KilledAndStoppedItEndsAsIfUndisturbedBitForBit) {
-  for (const Stage& stage : kStages) {
-    const fs::path whole = new_run("whole") / stage.folder, broken = new_run("broken") / stage.folder;
+  for (const Stage& stage : stages) {
+    const fs::path whole = new_run("whole") / stage.folder,
+                   broken = new_run("broken") / stage.folder;
     ASSERT_EQ(x2ctpa(stage.command, "whole").exit_code, 0);
-    const auto killed = x2ctpa(stage.command, "broken", signal_at(broken / "metrics.jsonl", 73, "KILL"));
+    const auto killed =
+        x2ctpa(stage.command, "broken", signal_at(broken / "metrics.jsonl", 73, "KILL"));
     ASSERT_EQ(killed.exit_code, 137) << killed.err;
-    const auto stopped = x2ctpa(stage.command, "broken", signal_at(broken / "metrics.jsonl", 137, "TERM"));
+    const auto stopped =
+        x2ctpa(stage.command, "broken", signal_at(broken / "metrics.jsonl", 137, "TERM"));
     ASSERT_EQ(stopped.exit_code, 130) << stopped.err;
     EXPECT_NE(stopped.err.find("going on from step"), std::string::npos) << stopped.err;
     const auto last = x2ctpa(stage.command, "broken");
     ASSERT_EQ(last.exit_code, 0) << last.err;
-    EXPECT_EQ(last.err.find("going on from step 200"), std::string::npos) << "it had ended before the signal";
+    EXPECT_EQ(last.err.find("going on from step 200"), std::string::npos)
+        << "it had ended before the signal";
     // Weights, average, moments, counters and settings are in it.
-    EXPECT_TRUE(read_file(whole / kLast) == read_file(broken / kLast)) << stage.command;
-    EXPECT_TRUE(read_file(whole / "model/model.safetensors") == read_file(broken / "model/model.safetensors")) << stage.command;
+    EXPECT_TRUE(read_file(whole / last_checkpoint) == read_file(broken / last_checkpoint))
+        << stage.command;
+    EXPECT_TRUE(read_file(whole / "model/model.safetensors") ==
+                read_file(broken / "model/model.safetensors"))
+        << stage.command;
     EXPECT_EQ(metrics(whole / "metrics.jsonl"), metrics(broken / "metrics.jsonl"));
   }
 }
@@ -62,7 +69,8 @@ TEST_F(TinyTraining, AFullDiskDuringACheckpointIsNamedAndLosesNothing) {
   const fs::path run = new_run("full");
   ASSERT_EQ(x2ctpa("train-diffusion --max-steps 5", "full").exit_code, 130);
   // No file may become larger than 16 KiB from here on; checkpoints are.
-  const auto full = x2ctpa("train-diffusion --diffusion.train.checkpoint_every 8", "full", "ulimit -f 16; ");
+  const auto full =
+      x2ctpa("train-diffusion --diffusion.train.checkpoint_every 8", "full", "ulimit -f 16; ");
   EXPECT_EQ(full.exit_code, 1) << full.err;
   EXPECT_NE(full.err.find("cannot write"), std::string::npos) << full.err;
   const auto after = x2ctpa("train-diffusion --max-steps 1", "full");
@@ -106,7 +114,8 @@ TEST_F(TinyTraining, ANaNInOneLatentStopsTheRunWithItsCaseAndAGoodCheckpoint) {
 TEST_F(TinyTraining, SettingsThatChangeNothingMayChangeBetweenCalls) {
   new_run("free");
   ASSERT_EQ(x2ctpa("train-vae --max-steps 3", "free").exit_code, 130);
-  const auto result = x2ctpa("train-vae --max-steps 3 --vae.train.checkpoint_every 7 --vae.train.log_every 5", "free");
+  const auto result = x2ctpa(
+      "train-vae --max-steps 3 --vae.train.checkpoint_every 7 --vae.train.log_every 5", "free");
   EXPECT_EQ(result.exit_code, 130) << result.err;
 }
 

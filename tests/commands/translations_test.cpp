@@ -7,15 +7,15 @@
 #include "support/temporary_folder.h"
 #include "x2ctpa/core/files.h"
 #include "x2ctpa/data/dataset.h"
-#include "x2ctpa/imaging/xray/radiograph.h"
 #include "x2ctpa/imaging/volume_io.h"
+#include "x2ctpa/imaging/xray/radiograph.h"
 
 namespace x2ctpa {
 namespace {
 
 namespace fs = std::filesystem;
 
-const std::string kSmall =
+const std::string small =
     "runtime: {threads: 1}\n"
     "phantom: {patients: 12, ct_size: 48, slices: 24, cxr_size: 64}\n"
     "preprocess: {grid: [8, 16, 16], cxr_size: 32, splits: [0.5, 0.25, 0.25]}\n"
@@ -29,9 +29,9 @@ const std::string kSmall =
     "             train: {steps: 3, batch_size: 4}}\n"
     "evaluate: {bootstrap: 20}\n";
 
-/// Runs the six commands with `config` and returns the dataset; every one must end well.
+// Runs the six commands with `config` and returns the dataset; every one must end well.
 Dataset run_all(const std::string& config, const fs::path& run, const std::string& input) {
-  write_file(run / "small.yaml", kSmall);
+  write_file(run / "small.yaml", small);
   const std::string common =
       fmt::format(" --config {}/configs/{} --config {} --run {}", X2CTPA_SOURCE_DIR, config,
                   (run / "small.yaml").string(), run.string());
@@ -49,7 +49,7 @@ Dataset run_all(const std::string& config, const fs::path& run, const std::strin
 }
 
 void simulate(const fs::path& run) {
-  write_file(run / "small.yaml", kSmall);
+  write_file(run / "small.yaml", small);
   const auto result = test::run_binary(
       fmt::format("phantom --config {} --run {}", (run / "small.yaml").string(), run.string()));
   ASSERT_EQ(result.exit_code, 0) << result.err;
@@ -106,7 +106,7 @@ TEST(Translations, RspectRenderedXraysToCtpa) {
   EXPECT_EQ(set.info().geometry.detector_mm, 512);
 }
 
-/// An MR-like head of no unit, whose size and gain vary, and a colour picture that shows its size.
+// An MR-like head of no unit, whose size and gain vary, and a colour picture that shows its size.
 void write_head(const fs::path& folder, int number) {
   const double radius = 9 + number % 5, gain = 1 + number % 3;
   const auto axis = [](int64_t n) { return torch::arange(n) - double(n - 1) / 2; };

@@ -22,15 +22,17 @@ Rules read_rules() {
   return rules;
 }
 
-/// The violations in one file's text, as "module may not include ...".
-std::vector<std::string> violations(const Rules& rules, const std::string& module, const std::string& text) {
+// The violations in one file's text, as "module may not include ...".
+std::vector<std::string> violations(const Rules& rules, const std::string& module,
+                                    const std::string& text) {
   static const std::regex include(R"re(#\s*include\s*["<]([^">]+)[">])re");
   std::vector<std::string> found;
   for (std::sregex_iterator it(text.begin(), text.end(), include), end; it != end; ++it) {
     const std::string header = (*it)[1];
     if (header.rfind("x2ctpa/", 0) == 0) {
       const std::string used = header.substr(7, header.find('/', 7) - 7);
-      if (used != module && !rules.at(module).count(used)) found.push_back(module + " may not include " + header);
+      if (used != module && !rules.at(module).count(used))
+        found.push_back(module + " may not include " + header);
     }
     const bool itk = header.rfind("itk", 0) == 0 || header.rfind("gdcm", 0) == 0;
     if (itk && module != "imaging") found.push_back(module + " may not include " + header);

@@ -12,9 +12,9 @@
 namespace x2ctpa {
 namespace {
 
-constexpr int64_t kMegabyte = 1 << 20;
+constexpr int64_t megabyte = 1 << 20;
 
-/// A tree with 900 MiB free and the given control groups.
+// A tree with 900 MiB free and the given control groups.
 class MemoryTest : public ::testing::Test {
  protected:
   void SetUp() override {
@@ -29,42 +29,42 @@ class MemoryTest : public ::testing::Test {
   test::TemporaryFolder folder_;
 };
 
-TEST_F(MemoryTest, without_control_groups_the_system_says_what_is_free) {
-  EXPECT_EQ(available(), 900 * kMegabyte);
+TEST_F(MemoryTest, WithoutControlGroupsTheSystemSaysWhatIsFree) {
+  EXPECT_EQ(available(), 900 * megabyte);
 }
 
-TEST_F(MemoryTest, the_tightest_of_the_nested_groups_of_version_2_counts) {
+TEST_F(MemoryTest, TheTightestOfTheNestedGroupsOfVersion2Counts) {
   put("proc/self/cgroup", "0::/job/step\n");
   put("sys/fs/cgroup/job/step/memory.max", "max\n");
   put("sys/fs/cgroup/job/step/memory.current", "104857600\n");
   put("sys/fs/cgroup/job/memory.max", "419430400\n");                        // 400 MiB
   put("sys/fs/cgroup/job/memory.current", "209715200\n");                    // 200 MiB
   put("sys/fs/cgroup/job/memory.stat", "anon 1\ninactive_file 52428800\n");  // 50 MiB
-  EXPECT_EQ(available(), 250 * kMegabyte);
+  EXPECT_EQ(available(), 250 * megabyte);
 }
 
-TEST_F(MemoryTest, a_group_of_version_1_counts_where_the_path_is_another_ones) {
+TEST_F(MemoryTest, AGroupOfVersion1CountsWhereThePathIsAnotherOnes) {
   put("proc/self/cgroup", "5:cpu:/\n4:memory:/docker/0123\n0::/\n");
   put("sys/fs/cgroup/memory/memory.limit_in_bytes", "524288000\n");  // 500 MiB
   put("sys/fs/cgroup/memory/memory.usage_in_bytes", "104857600\n");  // 100 MiB
-  EXPECT_EQ(available(), 400 * kMegabyte);
+  EXPECT_EQ(available(), 400 * megabyte);
 }
 
-TEST_F(MemoryTest, no_limit_of_version_1_is_no_limit) {
+TEST_F(MemoryTest, NoLimitOfVersion1IsNoLimit) {
   put("proc/self/cgroup", "4:memory:/\n");
   put("sys/fs/cgroup/memory/memory.limit_in_bytes", "9223372036854771712\n");
   put("sys/fs/cgroup/memory/memory.usage_in_bytes", "104857600\n");
-  EXPECT_EQ(available(), 900 * kMegabyte);
+  EXPECT_EQ(available(), 900 * megabyte);
 }
 
-TEST_F(MemoryTest, a_group_beyond_its_limit_has_nothing_left) {
+TEST_F(MemoryTest, AGroupBeyondItsLimitHasNothingLeft) {
   put("proc/self/cgroup", "0::/\n");
   put("sys/fs/cgroup/memory.max", "1000\n");
   put("sys/fs/cgroup/memory.current", "2000\n");
   EXPECT_EQ(available(), 0);
 }
 
-TEST(MemoryBudget, of_an_option_is_what_the_program_has_not_taken_yet) {
+TEST(MemoryBudget, OfAnOptionIsWhatTheProgramHasNotTakenYet) {
   RuntimeOptions options;
   const int64_t free = memory_budget(options, c10::kCPU);
   EXPECT_GT(free, 0);
@@ -75,7 +75,7 @@ TEST(MemoryBudget, of_an_option_is_what_the_program_has_not_taken_yet) {
   EXPECT_GT(memory_budget(options, c10::kCPU), free);
 }
 
-TEST(MemoryBudget, of_a_deterministic_run_does_not_depend_on_what_is_free) {
+TEST(MemoryBudget, OfADeterministicRunDoesNotDependOnWhatIsFree) {
   RuntimeOptions options;
   options.deterministic = true;
   const int64_t before = memory_budget(options, c10::kCPU);
@@ -86,7 +86,7 @@ TEST(MemoryBudget, of_a_deterministic_run_does_not_depend_on_what_is_free) {
   EXPECT_EQ(memory_budget(options, c10::kCPU), 500000000);
 }
 
-TEST_F(MemoryTest, bf16_is_found_in_the_flags_of_the_processor) {
+TEST_F(MemoryTest, Bf16IsFoundInTheFlagsOfTheProcessor) {
   put("proc/cpuinfo", "processor : 0\nflags\t\t: fpu avx512f avx512_bf16 clzero\n");
   EXPECT_TRUE(cpu_computes_bf16(folder_.path()));
   put("proc/cpuinfo", "processor : 0\nFeatures\t: fp asimd bf16\n");

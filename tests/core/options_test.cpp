@@ -68,9 +68,16 @@ TEST(Options, AWrongValueSaysWhatWasExpectedAndLeavesTheOldOne) {
   Outer o;
   OptionList list;
   o.describe(list);
-  for (const auto& [key, value] : std::vector<std::pair<std::string, std::string>>{
-           {"sampler.steps", "0"}, {"sampler.steps", "3.5"}, {"sampler.steps", "many"}, {"sampler.kind", "euler"},
-           {"rate", "nan"}, {"rate", "-1"}, {"grid", "1,2"}, {"grid", "0,2,3"}, {"flip", "perhaps"}}) {
+  for (const auto& [key, value] :
+       std::vector<std::pair<std::string, std::string>>{{"sampler.steps", "0"},
+                                                        {"sampler.steps", "3.5"},
+                                                        {"sampler.steps", "many"},
+                                                        {"sampler.kind", "euler"},
+                                                        {"rate", "nan"},
+                                                        {"rate", "-1"},
+                                                        {"grid", "1,2"},
+                                                        {"grid", "0,2,3"},
+                                                        {"flip", "perhaps"}}) {
     const auto text = message_of([&] { list.set(key, value, "--flag"); });
     EXPECT_NE(text.find("must be"), std::string::npos) << key << " " << value << ": " << text;
   }

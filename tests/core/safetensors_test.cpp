@@ -14,7 +14,8 @@ namespace fs = std::filesystem;
 
 class Safetensors : public testing::Test {
  protected:
-  fs::path file_ = fs::temp_directory_path() / fmt::format("x2ctpa_safetensors_{}.safetensors", getpid());
+  fs::path file_ =
+      fs::temp_directory_path() / fmt::format("x2ctpa_safetensors_{}.safetensors", getpid());
   void TearDown() override { fs::remove(file_); }
   void write_raw(const std::string& header, const std::string& data) {
     const uint64_t n = header.size();
@@ -32,7 +33,8 @@ class Safetensors : public testing::Test {
 
 TEST_F(Safetensors, EveryTypeAndShapeSurvivesARoundTrip) {
   TensorMap in;
-  for (const auto type : {at::kDouble, at::kFloat, at::kHalf, at::kBFloat16, at::kLong, at::kInt, at::kShort, at::kChar, at::kByte, at::kBool}) {
+  for (const auto type : {at::kDouble, at::kFloat, at::kHalf, at::kBFloat16, at::kLong, at::kInt,
+                          at::kShort, at::kChar, at::kByte, at::kBool}) {
     in[std::string("t_") + c10::toString(type)] = at::arange(6).reshape({2, 3}).to(type);
   }
   in["odd"] = at::ones({3}, at::kByte);
@@ -53,13 +55,17 @@ TEST_F(Safetensors, LyingHeadersAreRefusedWithTheTensorAndTheReason) {
   const std::string eight(8, '\0');
   write_raw(R"({"w":{"dtype":"F32","shape":[3],"data_offsets":[0,8]}})", eight);
   EXPECT_NE(refusal().find("\"w\""), std::string::npos);
-  write_raw(R"({"w":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},"v":{"dtype":"F32","shape":[1],"data_offsets":[4,8]}})", eight);
+  write_raw(R"({"w":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},)"
+            R"("v":{"dtype":"F32","shape":[1],"data_offsets":[4,8]}})",
+            eight);
   EXPECT_NE(refusal().find("overlap"), std::string::npos);
   write_raw(R"({"w":{"dtype":"F32","shape":[2],"data_offsets":[0,800]}})", eight);
   EXPECT_FALSE(refusal().empty());
   write_raw(R"({"w":{"dtype":"Q7","shape":[2],"data_offsets":[0,8]}})", eight);
   EXPECT_NE(refusal().find("dtype"), std::string::npos);
-  write_raw(R"({"w":{"dtype":"F32","shape":[4294967296,4294967296,4294967296],"data_offsets":[0,0]}})", "");
+  write_raw(
+      R"({"w":{"dtype":"F32","shape":[4294967296,4294967296,4294967296],"data_offsets":[0,0]}})",
+      "");
   EXPECT_FALSE(refusal().empty());
   write_raw(R"({"w":)", eight);
   EXPECT_NE(refusal().find("JSON"), std::string::npos);
@@ -72,8 +78,10 @@ TEST_F(Safetensors, RandomDamageNeverCrashesTheReader) {
   for (int i = 0; i < 300; ++i) {
     std::string bad = good;
     const int64_t where = at::randint(int64_t(good.size()), {1}, generator).item<int64_t>();
-    if (i % 3 == 0) bad.resize(size_t(where));
-    else bad[size_t(where)] = char(at::randint(256, {1}, generator).item<int64_t>());
+    if (i % 3 == 0)
+      bad.resize(size_t(where));
+    else
+      bad[size_t(where)] = char(at::randint(256, {1}, generator).item<int64_t>());
     write_file(file_, bad);
     try {
       for (const auto& [name, tensor] : read_safetensors(file_)) tensor.sum();

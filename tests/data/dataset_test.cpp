@@ -173,7 +173,7 @@ TEST(Dataset, CtIsWindowedAndXrayIsInUnitRange) {
   write_png16(test::picture(5, 1), folder / "cxr/a.png");
   write_dataset(folder.path(), info, small_cases());
   const Dataset dataset = Dataset::open(folder.path());
-  const torch::Tensor ct = dataset.load_ct(dataset.cases()[0]);
+  const at::Tensor ct = dataset.load_ct(dataset.cases()[0]);
   EXPECT_EQ(ct.sizes(), (std::vector<int64_t>{1, 2, 3, 4}));
   EXPECT_TRUE(torch::allclose(ct[0][0][0], torch::tensor({-1.f, -1.f, 0.f, 1.f})));
   EXPECT_TRUE(torch::allclose(info.window.to_hu(ct)[0][0][0],

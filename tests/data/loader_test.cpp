@@ -13,7 +13,7 @@ namespace {
 using test::error_of;
 using test::TemporaryFolder;
 
-/// `count` training cases whose volumes hold their own number.
+// `count` training cases whose volumes hold their own number.
 Dataset numbered_set(const TemporaryFolder& folder, int count, int without_cxr = -1) {
   DatasetInfo info;
   info.grid_dhw = {2, 3, 4};
@@ -130,10 +130,10 @@ TEST(CaseLoader, ACaseThatSeveralThreadsWantIsReadOnce) {
   const Dataset set = numbered_set(folder, 3);
   std::atomic<int> reads = 0;
   const BatchContent content{.more = {{"slow", [&](const Case&) {
-    ++reads;
-    std::this_thread::sleep_for(std::chrono::milliseconds(20));
-    return torch::zeros({1});
-  }}}};
+                                         ++reads;
+                                         std::this_thread::sleep_for(std::chrono::milliseconds(20));
+                                         return torch::zeros({1});
+                                       }}}};
   CaseLoader loader(set, "train", {.batch_size = 3, .prefetch = 4}, content);
   stream(loader, 4);
   EXPECT_EQ(reads, 3);
@@ -164,7 +164,7 @@ TEST(LatentCache, ALatentReadsBackBitForBit) {
   TemporaryFolder folder;
   LatentCache cache(folder.path(), "autoencoder-1");
   const std::vector<Case> cases = {{"a"}, {"b"}};
-  const torch::Tensor latent = torch::randn({4, 2, 3, 3}).transpose(1, 2);
+  const at::Tensor latent = torch::randn({4, 2, 3, 3}).transpose(1, 2);
   cache.put(cases[0], latent);
   EXPECT_TRUE(torch::equal(cache.get(cases[0]), latent));
   EXPECT_FALSE(cache.complete(cases));

@@ -13,8 +13,8 @@
 #include "support/real_data.h"
 #include "support/temporary_folder.h"
 #include "x2ctpa/core/error.h"
-#include "x2ctpa/imaging/xray/radiograph.h"
 #include "x2ctpa/imaging/volume_io.h"
+#include "x2ctpa/imaging/xray/radiograph.h"
 
 namespace x2ctpa {
 namespace fs = std::filesystem;
@@ -40,7 +40,7 @@ inline Volume thorax(int64_t seed = 0) {
   return {hu.to(torch::kFloat).contiguous(), {-176, -128, -128}, {4, 4, 4}};
 }
 
-inline torch::Tensor picture(int64_t size, int64_t seed) {
+inline at::Tensor picture(int64_t size, int64_t seed) {
   torch::manual_seed(seed);
   return torch::rand({size, size});
 }

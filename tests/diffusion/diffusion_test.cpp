@@ -9,11 +9,13 @@
 namespace x2ctpa {
 namespace {
 
-/// The exact denoiser of data distributed as N(mean, std^2) per element.
-DenoiserFunction gaussian_denoiser(const NoiseSchedule& schedule, Prediction kind, double mean, double std) {
+// The exact denoiser of data distributed as N(mean, std^2) per element.
+DenoiserFunction gaussian_denoiser(const NoiseSchedule& schedule, Prediction kind, double mean,
+                                   double std) {
   return [&schedule, kind, mean, std](const at::Tensor& x, const at::Tensor& t) {
     const double a = schedule.alpha_bar(t[0].item<int64_t>());
-    const auto x0 = mean + std::sqrt(a) * std * std / (a * std * std + 1 - a) * (x - std::sqrt(a) * mean);
+    const auto x0 =
+        mean + std::sqrt(a) * std * std / (a * std * std + 1 - a) * (x - std::sqrt(a) * mean);
     const auto eps = (x - std::sqrt(a) * x0) / std::sqrt(1 - a);
     if (kind == Prediction::noise) return at::Tensor(eps);
     if (kind == Prediction::x0) return at::Tensor(x0);
@@ -21,7 +23,8 @@ DenoiserFunction gaussian_denoiser(const NoiseSchedule& schedule, Prediction kin
   };
 }
 
-class SamplerOfGaussian : public testing::TestWithParam<std::tuple<std::string, std::string, int>> {};
+class SamplerOfGaussian : public testing::TestWithParam<std::tuple<std::string, std::string, int>> {
+};
 
 TEST_P(SamplerOfGaussian, DrawsFromTheDataDistribution) {
   const auto [sampler, word, steps] = GetParam();
@@ -30,27 +33,32 @@ TEST_P(SamplerOfGaussian, DrawsFromTheDataDistribution) {
   SamplerOptions options;
   options.kind = sampler;
   options.steps = steps;
-  const auto noise = [](int64_t step) { return case_noise(1, "fresh", step, {1, 1, 20, 50, 50}).to(at::kDouble); };
+  const auto noise = [](int64_t step) {
+    return case_noise(1, "fresh", step, {1, 1, 20, 50, 50}).to(at::kDouble);
+  };
   const auto x = sample(schedule, kind, options, gaussian_denoiser(schedule, kind, 0.7, 0.3),
                         case_noise(0, "x_T", 0, {1, 1, 20, 50, 50}).to(at::kDouble), noise);
   EXPECT_NEAR(x.mean().item<double>(), 0.7, 0.01);
   EXPECT_NEAR(x.std().item<double>(), 0.3, 0.02);
 }
 
-INSTANTIATE_TEST_SUITE_P(Samplers, SamplerOfGaussian,
-                         testing::Values(std::tuple("ddim", "noise", 100), std::tuple("ddim", "v", 100),
-                                         std::tuple("ddim", "x0", 100), std::tuple("dpmpp2m", "v", 50),
-                                         std::tuple("unipc", "x0", 50), std::tuple("ddpm", "v", 1000),
-                                         std::tuple("ddpm", "noise", 1000)));
+INSTANTIATE_TEST_SUITE_P(
+    Samplers, SamplerOfGaussian,
+    testing::Values(std::tuple("ddim", "noise", 100), std::tuple("ddim", "v", 100),
+                    std::tuple("ddim", "x0", 100), std::tuple("dpmpp2m", "v", 50),
+                    std::tuple("unipc", "x0", 50), std::tuple("ddpm", "v", 1000),
+                    std::tuple("ddpm", "noise", 1000)));
 
 TEST(Objective, EveryPredictionLeadsBackToTheSameLatentAndNoise) {
   const NoiseSchedule schedule(ScheduleOptions{});
-  const auto x0 = case_noise(0, "x0", 0, {1, 2, 3, 4, 5}), eps = case_noise(0, "eps", 0, {1, 2, 3, 4, 5});
+  const auto x0 = case_noise(0, "x0", 0, {1, 2, 3, 4, 5}),
+             eps = case_noise(0, "eps", 0, {1, 2, 3, 4, 5});
   for (const int64_t t : {0, 400, 990}) {
     const auto steps = at::full({1}, t, at::kLong);
     const auto x_t = q_sample(schedule, x0, steps, eps);
     for (const auto kind : {Prediction::noise, Prediction::x0, Prediction::v, Prediction::flow}) {
-      const auto d = denoised(kind, schedule.at(t), x_t, prediction_target(schedule, kind, x0, steps, eps));
+      const auto d =
+          denoised(kind, schedule.at(t), x_t, prediction_target(schedule, kind, x0, steps, eps));
       EXPECT_LT((d.x0 - x0).abs().max().item<double>(), 2e-3) << t;
       EXPECT_LT((d.eps - eps).abs().max().item<double>(), 2e-2) << t;
     }

@@ -58,8 +58,8 @@ TEST(Guidance, ActsInsideItsIntervalOfNoiseLevelsOnly) {
   EXPECT_THROW(guidance_acts(options, middle), Error);
 }
 
-/// The exact guided result: both branches are Gaussians of one deviation, so guidance moves the
-/// mean to null + scale (own - null) and keeps the deviation.
+// The exact guided result: both branches are Gaussians of one deviation, so guidance moves the
+// mean to null + scale (own - null) and keeps the deviation.
 TEST(Guidance, OfGaussiansLeadsToTheExtrapolatedMean) {
   const NoiseSchedule schedule(ScheduleOptions{});
   SamplerOptions options;
@@ -70,7 +70,8 @@ TEST(Guidance, OfGaussiansLeadsToTheExtrapolatedMean) {
   const auto denoiser = [&](const at::Tensor& x, const at::Tensor& t) {
     const auto [signal, noise] = schedule.at(t[0].item<int64_t>());
     const auto eps = [&](double mean) {
-      return noise * (x - signal * mean) / (signal * signal * deviation * deviation + noise * noise);
+      return noise * (x - signal * mean) /
+             (signal * signal * deviation * deviation + noise * noise);
     };
     if (!guidance_acts(options, {signal, noise})) return eps(own_mean);
     ++pairs;

@@ -13,13 +13,18 @@
 namespace x2ctpa {
 namespace {
 
-at::Tensor standard_noise(const std::string& name) { return case_noise(3, name, 0, {2, 2, 3, 8, 8}).to(at::kDouble); }
+at::Tensor standard_noise(const std::string& name) {
+  return case_noise(3, name, 0, {2, 2, 3, 8, 8}).to(at::kDouble);
+}
 
-double largest_difference(const at::Tensor& a, const at::Tensor& b) { return (a - b).abs().max().item<double>(); }
+double largest_difference(const at::Tensor& a, const at::Tensor& b) {
+  return (a - b).abs().max().item<double>();
+}
 
-/// Where the diffusion ODE leads from x_T for that data: the share of x_T that is not target,
-/// shrunk from its deviation at the start to 0.3.
-at::Tensor exact_end(const NoiseSchedule& schedule, const at::Tensor& target, const at::Tensor& x_T, int64_t start) {
+// Where the diffusion ODE leads from x_T for that data: the share of x_T that is not target,
+// shrunk from its deviation at the start to 0.3.
+at::Tensor exact_end(const NoiseSchedule& schedule, const at::Tensor& target, const at::Tensor& x_T,
+                     int64_t start) {
   const double a = schedule.alpha_bar(start);
   return target + 0.3 * (x_T - std::sqrt(a) * target) / std::sqrt(0.09 * a + 1 - a);
 }
@@ -53,7 +58,8 @@ TEST(Multistep, SolversStartFromPureNoiseAtZeroTerminalSnr) {
     options.steps = 50;
     const auto v = [&](const at::Tensor& x, const at::Tensor& t) {
       const auto [signal, noise] = schedule.at(t[0].item<int64_t>());
-      const auto x0 = target + signal * 0.09 / (signal * signal * 0.09 + noise * noise) * (x - signal * target);
+      const auto x0 =
+          target + signal * 0.09 / (signal * signal * 0.09 + noise * noise) * (x - signal * target);
       return signal * (x - signal * x0) / noise - noise * x0;
     };
     const auto x = sample(schedule, Prediction::v, options, v, x_T, {});
@@ -71,7 +77,9 @@ TEST(RectifiedFlow, IsSolvedInOneStepWherePathsAreStraight) {
   for (const int64_t steps : {1, 7}) {
     options.steps = steps;
     const auto velocity = [&](const at::Tensor&, const at::Tensor&) { return x_T - target; };
-    EXPECT_LT(largest_difference(sample(schedule, Prediction::flow, options, velocity, x_T, {}), target), 1e-12);
+    EXPECT_LT(
+        largest_difference(sample(schedule, Prediction::flow, options, velocity, x_T, {}), target),
+        1e-12);
   }
 }
 
@@ -79,7 +87,9 @@ TEST(RectifiedFlow, TheDefaultSamplerFollowsAFlowModelFromPureNoiseToTheData) {
   ScheduleOptions flow;
   flow.kind = "rectified-flow";
   const NoiseSchedule schedule(flow);
-  const auto velocity = [](const at::Tensor& x, const at::Tensor& t) { return (x * t[0].item<double>() / 1000).sin(); };
+  const auto velocity = [](const at::Tensor& x, const at::Tensor& t) {
+    return (x * t[0].item<double>() / 1000).sin();
+  };
   const auto made = [&](const std::string& kind, int64_t steps) {
     SamplerOptions options;
     options.kind = kind;
@@ -87,22 +97,28 @@ TEST(RectifiedFlow, TheDefaultSamplerFollowsAFlowModelFromPureNoiseToTheData) {
     return sample(schedule, Prediction::flow, options, velocity, standard_noise("x_T"), {});
   };
   const auto exact = made("euler", 1000);
-  EXPECT_LT(largest_difference(made(SamplerOptions().kind, SamplerOptions().steps), exact), largest_difference(made("euler", 15), exact));
+  EXPECT_LT(largest_difference(made(SamplerOptions().kind, SamplerOptions().steps), exact),
+            largest_difference(made("euler", 15), exact));
 }
 
 TEST(RectifiedFlow, EulerStepsAreDdimSteps) {
   ScheduleOptions flow;
   flow.kind = "rectified-flow";
   const NoiseSchedule schedule(flow);
-  const auto velocity = [](const at::Tensor& x, const at::Tensor& t) { return (x * t[0].item<double>() / 1000).sin(); };
+  const auto velocity = [](const at::Tensor& x, const at::Tensor& t) {
+    return (x * t[0].item<double>() / 1000).sin();
+  };
   SamplerOptions options;
   options.kind = "ddim";
   options.steps = 30;
-  const auto ddim = sample(schedule, Prediction::flow, options, velocity, standard_noise("x_T"), {});
+  const auto ddim =
+      sample(schedule, Prediction::flow, options, velocity, standard_noise("x_T"), {});
   options.kind = "euler";
-  const auto euler = sample(schedule, Prediction::flow, options, velocity, standard_noise("x_T"), {});
+  const auto euler =
+      sample(schedule, Prediction::flow, options, velocity, standard_noise("x_T"), {});
   EXPECT_LT(largest_difference(ddim, euler), 1e-12);
-  EXPECT_THROW(sample(NoiseSchedule(ScheduleOptions{}), Prediction::flow, options, velocity, standard_noise("x_T"), {}),
+  EXPECT_THROW(sample(NoiseSchedule(ScheduleOptions{}), Prediction::flow, options, velocity,
+                      standard_noise("x_T"), {}),
                Error);
 }
 
@@ -143,7 +159,7 @@ TEST(SamplingTimesteps, FollowDiffusers) {
   EXPECT_THROW(sampling_timesteps(10, 10, "linspace", true), Error);
 }
 
-/// One entry of the samplers case: diffusers' result and our options for it.
+// One entry of the samplers case: diffusers' result and our options for it.
 struct Published {
   std::string name, kind, timesteps;
 };
@@ -153,15 +169,15 @@ void PrintTo(const Published& published, std::ostream* out) { *out << published.
 class SamplerOfDiffusers : public testing::TestWithParam<Published> {};
 
 TEST_P(SamplerOfDiffusers, LeadsToTheSameResult) {
-  const auto file =
-      std::filesystem::path(X2CTPA_SOURCE_DIR).parent_path() / "shared/reference-vectors/samplers.safetensors";
+  const auto file = std::filesystem::path(X2CTPA_SOURCE_DIR).parent_path() /
+                    "shared/reference-vectors/samplers.safetensors";
   if (!std::filesystem::exists(file)) GTEST_SKIP() << "no " << file;
   const auto vectors = read_safetensors(file);
   const auto alphas = test::alphas_of_diffusers(NoiseSchedule(ScheduleOptions{}));
   SamplerOptions options;
   options.kind = GetParam().kind;
-  const auto schedule =
-      options.kind == "ddim" ? NoiseSchedule(ScheduleOptions{}) : test::multistep_schedule_of_diffusers(alphas);
+  const auto schedule = options.kind == "ddim" ? NoiseSchedule(ScheduleOptions{})
+                                               : test::multistep_schedule_of_diffusers(alphas);
   options.timesteps = GetParam().timesteps;
   options.clamp = options.kind == "ddim" ? 1 : 0;
   options.keep_noise = true;
@@ -170,8 +186,9 @@ TEST_P(SamplerOfDiffusers, LeadsToTheSameResult) {
     const auto name = fmt::format("{}_{}", GetParam().name, steps);
     const auto times = vectors.at(name + "_timesteps");
     EXPECT_TRUE(at::tensor(timesteps_of(schedule, options)).equal(times)) << name;
-    const auto x = sample(schedule, Prediction::noise, options,
-                          test::closed_form_denoiser(alphas, vectors.at("target")), vectors.at("x_T"), {});
+    const auto x =
+        sample(schedule, Prediction::noise, options,
+               test::closed_form_denoiser(alphas, vectors.at("target")), vectors.at("x_T"), {});
     const auto& expected = vectors.at(name);
     EXPECT_LT(largest_difference(x, expected) / expected.abs().max().item<double>(), 1e-4) << name;
   }

@@ -21,17 +21,20 @@ TEST(PredictionLoss, IsTheMeanOverEachSampleOnItsOwn) {
   EXPECT_TRUE(at::allclose(values("mse"), at::tensor({0.25f, 5.0f})));
   // d^2 / 2 within delta, delta (|d| - delta / 2) beyond.
   EXPECT_TRUE(at::allclose(values("huber"), at::tensor({0.125f, (2.5f + 0.5f) / 2})));
-  EXPECT_TRUE(at::allclose(values("huber", 0.5), at::tensor({0.125f, (0.5f * 2.75f + 0.5f * 0.75f) / 2})));
+  EXPECT_TRUE(
+      at::allclose(values("huber", 0.5), at::tensor({0.125f, (0.5f * 2.75f + 0.5f * 0.75f) / 2})));
   EXPECT_THROW(values("l3"), Error);
 }
 
 TEST(PredictedX0, LeadsBackToTheLatentFromEachSamplesOwnTimestep) {
   const NoiseSchedule schedule(ScheduleOptions{});
-  const auto x0 = case_noise(0, "x0", 0, {3, 2, 3, 4, 5}), eps = case_noise(0, "eps", 0, {3, 2, 3, 4, 5});
+  const auto x0 = case_noise(0, "x0", 0, {3, 2, 3, 4, 5}),
+             eps = case_noise(0, "eps", 0, {3, 2, 3, 4, 5});
   const auto t = at::tensor({0, 400, 900}, at::kLong);
   const auto x_t = q_sample(schedule, x0, t, eps);
   for (const auto kind : kinds) {
-    const auto found = predicted_x0(schedule, kind, x_t, t, prediction_target(schedule, kind, x0, t, eps));
+    const auto found =
+        predicted_x0(schedule, kind, x_t, t, prediction_target(schedule, kind, x0, t, eps));
     EXPECT_LT((found - x0).abs().max().item<double>(), 1e-4) << int(kind);
   }
 }
@@ -48,10 +51,13 @@ TEST(MinSnr, WeighsEveryPredictionAsTheSquaredErrorOfTheCleanLatentItStandsFor) 
     return std::min(signal * signal / (noise * noise), gamma);
   };
   for (const auto kind : kinds) {
-    const auto per_unit = (predicted_x0(schedule, kind, x_t, t, zero + 1) - predicted_x0(schedule, kind, x_t, t, zero)).flatten();
+    const auto per_unit = (predicted_x0(schedule, kind, x_t, t, zero + 1) -
+                           predicted_x0(schedule, kind, x_t, t, zero))
+                              .flatten();
     const auto weights = min_snr_weights(schedule, kind, t, gamma);
     for (int64_t i = 0; i < 4; ++i) {
-      const double change = per_unit[i].item<double>(), wanted = expected(t[i].item<int64_t>()) * change * change;
+      const double change = per_unit[i].item<double>(),
+                   wanted = expected(t[i].item<int64_t>()) * change * change;
       EXPECT_NEAR(weights[i].item<double>(), wanted, 1e-4 * wanted + 1e-6) << int(kind) << " " << i;
     }
   }
@@ -63,7 +69,9 @@ TEST(MinSnr, HasThePublishedFormOfEachPrediction) {
   for (int64_t i = 0; i < 3; ++i) {
     const auto [signal, noise] = schedule.at(t[i].item<int64_t>());
     const double snr = signal * signal / (noise * noise), least = std::min(snr, 5.0);
-    const auto weight = [&](Prediction kind) { return min_snr_weights(schedule, kind, t, 5)[i].item<double>(); };
+    const auto weight = [&](Prediction kind) {
+      return min_snr_weights(schedule, kind, t, 5)[i].item<double>();
+    };
     EXPECT_NEAR(weight(Prediction::x0), least, 1e-4 * least);
     EXPECT_NEAR(weight(Prediction::noise), least / snr, 1e-4);
     EXPECT_NEAR(weight(Prediction::v), least / (snr + 1), 1e-5);
@@ -73,7 +81,9 @@ TEST(MinSnr, HasThePublishedFormOfEachPrediction) {
 TEST(MinSnr, IsFiniteWhereTheScheduleEndsInPureNoise) {
   const NoiseSchedule schedule(ScheduleOptions{.zero_terminal_snr = true});
   for (const auto kind : kinds) {
-    EXPECT_TRUE(std::isfinite(min_snr_weights(schedule, kind, at::tensor({999}, at::kLong), 5).item<double>())) << int(kind);
+    EXPECT_TRUE(std::isfinite(
+        min_snr_weights(schedule, kind, at::tensor({999}, at::kLong), 5).item<double>()))
+        << int(kind);
   }
 }
 

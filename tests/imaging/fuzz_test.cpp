@@ -14,8 +14,8 @@
 #include "x2ctpa/core/device.h"
 #include "x2ctpa/core/error.h"
 #include "x2ctpa/imaging/dicom/ct_choice.h"
-#include "x2ctpa/imaging/xray/radiograph.h"
 #include "x2ctpa/imaging/volume_io.h"
+#include "x2ctpa/imaging/xray/radiograph.h"
 
 namespace x2ctpa {
 namespace {
@@ -28,14 +28,14 @@ int64_t from_environment(const char* name, int64_t otherwise) {
   return text ? std::atoll(text) : otherwise;
 }
 
-/// Nothing that is read may take more: 1 GiB of stored pixels, the same as float, and room to work.
+// Nothing that is read may take more: 1 GiB of stored pixels, the same as float, and room to work.
 constexpr int64_t memory_limit = int64_t{3} << 30;
 constexpr unsigned seconds_limit = 280;
 
 class Fuzz : public testing::Test {
  protected:
-  Fuzz() : random_(static_cast<uint32_t>(from_environment("X2CTPA_FUZZ_SEED", 11))) {
-    alarm(static_cast<unsigned>(
+  Fuzz() : random_(uint32_t(from_environment("X2CTPA_FUZZ_SEED", 11))) {
+    alarm(unsigned(
         from_environment("X2CTPA_FUZZ_SECONDS", seconds_limit)));  // a hang ends the process
     before_ = peak_memory_bytes();
   }
@@ -49,18 +49,18 @@ class Fuzz : public testing::Test {
 
   size_t below(size_t n) { return n == 0 ? 0 : random_() % n; }
 
-  /// A damaged copy: cut, flipped bits, an overwritten block, a foreign length, a piece left out or
-  /// doubled, or noise behind the file's beginning.
+  // A damaged copy: cut, flipped bits, an overwritten block, a foreign length, a piece left out or
+  // doubled, or noise behind the file's beginning.
   std::string damaged(const std::string& bytes) {
     std::string copy = bytes;
     const size_t kind = below(7);
     const size_t head = std::min<size_t>(copy.size(), below(2) ? 2500 : copy.size());
     if (kind == 0) copy.resize(below(copy.size()));
     for (size_t i = 0, n = kind == 1 ? 1 + below(8) : 0; i < n; ++i)
-      copy[below(head)] ^= static_cast<char>(1u << below(8));
+      copy[below(head)] ^= char(1u << below(8));
     if (kind == 2)
       for (size_t at = below(head), i = 0; i < 16 && at + i < copy.size(); ++i)
-        copy[at + i] = static_cast<char>(random_());
+        copy[at + i] = char(random_());
     if (kind == 3) {
       static const uint32_t odd[] = {0,          1,          0x7FFFFFFF, 0x80000000,
                                      0xFFFFFFFF, 0xFFFFFFFE, 0x00010000, 0xFFFF};
@@ -71,11 +71,11 @@ class Fuzz : public testing::Test {
     if (kind == 4) copy.erase(below(head), 1 + below(64));
     if (kind == 5) copy.insert(below(head), copy.substr(below(head), 1 + below(64)));
     if (kind == 6)
-      for (size_t at = below(head); at < copy.size(); ++at) copy[at] = static_cast<char>(random_());
+      for (size_t at = below(head); at < copy.size(); ++at) copy[at] = char(random_());
     return copy;
   }
 
-  /// Reads damaged copies of `bytes` as `name` by each of `readers`; only Error may come out.
+  // Reads damaged copies of `bytes` as `name` by each of `readers`; only Error may come out.
   void attack(const std::string& bytes, const std::string& name,
               const std::vector<std::function<void(const fs::path&)>>& readers, int64_t rounds) {
     const char* keep = std::getenv("X2CTPA_FUZZ_KEEP");
@@ -133,8 +133,8 @@ TEST_F(Fuzz, CompressedDicomGivesPixelsOrAReason) {
 
 TEST_F(Fuzz, NoiseWithTheMagicOfDicomGivesAReason) {
   for (int64_t size : {140, 400, 4000}) {
-    std::string bytes(static_cast<size_t>(size), '\0');
-    for (char& c : bytes) c = static_cast<char>(random_());
+    std::string bytes(size_t(size), '\0');
+    for (char& c : bytes) c = char(random_());
     bytes.replace(128, 4, "DICM");
     attack(bytes, "noise.dcm", dicom_readers, 60);
   }

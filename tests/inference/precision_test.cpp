@@ -18,8 +18,10 @@ at::Tensor volume_of(const std::filesystem::path& model, const RuntimeOptions& r
   return generator.generate({request}, sampler, 1);
 }
 
-/// Root mean square of the difference, in HU.
-double rms_hu(const at::Tensor& a, const at::Tensor& b) { return (a - b).square().mean().sqrt().item<double>(); }
+// Root mean square of the difference, in HU.
+double rms_hu(const at::Tensor& a, const at::Tensor& b) {
+  return (a - b).square().mean().sqrt().item<double>();
+}
 
 class Precision : public ::testing::TestWithParam<bool> {
  protected:
@@ -29,7 +31,7 @@ class Precision : public ::testing::TestWithParam<bool> {
 
 // bf16 keeps 8 bits: a relative error of 2^-9 per rounding. Over the layers and steps that may add
 // up to some HU of a window of 700; 1 % of it, 7 HU, is less than the noise of any CT.
-TEST_P(Precision, bf16_gives_the_volume_of_fp32_within_7_hu) {
+TEST_P(Precision, Bf16GivesTheVolumeOfFp32Within7Hu) {
   if (!cpu_computes_bf16()) GTEST_SKIP() << "this CPU has no bf16 instructions";
   RuntimeOptions runtime;
   runtime.device = "cpu";
@@ -38,14 +40,14 @@ TEST_P(Precision, bf16_gives_the_volume_of_fp32_within_7_hu) {
   const auto bf16 = volume_of(folder_.path(), runtime);
   const double spread = fp32.std().item<double>();
   RecordProperty("rms_hu", std::to_string(rms_hu(bf16, fp32)));
-  std::printf("bf16 against fp32: rms %.2f HU, largest %.2f HU, volume's own deviation %.1f HU\n", rms_hu(bf16, fp32),
-              (bf16 - fp32).abs().max().item<double>(), spread);
+  std::printf("bf16 against fp32: rms %.2f HU, largest %.2f HU, volume's own deviation %.1f HU\n",
+              rms_hu(bf16, fp32), (bf16 - fp32).abs().max().item<double>(), spread);
   EXPECT_GT(spread, 14) << "a flat volume would tell nothing";
   EXPECT_LT(rms_hu(bf16, fp32), 7);
   EXPECT_GT(rms_hu(bf16, fp32), 0) << "bf16 was not used";
 }
 
-TEST_P(Precision, little_memory_gives_the_same_volume) {
+TEST_P(Precision, LittleMemoryGivesTheSameVolume) {
   RuntimeOptions runtime;
   runtime.device = "cpu";
   const auto free = volume_of(folder_.path(), runtime);
@@ -55,7 +57,7 @@ TEST_P(Precision, little_memory_gives_the_same_volume) {
   at::globalContext().setDeterministicAlgorithms(false, false);
 }
 
-TEST_P(Precision, too_little_memory_ends_with_code_4_and_both_numbers) {
+TEST_P(Precision, TooLittleMemoryEndsWithCode4AndBothNumbers) {
   RuntimeOptions runtime;
   runtime.device = "cpu";
   runtime.deterministic = true;
@@ -69,9 +71,8 @@ TEST_P(Precision, too_little_memory_ends_with_code_4_and_both_numbers) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Autoencoders, Precision, ::testing::Values(false, true), [](const auto& info) {
-  return info.param ? "kl" : "vqgan";
-});
+INSTANTIATE_TEST_SUITE_P(Autoencoders, Precision, ::testing::Values(false, true),
+                         [](const auto& info) { return info.param ? "kl" : "vqgan"; });
 
 TEST(QuantisedDecoding, GeneratedLatentsAreDecodedByTheirNearestCodesWhereTheModelSaysSo) {
   const test::TemporaryFolder folder;
@@ -82,7 +83,8 @@ TEST(QuantisedDecoding, GeneratedLatentsAreDecodedByTheirNearestCodesWhereTheMod
   const auto latent = torch::randn({1, 4, 4, 8, 8});
   const RuntimeOptions runtime{.device = "cpu"};
   CtpaGenerator plain(folder.path(), runtime);
-  const auto codes = load_latent_codec(folder.path() / "autoencoder", torch::kCPU)->nearest_codes(latent);
+  const auto codes =
+      load_latent_codec(folder.path() / "autoencoder", torch::kCPU)->nearest_codes(latent);
   const auto expected = plain.decode(codes);
   write_file(folder / "diffusion.yaml", options_to_yaml(process));
   CtpaGenerator quantising(folder.path(), runtime);

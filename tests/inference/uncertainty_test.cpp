@@ -33,7 +33,7 @@ TEST(Spread, IsTheMeanAndTheSampleDeviationOfEachVoxel) {
   EXPECT_THROW(spread_of({files[0]}), Error);
 }
 
-/// A chest of sorts within the window: lungs cut off at its lower end, a heart, two ribs.
+// A chest of sorts within the window: lungs cut off at its lower end, a heart, two ribs.
 Volume chest(double heart_x) {
   Volume v{at::full({24, 24, 24}, 40.0)};
   v.spacing_mm = {14, 11, 12};

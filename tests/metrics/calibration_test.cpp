@@ -10,12 +10,12 @@
 namespace x2ctpa {
 namespace {
 
-const std::vector<int> kLabels{0, 0, 1, 1, 1, 0, 1, 0, 0, 1};
-const std::vector<double> kScores{.1, .4, .4, .8, .4, .2, .9, .8, .1, .35};
+const std::vector<int> case_labels{0, 0, 1, 1, 1, 0, 1, 0, 0, 1};
+const std::vector<double> case_scores{.1, .4, .4, .8, .4, .2, .9, .8, .1, .35};
 
 TEST(Calibration, SumsItsPartsToTheBrierScore) {
-  const Calibration c = calibration_of(kLabels, kScores);
-  EXPECT_NEAR(c.brier, brier_score(kLabels, kScores), 1e-15);
+  const Calibration c = calibration_of(case_labels, case_scores);
+  EXPECT_NEAR(c.brier, brier_score(case_labels, case_scores), 1e-15);
   EXPECT_NEAR(c.brier, c.reliability - c.resolution + c.uncertainty + c.within_bins, 1e-15);
   EXPECT_DOUBLE_EQ(c.uncertainty, 0.25);
   // Each distinct score but 0.35 has a bin of its own, so nothing is left inside bins.
@@ -23,9 +23,10 @@ TEST(Calibration, SumsItsPartsToTheBrierScore) {
 }
 
 TEST(Calibration, ErrorIsTheWeightedGapOfItsBins) {
-  // Bins: .1 .1 -> 0 of 2; .2 -> 0 of 1; .35 -> 1 of 1; .4 .4 .4 -> 2 of 3; .8 .8 -> 1 of 2; .9 -> 1.
+  // Bins: .1 .1 -> 0 of 2; .2 -> 0 of 1; .35 -> 1 of 1; .4 .4 .4 -> 2 of 3; .8 .8 -> 1 of 2; .9
+  // -> 1.
   const double gaps = 2 * 0.1 + 0.2 + 0.65 + 3 * (2.0 / 3 - 0.4) + 2 * 0.3 + 0.1;
-  EXPECT_NEAR(calibration_of(kLabels, kScores).expected_error, gaps / 10, 1e-12);
+  EXPECT_NEAR(calibration_of(case_labels, case_scores).expected_error, gaps / 10, 1e-12);
 }
 
 TEST(Calibration, FindsTheSlopeByWhichScoresAreTooExtreme) {
@@ -61,10 +62,10 @@ TEST(NetBenefit, OfTreatingAllAndOfAPerfectScoreAreTheirClosedForms) {
 }
 
 TEST(Thresholds, ForASensitivityAreTheLargestThatReachIt) {
-  EXPECT_DOUBLE_EQ(threshold_for_sensitivity(kLabels, kScores, 0.2), 0.9);
-  EXPECT_DOUBLE_EQ(threshold_for_sensitivity(kLabels, kScores, 0.8), 0.4);
-  EXPECT_DOUBLE_EQ(threshold_for_sensitivity(kLabels, kScores, 0.81), 0.35);
-  EXPECT_THROW(threshold_for_sensitivity(kLabels, kScores, 0), Error);
+  EXPECT_DOUBLE_EQ(threshold_for_sensitivity(case_labels, case_scores, 0.2), 0.9);
+  EXPECT_DOUBLE_EQ(threshold_for_sensitivity(case_labels, case_scores, 0.8), 0.4);
+  EXPECT_DOUBLE_EQ(threshold_for_sensitivity(case_labels, case_scores, 0.81), 0.35);
+  EXPECT_THROW(threshold_for_sensitivity(case_labels, case_scores, 0), Error);
 }
 
 TEST(Power, IsEightyPercentAtTheDetectableDifference) {

@@ -11,8 +11,8 @@
 namespace x2ctpa {
 namespace {
 
-const std::vector<int> kLabels{0, 0, 1, 1, 1, 0, 1, 0, 0, 1};
-const std::vector<double> kScores{.1, .4, .4, .8, .4, .2, .9, .8, .1, .35};
+const std::vector<int> case_labels{0, 0, 1, 1, 1, 0, 1, 0, 0, 1};
+const std::vector<double> case_scores{.1, .4, .4, .8, .4, .2, .9, .8, .1, .35};
 
 std::vector<std::string> own_patients(size_t n) {
   std::vector<std::string> patients;
@@ -35,8 +35,8 @@ void draw_scores(uint64_t seed, int n, double shift, std::vector<int>& labels,
 
 // scikit-learn 1.9.1: roc_auc_score and average_precision_score of the same ten cases.
 TEST(Auc, CountsTiesAsOneHalf) {
-  EXPECT_DOUBLE_EQ(roc_auc(kLabels, kScores), 0.78);
-  EXPECT_NEAR(average_precision(kLabels, kScores), 0.7428571428571429, 1e-15);
+  EXPECT_DOUBLE_EQ(roc_auc(case_labels, case_scores), 0.78);
+  EXPECT_NEAR(average_precision(case_labels, case_scores), 0.7428571428571429, 1e-15);
 }
 
 TEST(Auc, IsTheShareOfPairsInTheRightOrder) {
@@ -69,12 +69,12 @@ TEST(DeLong, HasNoIntervalWhenTheClassesAreApartOrTheScoresConstant) {
 }
 
 TEST(DeLong, OfAScoreWithItselfFindsNoDifference) {
-  const AucComparison same = delong_paired(kLabels, kScores, kScores);
+  const AucComparison same = delong_paired(case_labels, case_scores, case_scores);
   EXPECT_EQ(same.z, 0);
   EXPECT_EQ(same.p, 1);
   std::vector<double> opposite;
-  for (double s : kScores) opposite.push_back(-s);
-  EXPECT_LT(delong_paired(kLabels, kScores, opposite).p, 0.2);
+  for (double s : case_scores) opposite.push_back(-s);
+  EXPECT_LT(delong_paired(case_labels, case_scores, opposite).p, 0.2);
 }
 
 TEST(DeLong, IntervalCoversChanceInAbout95PercentOfShuffledSets) {
@@ -152,7 +152,7 @@ TEST(Wilson, AgreesWithStatsmodels) {
 }
 
 TEST(Confusion, CallsScoresAtTheThresholdPositive) {
-  const Confusion c = confusion_at(kLabels, kScores, 0.4);
+  const Confusion c = confusion_at(case_labels, case_scores, 0.4);
   EXPECT_EQ(c.true_positive, 4);
   EXPECT_EQ(c.false_negative, 1);
   EXPECT_EQ(c.false_positive, 2);
@@ -163,12 +163,12 @@ TEST(Confusion, CallsScoresAtTheThresholdPositive) {
 }
 
 TEST(Youden, TakesTheLargestOfTheBestThresholds) {
-  EXPECT_DOUBLE_EQ(youden_threshold(kLabels, kScores), 0.35);
+  EXPECT_DOUBLE_EQ(youden_threshold(case_labels, case_scores), 0.35);
   EXPECT_DOUBLE_EQ(youden_threshold(std::vector{0, 1, 0, 1}, std::vector{.1, .2, .3, .4}), 0.4);
 }
 
 TEST(RocCurve, RunsFromNothingCalledToEverythingCalled) {
-  const auto curve = roc_curve(kLabels, kScores);
+  const auto curve = roc_curve(case_labels, case_scores);
   EXPECT_EQ(curve.size(), 7u);  // six distinct scores
   EXPECT_EQ(curve.front().true_positive_rate, 0);
   EXPECT_EQ(curve.back().false_positive_rate, 1);
@@ -177,7 +177,7 @@ TEST(RocCurve, RunsFromNothingCalledToEverythingCalled) {
     area += 0.5 * (curve[i].true_positive_rate + curve[i - 1].true_positive_rate) *
             (curve[i].false_positive_rate - curve[i - 1].false_positive_rate);
   }
-  EXPECT_NEAR(area, roc_auc(kLabels, kScores), 1e-12);
+  EXPECT_NEAR(area, roc_auc(case_labels, case_scores), 1e-12);
 }
 
 TEST(Classification, RefusesOneClassNanAndOtherLengths) {

@@ -8,12 +8,12 @@
 namespace x2ctpa {
 namespace {
 
-torch::Tensor draw(int64_t seed, int64_t n, int64_t width) {
+at::Tensor draw(int64_t seed, int64_t n, int64_t width) {
   torch::manual_seed(seed);
   return torch::randn({n, width}, torch::kDouble);
 }
 
-FeatureMoments moments(const torch::Tensor& rows) {
+FeatureMoments moments(const at::Tensor& rows) {
   FeatureMoments result;
   result.add(rows);
   return result;

@@ -11,9 +11,9 @@
 namespace x2ctpa {
 namespace {
 
-torch::Tensor axis(int64_t n) { return torch::arange(n, torch::kDouble); }
+at::Tensor axis(int64_t n) { return torch::arange(n, torch::kDouble); }
 
-torch::Tensor wave(int64_t d, int64_t h, int64_t w, double phase) {
+at::Tensor wave(int64_t d, int64_t h, int64_t w, double phase) {
   const auto z = axis(d).view({d, 1, 1}), y = axis(h).view({1, h, 1}), x = axis(w).view({1, 1, w});
   return 200 * torch::sin(0.31 * z + 0.17 * y + phase) + 150 * torch::cos(0.23 * x - 0.11 * z) + 50;
 }

@@ -21,8 +21,8 @@ std::vector<double> cosine(int n) {
   for (int i = 0; i < n; ++i) v.push_back(std::cos(i * 0.9) * 8);
   return v;
 }
-const std::vector<double> kTiedA{3, 1, 4, 1, 5, 9, 2, 6, 5, 3, 5, 8, 9, 7, 9};
-const std::vector<double> kTiedB{2, 7, 1, 8, 2, 8, 1, 8, 2, 8, 4, 5, 9, 0, 4};
+const std::vector<double> tied_a{3, 1, 4, 1, 5, 9, 2, 6, 5, 3, 5, 8, 9, 7, 9};
+const std::vector<double> tied_b{2, 7, 1, 8, 2, 8, 1, 8, 2, 8, 4, 5, 9, 0, 4};
 
 // wilcoxon(x, y): Hollander and Wolfe's depression scale data.
 TEST(Wilcoxon, IsExactForFewPairsWithoutTies) {
@@ -48,7 +48,7 @@ TEST(Wilcoxon, IsExactUpTo50PairsAndNormalAbove) {
 
 // wilcoxon(t, u, method="approx", zero_method="wilcox", correction=False)
 TEST(Wilcoxon, WithTiesAndZerosIsTheCorrectedNormalApproximation) {
-  const WilcoxonResult r = wilcoxon_signed_rank(kTiedA, kTiedB);
+  const WilcoxonResult r = wilcoxon_signed_rank(tied_a, tied_b);
   EXPECT_FALSE(r.exact);
   EXPECT_EQ(r.zeros, 1);
   EXPECT_EQ(r.statistic, 41);
@@ -57,7 +57,7 @@ TEST(Wilcoxon, WithTiesAndZerosIsTheCorrectedNormalApproximation) {
 
 TEST(Wilcoxon, OfEqualPairsFindsNoDifferenceAndTakesInfinities) {
   const double inf = std::numeric_limits<double>::infinity();
-  EXPECT_EQ(wilcoxon_signed_rank(kTiedA, kTiedA).p, 1);
+  EXPECT_EQ(wilcoxon_signed_rank(tied_a, tied_a).p, 1);
   EXPECT_EQ(wilcoxon_signed_rank(std::vector{inf, 2.}, std::vector{inf, 1.}).zeros, 1);
   EXPECT_THROW(wilcoxon_signed_rank(std::vector{1.}, std::vector{1., 2.}), Error);
   EXPECT_THROW(wilcoxon_signed_rank(std::vector<double>{NAN}, std::vector{1.}), Error);
@@ -68,7 +68,7 @@ TEST(KolmogorovSmirnov, AgreesWithScipysExactMethod) {
   const auto r = kolmogorov_smirnov(sine(25), cosine(40));
   EXPECT_NEAR(r.statistic, 0.28, 1e-12);
   EXPECT_NEAR(r.p, 0.14751291752686244, 1e-10);
-  const auto tied = kolmogorov_smirnov(kTiedA, kTiedB);
+  const auto tied = kolmogorov_smirnov(tied_a, tied_b);
   EXPECT_NEAR(tied.statistic, 0.2, 1e-12);
   EXPECT_NEAR(tied.p, 0.9383310279844598, 1e-10);
 }

@@ -10,7 +10,7 @@
 namespace x2ctpa {
 namespace {
 
-torch::Tensor ramp() { return torch::arange(10, torch::kFloat).view({1, 1, 10}).expand({4, 5, 10}); }
+at::Tensor ramp() { return torch::arange(10, torch::kFloat).view({1, 1, 10}).expand({4, 5, 10}); }
 
 TEST(GradientQuality, OfARampIsItsSlopeInHuPerMillimetre) {
   const GradientQuality q = gradient_quality(30 * ramp(), 15 * ramp(), {1, 1, 2});

@@ -21,7 +21,7 @@ AutoencoderKlOptions small() {
 
 at::Generator seeded() { return at::make_generator<at::CPUGeneratorImpl>(uint64_t{7}); }
 
-TEST(AutoencoderKl, halves_pictures_once_less_than_it_has_levels) {
+TEST(AutoencoderKl, HalvesPicturesOnceLessThanItHasLevels) {
   AutoencoderKl model(small());
   torch::NoGradGuard no_grad;
   EXPECT_EQ(model->size_factor(), 4);
@@ -31,7 +31,7 @@ TEST(AutoencoderKl, halves_pictures_once_less_than_it_has_levels) {
   EXPECT_EQ(model->decode(posterior.mean).sizes(), at::IntArrayRef({2, 3, 8, 12}));
 }
 
-TEST(AutoencoderKl, samples_with_the_deviation_of_its_posterior) {
+TEST(AutoencoderKl, SamplesWithTheDeviationOfItsPosterior) {
   const LatentPosterior posterior{torch::full({4, 50, 50}, 3.0), torch::full({4, 50, 50}, -2.0)};
   const auto z = posterior.sample(seeded());
   EXPECT_NEAR(z.mean().item<double>(), 3, 0.02);
@@ -39,7 +39,7 @@ TEST(AutoencoderKl, samples_with_the_deviation_of_its_posterior) {
   EXPECT_TRUE(z.equal(posterior.sample(seeded())));
 }
 
-TEST(AutoencoderKl, feeds_a_gradient_to_every_parameter) {
+TEST(AutoencoderKl, FeedsAGradientToEveryParameter) {
   AutoencoderKl model(small());
   const auto x = torch::randn({1, 3, 8, 8});
   const auto posterior = model->encode(x);
@@ -47,7 +47,7 @@ TEST(AutoencoderKl, feeds_a_gradient_to_every_parameter) {
   EXPECT_EQ(testing::parameters_without_gradient(*model), "");
 }
 
-TEST(AutoencoderKl, gives_the_same_with_and_without_gradients) {
+TEST(AutoencoderKl, GivesTheSameWithAndWithoutGradients) {
   AutoencoderKl model(small());
   const auto x = torch::randn({2, 3, 8, 8});
   const auto with = model->decode(model->encode(x).mean);
@@ -57,7 +57,7 @@ TEST(AutoencoderKl, gives_the_same_with_and_without_gradients) {
   EXPECT_TRUE(x.equal(copy));
 }
 
-TEST(AutoencoderKl, codes_each_slice_of_a_volume_as_a_picture_of_its_own) {
+TEST(AutoencoderKl, CodesEachSliceOfAVolumeAsAPictureOfItsOwn) {
   AutoencoderKl model(small());
   torch::NoGradGuard no_grad;
   const auto volume = torch::randn({2, 1, 5, 8, 12});
@@ -72,7 +72,7 @@ TEST(AutoencoderKl, codes_each_slice_of_a_volume_as_a_picture_of_its_own) {
   EXPECT_LT(relative_error(decoded.select(2, 3), picture), 1e-5);
 }
 
-TEST(AutoencoderKl, codes_a_volume_alike_however_many_slices_at_once) {
+TEST(AutoencoderKl, CodesAVolumeAlikeHoweverManySlicesAtOnce) {
   AutoencoderKl model(small());
   torch::NoGradGuard no_grad;
   const auto volume = torch::randn({1, 1, 5, 8, 8});
@@ -85,7 +85,7 @@ TEST(AutoencoderKl, codes_a_volume_alike_however_many_slices_at_once) {
   EXPECT_LT(relative_error(model->decode_volume(all, 2), model->decode_volume(all, 5)), 1e-5);
 }
 
-TEST(AutoencoderKl, refuses_sizes_that_do_not_divide_and_wrong_channels) {
+TEST(AutoencoderKl, RefusesSizesThatDoNotDivideAndWrongChannels) {
   AutoencoderKl model(small());
   expect_error([&] { model->encode(torch::zeros({1, 3, 8, 10})); }, "multiple of 4, found 10");
   expect_error([&] { model->encode(torch::zeros({1, 1, 8, 8})); }, "found (1, 1, 8, 8)");
@@ -95,7 +95,7 @@ TEST(AutoencoderKl, refuses_sizes_that_do_not_divide_and_wrong_channels) {
   expect_error([&] { AutoencoderKl wrong(bad); }, "multiple of 3, found 4");
 }
 
-/// The diffusers folder's own file, loaded as it is.
+// The diffusers folder's own file, loaded as it is.
 void compare_with_diffusers(const std::string& name, AutoencoderKlOptions options) {
   const auto folder = testing::reference_folder();
   const auto weights = folder / name / "diffusion_pytorch_model.safetensors";
@@ -109,7 +109,7 @@ void compare_with_diffusers(const std::string& name, AutoencoderKlOptions option
   EXPECT_LT(relative_error(model->decode(vectors.at("mean")), vectors.at("decoded")), 1e-5);
 }
 
-TEST(AutoencoderKl, computes_what_diffusers_computes) {
+TEST(AutoencoderKl, ComputesWhatDiffusersComputes) {
   X2CTPA_VECTORS_OR_SKIP("autoencoder_kl_small");
   AutoencoderKlOptions o;
   o.block_out_channels = {16, 32};
@@ -118,7 +118,7 @@ TEST(AutoencoderKl, computes_what_diffusers_computes) {
   compare_with_diffusers("autoencoder_kl_small", o);
 }
 
-TEST(AutoencoderKl, computes_what_diffusers_computes_on_four_levels) {
+TEST(AutoencoderKl, ComputesWhatDiffusersComputesOnFourLevels) {
   X2CTPA_VECTORS_OR_SKIP("autoencoder_kl_four_levels");
   AutoencoderKlOptions o;
   o.block_out_channels = {8, 16, 32, 32};
@@ -126,7 +126,7 @@ TEST(AutoencoderKl, computes_what_diffusers_computes_on_four_levels) {
   compare_with_diffusers("autoencoder_kl_four_levels", o);
 }
 
-TEST(AutoencoderKl, has_the_published_number_of_parameters) {
+TEST(AutoencoderKl, HasThePublishedNumberOfParameters) {
   int64_t count = 0;
   for (const auto& p : AutoencoderKl()->parameters()) count += p.numel();
   EXPECT_EQ(count, 83653863);

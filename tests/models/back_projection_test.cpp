@@ -16,7 +16,7 @@ BackProjectionGeometry geometry() {
   return g;
 }
 
-TEST(BackProjection, projects_a_voxel_to_where_the_cone_beam_formula_says) {
+TEST(BackProjection, ProjectsAVoxelToWhereTheConeBeamFormulaSays) {
   const auto c = detector_coordinates(geometry(), {4, 3, 6});
   // d 3, h 2, w 5: x = 2.5 * 10, y = 1 * 20, z = 1.5 * 5 mm
   const double m = 1000.0 / (800.0 - 20.0);
@@ -24,12 +24,12 @@ TEST(BackProjection, projects_a_voxel_to_where_the_cone_beam_formula_says) {
   EXPECT_NEAR(c[3][2][5][1].item<double>(), -m * 7.5 / 200.0, 1e-6);
 }
 
-TEST(BackProjection, magnifies_posterior_voxels_more_than_anterior_ones) {
+TEST(BackProjection, MagnifiesPosteriorVoxelsMoreThanAnteriorOnes) {
   const auto c = detector_coordinates(geometry(), {2, 9, 2});
   EXPECT_GT(c[0][8][1][0].item<double>(), c[0][0][1][0].item<double>());
 }
 
-TEST(BackProjection, puts_the_top_of_the_picture_at_the_superior_end) {
+TEST(BackProjection, PutsTheTopOfThePictureAtTheSuperiorEnd) {
   auto picture = torch::zeros({1, 1, 8, 8});
   picture.narrow(2, 0, 4).fill_(1);  // the upper half
   auto g = geometry();
@@ -41,7 +41,7 @@ TEST(BackProjection, puts_the_top_of_the_picture_at_the_superior_end) {
   EXPECT_NEAR(volume[0][0][0][0][1].item<double>(), 0, 1e-6);
 }
 
-TEST(BackProjection, keeps_picture_columns_along_w_and_is_zero_outside_the_detector) {
+TEST(BackProjection, KeepsPictureColumnsAlongWAndIsZeroOutsideTheDetector) {
   const auto picture = torch::arange(8, torch::kFloat).view({1, 1, 1, 8}).expand({1, 1, 8, 8}) + 1;
   auto g = geometry();
   g.detector_mm = 40;
@@ -51,27 +51,35 @@ TEST(BackProjection, keeps_picture_columns_along_w_and_is_zero_outside_the_detec
   EXPECT_EQ(row[7].item<double>(), 0);
 }
 
-TEST(BackProjection, carries_gradients_to_the_feature_map) {
+TEST(BackProjection, CarriesGradientsToTheFeatureMap) {
   const auto picture = torch::rand({2, 3, 8, 8}, torch::requires_grad());
   BackProjection(geometry(), {2, 3, 4})(picture).sum().backward();
   EXPECT_GT(picture.grad().abs().sum().item<double>(), 0);
 }
 
-TEST(BackProjection, an_alignment_moves_and_scales_what_a_voxel_sees_and_learns) {
+TEST(BackProjection, AnAlignmentMovesAndScalesWhatAVoxelSeesAndLearns) {
   const BackProjection project(geometry(), {2, 3, 8});
   const auto picture = torch::rand({2, 1, 8, 8});
   const auto turned = picture.flip({3}).contiguous();
   const auto identity = torch::tensor({1.f, 0.f, 0.f, 0.f, 1.f, 0.f}).view({1, 2, 3});
   const auto mirror = torch::tensor({-1.f, 0.f, 0.f, 0.f, 1.f, 0.f}).view({1, 2, 3});
-  EXPECT_LT((project(picture, identity.expand({2, -1, -1})) - project(picture)).abs().max().item<double>(), 1e-6);
-  EXPECT_LT((project(picture, torch::cat({identity, mirror})) - project(torch::cat({picture.slice(0, 0, 1), turned.slice(0, 1, 2)})))
-                .abs().max().item<double>(), 1e-6);
+  EXPECT_LT((project(picture, identity.expand({2, -1, -1})) - project(picture))
+                .abs()
+                .max()
+                .item<double>(),
+            1e-6);
+  EXPECT_LT((project(picture, torch::cat({identity, mirror})) -
+             project(torch::cat({picture.slice(0, 0, 1), turned.slice(0, 1, 2)})))
+                .abs()
+                .max()
+                .item<double>(),
+            1e-6);
   auto learned = identity.clone().set_requires_grad(true);
   project(picture.slice(0, 0, 1), learned).square().sum().backward();
   EXPECT_GT(learned.grad().abs().max().item<double>(), 0);
 }
 
-TEST(BackProjection, refuses_a_volume_that_reaches_the_source) {
+TEST(BackProjection, RefusesAVolumeThatReachesTheSource) {
   auto g = geometry();
   g.source_to_centre_mm = 10;
   expect_error([&] { detector_coordinates(g, {2, 4, 2}); }, "X-ray source");

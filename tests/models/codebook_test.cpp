@@ -17,14 +17,14 @@ CodebookOptions small() {
   return o;
 }
 
-/// A codebook that counts as initialised, with the codes it was made with.
+// A codebook that counts as initialised, with the codes it was made with.
 Codebook ready(const CodebookOptions& options) {
   Codebook codebook(options);
   named_tensors(*codebook).at("initialised").fill_(1);
   return codebook;
 }
 
-TEST(Codebook, finds_the_code_that_an_exhaustive_search_finds) {
+TEST(Codebook, FindsTheCodeThatAnExhaustiveSearchFinds) {
   auto codebook = ready(small());
   codebook->eval();
   const auto z = torch::randn({2, 3, 2, 3, 4});
@@ -37,8 +37,9 @@ TEST(Codebook, finds_the_code_that_an_exhaustive_search_finds) {
   EXPECT_LT(relative_error(codebook->nearest_codes(z), codebook->lookup(expected)), 1e-6);
 }
 
-TEST(Codebook, finds_codes_as_near_as_any_for_every_number_of_codes_rows_and_channels) {
-  for (const auto& [codes, channels, depth] : {std::array<int64_t, 3>{37, 5, 133}, {1000, 256, 9}, {5000, 8, 64}, {1, 3, 2}}) {
+TEST(Codebook, FindsCodesAsNearAsAnyForEveryNumberOfCodesRowsAndChannels) {
+  for (const auto& [codes, channels, depth] :
+       {std::array<int64_t, 3>{37, 5, 133}, {1000, 256, 9}, {5000, 8, 64}, {1, 3, 2}}) {
     auto options = small();
     options.codes = codes;
     options.embedding_dim = channels;
@@ -46,13 +47,16 @@ TEST(Codebook, finds_codes_as_near_as_any_for_every_number_of_codes_rows_and_cha
     codebook->eval();
     const auto z = torch::randn({1, channels, depth, 1, 1});
     const auto rows = z.reshape({channels, depth}).t().to(torch::kDouble);
-    const auto distances = torch::cdist(rows, named_tensors(*codebook).at("embeddings").to(torch::kDouble));
-    const auto found = distances.gather(1, codebook->forward(z).indices.view({depth, 1})).squeeze(1);
-    EXPECT_LT((found - std::get<0>(distances.min(1))).max().item<double>(), 1e-5) << codes << " codes";
+    const auto distances =
+        torch::cdist(rows, named_tensors(*codebook).at("embeddings").to(torch::kDouble));
+    const auto found =
+        distances.gather(1, codebook->forward(z).indices.view({depth, 1})).squeeze(1);
+    EXPECT_LT((found - std::get<0>(distances.min(1))).max().item<double>(), 1e-5)
+        << codes << " codes";
   }
 }
 
-TEST(Codebook, takes_the_first_of_equal_codes) {
+TEST(Codebook, TakesTheFirstOfEqualCodes) {
   auto options = small();
   options.codes = 40;
   auto codebook = ready(options);
@@ -61,7 +65,7 @@ TEST(Codebook, takes_the_first_of_equal_codes) {
   EXPECT_EQ(codebook->forward(torch::randn({1, 3, 2, 3, 4})).indices.max().item<int64_t>(), 0);
 }
 
-TEST(Codebook, passes_the_gradient_straight_through) {
+TEST(Codebook, PassesTheGradientStraightThrough) {
   auto codebook = ready(small());
   codebook->eval();
   const auto z = torch::randn({1, 3, 2, 2, 2}, torch::requires_grad());
@@ -69,7 +73,7 @@ TEST(Codebook, passes_the_gradient_straight_through) {
   EXPECT_TRUE(z.grad().equal(torch::ones_like(z)));
 }
 
-TEST(Codebook, has_the_perplexity_of_uniform_use_when_every_code_is_used_once) {
+TEST(Codebook, HasThePerplexityOfUniformUseWhenEveryCodeIsUsedOnce) {
   auto codebook = ready(small());
   codebook->eval();
   const auto codes = named_tensors(*codebook).at("embeddings");
@@ -79,7 +83,7 @@ TEST(Codebook, has_the_perplexity_of_uniform_use_when_every_code_is_used_once) {
   EXPECT_NEAR(out.commitment_loss.item<double>(), 0, 1e-10);
 }
 
-TEST(Codebook, moves_a_code_by_the_moving_average_of_its_rows) {
+TEST(Codebook, MovesACodeByTheMovingAverageOfItsRows) {
   auto options = small();
   options.codes = 1;
   auto codebook = ready(options);
@@ -94,7 +98,7 @@ TEST(Codebook, moves_a_code_by_the_moving_average_of_its_rows) {
   EXPECT_LT(relative_error(tensors.at("embeddings"), expected), 1e-5);
 }
 
-TEST(Codebook, starts_from_rows_of_the_first_training_batch) {
+TEST(Codebook, StartsFromRowsOfTheFirstTrainingBatch) {
   Codebook codebook(small());
   const auto z = torch::randn({1, 3, 4, 4, 4});
   codebook->forward(z);
@@ -103,7 +107,7 @@ TEST(Codebook, starts_from_rows_of_the_first_training_batch) {
   EXPECT_EQ(named_tensors(*codebook).at("initialised").item<int>(), 1);
 }
 
-TEST(Codebook, draws_the_same_codes_from_the_same_generator) {
+TEST(Codebook, DrawsTheSameCodesFromTheSameGenerator) {
   auto options = small();
   options.random_restart = true;
   const auto z = torch::randn({1, 3, 1, 2, 2});  // fewer rows than codes
@@ -116,7 +120,7 @@ TEST(Codebook, draws_the_same_codes_from_the_same_generator) {
   EXPECT_FALSE(draw(1).equal(draw(2)));
 }
 
-TEST(Codebook, draws_unused_codes_anew_from_the_batch) {
+TEST(Codebook, DrawsUnusedCodesAnewFromTheBatch) {
   auto options = small();
   options.random_restart = true;
   auto codebook = ready(options);
@@ -127,7 +131,7 @@ TEST(Codebook, draws_unused_codes_anew_from_the_batch) {
   EXPECT_LT(tensors.at("embeddings").abs().max().item<double>(), 100);
 }
 
-TEST(Codebook, a_restart_draws_the_chosen_codes_from_the_batch_and_leaves_the_others) {
+TEST(Codebook, ARestartDrawsTheChosenCodesFromTheBatchAndLeavesTheOthers) {
   auto codebook = ready(small());
   const auto tensors = named_tensors(*codebook);
   const auto before = tensors.at("embeddings").clone();
@@ -136,7 +140,8 @@ TEST(Codebook, a_restart_draws_the_chosen_codes_from_the_batch_and_leaves_the_ot
   const auto codes = tensors.at("embeddings");
   EXPECT_TRUE(at::equal(codes.slice(0, 5), before.slice(0, 5)));
   const auto distance = torch::cdist(codes.slice(0, 0, 5), z.view({3, 8}).t());
-  EXPECT_LT(std::get<0>(distance.min(1)).max().item<double>(), 1e-5) << "a restarted code is none of the batch's vectors";
+  EXPECT_LT(std::get<0>(distance.min(1)).max().item<double>(), 1e-5)
+      << "a restarted code is none of the batch's vectors";
   EXPECT_TRUE(at::equal(tensors.at("z_avg").slice(0, 0, 5), codes.slice(0, 0, 5)));
   EXPECT_EQ(tensors.at("N").slice(0, 0, 5).min().item<double>(), 1);
 }

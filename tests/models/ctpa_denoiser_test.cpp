@@ -26,7 +26,7 @@ CtpaDenoiser make(const CtpaDenoiserOptions& options) {
   return model;
 }
 
-TEST(CtpaDenoiser, label_guidance_joins_the_label_behind_the_embedding_and_unknown_is_the_default) {
+TEST(CtpaDenoiser, LabelGuidanceJoinsTheLabelBehindTheEmbeddingAndUnknownIsTheDefault) {
   auto model = make(frozen(true));
   const auto embedding = torch::randn({2, 6});
   const auto condition = model->frozen_condition({{}, embedding}, torch::tensor({0, 1})).embedding;
@@ -34,11 +34,11 @@ TEST(CtpaDenoiser, label_guidance_joins_the_label_behind_the_embedding_and_unkno
   EXPECT_TRUE(at::equal(condition.narrow(1, 0, 6), embedding)) << "the embedding lost digits";
   EXPECT_EQ(condition[0][6].item<double>(), 0);
   EXPECT_EQ(condition[1][6].item<double>(), 1);
-  EXPECT_TRUE(
-      at::equal(model->frozen_condition({{}, embedding}).embedding.select(1, 6), torch::full({2}, 2.f)));
+  EXPECT_TRUE(at::equal(model->frozen_condition({{}, embedding}).embedding.select(1, 6),
+                        torch::full({2}, 2.f)));
 }
 
-TEST(CtpaDenoiser, the_label_changes_the_prediction) {
+TEST(CtpaDenoiser, TheLabelChangesThePrediction) {
   torch::NoGradGuard no_grad;
   auto model = make(frozen(true));
   const auto embedding = torch::randn({1, 6}), x = torch::randn({1, 3, 2, 4, 4}),
@@ -49,7 +49,7 @@ TEST(CtpaDenoiser, the_label_changes_the_prediction) {
   EXPECT_GT(testing::relative_error(with(label_positive), with(label_negative)), 1e-4);
 }
 
-TEST(CtpaDenoiser, refuses_a_label_without_label_guidance_and_guidance_beside_tokens) {
+TEST(CtpaDenoiser, RefusesALabelWithoutLabelGuidanceAndGuidanceBesideTokens) {
   auto model = make(frozen(false));
   expect_error(
       [&] {
@@ -61,7 +61,7 @@ TEST(CtpaDenoiser, refuses_a_label_without_label_guidance_and_guidance_beside_to
   expect_error([&] { make(options); }, "cond_tokens");
 }
 
-/// A denoiser under patch tokens of a transformer of 2 x 2 patches.
+// A denoiser under patch tokens of a transformer of 2 x 2 patches.
 CtpaDenoiser under_tokens(const std::string& alignment) {
   auto o = frozen(false);
   o.spatial_condition = true;
@@ -77,21 +77,23 @@ CtpaDenoiser under_tokens(const std::string& alignment) {
   return model;
 }
 
-TEST(CtpaDenoiser, the_patch_tokens_of_a_frozen_transformer_reach_the_side_of_the_volume_that_they_show) {
+TEST(CtpaDenoiser, ThePatchTokensOfAFrozenTransformerReachTheSideOfTheVolumeThatTheyShow) {
   torch::NoGradGuard no_grad;
   auto model = under_tokens("geometry");
   EXPECT_TRUE(model->needs_tokens());
   const auto pooled = torch::randn({1, 6}), tokens = torch::randn({1, 5, 5});
   const auto spatial = model->frozen_condition({tokens, pooled}).spatial;
-  EXPECT_EQ(spatial.sizes(), at::IntArrayRef({1, model->options().encoder.feature_channels, 2, 4, 4}));
+  EXPECT_EQ(spatial.sizes(),
+            at::IntArrayRef({1, model->options().encoder.feature_channels, 2, 4, 4}));
   auto changed = tokens.clone();
   changed[0][1] += torch::randn({5});  // upper left of the picture: superior, patient right
-  const auto difference = (model->frozen_condition({changed, pooled}).spatial - spatial).abs().sum({0, 1, 3});
+  const auto difference =
+      (model->frozen_condition({changed, pooled}).spatial - spatial).abs().sum({0, 1, 3});
   EXPECT_GT(difference[1][0].item<double>(), 0);
   EXPECT_EQ(difference[0][3].item<double>(), 0);
 }
 
-TEST(CtpaDenoiser, a_learned_alignment_starts_from_the_geometry_and_has_a_gradient) {
+TEST(CtpaDenoiser, ALearnedAlignmentStartsFromTheGeometryAndHasAGradient) {
   auto model = under_tokens("learned"), fixed = under_tokens("geometry");
   auto weights = named_tensors(*model);
   weights.erase("alignment.weight");
@@ -100,7 +102,8 @@ TEST(CtpaDenoiser, a_learned_alignment_starts_from_the_geometry_and_has_a_gradie
   const VisionFeatures found{torch::randn({2, 5, 5}), torch::randn({2, 6})};
   const auto x = torch::randn({2, 3, 2, 4, 4}), t = torch::tensor({500, 20});
   const auto out = model->forward(x, t, model->frozen_condition(found));
-  EXPECT_LT(testing::relative_error(out, fixed->forward(x, t, fixed->frozen_condition(found))), 1e-5);
+  EXPECT_LT(testing::relative_error(out, fixed->forward(x, t, fixed->frozen_condition(found))),
+            1e-5);
   out.square().sum().backward();
   EXPECT_GT(named_tensors(*model).at("alignment.weight").grad().abs().max().item<double>(), 0);
 }

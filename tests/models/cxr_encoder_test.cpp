@@ -16,21 +16,21 @@ CxrEncoderOptions small() {
   return o;
 }
 
-TEST(CxrEncoder, gives_an_embedding_and_a_feature_map) {
+TEST(CxrEncoder, GivesAnEmbeddingAndAFeatureMap) {
   CxrEncoder model(small());
   const auto out = model->forward(torch::rand({2, 1, 32, 32}));
   EXPECT_EQ(out.embedding.sizes(), at::IntArrayRef({2, 7}));
   EXPECT_EQ(out.map.sizes(), at::IntArrayRef({2, 5, 8, 8}));
 }
 
-TEST(CxrEncoder, feeds_a_gradient_to_every_parameter) {
+TEST(CxrEncoder, FeedsAGradientToEveryParameter) {
   CxrEncoder model(small());
   const auto out = model->forward(torch::rand({2, 1, 32, 32}));
   (out.embedding.square().mean() + out.map.square().mean()).backward();
   EXPECT_EQ(testing::parameters_without_gradient(*model), "");
 }
 
-TEST(CxrEncoder, standardises_by_the_mean_and_deviation_of_its_options) {
+TEST(CxrEncoder, StandardisesByTheMeanAndDeviationOfItsOptions) {
   auto scaled = small();
   scaled.mean = 0.4;
   scaled.std = 0.1;
@@ -45,7 +45,7 @@ TEST(CxrEncoder, standardises_by_the_mean_and_deviation_of_its_options) {
   EXPECT_TRUE(a->forward(x).embedding.allclose(b->forward((x - 0.4) / 0.1).embedding, 1e-4, 1e-5));
 }
 
-TEST(CxrEncoder, refuses_colour_and_sizes_that_do_not_halve) {
+TEST(CxrEncoder, RefusesColourAndSizesThatDoNotHalve) {
   CxrEncoder model(small());
   expect_error([&] { model->forward(torch::rand({1, 3, 32, 32})); }, "found (1, 3, 32, 32)");
   expect_error([&] { model->forward(torch::rand({1, 1, 30, 32})); }, "multiple of 8, found 30");

@@ -19,7 +19,7 @@ DenseNet3dOptions small() {
   return o;
 }
 
-TEST(DenseNet3d, has_the_published_number_of_parameters_at_depth_121) {
+TEST(DenseNet3d, HasThePublishedNumberOfParametersAtDepth121) {
   // Counted from the published code: 4 input channels, one class.
   DenseNet3dOptions o;
   o.channels = 4;
@@ -29,7 +29,7 @@ TEST(DenseNet3d, has_the_published_number_of_parameters_at_depth_121) {
   EXPECT_EQ(convolutions, 1 + 2 * (6 + 12 + 24 + 16) + 3);
 }
 
-TEST(DenseNet3d, gives_a_logit_for_volumes_and_for_pictures) {
+TEST(DenseNet3d, GivesALogitForVolumesAndForPictures) {
   DenseNet3d model(small());
   EXPECT_EQ(model->forward(torch::randn({3, 2, 8, 32, 32})).sizes(), at::IntArrayRef({3, 1}));
   auto options = small();
@@ -38,19 +38,19 @@ TEST(DenseNet3d, gives_a_logit_for_volumes_and_for_pictures) {
   EXPECT_EQ(planar->forward(torch::randn({3, 2, 48, 40})).sizes(), at::IntArrayRef({3, 1}));
 }
 
-TEST(DenseNet3d, takes_latents_that_shrink_to_one_voxel) {
+TEST(DenseNet3d, TakesLatentsThatShrinkToOneVoxel) {
   DenseNet3d model(small());
   model->eval();
   EXPECT_TRUE(model->forward(torch::randn({1, 2, 6, 12, 12})).isfinite().all().item<bool>());
 }
 
-TEST(DenseNet3d, feeds_a_gradient_to_every_parameter) {
+TEST(DenseNet3d, FeedsAGradientToEveryParameter) {
   DenseNet3d model(small());
   model->forward(torch::randn({4, 2, 16, 64, 64})).square().mean().backward();
   EXPECT_EQ(testing::parameters_without_gradient(*model), "");
 }
 
-TEST(PeNetwork, is_kept_as_an_ordinary_densenet) {
+TEST(PeNetwork, IsKeptAsAnOrdinaryDensenet) {
   PeNetworkOptions options;
   options.densenet = small();
   PeNetwork network(options);
@@ -61,12 +61,13 @@ TEST(PeNetwork, is_kept_as_an_ordinary_densenet) {
   network->eval();
   const auto x = torch::randn({1, 2, 8, 32, 32});
   const auto kept = named_tensors(*again);
-  for (const auto& [name, tensor] : named_tensors(network->weights())) EXPECT_TRUE(tensor.equal(kept.at(name))) << name;
+  for (const auto& [name, tensor] : named_tensors(network->weights()))
+    EXPECT_TRUE(tensor.equal(kept.at(name))) << name;
   // Not bit for bit: sums depend on where weights lie in memory, and those of a file are mapped.
   EXPECT_LE(testing::relative_error(again->forward(x).squeeze(1), network->forward(x)), 1e-5);
 }
 
-TEST(DenseNet3d, refuses_unknown_depths_and_wrong_channels) {
+TEST(DenseNet3d, RefusesUnknownDepthsAndWrongChannels) {
   DenseNet3dOptions o;
   o.depth = 100;
   expect_error([&] { DenseNet3d bad(o); }, "found 100");

@@ -20,8 +20,8 @@ namespace {
 using testing::relative_error;
 using testing::test_device;
 
-/// One training step of `model` on the CPU and, from the same weights, on the test device; both
-/// must lead to the same parameters. `loss` computes the loss from tensors on a given device.
+// One training step of `model` on the CPU and, from the same weights, on the test device; both
+// must lead to the same parameters. `loss` computes the loss from tensors on a given device.
 template <class Model, class Options>
 void expect_same_step(const Options& options,
                       const std::function<at::Tensor(Model&, at::Device)>& loss) {
@@ -46,7 +46,7 @@ void expect_same_step(const Options& options,
   }
 }
 
-TEST(Device, refuses_to_mix_tensors_of_two_devices) {
+TEST(Device, RefusesToMixTensorsOfTwoDevices) {
   const auto there = torch::ones({2, 3}, test_device());
   EXPECT_THROW(there + torch::ones({2, 3}), c10::Error);
   EXPECT_THROW(at::conv2d(torch::ones({1, 1, 4, 4}, test_device()), torch::ones({1, 1, 3, 3})),
@@ -55,7 +55,7 @@ TEST(Device, refuses_to_mix_tensors_of_two_devices) {
   EXPECT_EQ((there + 1).sum().item<double>(), 12);
 }
 
-TEST(Device, trains_the_denoiser) {
+TEST(Device, TrainsTheDenoiser) {
   Unet3dOptions o;
   o.in_channels = 3;
   o.out_channels = 2;
@@ -73,7 +73,7 @@ TEST(Device, trains_the_denoiser) {
   });
 }
 
-TEST(Device, samples_from_the_denoiser_with_guidance) {
+TEST(Device, SamplesFromTheDenoiserWithGuidance) {
   Unet3dOptions o;
   o.dim = 8;
   o.dim_mults = {1, 2};
@@ -91,7 +91,7 @@ TEST(Device, samples_from_the_denoiser_with_guidance) {
   EXPECT_THROW(model->forward(x, t, cond), c10::Error);
 }
 
-TEST(Device, trains_the_autoencoder) {
+TEST(Device, TrainsTheAutoencoder) {
   Vqgan3dOptions o;
   o.hidden_channels = 2;
   o.embedding_dim = 3;
@@ -104,7 +104,7 @@ TEST(Device, trains_the_autoencoder) {
   });
 }
 
-TEST(Device, encodes_and_decodes_in_bf16) {
+TEST(Device, EncodesAndDecodesInBf16) {
   Vqgan3dOptions o;
   o.hidden_channels = 2;
   o.embedding_dim = 3;
@@ -121,7 +121,7 @@ TEST(Device, encodes_and_decodes_in_bf16) {
   EXPECT_LT(relative_error(model->decode(there(z)), volume), 0.1);
 }
 
-TEST(Device, trains_the_x_ray_encoder_through_the_back_projection) {
+TEST(Device, TrainsTheXRayEncoderThroughTheBackProjection) {
   CxrEncoderOptions o;
   o.width = 4;
   o.stages = 2;
@@ -133,7 +133,7 @@ TEST(Device, trains_the_x_ray_encoder_through_the_back_projection) {
   });
 }
 
-TEST(Device, trains_the_classifier) {
+TEST(Device, TrainsTheClassifier) {
   DenseNet3dOptions o;
   o.blocks = {1, 1};
   o.growth = 4;
@@ -144,7 +144,7 @@ TEST(Device, trains_the_classifier) {
       o, [&](DenseNet3d& model, at::Device d) { return model->forward(x.to(d)).square().mean(); });
 }
 
-TEST(Device, trains_the_slice_autoencoder_on_a_volume) {
+TEST(Device, TrainsTheSliceAutoencoderOnAVolume) {
   AutoencoderKlOptions o;
   o.block_out_channels = {4, 4};
   o.layers_per_block = 1;
@@ -158,7 +158,7 @@ TEST(Device, trains_the_slice_autoencoder_on_a_volume) {
   });
 }
 
-TEST(Device, trains_the_vision_transformers) {
+TEST(Device, TrainsTheVisionTransformers) {
   for (const std::string layout : {"timm", "clip"}) {
     VisionTransformerOptions o;
     o.layout = layout;
@@ -173,7 +173,7 @@ TEST(Device, trains_the_vision_transformers) {
   }
 }
 
-TEST(Device, trains_the_discriminators) {
+TEST(Device, TrainsTheDiscriminators) {
   const auto x = torch::randn({2, 1, 8, 16, 16});
   expect_same_step<DiscriminatorPair>(
       DiscriminatorPairOptions{.hidden_channels = 2}, [&](DiscriminatorPair& model, at::Device d) {
@@ -184,7 +184,7 @@ TEST(Device, trains_the_discriminators) {
       });
 }
 
-TEST(Device, trains_the_discriminator_of_latents) {
+TEST(Device, TrainsTheDiscriminatorOfLatents) {
   const auto x = torch::randn({2, 4, 16, 16, 16});
   expect_same_step<LatentDiscriminator>(
       LatentDiscriminatorOptions{.hidden_channels = 2},
@@ -194,7 +194,7 @@ TEST(Device, trains_the_discriminator_of_latents) {
       });
 }
 
-TEST(Device, compares_pictures_by_their_features) {
+TEST(Device, ComparesPicturesByTheirFeatures) {
   Lpips on_cpu, on_device;
   load_tensors(*on_device, named_tensors(*on_cpu), "copy");
   on_device->to(test_device());

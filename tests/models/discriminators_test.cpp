@@ -12,7 +12,7 @@ using testing::expect_error;
 
 DiscriminatorPairOptions small() { return {.channels = 1, .hidden_channels = 4, .layers = 3}; }
 
-TEST(Discriminators, give_the_published_sizes_and_features) {
+TEST(Discriminators, GiveThePublishedSizesAndFeatures) {
   DiscriminatorPair pair(small());
   const auto planar = pair->slices(torch::randn({2, 1, 16, 16}));
   EXPECT_EQ(planar.logits.sizes(), at::IntArrayRef({2, 1, 5, 5}));
@@ -23,7 +23,7 @@ TEST(Discriminators, give_the_published_sizes_and_features) {
   EXPECT_TRUE(solid.features[4].equal(solid.logits));
 }
 
-TEST(Discriminators, carry_the_names_of_the_published_checkpoint) {
+TEST(Discriminators, CarryTheNamesOfThePublishedCheckpoint) {
   const auto tensors = named_tensors(*DiscriminatorPair(small()));
   EXPECT_EQ(tensors.size(), 50u);
   EXPECT_EQ(tensors.at("image_discriminator.model0.0.weight").sizes(),
@@ -33,7 +33,7 @@ TEST(Discriminators, carry_the_names_of_the_published_checkpoint) {
             at::IntArrayRef({1, 32, 4, 4, 4}));
 }
 
-TEST(Discriminators, of_latents_have_the_sizes_and_names_of_monai) {
+TEST(Discriminators, OfLatentsHaveTheSizesAndNamesOfMonai) {
   LatentDiscriminator model(
       LatentDiscriminatorOptions{.channels = 4, .hidden_channels = 2, .layers = 4, .kernel = 3});
   const auto out = model->forward(torch::randn({2, 4, 16, 16, 16}));
@@ -46,7 +46,7 @@ TEST(Discriminators, of_latents_have_the_sizes_and_names_of_monai) {
   EXPECT_EQ(tensors.at("final_conv.conv.weight").sizes(), at::IntArrayRef({1, 32, 3, 3, 3}));
 }
 
-TEST(Discriminators, feed_a_gradient_to_every_parameter) {
+TEST(Discriminators, FeedAGradientToEveryParameter) {
   DiscriminatorPair pair(small());
   const auto x = torch::randn({2, 1, 8, 16, 16});
   (pair->volumes(x).logits.square().mean() + pair->slices(x.select(2, 3)).logits.square().mean())
@@ -54,13 +54,13 @@ TEST(Discriminators, feed_a_gradient_to_every_parameter) {
   EXPECT_EQ(testing::parameters_without_gradient(*pair), "");
 }
 
-TEST(Discriminators, refuse_other_channels_and_dimensions) {
+TEST(Discriminators, RefuseOtherChannelsAndDimensions) {
   DiscriminatorPair pair(small());
   expect_error([&] { pair->slices(torch::zeros({1, 3, 16, 16})); }, "found (1, 3, 16, 16)");
   expect_error([&] { pair->volumes(torch::zeros({1, 1, 16, 16})); }, "found (1, 1, 16, 16)");
 }
 
-TEST(DiscriminatorLoss, follows_its_formula) {
+TEST(DiscriminatorLoss, FollowsItsFormula) {
   const auto real = torch::tensor({2.0, 0.5}), fake = torch::tensor({-3.0, 0.25});
   const auto loss = [&](const std::string& kind) {
     return discriminator_loss(kind, real, fake).item<double>();
@@ -75,7 +75,7 @@ TEST(DiscriminatorLoss, follows_its_formula) {
   EXPECT_NEAR(generator_loss("least-squares", fake).item<double>(), (16 + 0.5625) / 2, 1e-6);
 }
 
-TEST(FeatureMatchingLoss, compares_all_stages_but_the_last_and_spares_the_real_image) {
+TEST(FeatureMatchingLoss, ComparesAllStagesButTheLastAndSparesTheRealImage) {
   auto a = torch::ones({2}).requires_grad_(), b = torch::zeros({2}).requires_grad_();
   const PatchLogits fake{a, {a, 3 * a, 100 * a}}, real{b, {b, b, b}};
   const auto loss = feature_matching_loss(fake, real);

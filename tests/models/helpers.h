@@ -12,7 +12,7 @@
 #include "x2ctpa/core/error.h"
 #include "x2ctpa/core/safetensors.h"
 
-namespace x2ctpa::testing {
+namespace x2ctpa::test {
 
 /// Largest difference as a fraction of the largest expected value.
 inline double relative_error(const at::Tensor& found, const at::Tensor& expected) {
@@ -62,9 +62,9 @@ class TemporaryFolder {
   std::filesystem::path path_;
 };
 
-}  // namespace x2ctpa::testing
+}  // namespace x2ctpa::test
 
 /// Skips the test when `path`, relative to the reference vectors, is absent.
-#define X2CTPA_VECTORS_OR_SKIP(path)                                           \
-  if (!std::filesystem::exists(x2ctpa::testing::reference_folder() / (path)))  \
-  GTEST_SKIP() << "no " << (path) << " in " << x2ctpa::testing::reference_folder()
+#define X2CTPA_VECTORS_OR_SKIP(path)                                       \
+  if (!std::filesystem::exists(x2ctpa::test::reference_folder() / (path))) \
+  GTEST_SKIP() << "no " << (path) << " in " << x2ctpa::test::reference_folder()

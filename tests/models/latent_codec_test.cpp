@@ -46,12 +46,12 @@ void expect_slices_with_gradients(LatentCodec& codec, int64_t depth_factor) {
   EXPECT_GT(latent.grad()[1].abs().sum().item<double>(), 0);
 }
 
-TEST(LatentCodec, a_slice_of_the_vqgan_is_that_of_its_volume_and_carries_gradients_to_the_latent) {
+TEST(LatentCodec, ASliceOfTheVqganIsThatOfItsVolumeAndCarriesGradientsToTheLatent) {
   const testing::TemporaryFolder folder;
   expect_slices_with_gradients(*vqgan(folder.path()), 2);
 }
 
-TEST(LatentCodec, a_slice_of_the_kl_autoencoder_is_that_of_its_volume_and_carries_gradients_to_the_latent) {
+TEST(LatentCodec, ASliceOfTheKlAutoencoderIsThatOfItsVolumeAndCarriesGradientsToTheLatent) {
   const testing::TemporaryFolder folder;
   expect_slices_with_gradients(*kl(folder.path()), 1);
 }

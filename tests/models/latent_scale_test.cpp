@@ -8,7 +8,7 @@ namespace {
 using testing::expect_error;
 using testing::relative_error;
 
-TEST(LatentScale, standard_gives_each_channel_mean_0_and_deviation_1) {
+TEST(LatentScale, StandardGivesEachChannelMean0AndDeviation1) {
   torch::manual_seed(3);
   const auto latents =
       torch::randn({6, 2, 3, 4, 5}) * torch::tensor({2.f, 0.1f}).view({1, 2, 1, 1, 1}) + 7;
@@ -22,8 +22,7 @@ TEST(LatentScale, standard_gives_each_channel_mean_0_and_deviation_1) {
   EXPECT_EQ(scale.size, (std::vector<int64_t>{3, 4, 5}));
 }
 
-TEST(LatentScale,
-     range_takes_the_smallest_and_largest_value_of_all_channels_to_plus_and_minus_one) {
+TEST(LatentScale, RangeTakesTheSmallestAndLargestValueOfAllChannelsToPlusAndMinusOne) {
   torch::manual_seed(4);
   const auto latents = torch::randn({3, 4, 2, 2, 2}) * 3 + 1;
   LatentStatistics statistics;
@@ -36,7 +35,7 @@ TEST(LatentScale,
   EXPECT_LT(relative_error(x, (latents - low) / (high - low) * 2 - 1), 1e-6);
 }
 
-TEST(LatentScale, refuses_a_constant_channel_and_latents_of_two_shapes) {
+TEST(LatentScale, RefusesAConstantChannelAndLatentsOfTwoShapes) {
   LatentStatistics constant;
   constant.add(torch::full({2, 1, 2, 2, 2}, 0.3));
   expect_error([&] { constant.standard(); }, "collapsed");

@@ -22,7 +22,7 @@ Unet3d small_unet() {
   return Unet3d(o);
 }
 
-/// Updates that are not zero, so that each half has a gradient.
+// Updates that are not zero, so that each half has a gradient.
 void fill(Lora& lora) {
   torch::NoGradGuard no_grad;
   torch::manual_seed(4);
@@ -31,10 +31,11 @@ void fill(Lora& lora) {
 
 at::Tensor output(Unet3d& unet) {
   torch::manual_seed(5);
-  return unet->forward(torch::randn({2, 3, 2, 4, 4}), torch::tensor({10, 900}), torch::randn({2, 6}));
+  return unet->forward(torch::randn({2, 3, 2, 4, 4}), torch::tensor({10, 900}),
+                       torch::randn({2, 6}));
 }
 
-TEST(Lora, starts_as_the_model_that_it_is_made_for) {
+TEST(Lora, StartsAsTheModelThatItIsMadeFor) {
   auto unet = small_unet();
   const auto before = output(unet).detach();
   Lora lora(*unet, LoraOptions{2, 2, 1.0});
@@ -42,7 +43,7 @@ TEST(Lora, starts_as_the_model_that_it_is_made_for) {
   EXPECT_TRUE(at::equal(output(unet).detach(), before));
 }
 
-TEST(Lora, gradients_of_both_halves_follow_from_those_of_the_whole_weights) {
+TEST(Lora, GradientsOfBothHalvesFollowFromThoseOfTheWholeWeights) {
   auto unet = small_unet();
   Lora lora(*unet, LoraOptions{2, 3, 0.5});
   fill(lora);
@@ -63,21 +64,23 @@ TEST(Lora, gradients_of_both_halves_follow_from_those_of_the_whole_weights) {
     const auto down = named.find(layer + "/lora_down"), up = named.find(layer + "/lora_up");
     if (down == named.end() || item.key().find(".weight") == std::string::npos) continue;
     const auto g = item.value().grad().flatten(1);
-    EXPECT_LT(relative_error(up->second.grad(), 0.5 * g.matmul(down->second.detach().t())), 1e-4) << layer;
-    EXPECT_LT(relative_error(down->second.grad(), 0.5 * up->second.detach().t().matmul(g)), 1e-4) << layer;
+    EXPECT_LT(relative_error(up->second.grad(), 0.5 * g.matmul(down->second.detach().t())), 1e-4)
+        << layer;
+    EXPECT_LT(relative_error(down->second.grad(), 0.5 * up->second.detach().t().matmul(g)), 1e-4)
+        << layer;
     ++checked;
   }
   EXPECT_EQ(checked, lora->layers());
 }
 
-TEST(Lora, nothing_but_the_updates_can_be_trained) {
+TEST(Lora, NothingButTheUpdatesCanBeTrained) {
   auto unet = small_unet();
   Lora lora(*unet, LoraOptions{2, 0, 1.0});
   for (const auto& p : unet->parameters()) EXPECT_FALSE(p.requires_grad());
   for (const auto& p : lora->parameters()) EXPECT_TRUE(p.requires_grad());
 }
 
-TEST(Lora, leaves_an_ordinary_model_behind_without_gradients) {
+TEST(Lora, LeavesAnOrdinaryModelBehindWithoutGradients) {
   auto unet = small_unet();
   const auto base = named_tensors(*unet).at("mid_block1.block1.proj.weight").detach().clone();
   Lora lora(*unet, LoraOptions{0, 2, 2.0});
@@ -90,11 +93,12 @@ TEST(Lora, leaves_an_ordinary_model_behind_without_gradients) {
   const auto named = named_tensors(*lora);
   const auto merged = named_tensors(*unet).at("mid_block1.block1.proj.weight");
   EXPECT_FALSE(merged.requires_grad());
-  const auto update = named.at("mid_block1/block1/proj/lora_up").matmul(named.at("mid_block1/block1/proj/lora_down"));
+  const auto update = named.at("mid_block1/block1/proj/lora_up")
+                          .matmul(named.at("mid_block1/block1/proj/lora_down"));
   EXPECT_LT(relative_error(merged, base + 2 * update.detach().view(base.sizes())), 1e-6);
 }
 
-TEST(Lora, ranks_choose_linear_layers_and_convolutions) {
+TEST(Lora, RanksChooseLinearLayersAndConvolutions) {
   auto unet = small_unet();
   const auto named = [&](LoraOptions options) { return named_tensors(*Lora(*unet, options)); };
   const auto linear = named({1, 0, 1.0}), convolutions = named({0, 1, 1.0});

@@ -9,7 +9,7 @@ namespace {
 using testing::expect_error;
 using testing::relative_error;
 
-TEST(Lpips, carries_the_names_of_the_published_weights) {
+TEST(Lpips, CarriesTheNamesOfThePublishedWeights) {
   const auto tensors = named_tensors(*Lpips());
   EXPECT_EQ(tensors.size(), 2u * 13u + 5u);
   EXPECT_EQ(tensors.at("features.0.weight").sizes(), at::IntArrayRef({64, 3, 3, 3}));
@@ -17,7 +17,7 @@ TEST(Lpips, carries_the_names_of_the_published_weights) {
   EXPECT_EQ(tensors.at("lin4.model.1.weight").sizes(), at::IntArrayRef({1, 512, 1, 1}));
 }
 
-TEST(Lpips, is_zero_for_the_same_picture_and_symmetric) {
+TEST(Lpips, IsZeroForTheSamePictureAndSymmetric) {
   Lpips model;
   torch::NoGradGuard no_grad;
   const auto x = torch::rand({2, 3, 16, 20}) * 2 - 1, y = torch::rand({2, 3, 16, 20}) * 2 - 1;
@@ -26,7 +26,7 @@ TEST(Lpips, is_zero_for_the_same_picture_and_symmetric) {
   EXPECT_LT(relative_error(model->forward(x, y), model->forward(y, x)), 1e-5);
 }
 
-TEST(Lpips, takes_a_grey_picture_as_three_equal_channels) {
+TEST(Lpips, TakesAGreyPictureAsThreeEqualChannels) {
   Lpips model;
   torch::NoGradGuard no_grad;
   const auto x = torch::rand({1, 1, 16, 16}), y = torch::rand({1, 1, 16, 16});
@@ -34,9 +34,9 @@ TEST(Lpips, takes_a_grey_picture_as_three_equal_channels) {
   EXPECT_LT(relative_error(model->forward(x, y), expected), 1e-5);
 }
 
-/// With kernels that pass on the first channel alone, every pixel's features of length 1 are the
-/// same in both pictures, unless the first channel is dark in one: then they are 0 there.
-TEST(Lpips, sums_the_squared_distances_of_unit_features_over_the_layers) {
+// With kernels that pass on the first channel alone, every pixel's features of length 1 are the
+// same in both pictures, unless the first channel is dark in one: then they are 0 there.
+TEST(Lpips, SumsTheSquaredDistancesOfUnitFeaturesOverTheLayers) {
   Lpips model;
   torch::NoGradGuard no_grad;
   for (auto& [name, tensor] : named_tensors(*model)) {
@@ -50,7 +50,7 @@ TEST(Lpips, sums_the_squared_distances_of_unit_features_over_the_layers) {
   EXPECT_NEAR(model->forward(bright, 0.3 * bright).item<double>(), 0, 1e-6);
 }
 
-TEST(Lpips, is_frozen_and_feeds_a_gradient_to_both_pictures) {
+TEST(Lpips, IsFrozenAndFeedsAGradientToBothPictures) {
   Lpips model;
   auto x = torch::rand({1, 3, 16, 16}).requires_grad_(),
        y = torch::rand({1, 3, 16, 16}).requires_grad_();
@@ -60,7 +60,7 @@ TEST(Lpips, is_frozen_and_feeds_a_gradient_to_both_pictures) {
   EXPECT_FALSE(model->parameters()[0].requires_grad());
 }
 
-TEST(Lpips, refuses_pictures_that_are_too_small_or_differ_in_shape) {
+TEST(Lpips, RefusesPicturesThatAreTooSmallOrDifferInShape) {
   Lpips model;
   const auto x = torch::zeros({1, 3, 16, 16});
   expect_error([&] { model->forward(x, torch::zeros({1, 3, 16, 18})); }, "found (1, 3, 16, 16)");

@@ -19,7 +19,7 @@ Vqgan3dOptions small() {
   return o;
 }
 
-TEST(ModelFolder, gives_back_every_tensor_and_the_options) {
+TEST(ModelFolder, GivesBackEveryTensorAndTheOptions) {
   const TemporaryFolder folder;
   Vqgan3d saved(small());
   save_module(folder.path(), *saved, options_to_yaml(small()));
@@ -30,8 +30,10 @@ TEST(ModelFolder, gives_back_every_tensor_and_the_options) {
   for (const auto& [name, tensor] : expected) EXPECT_TRUE(tensor.equal(found.at(name))) << name;
 }
 
-TEST(ModelFolder, draws_no_initial_values_for_a_model_that_is_loaded) {
-  const auto first = [](const torch::nn::Linear& layer) { return layer->weight.detach().flatten()[0].item<double>(); };
+TEST(ModelFolder, DrawsNoInitialValuesForAModelThatIsLoaded) {
+  const auto first = [](const torch::nn::Linear& layer) {
+    return layer->weight.detach().flatten()[0].item<double>();
+  };
   auto generator = at::detail::getDefaultCPUGenerator();
   const at::Tensor before = generator.get_state();
   {
@@ -46,7 +48,7 @@ TEST(ModelFolder, draws_no_initial_values_for_a_model_that_is_loaded) {
   EXPECT_FALSE(at::equal(generator.get_state(), before));
 }
 
-/// The weights of a small model after `change`, loaded into another: the error's text.
+// The weights of a small model after `change`, loaded into another: the error's text.
 void expect_refusal(const std::function<void(TensorMap&)>& change, const std::string& part) {
   Vqgan3d source(small()), target(small());
   TensorMap tensors;
@@ -57,25 +59,25 @@ void expect_refusal(const std::function<void(TensorMap&)>& change, const std::st
   EXPECT_TRUE(target->parameters()[0].equal(before));
 }
 
-TEST(ModelFolder, names_a_missing_tensor) {
+TEST(ModelFolder, NamesAMissingTensor) {
   expect_refusal([](TensorMap& t) { t.erase("codebook.N"); }, "Missing: codebook.N");
 }
 
-TEST(ModelFolder, names_an_unexpected_tensor) {
+TEST(ModelFolder, NamesAnUnexpectedTensor) {
   expect_refusal([](TensorMap& t) { t["extra"] = torch::zeros(1); }, "Unexpected: extra");
 }
 
-TEST(ModelFolder, names_a_tensor_of_another_shape) {
+TEST(ModelFolder, NamesATensorOfAnotherShape) {
   expect_refusal([](TensorMap& t) { t["codebook.N"] = torch::zeros(5); },
                  "codebook.N: expected shape (4), found (5)");
 }
 
-TEST(ModelFolder, names_a_tensor_of_another_type) {
+TEST(ModelFolder, NamesATensorOfAnotherType) {
   expect_refusal([](TensorMap& t) { t["codebook.N"] = torch::zeros(4, torch::kDouble); },
                  "codebook.N: expected type Float");
 }
 
-TEST(ModelFolder, names_a_tensor_that_is_not_finite) {
+TEST(ModelFolder, NamesATensorThatIsNotFinite) {
   expect_refusal([](TensorMap& t) { t["codebook.N"][1] = std::nan(""); },
                  "codebook.N holds values that are not finite");
 }

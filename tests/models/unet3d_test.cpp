@@ -1,7 +1,7 @@
 #include "x2ctpa/models/unet3d.h"
 
-#include "models/unet3d_blocks.h"
 #include "models/helpers.h"
+#include "models/unet3d_blocks.h"
 #include "x2ctpa/models/model_folder.h"
 
 namespace x2ctpa {
@@ -27,25 +27,26 @@ struct Inputs {
   at::Tensor cond = torch::randn({2, 6});
 };
 
-TEST(Unet3d, predicts_out_channels_on_the_grid_of_the_input) {
+TEST(Unet3d, PredictsOutChannelsOnTheGridOfTheInput) {
   Unet3d model(small());
   const Inputs in;
   EXPECT_EQ(model->forward(in.x, in.t, in.cond).sizes(), at::IntArrayRef({2, 3, 3, 4, 6}));
 }
 
-TEST(Unet3d, maps_all_tokens_to_the_condition_by_one_linear_layer) {
+TEST(Unet3d, MapsAllTokensToTheConditionByOneLinearLayer) {
   auto o = small();
   o.cond_tokens = 5;
   Unet3d model(o);
   const auto named = named_tensors(*model);
   const auto tokens = at::randn({2, 5, o.cond_dim});
-  const auto expected = tokens.reshape({2, 5 * o.cond_dim}).matmul(named.at("cond_projection.weight").t()) +
-                        named.at("cond_projection.bias");
+  const auto expected =
+      tokens.reshape({2, 5 * o.cond_dim}).matmul(named.at("cond_projection.weight").t()) +
+      named.at("cond_projection.bias");
   EXPECT_TRUE(at::allclose(model->condition(tokens), expected, 1e-4, 1e-5));
   EXPECT_THROW(model->condition(at::randn({2, 4, o.cond_dim})), Error);
 }
 
-TEST(Unet3d, gives_the_same_with_and_without_gradients) {
+TEST(Unet3d, GivesTheSameWithAndWithoutGradients) {
   Unet3d model(small());
   const Inputs in;
   const auto with = model->forward(in.x, in.t, in.cond);
@@ -53,7 +54,7 @@ TEST(Unet3d, gives_the_same_with_and_without_gradients) {
   EXPECT_LT(relative_error(model->forward(in.x, in.t, in.cond), with), 1e-4);
 }
 
-/// A copy of `model` in float64, whose attention along D runs in LibTorch's operators.
+// A copy of `model` in float64, whose attention along D runs in LibTorch's operators.
 Unet3d in_float64(Unet3d& model) {
   Unet3d precise(model->options());
   load_tensors(*precise, named_tensors(*model), "the float32 model");
@@ -61,10 +62,11 @@ Unet3d in_float64(Unet3d& model) {
   return precise;
 }
 
-TEST(Unet3d, maps_rows_of_any_width_and_stride_as_a_linear_layer) {
+TEST(Unet3d, MapsRowsOfAnyWidthAndStrideAsALinearLayer) {
   const torch::NoGradGuard no_grad;
   for (const auto& [in, out] : {std::pair{1, 1}, {1, 7}, {33, 1}, {64, 96}}) {
-    const auto x = at::randn({2, in, 3, 5}).permute({0, 2, 3, 1}), weight = at::randn({out, in}), bias = at::randn({out});
+    const auto x = at::randn({2, in, 3, 5}).permute({0, 2, 3, 1}), weight = at::randn({out, in}),
+               bias = at::randn({out});
     for (const auto& b : {bias, at::Tensor()}) {
       const auto y = unet3d::linear_map(x, weight, b);
       EXPECT_TRUE(y.is_contiguous());
@@ -73,7 +75,7 @@ TEST(Unet3d, maps_rows_of_any_width_and_stride_as_a_linear_layer) {
   }
 }
 
-TEST(Unet3d, attends_along_d_as_in_float64_forward_and_backward_at_any_depth) {
+TEST(Unet3d, AttendsAlongDAsInFloat64ForwardAndBackwardAtAnyDepth) {
   for (int64_t depth : {1, 5, 32, 37}) {
     Unet3d model(small());
     Unet3d precise = in_float64(model);
@@ -97,7 +99,7 @@ TEST(Unet3d, attends_along_d_as_in_float64_forward_and_backward_at_any_depth) {
   }
 }
 
-TEST(Unet3d, gives_each_sample_the_same_alone_as_in_a_batch) {
+TEST(Unet3d, GivesEachSampleTheSameAloneAsInABatch) {
   Unet3d model(small());
   const Inputs in;
   torch::NoGradGuard no_grad;
@@ -109,7 +111,7 @@ TEST(Unet3d, gives_each_sample_the_same_alone_as_in_a_batch) {
   }
 }
 
-TEST(Unet3d, does_not_change_its_inputs) {
+TEST(Unet3d, DoesNotChangeItsInputs) {
   Unet3d model(small());
   const Inputs in;
   const auto x = in.x.clone(), cond = in.cond.clone();
@@ -119,7 +121,7 @@ TEST(Unet3d, does_not_change_its_inputs) {
   EXPECT_TRUE(in.cond.equal(cond));
 }
 
-TEST(Unet3d, ignores_the_condition_of_dropped_samples_only) {
+TEST(Unet3d, IgnoresTheConditionOfDroppedSamplesOnly) {
   Unet3d model(small());
   const Inputs in;
   const auto drop = torch::tensor({true, false});
@@ -130,7 +132,7 @@ TEST(Unet3d, ignores_the_condition_of_dropped_samples_only) {
   EXPECT_FALSE(a[1].allclose(b[1]));
 }
 
-TEST(Unet3d, guides_by_the_difference_of_own_and_null_prediction) {
+TEST(Unet3d, GuidesByTheDifferenceOfOwnAndNullPrediction) {
   Unet3d model(small());
   const Inputs in;
   torch::NoGradGuard no_grad;
@@ -142,14 +144,14 @@ TEST(Unet3d, guides_by_the_difference_of_own_and_null_prediction) {
   EXPECT_TRUE(model->forward_with_guidance(in.x, in.t, in.cond, 1).equal(own));
 }
 
-TEST(Unet3d, feeds_a_gradient_to_every_parameter) {
+TEST(Unet3d, FeedsAGradientToEveryParameter) {
   Unet3d model(small());
   const Inputs in;
   model->forward(in.x, in.t, in.cond, torch::tensor({true, false})).square().mean().backward();
   EXPECT_EQ(testing::parameters_without_gradient(*model), "");
 }
 
-TEST(Unet3d, has_the_gradient_that_finite_differences_give) {
+TEST(Unet3d, HasTheGradientThatFiniteDifferencesGive) {
   Unet3d model(small());
   const Inputs in;
   const auto direction = torch::randn_like(in.x);
@@ -164,7 +166,7 @@ TEST(Unet3d, has_the_gradient_that_finite_differences_give) {
   EXPECT_NEAR((value(1e-2) - value(-1e-2)) / 2e-2, analytic, 0.02 * std::abs(analytic) + 0.02);
 }
 
-TEST(Unet3d, leaves_out_the_attention_of_chosen_levels) {
+TEST(Unet3d, LeavesOutTheAttentionOfChosenLevels) {
   auto options = small();
   options.without_spatial_attention = {0};
   options.without_temporal_attention = {0, 1};
@@ -178,7 +180,7 @@ TEST(Unet3d, leaves_out_the_attention_of_chosen_levels) {
   EXPECT_EQ(model->forward(in.x, in.t, in.cond).size(1), 3);
 }
 
-TEST(Unet3d, works_without_a_condition) {
+TEST(Unet3d, WorksWithoutACondition) {
   auto options = small();
   options.cond_dim = 0;
   Unet3d model(options);
@@ -187,7 +189,7 @@ TEST(Unet3d, works_without_a_condition) {
   expect_error([&] { model->forward(in.x, in.t, in.cond); }, "no condition");
 }
 
-TEST(Unet3d, takes_real_timesteps_as_integer_ones) {
+TEST(Unet3d, TakesRealTimestepsAsIntegerOnes) {
   Unet3d model(small());
   const Inputs in;
   torch::NoGradGuard no_grad;
@@ -195,7 +197,7 @@ TEST(Unet3d, takes_real_timesteps_as_integer_ones) {
                   .equal(model->forward(in.x, in.t.to(torch::kFloat), in.cond)));
 }
 
-TEST(Unet3d, is_near_itself_in_bfloat16) {
+TEST(Unet3d, IsNearItselfInBfloat16) {
   Unet3d model(small());
   const Inputs in;
   torch::NoGradGuard no_grad;
@@ -206,7 +208,7 @@ TEST(Unet3d, is_near_itself_in_bfloat16) {
   EXPECT_LT(((rough - exact).norm() / exact.norm()).item<double>(), 0.03);
 }
 
-TEST(Unet3d, refuses_sizes_that_do_not_halve_and_wrong_channels) {
+TEST(Unet3d, RefusesSizesThatDoNotHalveAndWrongChannels) {
   Unet3d model(small());
   const Inputs in;
   expect_error(

@@ -22,7 +22,7 @@ VisionTransformerOptions small(const std::string& layout) {
   return o;
 }
 
-TEST(VisionTransformer, gives_a_token_per_patch_and_one_for_the_class) {
+TEST(VisionTransformer, GivesATokenPerPatchAndOneForTheClass) {
   torch::NoGradGuard no_grad;
   for (const std::string layout : {"timm", "clip"}) {
     VisionTransformer model(small(layout));
@@ -32,7 +32,7 @@ TEST(VisionTransformer, gives_a_token_per_patch_and_one_for_the_class) {
   }
 }
 
-TEST(VisionTransformer, feeds_a_gradient_to_every_parameter) {
+TEST(VisionTransformer, FeedsAGradientToEveryParameter) {
   for (const std::string layout : {"timm", "clip"}) {
     VisionTransformer model(small(layout));
     model->forward(torch::randn({2, 3, 12, 12})).pooled.square().mean().backward();
@@ -40,20 +40,20 @@ TEST(VisionTransformer, feeds_a_gradient_to_every_parameter) {
   }
 }
 
-TEST(VisionTransformer, standardises_x_rays_of_any_size) {
+TEST(VisionTransformer, StandardisesXRaysOfAnySize) {
   VisionTransformer model(small("timm"));
   const auto x = model->prepare(torch::full({2, 1, 30, 41}, 0.633 + 0.181));
   EXPECT_EQ(x.sizes(), at::IntArrayRef({2, 3, 12, 12}));
   EXPECT_LT((x - 1).abs().max().item<double>(), 1e-5);
 }
 
-TEST(VisionTransformer, embeds_x_rays_as_vectors_of_length_one) {
+TEST(VisionTransformer, EmbedsXRaysAsVectorsOfLengthOne) {
   VisionTransformer model(small("timm"));
   const auto length = model->embed(torch::rand({3, 1, 20, 20})).square().sum(1);
   EXPECT_LT((length - 1).abs().max().item<double>(), 1e-5);
 }
 
-TEST(VisionTransformer, refuses_wrong_sizes_and_options) {
+TEST(VisionTransformer, RefusesWrongSizesAndOptions) {
   VisionTransformer model(small("timm"));
   expect_error([&] { model->forward(torch::zeros({1, 3, 12, 16})); }, "found (1, 3, 12, 16)");
   auto bad = small("clip");
@@ -64,7 +64,7 @@ TEST(VisionTransformer, refuses_wrong_sizes_and_options) {
   expect_error([&] { VisionTransformer wrong(bad); }, "multiple of 5, found 12");
 }
 
-TEST(VisionTransformer, has_the_published_numbers_of_parameters) {
+TEST(VisionTransformer, HasThePublishedNumbersOfParameters) {
   const auto count = [](const VisionTransformerOptions& o) {
     int64_t sum = 0;
     for (const auto& p : VisionTransformer(o)->parameters()) sum += p.numel();
@@ -82,7 +82,7 @@ TEST(VisionTransformer, has_the_published_numbers_of_parameters) {
   EXPECT_EQ(count(clip) + 23 * 12596224, 303179776);
 }
 
-TEST(VisionTransformer, computes_what_transformers_computes) {
+TEST(VisionTransformer, ComputesWhatTransformersComputes) {
   X2CTPA_VECTORS_OR_SKIP("clip_vision_small");
   VisionTransformerOptions o;
   o.layout = "clip";

@@ -17,7 +17,7 @@ Vqgan3dOptions small(std::vector<int64_t> downsample = {2, 4, 4}) {
   return o;
 }
 
-TEST(Vqgan3d, halves_each_axis_as_often_as_its_factor_says) {
+TEST(Vqgan3d, HalvesEachAxisAsOftenAsItsFactorSays) {
   Vqgan3d model(small({1, 2, 4}));
   model->eval();
   torch::NoGradGuard no_grad;
@@ -29,7 +29,7 @@ TEST(Vqgan3d, halves_each_axis_as_often_as_its_factor_says) {
   EXPECT_EQ(model->latent_size({3, 8, 12}), (std::vector<int64_t>{3, 4, 3}));
 }
 
-TEST(Vqgan3d, feeds_a_gradient_to_every_parameter) {
+TEST(Vqgan3d, FeedsAGradientToEveryParameter) {
   Vqgan3d model(small());
   const auto x = torch::randn({1, 1, 8, 8, 8});
   const auto out = model->forward(x);
@@ -37,7 +37,7 @@ TEST(Vqgan3d, feeds_a_gradient_to_every_parameter) {
   EXPECT_EQ(testing::parameters_without_gradient(*model), "");
 }
 
-TEST(Vqgan3d, gives_the_same_with_and_without_gradients) {
+TEST(Vqgan3d, GivesTheSameWithAndWithoutGradients) {
   Vqgan3d model(small());
   model->eval();
   const auto x = torch::randn({1, 1, 8, 8, 8});
@@ -46,7 +46,7 @@ TEST(Vqgan3d, gives_the_same_with_and_without_gradients) {
   EXPECT_LT(relative_error(model->forward(x).reconstruction, with), 1e-5);
 }
 
-TEST(Vqgan3d, decodes_a_quantised_latent_to_its_reconstruction) {
+TEST(Vqgan3d, DecodesAQuantisedLatentToItsReconstruction) {
   Vqgan3d model(small());
   model->eval();
   torch::NoGradGuard no_grad;
@@ -55,7 +55,7 @@ TEST(Vqgan3d, decodes_a_quantised_latent_to_its_reconstruction) {
   EXPECT_LT(relative_error(model->decode(out.z, true), out.reconstruction), 1e-5);
 }
 
-TEST(Vqgan3d, learns_one_volume) {
+TEST(Vqgan3d, LearnsOneVolume) {
   torch::manual_seed(1);
   Vqgan3d model(small());
   torch::optim::Adam optimiser(model->parameters(), 3e-3);
@@ -72,7 +72,7 @@ TEST(Vqgan3d, learns_one_volume) {
   EXPECT_LT(last, 0.9 * first);
 }
 
-TEST(Vqgan3d, with_batch_norm_evaluates_each_sample_by_the_averages_of_training) {
+TEST(Vqgan3d, WithBatchNormEvaluatesEachSampleByTheAveragesOfTraining) {
   torch::manual_seed(2);
   auto options = small();
   options.norm = "batch";
@@ -82,7 +82,8 @@ TEST(Vqgan3d, with_batch_norm_evaluates_each_sample_by_the_averages_of_training)
   const auto name = "encoder.final_block.0.running_mean";
   const auto before = model->named_buffers()[name].clone();
   model->encode(x);
-  EXPECT_FALSE(at::equal(model->named_buffers()[name], before)) << "training did not track the mean";
+  EXPECT_FALSE(at::equal(model->named_buffers()[name], before))
+      << "training did not track the mean";
   EXPECT_EQ(model->named_buffers()["encoder.final_block.0.num_batches_tracked"].item<int64_t>(), 1);
 
   const auto trained = model->encode(x);
@@ -92,7 +93,7 @@ TEST(Vqgan3d, with_batch_norm_evaluates_each_sample_by_the_averages_of_training)
   EXPECT_GT(relative_error(trained, both), 1e-3) << "training used the averages";
 }
 
-TEST(Vqgan3d, refuses_sizes_that_do_not_divide_and_wrong_channels) {
+TEST(Vqgan3d, RefusesSizesThatDoNotDivideAndWrongChannels) {
   Vqgan3d model(small());
   expect_error([&] { model->encode(torch::zeros({1, 1, 8, 8, 10})); }, "multiple of 4, found 10");
   expect_error([&] { model->encode(torch::zeros({1, 2, 8, 8, 8})); }, "found (1, 2, 8, 8, 8)");

@@ -34,8 +34,8 @@ class DicomBytes {
   DicomBytes& words(uint32_t tag, const std::string& vr, const std::vector<uint16_t>& values) {
     std::string bytes(values.size() * 2, '\0');
     for (size_t i = 0; i < values.size(); ++i) {
-      bytes[2 * i] = static_cast<char>(values[i] & 0xFF);
-      bytes[2 * i + 1] = static_cast<char>(values[i] >> 8);
+      bytes[2 * i] = char(values[i] & 0xFF);
+      bytes[2 * i + 1] = char(values[i] >> 8);
     }
     elements_[tag] = {vr, bytes, {}};
     return *this;
@@ -54,10 +54,10 @@ class DicomBytes {
     const char* uids[] = {"1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2"};
     DicomBytes meta;
     meta.words(0x00020001, "OB", {0x0100});
-    meta.text(0x00020010, "UI", uids[static_cast<int>(syntax)]);
+    meta.text(0x00020010, "UI", uids[int(syntax)]);
     const std::string body = meta.data_set(Syntax::explicit_little);
     DicomBytes length;
-    length.elements_[0x00020000] = {"UL", little(static_cast<uint32_t>(body.size()), 4), {}};
+    length.elements_[0x00020000] = {"UL", little(uint32_t(body.size()), 4), {}};
     return std::string(128, '\0') + "DICM" + length.data_set(Syntax::explicit_little) + body +
            data_set(syntax);
   }
@@ -75,7 +75,7 @@ class DicomBytes {
 
   static std::string little(uint32_t value, int count) {
     std::string bytes;
-    for (int i = 0; i < count; ++i) bytes += static_cast<char>(value >> (8 * i) & 0xFF);
+    for (int i = 0; i < count; ++i) bytes += char(value >> (8 * i) & 0xFF);
     return bytes;
   }
   static std::string number(uint32_t value, int count, Syntax syntax) {
@@ -90,12 +90,11 @@ class DicomBytes {
     std::string value = e.bytes;
     for (const auto& item : e.items) {
       const std::string inside = item.data_set(syntax);
-      value += tag_bytes(0xFFFEE000, syntax) +
-               number(static_cast<uint32_t>(inside.size()), 4, syntax) + inside;
+      value += tag_bytes(0xFFFEE000, syntax) + number(uint32_t(inside.size()), 4, syntax) + inside;
     }
     if (syntax == Syntax::explicit_big && (e.vr == "US" || e.vr == "SS" || e.vr == "OW"))
       for (size_t i = 0; i + 1 < value.size(); i += 2) std::swap(value[i], value[i + 1]);
-    const auto size = static_cast<uint32_t>(value.size());
+    const auto size = uint32_t(value.size());
     std::string head = tag_bytes(tag, syntax);
     if (syntax == Syntax::implicit_little) return head + number(size, 4, syntax) + value;
     head += e.vr;
@@ -116,17 +115,17 @@ struct CtMaker {
   std::string date = "20240229", time = "101500";
   double intercept = -1024;  ///< stored = HU - intercept, as uint16
 
-  Vec3 position(int64_t k) const { return volume.point({0, 0, static_cast<double>(k)}); }
+  Vec3 position(int64_t k) const { return volume.point({0, 0, double(k)}); }
   std::vector<double> cosines() const {
     const Mat3& d = volume.direction;
     return {d[0][0], d[1][0], d[2][0], d[0][1], d[1][1], d[2][1]};
   }
   std::vector<uint16_t> stored(int64_t k) const {
     const auto hu = volume.hu[k].contiguous();
-    std::vector<uint16_t> values(static_cast<size_t>(hu.numel()));
+    std::vector<uint16_t> values(size_t(hu.numel()));
     for (size_t i = 0; i < values.size(); ++i)
-      values[i] = static_cast<uint16_t>(
-          std::clamp(std::lround(hu.data_ptr<float>()[i] - intercept), 0l, 65535l));
+      values[i] =
+          uint16_t(std::clamp(std::lround(hu.data_ptr<float>()[i] - intercept), 0l, 65535l));
     return values;
   }
 
@@ -144,8 +143,7 @@ struct CtMaker {
         .text(0x0020000d, "UI", study_uid)
         .text(0x0020000e, "UI", series_uid);
     d.word(0x00280002, 1).text(0x00280004, "CS", "MONOCHROME2");
-    d.word(0x00280010, static_cast<uint16_t>(volume.hu.size(1)))
-        .word(0x00280011, static_cast<uint16_t>(volume.hu.size(2)));
+    d.word(0x00280010, uint16_t(volume.hu.size(1))).word(0x00280011, uint16_t(volume.hu.size(2)));
     d.word(0x00280100, 16).word(0x00280101, 16).word(0x00280102, 15).word(0x00280103, 0);
     return d;
   }

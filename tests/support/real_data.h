@@ -17,6 +17,6 @@ inline std::filesystem::path real_data(const std::string& name) {
 }  // namespace x2ctpa::test
 
 /// Skips the test, with a message, where the real image or folder `name` is absent.
-#define X2CTPA_NEEDS_REAL_DATA(name)                                                      \
-  if (!std::filesystem::exists(::x2ctpa::test::real_data(name)))                          \
+#define X2CTPA_NEEDS_REAL_DATA(name)                             \
+  if (!std::filesystem::exists(::x2ctpa::test::real_data(name))) \
   GTEST_SKIP() << "real data absent: " << ::x2ctpa::test::real_data(name).string()

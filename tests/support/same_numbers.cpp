@@ -1,5 +1,5 @@
-// Every test draws the same random numbers in every run, whichever tests ran before it: LibTorch's own
-// start differs from process to process.
+// Every test draws the same random numbers in every run, whichever tests ran before it: LibTorch's
+// own start differs from process to process.
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
 

@@ -18,7 +18,7 @@
 
 #include "x2ctpa/core/device.h"
 
-namespace x2ctpa::testing {
+namespace x2ctpa::test {
 namespace {
 
 using at::Tensor;
@@ -81,7 +81,7 @@ struct TestHooks final : at::PrivateUse1HooksInterface {
   }
 };
 
-/// The same memory as a CPU tensor.
+// The same memory as a CPU tensor.
 Tensor on_cpu(const Tensor& tensor) {
   if (!tensor.defined() || tensor.is_cpu()) return tensor;
   auto alias =
@@ -139,7 +139,7 @@ Tensor copy_from_and_resize(const Tensor& from, const Tensor& to) {
   return copy_from(from, to, false);
 }
 
-/// Module::to() asks this before it moves a parameter in place.
+// Module::to() asks this before it moves a parameter in place.
 bool may_move(const Tensor&, const Tensor&) { return true; }
 
 at::Scalar local_scalar(const Tensor& tensor) { return on_cpu(tensor).item(); }
@@ -185,7 +185,7 @@ std::tuple<Tensor, Tensor, Tensor> batch_norm(const Tensor& input,
   return {on_test_device(y), on_test_device(m), on_test_device(v)};
 }
 
-/// Every other operator: on the CPU, unless its tensors lie on two devices.
+// Every other operator: on the CPU, unless its tensors lie on two devices.
 void fallback(const c10::OperatorHandle& op, torch::jit::Stack* stack) {
   const std::string& name = op.schema().name();
   const bool takes_cpu_indices = name == "aten::index" || name == "aten::index_put_" ||
@@ -252,4 +252,4 @@ c10::Device test_device() {
   return device;
 }
 
-}  // namespace x2ctpa::testing
+}  // namespace x2ctpa::test

@@ -6,9 +6,9 @@
 
 #include <c10/core/Device.h>
 
-namespace x2ctpa::testing {
+namespace x2ctpa::test {
 
 /// The device; registers its backend on the first call. Call before tensors are moved to it.
 c10::Device test_device();
 
-}  // namespace x2ctpa::testing
+}  // namespace x2ctpa::test

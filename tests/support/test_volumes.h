@@ -26,12 +26,15 @@ inline double linear_value(const Vec3& p) { return 2 * p[0] - 3 * p[1] + 1.5 * p
 
 /// Anisotropic and not cubic; HU = linear_value(position).
 inline Volume linear_field(const Mat3& direction, std::array<int64_t, 3> size_dhw = {7, 9, 12}) {
-  Volume v{torch::empty({size_dhw[0], size_dhw[1], size_dhw[2]}), {-31, 17, 250}, {0.7, 1.3, 2.9}, direction};
+  Volume v{torch::empty({size_dhw[0], size_dhw[1], size_dhw[2]}),
+           {-31, 17, 250},
+           {0.7, 1.3, 2.9},
+           direction};
   auto a = v.hu.accessor<float, 3>();
   for (int64_t k = 0; k < size_dhw[0]; ++k)
     for (int64_t j = 0; j < size_dhw[1]; ++j)
       for (int64_t i = 0; i < size_dhw[2]; ++i)
-        a[k][j][i] = static_cast<float>(linear_value(v.point({double(i), double(j), double(k)})));
+        a[k][j][i] = float(linear_value(v.point({double(i), double(j), double(k)})));
   return v;
 }
 
@@ -43,7 +46,8 @@ inline double error_of_linear_field(const Volume& v) {
   for (int64_t k = 0; k < size[0]; ++k)
     for (int64_t j = 0; j < size[1]; ++j)
       for (int64_t i = 0; i < size[2]; ++i)
-        worst = std::max(worst, std::abs(a[k][j][i] - linear_value(v.point({double(i), double(j), double(k)}))));
+        worst = std::max(
+            worst, std::abs(a[k][j][i] - linear_value(v.point({double(i), double(j), double(k)}))));
   return worst;
 }
 

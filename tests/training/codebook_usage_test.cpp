@@ -25,7 +25,9 @@ TEST(CodebookUsage, PerplexityIsThatOfTheWholeEpochNotOfItsBatches) {
 
 TEST(CodebookUsage, CountsOfAllProcessesAreSummed) {
   CodebookUsage usage(4);
-  usage->add(at::zeros({2}, at::kLong), [](at::Tensor& counts) { counts.add_(at::tensor({0, 2, 0, 0}, at::kLong)); });
+  usage->add(at::zeros({2}, at::kLong), [](at::Tensor& counts) {
+    counts.add_(at::tensor({0, 2, 0, 0}, at::kLong));
+  });
   usage->end_epoch();
   EXPECT_NEAR(usage->last_perplexity(), 2, 1e-9);
 }

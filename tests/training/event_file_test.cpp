@@ -10,7 +10,7 @@
 namespace x2ctpa {
 namespace {
 
-/// The payloads of a TFRecord file whose checksums fit.
+// The payloads of a TFRecord file whose checksums fit.
 std::vector<std::string> records(const std::string& bytes) {
   std::vector<std::string> out;
   const auto number = [&](size_t at) {
@@ -40,7 +40,8 @@ TEST(EventFile, ARecordHoldsTagStepAndValueAsTheProtocolSays) {
   const auto all = records(read_file(written));
   ASSERT_EQ(all.size(), 3u);
   // wall_time is a double after one byte; then step = 300 as a varint, and the summary.
-  EXPECT_EQ(all[2].substr(9), std::string("\x10\xac\x02\x2a\x13\x0a\x11\x0a\x0atrain/loss\x15\x00\x00\x00\x3f", 24));
+  EXPECT_EQ(all[2].substr(9),
+            std::string("\x10\xac\x02\x2a\x13\x0a\x11\x0a\x0atrain/loss\x15\x00\x00\x00\x3f", 24));
 }
 
 }  // namespace

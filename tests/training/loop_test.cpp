@@ -40,7 +40,7 @@ std::vector<nlohmann::json> metrics(const TemporaryFolder& folder) {
   return out;
 }
 
-/// A linear map that learns to double numbers while a second one learns to tell its outputs.
+// A linear map that learns to double numbers while a second one learns to tell its outputs.
 struct Duel {
   Duel() {
     torch::manual_seed(4);
@@ -54,7 +54,8 @@ struct Duel {
     stage.module = player.get();
     stage.start_at = [](int64_t) {};
     stage.loss = [this](int64_t batch) {
-      const auto x = at::randn({4, 3}, random_stream(1, std::to_string(batch)), at::TensorOptions(at::kFloat));
+      const auto x =
+          at::randn({4, 3}, random_stream(1, std::to_string(batch)), at::TensorOptions(at::kFloat));
       const auto made = player->forward(x);
       made_ = made.detach();
       const auto error = (made - 2 * x).square().mean(), fooled = -judge->forward(made).mean();
@@ -69,7 +70,9 @@ struct Duel {
     opponent.name = "judge";
     opponent.module = judge.get();
     opponent.learning_rate = 0.01;
-    opponent.loss = [this](int64_t) { return StepLoss((judge->forward(made_) - 1).square().mean()); };
+    opponent.loss = [this](int64_t) {
+      return StepLoss((judge->forward(made_) - 1).square().mean());
+    };
     stage.opponents = {opponent};
   }
 
@@ -106,7 +109,8 @@ TEST(Loop, AnOpponentResumesBitForBit) {
   const TemporaryFolder folder;
   Duel whole;
   train(whole.stage, whole.options, "", folder.path());
-  for (int64_t step : {4, 5, 6}) std::filesystem::remove(folder / fmt::format("checkpoints/step-{:09}.safetensors", step));
+  for (int64_t step : {4, 5, 6})
+    std::filesystem::remove(folder / fmt::format("checkpoints/step-{:09}.safetensors", step));
   ASSERT_EQ(newest_checkpoint(folder / "checkpoints")->step, 3);
   Duel resumed;
   train(resumed.stage, resumed.options, "", folder.path());
@@ -142,7 +146,9 @@ TEST(Loop, AccumulatedBatchesHaveTheGradientOfTheJointOne) {
     duel->options.steps = 1;
   }
   const auto data = at::randn({4, 3}, random_stream(2, "data"), at::TensorOptions(at::kFloat));
-  joint.stage.loss = [&](int64_t) { return StepLoss((joint.player->forward(data) - data).square().mean()); };
+  joint.stage.loss = [&](int64_t) {
+    return StepLoss((joint.player->forward(data) - data).square().mean());
+  };
   parts.options.accumulate = 2;
   std::vector<int64_t> batches;
   parts.stage.loss = [&](int64_t batch) {
@@ -193,7 +199,9 @@ TEST(Loop, Fp16LeavesOutAStepWhoseGradientOverflows) {
   duel.stage.loss = [&](int64_t batch) {
     auto out = loss(batch);
     // A gradient of 1e37 is finite, times the loss scale of 65536 it is not.
-    if (batch == 2) out.total = out.total + 1e37 * (duel.player->weight.sum() - duel.player->weight.sum().detach());
+    if (batch == 2)
+      out.total =
+          out.total + 1e37 * (duel.player->weight.sum() - duel.player->weight.sum().detach());
     return out;
   };
   train(duel.stage, duel.options, "", folder.path());

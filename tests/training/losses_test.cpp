@@ -14,9 +14,10 @@
 namespace x2ctpa {
 namespace {
 
-constexpr const char* latent_losses[] = {"l1", "mse", "huber", "perceptual", "adversarial", "classification"};
+constexpr const char* latent_losses[] = {"l1",         "mse",         "huber",
+                                         "perceptual", "adversarial", "classification"};
 
-/// A small denoiser and every network that its losses need, with a batch.
+// A small denoiser and every network that its losses need, with a batch.
 struct Denoising {
   Denoising() {
     torch::manual_seed(1);
@@ -38,27 +39,37 @@ struct Denoising {
     classifier->eval();
     discriminator = LatentDiscriminator(LatentDiscriminatorOptions{3, 4, 1, 3});
     CtpaDenoiserOptions options;
-    options.encoder = {.width = 4, .stages = 3, .feature_channels = 2, .embedding_dim = 8, .groups = 2};
+    options.encoder = {
+        .width = 4, .stages = 3, .feature_channels = 2, .embedding_dim = 8, .groups = 2};
     options.unet.dim = 8;
     options.unet.dim_mults = {1, 2};
-    model = CtpaDenoiser(options, 3, std::array<int64_t, 3>{2, 4, 4}, BackProjectionGeometry{.spacing_xyz_mm = {80, 60, 100}});
+    model = CtpaDenoiser(options, 3, std::array<int64_t, 3>{2, 4, 4},
+                         BackProjectionGeometry{.spacing_xyz_mm = {80, 60, 100}});
     z = at::randn({2, 3, 2, 4, 4});
     eps = at::randn({2, 3, 2, 4, 4});
     cxr = at::rand({2, 1, 32, 32});
   }
 
-  /// The mean loss of this name, of the denoiser's prediction.
+  // The mean loss of this name, of the denoiser's prediction.
   at::Tensor loss(const std::string& name) {
     const auto t = at::tensor({100, 600}, at::kLong), x_t = q_sample(schedule, z, t, eps);
     const auto out = model->forward(x_t, t, model->condition(cxr));
     if (name == "l1" || name == "mse" || name == "huber") {
-      return prediction_loss(name, out, prediction_target(schedule, Prediction::v, z, t, eps)).mean();
+      return prediction_loss(name, out, prediction_target(schedule, Prediction::v, z, t, eps))
+          .mean();
     }
-    return timed_loss(predicted_x0(schedule, Prediction::v, x_t, t, out), [&](const at::Tensor& z_hat) {
-             if (name == "perceptual") return perceptual_losses(lpips, *autoencoder, z_hat, z, at::tensor({0.1, 0.6})).mean();
-             if (name == "adversarial") return latent_adversarial_losses(discriminator, z_hat).mean();
-             return classification_losses(classifier, z_hat, at::tensor({1.f, 0.f}), 2.5).mean();
-           }).value;
+    return timed_loss(predicted_x0(schedule, Prediction::v, x_t, t, out),
+                      [&](const at::Tensor& z_hat) {
+                        if (name == "perceptual")
+                          return perceptual_losses(lpips, *autoencoder, z_hat, z,
+                                                   at::tensor({0.1, 0.6}))
+                              .mean();
+                        if (name == "adversarial")
+                          return latent_adversarial_losses(discriminator, z_hat).mean();
+                        return classification_losses(classifier, z_hat, at::tensor({1.f, 0.f}), 2.5)
+                            .mean();
+                      })
+        .value;
   }
 
   test::TemporaryFolder folder;
@@ -97,7 +108,8 @@ TEST_P(DenoiserLoss, FallsWhenTheDenoiserIsTrainedByItAlone) {
   EXPECT_LT(d.loss(GetParam()).item<double>(), 0.9 * before);
 }
 
-INSTANTIATE_TEST_SUITE_P(Losses, DenoiserLoss, testing::ValuesIn(latent_losses), [](const auto& info) { return std::string(info.param); });
+INSTANTIATE_TEST_SUITE_P(Losses, DenoiserLoss, testing::ValuesIn(latent_losses),
+                         [](const auto& info) { return std::string(info.param); });
 
 TEST(TimedLoss, HasTheValueAndTheGradientOfTheLossItself) {
   const auto w = at::tensor({2.0, -1.0}).requires_grad_();
@@ -127,7 +139,8 @@ TEST(PerceptualLoss, IsZeroForTheTrueLatentAndComputesInSinglePrecisionUnderAuto
   Denoising d;
   at::NoGradGuard no_grad;
   const auto place = at::tensor({0.2, 0.8});
-  EXPECT_LT(perceptual_losses(d.lpips, *d.autoencoder, d.z, d.z, place).abs().max().item<double>(), 1e-6);
+  EXPECT_LT(perceptual_losses(d.lpips, *d.autoencoder, d.z, d.z, place).abs().max().item<double>(),
+            1e-6);
   const auto other = d.z + 0.3;
   const auto single = perceptual_losses(d.lpips, *d.autoencoder, other, d.z, place);
   const Autocast half(c10::kCPU, c10::kBFloat16);
@@ -138,17 +151,19 @@ TEST(LatentDiscriminatorLoss, TrainsTheDiscriminatorAndGivesNoGradientToTheMadeL
   Denoising d;
   const auto made = at::randn({2, 3, 2, 4, 4}).requires_grad_();
   torch::optim::Adam optimiser(d.discriminator->parameters(), torch::optim::AdamOptions(1e-2));
-  const double before = latent_discriminator_losses(d.discriminator, made, d.z).mean().item<double>();
+  const double before =
+      latent_discriminator_losses(d.discriminator, made, d.z).mean().item<double>();
   for (int step = 0; step < 20; ++step) {
     optimiser.zero_grad();
     latent_discriminator_losses(d.discriminator, made, d.z).mean().backward();
     optimiser.step();
   }
-  EXPECT_LT(latent_discriminator_losses(d.discriminator, made, d.z).mean().item<double>(), 0.7 * before);
+  EXPECT_LT(latent_discriminator_losses(d.discriminator, made, d.z).mean().item<double>(),
+            0.7 * before);
   EXPECT_FALSE(made.grad().defined());
 }
 
-/// Small discriminators and a volume with its reconstruction, a leaf.
+// Small discriminators and a volume with its reconstruction, a leaf.
 struct Reconstruction {
   Reconstruction() {
     torch::manual_seed(2);
@@ -182,7 +197,9 @@ TEST_P(VqganLoss, FallsWhenTheReconstructionFollowsItsGradient) {
   EXPECT_LT(loss().item<double>(), before - 1e-4);
 }
 
-INSTANTIATE_TEST_SUITE_P(Losses, VqganLoss, testing::Values("l1", "perceptual", "gan_slices", "gan_volumes", "features"),
+INSTANTIATE_TEST_SUITE_P(Losses, VqganLoss,
+                         testing::Values("l1", "perceptual", "gan_slices", "gan_volumes",
+                                         "features"),
                          [](const auto& info) { return std::string(info.param); });
 
 TEST(DiscriminatorLosses, TrainBothDiscriminatorsAndGiveNoGradientToTheReconstruction) {
@@ -190,7 +207,8 @@ TEST(DiscriminatorLosses, TrainBothDiscriminatorsAndGiveNoGradientToTheReconstru
   const auto terms = discriminator_losses(r.discriminators, "hinge", r.x, r.x_hat, r.place);
   weighted_sum(terms).backward();
   EXPECT_FALSE(r.x_hat.grad().defined());
-  for (const auto& item : r.discriminators->named_parameters()) EXPECT_TRUE(item.value().grad().defined()) << item.key();
+  for (const auto& item : r.discriminators->named_parameters())
+    EXPECT_TRUE(item.value().grad().defined()) << item.key();
 }
 
 }  // namespace

@@ -20,7 +20,7 @@
 namespace x2ctpa {
 namespace {
 
-/// Largest difference between five steps of ours and of `Theirs`, with gradients in two scales.
+// Largest difference between five steps of ours and of `Theirs`, with gradients in two scales.
 template <class Theirs, class TheirOptions>
 double difference_from(bool decoupled) {
   torch::manual_seed(3);
@@ -39,7 +39,8 @@ double difference_from(bool decoupled) {
     theirs.step();
   }
   double worst = 0;
-  for (size_t i = 0; i < 2; ++i) worst = std::max(worst, (a->parameters()[i] - b->parameters()[i]).abs().max().item<double>());
+  for (size_t i = 0; i < 2; ++i)
+    worst = std::max(worst, (a->parameters()[i] - b->parameters()[i]).abs().max().item<double>());
   return worst;
 }
 
@@ -83,7 +84,8 @@ TEST(Schedule, EachNameIsItsCurve) {
 
 TEST(Checkpoint, TheNewestAreKeptAndAFlippedByteIsNoticed) {
   const test::TemporaryFolder folder;
-  for (const int64_t step : {1, 2, 3}) write_checkpoint(folder.path(), {step, "s", {{"w", at::full({2}, double(step))}}}, 2);
+  for (const int64_t step : {1, 2, 3})
+    write_checkpoint(folder.path(), {step, "s", {{"w", at::full({2}, double(step))}}}, 2);
   EXPECT_FALSE(std::filesystem::exists(folder / "step-000000001.safetensors"));
   EXPECT_EQ(newest_checkpoint(folder.path())->step, 3);
   std::string bytes = read_file(folder / "step-000000003.safetensors");
@@ -95,13 +97,15 @@ TEST(Checkpoint, TheNewestAreKeptAndAFlippedByteIsNoticed) {
 CtpaDenoiser small_denoiser() {
   torch::manual_seed(1);
   CtpaDenoiserOptions options;
-  options.encoder = {.width = 4, .stages = 3, .feature_channels = 2, .embedding_dim = 8, .groups = 2};
+  options.encoder = {
+      .width = 4, .stages = 3, .feature_channels = 2, .embedding_dim = 8, .groups = 2};
   options.unet.dim = 8;
   options.unet.dim_mults = {1, 2};
-  return CtpaDenoiser(options, 3, std::array<int64_t, 3>{2, 4, 4}, BackProjectionGeometry{.spacing_xyz_mm = {80, 60, 100}});
+  return CtpaDenoiser(options, 3, std::array<int64_t, 3>{2, 4, 4},
+                      BackProjectionGeometry{.spacing_xyz_mm = {80, 60, 100}});
 }
 
-/// One optimiser step and a two-step sample on `device`; returns the sample on the CPU.
+// One optimiser step and a two-step sample on `device`; returns the sample on the CPU.
 at::Tensor train_and_sample(const c10::Device device) {
   auto model = small_denoiser();
   model->to(device);
@@ -109,7 +113,8 @@ at::Tensor train_and_sample(const c10::Device device) {
   WeightAverage average(*model, 0.9);
   torch::manual_seed(2);
   const auto cxr = at::rand({2, 1, 32, 32}).to(device), x = at::randn({2, 3, 2, 4, 4}).to(device);
-  const auto t = at::tensor({10, 700}, at::kLong).to(device), drop = (at::tensor({1, 0}) > 0).to(device);
+  const auto t = at::tensor({10, 700}, at::kLong).to(device),
+             drop = (at::tensor({1, 0}) > 0).to(device);
   prediction_loss("mse", model->forward(x, t, model->condition(cxr), drop), x).mean().backward();
   optimiser.step(1e-2, std::max(1.0, optimiser.gradient_norm()));
   average.update();
@@ -119,7 +124,10 @@ at::Tensor train_and_sample(const c10::Device device) {
   sampler.steps = 2;
   const auto condition = model->condition(cxr);
   return sample(NoiseSchedule(ScheduleOptions{}), Prediction::v, sampler,
-                [&](const at::Tensor& x_t, const at::Tensor& at_t) { return model->guided(x_t, at_t, condition, 2.0); }, x, {})
+                [&](const at::Tensor& x_t, const at::Tensor& at_t) {
+                  return model->guided(x_t, at_t, condition, 2.0);
+                },
+                x, {})
       .to(at::kCPU);
 }
 
@@ -128,7 +136,7 @@ TEST(TestDevice, TrainingStepAndSamplingRunThereAndMatchTheCpu) {
   EXPECT_LT((cpu - other).abs().max().item<double>() / cpu.abs().max().item<double>(), 1e-4);
 }
 
-/// Trains four steps there at once, and four whose last two are done anew from a checkpoint.
+// Trains four steps there at once, and four whose last two are done anew from a checkpoint.
 template <class MakeModel, class Loss>
 void expect_resume_there(MakeModel make, Loss loss) {
   TrainOptions options;
@@ -158,17 +166,24 @@ void expect_resume_there(MakeModel make, Loss loss) {
   const auto resumed = run(folder.path());
   for (const auto& [name, tensor] : whole) {
     EXPECT_EQ(resumed.at(name).device().type(), testing::test_device().type()) << name;
-    EXPECT_TRUE(at::equal(resumed.at(name).detach().to(at::kCPU), tensor.detach().to(at::kCPU))) << name;
+    EXPECT_TRUE(at::equal(resumed.at(name).detach().to(at::kCPU), tensor.detach().to(at::kCPU)))
+        << name;
   }
 }
 
 at::Tensor there(const at::Tensor& x) { return x.to(testing::test_device()); }
 
 TEST(TestDevice, TheDenoiserResumesThere) {
-  expect_resume_there([] { return small_denoiser(); }, [](CtpaDenoiser& model) {
-    const auto x = there(at::randn({2, 3, 2, 4, 4})), cxr = there(at::rand({2, 1, 32, 32}));
-    return prediction_loss("mse", model->forward(x, there(at::tensor({10, 700}, at::kLong)), model->condition(cxr)), x).mean();
-  });
+  expect_resume_there(
+      [] { return small_denoiser(); },
+      [](CtpaDenoiser& model) {
+        const auto x = there(at::randn({2, 3, 2, 4, 4})), cxr = there(at::rand({2, 1, 32, 32}));
+        return prediction_loss("mse",
+                               model->forward(x, there(at::tensor({10, 700}, at::kLong)),
+                                              model->condition(cxr)),
+                               x)
+            .mean();
+      });
 }
 
 TEST(TestDevice, TheVqganResumesThere) {
@@ -179,11 +194,12 @@ TEST(TestDevice, TheVqganResumesThere) {
   options.downsample = {2, 2, 2};
   options.groups = 2;
   options.random_restart = false;
-  expect_resume_there([&] { return Vqgan3d(options); }, [](Vqgan3d& model) {
-    const auto x = there(at::rand({1, 1, 4, 8, 8}));
-    const auto out = model->forward(x);
-    return (out.reconstruction - x).abs().mean() + out.codes.commitment_loss;
-  });
+  expect_resume_there([&] { return Vqgan3d(options); },
+                      [](Vqgan3d& model) {
+                        const auto x = there(at::rand({1, 1, 4, 8, 8}));
+                        const auto out = model->forward(x);
+                        return (out.reconstruction - x).abs().mean() + out.codes.commitment_loss;
+                      });
 }
 
 TEST(TestDevice, TheClassifierResumesThere) {
@@ -192,9 +208,10 @@ TEST(TestDevice, TheClassifierResumesThere) {
   options.growth = 4;
   options.init_features = 8;
   options.drop_rate = 0;
-  expect_resume_there([&] { return DenseNet3d(options); }, [](DenseNet3d& model) {
-    return model->forward(there(at::rand({2, 1, 8, 16, 16}))).square().mean();
-  });
+  expect_resume_there([&] { return DenseNet3d(options); },
+                      [](DenseNet3d& model) {
+                        return model->forward(there(at::rand({2, 1, 8, 16, 16}))).square().mean();
+                      });
 }
 
 TEST(TestDevice, AnXrayLeftOnTheCpuFailsThere) {
@@ -208,7 +225,8 @@ TEST(CtpaDenoiser, TheXrayChangesThePredictionAndADroppedOneDoesNot) {
   model->eval();
   at::NoGradGuard no_grad;
   const auto x = at::randn({1, 3, 2, 4, 4}), t = at::full({1}, 500, at::kLong);
-  const auto a = model->condition(at::rand({1, 1, 32, 32})), b = model->condition(at::rand({1, 1, 32, 32}));
+  const auto a = model->condition(at::rand({1, 1, 32, 32})),
+             b = model->condition(at::rand({1, 1, 32, 32}));
   const auto dropped = at::ones({1}, at::kBool);
   EXPECT_FALSE(at::allclose(model->forward(x, t, a), model->forward(x, t, b)));
   EXPECT_TRUE(at::equal(model->forward(x, t, a, dropped), model->forward(x, t, b, dropped)));

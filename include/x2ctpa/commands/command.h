@@ -23,7 +23,8 @@ struct CommandContext {
   OptionList options;         ///< over `experiment`, with the source of each value
 };
 
-/// Writes `folder`/resolved.yaml: every option with where its value came from, and the command line.
+/// Writes `folder`/resolved.yaml: every option with where its value came from, and the command
+/// line.
 void write_resolved(const CommandContext& context, const std::filesystem::path& folder);
 
 class Command {

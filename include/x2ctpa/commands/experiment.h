@@ -1,10 +1,10 @@
 // The whole experiment: one struct per section of an experiment file.
 #pragma once
 
-#include "x2ctpa/evaluation/evaluate_options.h"
 #include "x2ctpa/core/device.h"
 #include "x2ctpa/core/options.h"
 #include "x2ctpa/data/preprocess/preprocess.h"
+#include "x2ctpa/evaluation/evaluate_options.h"
 #include "x2ctpa/imaging/phantom/phantom.h"
 #include "x2ctpa/inference/sample_options.h"
 #include "x2ctpa/training/stages.h"

@@ -26,7 +26,8 @@ struct RuntimeOptions {
 };
 
 /// The device named by `options.device`: "cpu", "cuda", "cuda:1"; "auto" takes CUDA when there is
-/// one: the GPU of this process's place on its node, as torchrun (LOCAL_RANK) and Slurm number them. Throws Error when the device does not exist.
+/// one: the GPU of this process's place on its node, as torchrun (LOCAL_RANK) and Slurm number
+/// them. Throws Error when the device does not exist.
 c10::Device select_device(const RuntimeOptions& options);
 
 /// Sets and logs LibTorch's threads (0: every core that this process may use, whatever

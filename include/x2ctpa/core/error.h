@@ -9,9 +9,9 @@ namespace x2ctpa {
 /// Exit codes of the program; docs/troubleshooting.md lists their causes.
 enum class ExitCode : int {
   ok = 0,
-  usage = 1,          ///< wrong use, configuration or input file
-  no_data = 2,        ///< no usable data
-  partial = 3,        ///< part of the work failed; a CSV names the parts
+  usage = 1,    ///< wrong use, configuration or input file
+  no_data = 2,  ///< no usable data
+  partial = 3,  ///< part of the work failed; a CSV names the parts
   out_of_memory = 4,
   interrupted = 130,  ///< stopped by a signal after its state was saved
 };

@@ -1,6 +1,6 @@
-// One declaration per option: a plain struct, its member initialisers, and one describe(OptionList&).
-// Flags, YAML keys, resolved.yaml, config.yaml of model folders, docs/options.md and the error
-// texts are all made from it.
+// One declaration per option: a plain struct, its member initialisers, and one
+// describe(OptionList&). Flags, YAML keys, resolved.yaml, config.yaml of model folders,
+// docs/options.md and the error texts are all made from it.
 #pragma once
 
 #include <cstdint>
@@ -25,11 +25,11 @@ using OptionValue = std::variant<bool*, int64_t*, double*, std::string*, std::ve
                                  std::vector<double>*, std::vector<std::string>*>;
 
 struct Option {
-  std::string key;      ///< dotted, as in flags: "diffusion.sampler.steps"
+  std::string key;  ///< dotted, as in flags: "diffusion.sampler.steps"
   OptionValue value;
-  std::string help;     ///< one sentence with the unit
+  std::string help;  ///< one sentence with the unit
   Limits limits;
-  std::string source;   ///< where the value came from: "default", a file, "--flag"
+  std::string source;  ///< where the value came from: "default", a file, "--flag"
 };
 
 /// The options of one or several structs under their dotted keys, in the order of declaration.

@@ -19,6 +19,7 @@ at::Generator random_stream(int64_t seed, std::string_view name);
 /// Standard normal float32 of `shape` on the CPU for one case: it depends on the run's seed, the
 /// case id and `sample` (several samples of one case) alone, so a case made alone, in a batch, in
 /// a shard or after a restart starts from the same noise, bit for bit.
-at::Tensor case_noise(int64_t seed, std::string_view case_id, int64_t sample, at::IntArrayRef shape);
+at::Tensor case_noise(int64_t seed, std::string_view case_id, int64_t sample,
+                      at::IntArrayRef shape);
 
 }  // namespace x2ctpa

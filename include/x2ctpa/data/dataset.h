@@ -27,8 +27,8 @@ struct IntensityWindow {
   double min_hu = -200;
   double max_hu = 500;
 
-  torch::Tensor to_unit(const torch::Tensor& hu) const;  ///< HU -> [-1, 1]
-  torch::Tensor to_hu(const torch::Tensor& unit) const;  ///< [-1, 1] -> HU
+  at::Tensor to_unit(const at::Tensor& hu) const;  ///< HU -> [-1, 1]
+  at::Tensor to_hu(const at::Tensor& unit) const;  ///< [-1, 1] -> HU
   void describe(OptionList& options);
   bool operator==(const IntensityWindow&) const = default;
 };
@@ -73,6 +73,10 @@ struct Case {
   std::optional<int64_t> fold{};  ///< of the cross-validation; none for the hold-out
 };
 
+/// The fold in a cell of a table: a number from 0, or none where the cell is empty. Throws Error,
+/// which begins with `where`, for anything else.
+std::optional<int64_t> parse_fold(const std::string& text, const std::string& where);
+
 /// Throws Error naming the patient when cases of one patient lie in different splits or folds.
 void check_no_leakage(const std::vector<Case>& cases);
 
@@ -96,11 +100,11 @@ class Dataset {
 
   /// (1, D, H, W) float32 in [-1, 1]. Throws Error naming the case when its file is missing,
   /// unreadable or of another grid.
-  torch::Tensor load_ct(const Case& c) const;
+  at::Tensor load_ct(const Case& c) const;
   /// The volume in HU with its geometry.
   Volume load_volume(const Case& c) const;
   /// (1, S, S) float32 in [0, 1].
-  torch::Tensor load_cxr(const Case& c) const;
+  at::Tensor load_cxr(const Case& c) const;
 
  private:
   std::filesystem::path folder_;
@@ -109,7 +113,7 @@ class Dataset {
 };
 
 /// A volume file within `window`: (1, D, H, W) float32 in [-1, 1].
-torch::Tensor read_windowed(const std::filesystem::path& file, const IntensityWindow& window);
+at::Tensor read_windowed(const std::filesystem::path& file, const IntensityWindow& window);
 
 /// Writes dataset.json and index.csv (atomically, dataset.json last) and sets info.hash.
 void write_dataset(const std::filesystem::path& folder, DatasetInfo& info,

@@ -24,9 +24,9 @@ class LatentCache {
   bool has(const Case& c) const;
   /// The latent as it was put. Throws Error naming the case when it is missing, damaged, or was
   /// made under another key.
-  torch::Tensor get(const Case& c) const;
+  at::Tensor get(const Case& c) const;
   /// Writes atomically; any shape, type and device.
-  void put(const Case& c, const torch::Tensor& latent);
+  void put(const Case& c, const at::Tensor& latent);
   /// True when every one of `cases` is there.
   bool complete(const std::vector<Case>& cases) const;
 

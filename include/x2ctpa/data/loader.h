@@ -20,20 +20,21 @@ struct BatchContent {
   bool cxr = true;
   bool paired = false;  ///< leave out cases without both, whatever is loaded
   /// What else a case has, such as its latent, by name; called by threads that read ahead.
-  std::map<std::string, std::function<torch::Tensor(const Case&)>> more{};
+  std::map<std::string, std::function<at::Tensor(const Case&)>> more{};
 };
 
 struct Batch {
   std::vector<Case> cases;
-  torch::Tensor ct;   ///< (B, 1, D, H, W) float32 in [-1, 1]; undefined when not asked for
-  torch::Tensor cxr;  ///< (B, 1, S, S) float32 in [0, 1]; undefined when not asked for
-  torch::Tensor pe;   ///< (B) float32: 0, 1, or -1 for unknown
-  std::map<std::string, torch::Tensor> more{};  ///< (B, ...) each
+  at::Tensor ct;   ///< (B, 1, D, H, W) float32 in [-1, 1]; undefined when not asked for
+  at::Tensor cxr;  ///< (B, 1, S, S) float32 in [0, 1]; undefined when not asked for
+  at::Tensor pe;   ///< (B) float32: 0, 1, or -1 for unknown
+  std::map<std::string, at::Tensor> more{};  ///< (B, ...) each
 };
 
 /// Loads the given cases as one batch, in their order.
 /// Throws Error naming the case that cannot be read.
-Batch load_batch(const Dataset& dataset, const std::vector<Case>& cases, const BatchContent& content = {});
+Batch load_batch(const Dataset& dataset, const std::vector<Case>& cases,
+                 const BatchContent& content = {});
 
 struct LoaderOptions {
   int64_t batch_size = 1;
@@ -45,9 +46,10 @@ struct LoaderOptions {
   int64_t world = 1;        ///< world-th batch of it
 };
 
-/// Which of `cases` cases are in batch `batch` of a stream whose every epoch is a permutation: that of
-/// epoch n depends on `seed` and the name "`stream`/n" alone.
-std::vector<size_t> shuffled_batch(int64_t seed, const std::string& stream, int64_t batch, int64_t batch_size, size_t cases);
+/// Which of `cases` cases are in batch `batch` of a stream whose every epoch is a permutation: that
+/// of epoch n depends on `seed` and the name "`stream`/n" alone.
+std::vector<size_t> shuffled_batch(int64_t seed, const std::string& stream, int64_t batch,
+                                   int64_t batch_size, size_t cases);
 
 /// The stream. Every epoch is a permutation of the split that depends on seed, split name and epoch
 /// alone; batches are full and may span two epochs, so that a split smaller than a batch works too.
@@ -76,7 +78,7 @@ class CaseLoader {
   /// Seconds that next() has waited for batches that were not ready.
   double waited_seconds() const { return waited_; }
 
-  int64_t cases() const { return static_cast<int64_t>(cases_.size()); }
+  int64_t cases() const { return int64_t(cases_.size()); }
   /// Batches of this rank per epoch, rounded up.
   int64_t batches_per_epoch() const;
 

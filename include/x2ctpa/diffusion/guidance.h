@@ -1,5 +1,5 @@
-// Classifier-free guidance (arXiv 2207.12598), its rescaling (arXiv 2305.08891, section 3.4) and the
-// interval of noise levels that it is confined to (arXiv 2404.07724).
+// Classifier-free guidance (arXiv 2207.12598), its rescaling (arXiv 2305.08891, section 3.4) and
+// the interval of noise levels that it is confined to (arXiv 2404.07724).
 #pragma once
 
 #include <ATen/core/Tensor.h>

@@ -38,8 +38,9 @@ using NoiseFunction = std::function<at::Tensor(int64_t step)>;
 std::vector<int64_t> timesteps_of(const NoiseSchedule& schedule, const SamplerOptions& options);
 
 /// x_0 from x_T. Throws Error for "euler" on another schedule than "rectified-flow".
-at::Tensor sample(const NoiseSchedule& schedule, Prediction prediction, const SamplerOptions& options,
-                  const DenoiserFunction& denoiser, at::Tensor x_T, const NoiseFunction& noise);
+at::Tensor sample(const NoiseSchedule& schedule, Prediction prediction,
+                  const SamplerOptions& options, const DenoiserFunction& denoiser, at::Tensor x_T,
+                  const NoiseFunction& noise);
 
 /// x_0 limited as the options say: to +-clamp; or with dynamic thresholding (Imagen, arXiv
 /// 2205.11487) to the `dynamic_threshold` quantile s of its own absolute values, per sample, where
@@ -53,7 +54,7 @@ at::Tensor ddim_step(Mixture now, Mixture next, const Denoised& d, double eta,
 
 /// x_0 and eps of a prediction at x_t, limited as the options say. The noise is then that which
 /// leads from the limited x_0 to x_t, unless `keep_noise`.
-Denoised denoised(const SamplerOptions& options, Prediction kind, Mixture now, const at::Tensor& x_t,
-                  const at::Tensor& prediction);
+Denoised denoised(const SamplerOptions& options, Prediction kind, Mixture now,
+                  const at::Tensor& x_t, const at::Tensor& prediction);
 
 }  // namespace x2ctpa

@@ -60,7 +60,7 @@ class NoiseSchedule {
 /// `without_zero`: for solvers that themselves go on to the clean end, "leading" and "linspace" are
 /// made for a step more, and lose their 0. All as in diffusers.
 /// Throws Error for another spacing, or more steps than the schedule can serve.
-std::vector<int64_t> sampling_timesteps(int64_t timesteps, int64_t steps, const std::string& spacing,
-                                        bool without_zero = false);
+std::vector<int64_t> sampling_timesteps(int64_t timesteps, int64_t steps,
+                                        const std::string& spacing, bool without_zero = false);
 
 }  // namespace x2ctpa

@@ -16,18 +16,42 @@
 namespace x2ctpa {
 
 /// Which volume is compared with the true one.
-enum Source : int { kGenerated, kWrongCxr, kMeanVolume, kSources };
-inline constexpr std::array<const char*, kSources> kSourceKeys{"generated", "wrong_cxr",
-                                                               "mean_volume"};
+namespace source {
+enum Index : int { generated, wrong_cxr, mean_volume, count };
+}
+inline constexpr std::array<const char*, source::count> source_keys{"generated", "wrong_cxr",
+                                                                    "mean_volume"};
 
 /// The numbers of one comparison of a volume with the true one; docs/metrics.md defines them.
-enum Metric : int {
-  kPsnr, kSsim3d, kSsim2d, kMsSsim3d, kMae, kMse, kLpips,                // paper
-  kLungPsnr, kLungSsim3d, kLungMae, kGradientMae, kSharpness,            // x2ctpa
-  kVesselDice, kVesselContrast, kArteryDice, kArteryContrast, kLungDice, kProjection,
-  kX2ctPsnr, kX2ctPlanesPsnr, kX2ctPlanesSsim,                           // x2ct
-  kMetrics
+namespace metric {
+enum Index : int {
+  // protocol "paper"
+  psnr,
+  ssim3d,
+  ssim2d,
+  ms_ssim3d,
+  mae,
+  mse,
+  lpips,
+  // protocol "x2ctpa"
+  lung_psnr,
+  lung_ssim3d,
+  lung_mae,
+  gradient_mae,
+  sharpness,
+  vessel_dice,
+  vessel_contrast,
+  artery_dice,
+  artery_contrast,
+  lung_dice,
+  projection,
+  // protocol "x2ct"
+  x2ct_psnr,
+  x2ct_planes_psnr,
+  x2ct_planes_ssim,
+  count
 };
+}
 struct MetricName {
   const char* key;
   const char* label;
@@ -35,16 +59,16 @@ struct MetricName {
   const char* protocol;
   const char* better;  ///< "higher", "lower", or the number it should come near
 };
-extern const std::array<MetricName, kMetrics> kMetricNames;
+extern const std::array<MetricName, metric::count> metric_names;
 
 /// NaN: not measured.
-using MetricValues = std::array<double, kMetrics>;
+using MetricValues = std::array<double, metric::count>;
 
 struct CaseResult {
   SamplePair pair;
   std::string wrong_case_id;  ///< empty: no other patient to take
   bool same_spacing = true;   ///< as the true volume, within 2%
-  std::array<std::optional<MetricValues>, kSources> quality;
+  std::array<std::optional<MetricValues>, source::count> quality;
 };
 
 struct Distribution {
@@ -60,8 +84,8 @@ struct BaselineTest {
 
 struct MetricSummary {
   int metric = 0;
-  std::array<Distribution, kSources> sources;
-  std::array<std::optional<BaselineTest>, kSources> tests;  ///< of the two baselines
+  std::array<Distribution, source::count> sources;
+  std::array<std::optional<BaselineTest>, source::count> tests;  ///< of the two baselines
 };
 
 /// How much samples of one X-ray differ from each other: means over pairs of samples.
@@ -74,7 +98,7 @@ struct ImageEvaluation {
   std::vector<CaseResult> cases;
   std::vector<MetricSummary> metrics;  ///< those that were measured at all
   Diversity diversity;
-  torch::Tensor mean_volume;  ///< clipped HU (D, H, W); undefined without training volumes
+  at::Tensor mean_volume;  ///< clipped HU (D, H, W); undefined without training volumes
   int64_t training_volumes = 0;
 };
 
@@ -113,7 +137,7 @@ struct FeatureMeasure {
 
 /// How near generated volumes come to training volumes, against how near held-out true ones do.
 struct MemorisationCase {
-  std::string case_id, nearest;  ///< the training volume nearest to the generated one
+  std::string case_id, nearest;    ///< the training volume nearest to the generated one
   double generated = 0, real = 0;  ///< distances to the nearest training volume
   bool suspicious = false;  ///< less than half of the smallest distance of a held-out true volume
 };
@@ -133,7 +157,7 @@ struct ScoreEvaluation {
 struct PublishedArm {
   const char *name, *title, *auc, *accuracy, *specificity, *sensitivity, *ppv, *npv;
 };
-extern const std::array<PublishedArm, 3> kPublishedArms;
+extern const std::array<PublishedArm, 3> published_arms;
 
 struct Evaluation {
   EvaluationInputs inputs;

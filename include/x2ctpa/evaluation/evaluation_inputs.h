@@ -20,7 +20,7 @@ struct Problem {
 /// A generated volume and the true one of the same case.
 struct SamplePair {
   std::string case_id, patient_id;
-  std::filesystem::path generated, real, cxr;        ///< cxr may be empty
+  std::filesystem::path generated, real, cxr;  ///< cxr may be empty
   std::filesystem::path vessels;  ///< mask of the pulmonary arteries in the true volume, or empty
   std::vector<std::filesystem::path> further;        ///< more samples of the same X-ray
   std::string sampler, steps, seed, guidance_scale;  ///< as in samples.csv; may be empty
@@ -36,13 +36,13 @@ struct EvaluationInputs {
   std::filesystem::path run;  ///< empty for plain folders
   std::vector<SamplePair> pairs;
   std::vector<std::filesystem::path> training_volumes;
-  std::vector<Case> training_cases;    ///< of the same order; empty for plain folders
-  std::optional<Dataset> dataset;      ///< of the run
+  std::vector<Case> training_cases;  ///< of the same order; empty for plain folders
+  std::optional<Dataset> dataset;    ///< of the run
   std::vector<ScoreTable> scores;
   IntensityWindow window;
   std::string window_source;  ///< "dataset", "evaluate.window_hu" or "default"
   std::string dataset_hash;
-  DatasetInfo info;             ///< of the dataset, or the defaults
+  DatasetInfo info;                                  ///< of the dataset, or the defaults
   std::map<std::string, std::optional<int>> labels;  ///< of the dataset's cases, by id
   std::filesystem::path autoencoder;  ///< model folder for distances of latents, or empty
   std::filesystem::path lpips, features, video_features;  ///< networks given, or empty

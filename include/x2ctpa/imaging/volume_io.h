@@ -12,12 +12,12 @@ namespace x2ctpa {
 /// Reads a volume file (.nii, .nii.gz, .nrrd, .mha, .mhd) or a folder that holds a DICOM CT series
 /// (see dicom_series.h for how the series is chosen and checked).
 /// Returned as stored; call oriented_to_lps for the house's axes.
-/// Throws Error naming the path when it is unreadable, not 3D, or of unknown geometry: no spacing, a
-/// spacing of zero (NIfTI's pixdim), or axes further from right angles than rounding explains.
+/// Throws Error naming the path when it is unreadable, not 3D, or of unknown geometry: no spacing,
+/// a spacing of zero (NIfTI's pixdim), or axes further from right angles than rounding explains.
 Volume read_volume(const std::filesystem::path& path);
 
-/// True for voxels of exactly 1 x 1 x 1 mm that make a scan of impossible size: a side below 100 mm or
-/// above 1000 mm. Most likely the spacing was lost in a conversion. read_volume warns of it.
+/// True for voxels of exactly 1 x 1 x 1 mm that make a scan of impossible size: a side below 100 mm
+/// or above 1000 mm. Most likely the spacing was lost in a conversion. read_volume warns of it.
 bool has_doubtful_unit_spacing(const Volume& volume);
 
 /// Writes NIfTI-1 (.nii or .nii.gz) in HU atomically, int16 (rounded, saturated) or float32, with

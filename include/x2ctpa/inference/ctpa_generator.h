@@ -20,9 +20,9 @@ namespace x2ctpa {
 
 /// One volume to make.
 struct SampleRequest {
-  std::string id;           ///< names the noise stream; a case id or a file's name
-  at::Tensor cxr;           ///< (1, S, S) in [0, 1], bone bright, S = info().cxr_size
-  int64_t sample = 0;       ///< number of the sample of this X-ray
+  std::string id;                 ///< names the noise stream; a case id or a file's name
+  at::Tensor cxr;                 ///< (1, S, S) in [0, 1], bone bright, S = info().cxr_size
+  int64_t sample = 0;             ///< number of the sample of this X-ray
   int64_t label = label_unknown;  ///< for a model with label guidance; see ctpa_denoiser.h
 };
 
@@ -30,17 +30,20 @@ class CtpaGenerator {
  public:
   /// Loads `<run>/diffusion/model` or a copy of it. `hash`: hash_of(model) where it is known.
   /// Throws Error naming the file that is missing or does not fit.
-  CtpaGenerator(const std::filesystem::path& model, const RuntimeOptions& runtime, std::string hash = {});
+  CtpaGenerator(const std::filesystem::path& model, const RuntimeOptions& runtime,
+                std::string hash = {});
   CtpaGenerator(const CtpaGenerator&) = delete;
   CtpaGenerator& operator=(const CtpaGenerator&) = delete;
 
   /// Volumes (N, D, H, W) in HU within the model's window: decode() of latents().
-  at::Tensor generate(const std::vector<SampleRequest>& requests, const SamplerOptions& sampler, int64_t seed);
+  at::Tensor generate(const std::vector<SampleRequest>& requests, const SamplerOptions& sampler,
+                      int64_t seed);
 
   /// Latents (N, C, d, h, w) as the autoencoder takes them. The noise of a request follows from
   /// `seed`, its id and sample alone; an X-ray that several requests share is encoded once. Under
   /// runtime.deterministic each is computed by itself. Throws Error(interrupted) on a signal.
-  at::Tensor latents(const std::vector<SampleRequest>& requests, const SamplerOptions& sampler, int64_t seed);
+  at::Tensor latents(const std::vector<SampleRequest>& requests, const SamplerOptions& sampler,
+                     int64_t seed);
 
   /// The volumes of such latents, clamped to the window, on the CPU.
   at::Tensor decode(const at::Tensor& latents);
@@ -56,7 +59,8 @@ class CtpaGenerator {
 
  private:
   CxrCondition condition_of(const std::vector<SampleRequest>& requests);
-  at::Tensor latents_of_batch(const std::vector<SampleRequest>& requests, const SamplerOptions& sampler, int64_t seed);
+  at::Tensor latents_of_batch(const std::vector<SampleRequest>& requests,
+                              const SamplerOptions& sampler, int64_t seed);
 
   RuntimeOptions runtime_;
   c10::Device device_;

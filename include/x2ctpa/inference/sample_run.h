@@ -19,7 +19,8 @@ struct SampleJob {
   std::filesystem::path
       classifier;              ///< a classifier of volumes for the spread of the PE score, or empty
   std::vector<CxrItem> xrays;  ///< of all shards
-  Shard shard;  ///< an X-ray belongs to the same one whatever is done already; its samples stay together
+  Shard shard;  ///< an X-ray belongs to the same one whatever is done already; its samples stay
+                ///< together
 };
 
 /// Makes what is not there yet of this shard's volumes. An X-ray that cannot be read goes to

@@ -56,9 +56,9 @@ struct BootstrapAuc {
   int64_t patients = 0;
   std::vector<RocBandPoint> band;  ///< pointwise, at false positive rates 0, 0.02, ... 1
 };
-/// Percentile bootstrap of the AUC and of the ROC curve. Whole patients are drawn with replacement, separately among
-/// those with and without a positive case (`patients` names the patient of each case), from the
-/// random stream "bootstrap" of `seed`.
+/// Percentile bootstrap of the AUC and of the ROC curve. Whole patients are drawn with replacement,
+/// separately among those with and without a positive case (`patients` names the patient of each
+/// case), from the random stream "bootstrap" of `seed`.
 BootstrapAuc bootstrap_auc(std::span<const int> labels, std::span<const double> scores,
                            std::span<const std::string> patients, int64_t resamples, int64_t seed);
 

@@ -1,8 +1,8 @@
 // Distances between a set of real and a set of generated pictures, by the features that a network
 // finds in them.
 //
-// Features are (N, F), one row per picture, of any floating type; all is computed in float64. Throws
-// Error for other shapes, features that are not finite, and sets that are too small.
+// Features are (N, F), one row per picture, of any floating type; all is computed in float64.
+// Throws Error for other shapes, features that are not finite, and sets that are too small.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -11,7 +11,8 @@
 
 namespace x2ctpa {
 
-/// Mean and covariance of rows that come in batches, so that memory does not grow with their number.
+/// Mean and covariance of rows that come in batches, so that memory does not grow with their
+/// number.
 class FeatureMoments {
  public:
   /// Rows (N, F), or one row (F); F as the first time.
@@ -34,8 +35,8 @@ double frechet_distance(const FeatureMoments& real, const FeatureMoments& genera
 double kernel_distance(const at::Tensor& real, const at::Tensor& generated);
 
 /// Shares of one set that lie within reach of the other, by distances to the k-th neighbour in
-/// their own set: precision and recall (Kynkaanniemi et al., arXiv 1904.06991), density and coverage
-/// (Naeem et al., arXiv 2002.09797). More than k rows each.
+/// their own set: precision and recall (Kynkaanniemi et al., arXiv 1904.06991), density and
+/// coverage (Naeem et al., arXiv 2002.09797). More than k rows each.
 struct NeighbourMeasures {
   double precision = 0, recall = 0, density = 0, coverage = 0;
 };

@@ -30,10 +30,10 @@ struct ImageQuality {
 /// structural_similarity(gaussian_weights=True, sigma=1.5, use_sample_covariance=False).
 /// Along an axis shorter than 11 the window shrinks to the largest odd length that fits.
 ///
-/// MS-SSIM (doi:10.1109/ACSSC.2003.1292216): contrast-structure factors of four scales and the index
-/// of the fifth, each scale the mean of 2 x 2 x 2 voxels of the one before, factors below 0 taken as
-/// 0. The shrinking window makes it defined at any depth; where no axis is shortened it equals
-/// pytorch-msssim.
+/// MS-SSIM (doi:10.1109/ACSSC.2003.1292216): contrast-structure factors of four scales and the
+/// index of the fifth, each scale the mean of 2 x 2 x 2 voxels of the one before, factors below 0
+/// taken as 0. The shrinking window makes it defined at any depth; where no axis is shortened it
+/// equals pytorch-msssim.
 ///
 /// The result does not depend on the number of threads. NaN voxels give NaN.
 /// Throws Error for unequal shapes, empty volumes or a data range that is not positive.
@@ -49,8 +49,8 @@ struct MaskedQuality {
 MaskedQuality masked_quality(const at::Tensor& truth, const at::Tensor& image,
                              const at::Tensor& mask, double data_range);
 
-/// Means over all slices along each of the three axes, then over the axes, as X2CT-GAN (Ying et al.,
-/// arXiv 1905.06902) reports them: PSNR of each slice, 100 dB for equal ones, and SSIM of
+/// Means over all slices along each of the three axes, then over the axes, as X2CT-GAN (Ying et
+/// al., arXiv 1905.06902) reports them: PSNR of each slice, 100 dB for equal ones, and SSIM of
 /// scikit-image's default, 7 x 7 equal weights and sample covariance.
 struct PlanesQuality {
   double psnr_db = 0, ssim = 0;

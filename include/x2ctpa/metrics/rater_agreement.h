@@ -15,8 +15,8 @@ double cohen_kappa(std::span<const int64_t> first, std::span<const int64_t> seco
                    bool quadratic = false);
 
 /// Fleiss' kappa of any number of readers (Psychol. Bull. 76 (1971) 378). `ratings[i]` holds the
-/// categories that the readers gave case i, of one length of 2 or more. NaN when there is one category.
-/// Throws Error otherwise.
+/// categories that the readers gave case i, of one length of 2 or more. NaN when there is one
+/// category. Throws Error otherwise.
 double fleiss_kappa(const std::vector<std::vector<int64_t>>& ratings);
 
 }  // namespace x2ctpa

@@ -12,12 +12,13 @@ struct GradientQuality {
   double mae = 0;        ///< mean absolute difference
   double sharpness = 0;  ///< mean of the image's over mean of the truth's: below 1 is blurred
 };
-/// Volumes (D, H, W) of one shape with 2 or more voxels along each axis; `spacing_dhw_mm` their spacing.
-/// Throws Error otherwise.
+/// Volumes (D, H, W) of one shape with 2 or more voxels along each axis; `spacing_dhw_mm` their
+/// spacing. Throws Error otherwise.
 GradientQuality gradient_quality(const at::Tensor& truth, const at::Tensor& image,
                                  const std::array<double, 3>& spacing_dhw_mm);
 
-/// 2 |A and B| / (|A| + |B|) of masks of one shape, not 0 inside (Dice 1945); NaN when both are empty.
+/// 2 |A and B| / (|A| + |B|) of masks of one shape, not 0 inside (Dice 1945); NaN when both are
+/// empty.
 double dice(const at::Tensor& a, const at::Tensor& b);
 
 }  // namespace x2ctpa

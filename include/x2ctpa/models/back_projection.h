@@ -23,8 +23,8 @@ struct BackProjectionGeometry {
 /// The detector coordinates of every voxel centre: (D, H, W, 2) float32, (column, row), -1 and 1
 /// at the detector's edges. Point (x, y, z) falls on u = m x, v = m z with the magnification
 /// m = source_to_detector / (source_to_centre - y). Throws Error when a voxel reaches the source.
-torch::Tensor detector_coordinates(const BackProjectionGeometry& geometry,
-                                   const std::array<int64_t, 3>& grid_dhw);
+at::Tensor detector_coordinates(const BackProjectionGeometry& geometry,
+                                const std::array<int64_t, 3>& grid_dhw);
 
 class BackProjection {
  public:
@@ -32,16 +32,16 @@ class BackProjection {
 
   /// (B, C, h, w) -> (B, C, D, H, W): bilinear in the picture, zero outside it. The feature map
   /// covers the whole detector, whatever its resolution. `alignment` (B, 2, 3), if defined, moves
-  /// each picture's detector coordinates p to A p + b with its rows (A | b): an X-ray whose distances
-  /// and centring are not known. Differentiable in both; any device.
-  torch::Tensor operator()(const torch::Tensor& features, const torch::Tensor& alignment = {}) const;
+  /// each picture's detector coordinates p to A p + b with its rows (A | b): an X-ray whose
+  /// distances and centring are not known. Differentiable in both; any device.
+  at::Tensor operator()(const at::Tensor& features, const at::Tensor& alignment = {}) const;
 
   const BackProjectionGeometry& geometry() const { return geometry_; }
 
  private:
   BackProjectionGeometry geometry_;
   std::array<int64_t, 3> grid_dhw_;
-  mutable torch::Tensor coordinates_;  // (1, D * H, W, 2), moved to the features' device when used
+  mutable at::Tensor coordinates_;  // (1, D * H, W, 2), moved to the features' device when used
 };
 
 }  // namespace x2ctpa

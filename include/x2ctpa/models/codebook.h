@@ -37,8 +37,8 @@ class CodebookImpl : public torch::nn::Module {
   /// global one by default). Works in float32 whatever z's type.
   Quantised forward(const at::Tensor& z, std::optional<at::Generator> generator = {});
 
-  /// Draws the codes of `which` (codes) bool anew from the vectors of z (B, embedding_dim, d, h, w),
-  /// as the first batch did all of them.
+  /// Draws the codes of `which` (codes) bool anew from the vectors of z (B, embedding_dim, d, h,
+  /// w), as the first batch did all of them.
   void restart(const at::Tensor& z, const at::Tensor& which,
                std::optional<at::Generator> generator = {});
 

@@ -40,12 +40,12 @@ struct CxrCondition {
 class CtpaDenoiserImpl : public torch::nn::Module {
  public:
   /// `latent_channels` and `latent_dhw` are those of the autoencoder on the dataset's grid.
-  CtpaDenoiserImpl(CtpaDenoiserOptions options, int64_t latent_channels, std::array<int64_t, 3> latent_dhw,
-                   const BackProjectionGeometry& geometry);
+  CtpaDenoiserImpl(CtpaDenoiserOptions options, int64_t latent_channels,
+                   std::array<int64_t, 3> latent_dhw, const BackProjectionGeometry& geometry);
 
-  /// The condition of X-rays (B, 1, S, S) in [0, 1] by the denoiser's own encoder. `labels` (B): 0, 1 or
-  /// 2, as above; all unknown when undefined; only for a model with label guidance. Throws Error
-  /// when the model was made for a frozen encoder.
+  /// The condition of X-rays (B, 1, S, S) in [0, 1] by the denoiser's own encoder. `labels` (B): 0,
+  /// 1 or 2, as above; all unknown when undefined; only for a model with label guidance. Throws
+  /// Error when the model was made for a frozen encoder.
   CxrCondition condition(const at::Tensor& cxr, const at::Tensor& labels = {});
 
   /// The trained encoder's embedding (B, encoder.embedding_dim) of X-rays alone.
@@ -65,10 +65,12 @@ class CtpaDenoiserImpl : public torch::nn::Module {
                      const at::Tensor& drop = {});
 
   /// The prediction under the condition and the one without it, of one batch of two.
-  std::pair<at::Tensor, at::Tensor> own_and_null(const at::Tensor& x_t, const at::Tensor& t, const CxrCondition& condition);
+  std::pair<at::Tensor, at::Tensor> own_and_null(const at::Tensor& x_t, const at::Tensor& t,
+                                                 const CxrCondition& condition);
 
   /// null + scale (own - null); a scale of 1 costs one prediction, any other one batch of two.
-  at::Tensor guided(const at::Tensor& x_t, const at::Tensor& t, const CxrCondition& condition, double scale);
+  at::Tensor guided(const at::Tensor& x_t, const at::Tensor& t, const CxrCondition& condition,
+                    double scale);
 
   const CtpaDenoiserOptions& options() const { return options_; }
   /// The finetuned encoder, to be loaded before training; empty for the other kinds.

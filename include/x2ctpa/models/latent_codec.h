@@ -12,8 +12,8 @@
 
 namespace x2ctpa {
 
-/// Slice floor(place * D) of each volume (B, C, D, H, W): (B, C, H, W). `place` (B) in [0, 1), on the
-/// CPU. Differentiable.
+/// Slice floor(place * D) of each volume (B, C, D, H, W): (B, C, H, W). `place` (B) in [0, 1), on
+/// the CPU. Differentiable.
 at::Tensor slices_at(const at::Tensor& volumes, const at::Tensor& place);
 
 class LatentCodec {
@@ -33,7 +33,8 @@ class LatentCodec {
   virtual at::Tensor decode(const at::Tensor& latent, const MemoryPlan& plan) = 0;
 
   /// slices_at() of the volumes that latents (B, C, d, h, w) decode to: (B, 1, H, W) float32.
-  /// Gradients flow to the latent, none to the autoencoder. The VQ-GAN decodes whole volumes for it.
+  /// Gradients flow to the latent, none to the autoencoder. The VQ-GAN decodes whole volumes for
+  /// it.
   virtual at::Tensor decode_slices(const at::Tensor& latent, const at::Tensor& place) = 0;
 
   /// A VQ-GAN's latent with every vector replaced by its nearest code; another kind's as it is.

@@ -36,7 +36,7 @@ class LatentStatistics {
 
  private:
   std::vector<int64_t> size_;
-  double count_ = 0;  // values per channel
+  double count_ = 0;                             // values per channel
   at::Tensor sum_, sum_of_squares_, min_, max_;  // (C), float64
 };
 

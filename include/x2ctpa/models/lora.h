@@ -35,7 +35,7 @@ class LoraImpl : public torch::nn::Module {
   /// Under NoGradGuard the target is an ordinary module afterwards.
   void apply();
 
-  int64_t layers() const { return static_cast<int64_t>(updates_.size()); }
+  int64_t layers() const { return int64_t(updates_.size()); }
 
  private:
   struct Update {

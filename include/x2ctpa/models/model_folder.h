@@ -32,8 +32,8 @@ void load_module(const std::filesystem::path& folder, torch::nn::Module& module)
 std::filesystem::path model_config_file(const std::filesystem::path& folder);
 std::filesystem::path model_weights_file(const std::filesystem::path& folder);
 
-/// While one lives, random fills (uniform_, normal_) on this thread leave tensors as they are, so that
-/// layers about to be loaded do not take the time and memory of initial values.
+/// While one lives, random fills (uniform_, normal_) on this thread leave tensors as they are, so
+/// that layers about to be loaded do not take the time and memory of initial values.
 class WithoutInitialValues {
  public:
   WithoutInitialValues();
@@ -61,7 +61,8 @@ auto load_model(const std::filesystem::path& folder, const Make& make) {
 template <class Model>
 Model load_model(const std::filesystem::path& folder) {
   using Options = std::decay_t<decltype(std::declval<const Model&>()->options())>;
-  return load_model(folder, [&] { return Model(load_options<Options>(model_config_file(folder))); });
+  return load_model(folder,
+                    [&] { return Model(load_options<Options>(model_config_file(folder))); });
 }
 
 }  // namespace x2ctpa

@@ -54,8 +54,8 @@ class VisionTransformerImpl : public torch::nn::Module {
   /// image_size, repeated to three channels, standardised by `mean` and `std`.
   at::Tensor prepare(const at::Tensor& cxr) const;
 
-  /// What it finds in X-rays (B, 1, H, W) in [0, 1]: forward(prepare(cxr)) with `pooled`, the paper's
-  /// condition, at length 1. All `tokens` are the condition of the paper's CLIP variant.
+  /// What it finds in X-rays (B, 1, H, W) in [0, 1]: forward(prepare(cxr)) with `pooled`, the
+  /// paper's condition, at length 1. All `tokens` are the condition of the paper's CLIP variant.
   VisionFeatures find(const at::Tensor& cxr);
 
   /// find(cxr).pooled, (B, output_dim), and find(cxr).tokens, (B, 1 + patches, width).

@@ -17,12 +17,14 @@ struct Checkpoint {
 };
 
 /// Writes atomically and removes all but the newest `keep`.
-void write_checkpoint(const std::filesystem::path& folder, const Checkpoint& checkpoint, int64_t keep);
+void write_checkpoint(const std::filesystem::path& folder, const Checkpoint& checkpoint,
+                      int64_t keep);
 
 /// Writes checkpoints beside the training.
 class CheckpointWriter {
  public:
-  CheckpointWriter(std::filesystem::path folder, int64_t keep) : folder_(std::move(folder)), keep_(keep) {}
+  CheckpointWriter(std::filesystem::path folder, int64_t keep)
+      : folder_(std::move(folder)), keep_(keep) {}
 
   /// Copies the tensors, and writes them as write_checkpoint() does in a thread. Waits for the one
   /// before.

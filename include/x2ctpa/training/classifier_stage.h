@@ -52,11 +52,11 @@ void train_classifier(const Dataset& dataset, const ClassifierArm& arm,
                       const std::filesystem::path& folder, const TrainCall& call,
                       std::optional<int64_t> only_fold = std::nullopt);
 
-/// study_id, patient_id, label, score, split, fold, threshold of the labelled and unlabelled cases of
-/// `split` ("all" for every one) that have an input. A case's score is the mean over its inputs and, outside
-/// of the cross-validation, over all members ("fold" is "all" then); a case of fold k is scored by
-/// the member that has not seen it. Training cases of a classifier without folds are left out
-/// unless `split` names them.
+/// study_id, patient_id, label, score, split, fold, threshold of the labelled and unlabelled cases
+/// of `split` ("all" for every one) that have an input. A case's score is the mean over its inputs
+/// and, outside of the cross-validation, over all members ("fold" is "all" then); a case of fold k
+/// is scored by the member that has not seen it. Training cases of a classifier without folds are
+/// left out unless `split` names them.
 CsvTable classifier_scores(PeClassifier& classifier, const Dataset& dataset,
                            const ClassifierArm& arm, const std::string& split);
 

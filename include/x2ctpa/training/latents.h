@@ -22,7 +22,8 @@ class Latents {
 
   /// Encodes every case with a volume outside the test set that the cache lacks, or a share of
   /// them, on `device`. A call that was stopped goes on where it was. Returns how many it encoded.
-  int64_t encode_missing(c10::Device device, const RuntimeOptions& runtime, const Shard& shard = {});
+  int64_t encode_missing(c10::Device device, const RuntimeOptions& runtime,
+                         const Shard& shard = {});
 
   /// Whether the cache holds a case.
   bool has(const Case& c) const { return cache_.has(c); }

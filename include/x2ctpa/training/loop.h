@@ -1,4 +1,5 @@
-// The training loop: batches, gradients, optimiser, averages, logs, validation, checkpoints, signals.
+// The training loop: batches, gradients, optimiser, averages, logs, validation, checkpoints,
+// signals.
 #pragma once
 
 #include <torch/nn/module.h>
@@ -48,8 +49,8 @@ struct TrainCall {
   std::shared_ptr<Processes> processes = std::make_shared<Processes>();
 };
 
-/// The share of the highest learning rate at `step` (0-based), 0 to 1. "constant"; "warm-up": linear,
-/// then constant; "cosine": from 1 to 0; "one-cycle": linear warm-up, then cosine to 0.
+/// The share of the highest learning rate at `step` (0-based), 0 to 1. "constant"; "warm-up":
+/// linear, then constant; "cosine": from 1 to 0; "one-cycle": linear warm-up, then cosine to 0.
 double schedule_at(const TrainOptions& options, int64_t step);
 
 /// The loss of one batch.
@@ -57,10 +58,10 @@ struct StepLoss {
   StepLoss() = default;
   StepLoss(at::Tensor total) : total(std::move(total)) {}
 
-  at::Tensor total;                                        ///< scalar; its gradient trains
+  at::Tensor total;                                         ///< scalar; its gradient trains
   std::vector<std::pair<std::string, at::Tensor>> terms{};  ///< its parts, for the log; scalars
   std::vector<std::string> cases{};                         ///< ids, for messages
-  std::vector<at::Tensor> inputs{};                         ///< (B, ...) each; searched for values that are not finite
+  std::vector<at::Tensor> inputs{};  ///< (B, ...) each; searched for values that are not finite
 };
 
 /// What a validation found.
@@ -71,8 +72,8 @@ struct Validation {
   std::vector<std::pair<std::string, double>> terms{};  ///< more for the log
 };
 
-/// A module trained against the stage's, such as a discriminator, with an optimiser of its own. While
-/// the stage's loss is computed, its parameters need no gradient.
+/// A module trained against the stage's, such as a discriminator, with an optimiser of its own.
+/// While the stage's loss is computed, its parameters need no gradient.
 struct Opponent {
   std::string name;
   torch::nn::Module* module = nullptr;
@@ -97,30 +98,32 @@ struct Picture {
 /// follow from n: then a resumed run equals an undisturbed one bit for bit without further state.
 /// Process r of w takes the batches r, r + w, r + 2 w, ...; a step takes `accumulate` in each.
 struct TrainingStage {
-  std::string name;                                ///< for logs
+  std::string name;  ///< for logs
   torch::nn::Module* module = nullptr;
   std::vector<Opponent> opponents{};
-  std::function<void(int64_t count)> start_at;     ///< `count` batches of this process are done
-  std::function<StepLoss(int64_t batch)> loss;     ///< of this process's next batch, whose number is `batch`
-  std::function<Validation()> validate;            ///< of the module in evaluation mode, averaged weights
+  std::function<void(int64_t count)> start_at;  ///< `count` batches of this process are done
+  std::function<StepLoss(int64_t batch)>
+      loss;                              ///< of this process's next batch, whose number is `batch`
+  std::function<Validation()> validate;  ///< of the module in evaluation mode, averaged weights
   std::function<std::vector<Picture>()> preview{};  ///< of fixed validation cases; as validate()
-  std::function<double()> waited{};                ///< seconds spent waiting for data so far
+  std::function<double()> waited{};                 ///< seconds spent waiting for data so far
 };
 
 /// Trains `stage` to options.steps, going on from the newest valid checkpoint in
-/// `folder`/checkpoints. Afterwards the module holds the averaged weights (its own when ema_decay is
-/// 0), or with options.keep_best those of the best validation. Returns true in the one process that
-/// is to write the results; false in the others and after a dry run.
+/// `folder`/checkpoints. Afterwards the module holds the averaged weights (its own when ema_decay
+/// is 0), or with options.keep_best those of the best validation. Returns true in the one process
+/// that is to write the results; false in the others and after a dry run.
 ///
-/// Appends {"step", "loss", "<term>"..., "<opponent>_loss", "<opponent>_<term>"..., "lr", "grad_norm",
+/// Appends {"step", "loss", "<term>"..., "<opponent>_loss", "<opponent>_<term>"..., "lr",
+/// "grad_norm",
 /// "<opponent>_grad_norm", "val_loss", "val_<term>"..., "seconds", "wait_seconds"} to
 /// `folder`/metrics.jsonl, the same to `folder`/tensorboard, and pictures to `folder`/previews.
 ///
 /// `settings` is the text of everything that shapes the run; a checkpoint made under other settings
 /// is refused with the differing lines unless call.force.
-/// Throws Error for a loss or gradient that is not finite, and for any error of the stage, after the
-/// state before that step was saved; Error(interrupted) after a signal or when the limits of `call`
-/// are reached, when a checkpoint was written.
+/// Throws Error for a loss or gradient that is not finite, and for any error of the stage, after
+/// the state before that step was saved; Error(interrupted) after a signal or when the limits of
+/// `call` are reached, when a checkpoint was written.
 bool train(const TrainingStage& stage, const TrainOptions& options, const std::string& settings,
            const std::filesystem::path& folder, const TrainCall& call = {});
 

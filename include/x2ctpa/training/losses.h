@@ -1,10 +1,10 @@
 // The losses of the published trainers beside the plain ones: the VQ-GAN's (TATS, arXiv 2204.03638,
-// and medicaldiffusion) and the denoiser's (X-ray2CTPA, arXiv 2406.16109). None of them knows a step,
-// a file or an option; all compute in float32, whatever the precision around them.
+// and medicaldiffusion) and the denoiser's (X-ray2CTPA, arXiv 2406.16109). None of them knows a
+// step, a file or an option; all compute in float32, whatever the precision around them.
 //
-// Volumes x and their reconstructions x_hat are (B, 1, D, H, W) in [-1, 1]; latents z and those that
-// a prediction stands for, z_hat, (B, C, d, h, w). `place` (B) in [0, 1), on the CPU, tells the slice
-// of each volume, as slices_at().
+// Volumes x and their reconstructions x_hat are (B, 1, D, H, W) in [-1, 1]; latents z and those
+// that a prediction stands for, z_hat, (B, C, d, h, w). `place` (B) in [0, 1), on the CPU, tells
+// the slice of each volume, as slices_at().
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -36,31 +36,35 @@ struct AdversarialLosses {
   at::Tensor volumes;   ///< and on volumes
   at::Tensor features;  ///< feature matching, summed over both
 };
-AdversarialLosses adversarial_losses(DiscriminatorPair& discriminators, const std::string& kind, const at::Tensor& x,
-                                     const at::Tensor& x_hat, const at::Tensor& place);
+AdversarialLosses adversarial_losses(DiscriminatorPair& discriminators, const std::string& kind,
+                                     const at::Tensor& x, const at::Tensor& x_hat,
+                                     const at::Tensor& place);
 
 /// The discriminators' own losses, on slices and on volumes. No gradient goes to x_hat.
-std::vector<LossTerm> discriminator_losses(DiscriminatorPair& discriminators, const std::string& kind, const at::Tensor& x,
+std::vector<LossTerm> discriminator_losses(DiscriminatorPair& discriminators,
+                                           const std::string& kind, const at::Tensor& x,
                                            const at::Tensor& x_hat, const at::Tensor& place);
 
 /// LPIPS between one slice of each volume and of its reconstruction, mean over B.
-at::Tensor slice_distance(Lpips& lpips, const at::Tensor& x, const at::Tensor& x_hat, const at::Tensor& place);
+at::Tensor slice_distance(Lpips& lpips, const at::Tensor& x, const at::Tensor& x_hat,
+                          const at::Tensor& place);
 
 /// (B): LPIPS between one slice each of what z_hat and z decode to, with its gradient through the
 /// decoder. Latents as the autoencoder gives them.
-at::Tensor perceptual_losses(Lpips& lpips, LatentCodec& autoencoder, const at::Tensor& z_hat, const at::Tensor& z,
-                             const at::Tensor& place);
+at::Tensor perceptual_losses(Lpips& lpips, LatentCodec& autoencoder, const at::Tensor& z_hat,
+                             const at::Tensor& z, const at::Tensor& place);
 
 /// (B): mean((D(z_hat) - 1)^2) over the patches (arXiv 1611.04076).
 at::Tensor latent_adversarial_losses(LatentDiscriminator& discriminator, const at::Tensor& z_hat);
 
 /// (B): half of mean((D(z) - 1)^2) + mean(D(z_hat)^2). No gradient goes to z_hat.
-at::Tensor latent_discriminator_losses(LatentDiscriminator& discriminator, const at::Tensor& z_hat, const at::Tensor& z);
+at::Tensor latent_discriminator_losses(LatentDiscriminator& discriminator, const at::Tensor& z_hat,
+                                       const at::Tensor& z);
 
 /// (B): binary cross-entropy of a classifier's logit with the label 0 or 1, positive ones times
 /// `positive_weight`; 0 where the label is another (unknown). Latents as the classifier knows them.
-at::Tensor classification_losses(DenseNet3d& classifier, const at::Tensor& z_hat, const at::Tensor& labels,
-                                 double positive_weight);
+at::Tensor classification_losses(DenseNet3d& classifier, const at::Tensor& z_hat,
+                                 const at::Tensor& labels, double positive_weight);
 
 /// loss(z_hat) for a total whose gradient goes through z_hat. Its gradient there is taken at once:
 /// what it took, both ways, is known, and its memory is free before the next.
@@ -68,6 +72,7 @@ struct TimedLoss {
   at::Tensor value;
   double seconds = 0;
 };
-TimedLoss timed_loss(const at::Tensor& z_hat, const std::function<at::Tensor(const at::Tensor&)>& loss);
+TimedLoss timed_loss(const at::Tensor& z_hat,
+                     const std::function<at::Tensor(const at::Tensor&)>& loss);
 
 }  // namespace x2ctpa

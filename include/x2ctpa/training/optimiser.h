@@ -1,5 +1,5 @@
-// Adam (Kingma and Ba, arXiv 1412.6980) and AdamW (Loshchilov and Hutter, arXiv 1711.05101) in fused
-// ATen calls, and the moving average of weights.
+// Adam (Kingma and Ba, arXiv 1412.6980) and AdamW (Loshchilov and Hutter, arXiv 1711.05101) in
+// fused ATen calls, and the moving average of weights.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -24,8 +24,8 @@ class Adam {
   /// Joint L2 norm of the gradients, 0 when there are none.
   double gradient_norm() const;
 
-  /// One update from the parameters' gradients divided by `divisor`. Then they have none. Parameters
-  /// without a gradient stay as they are.
+  /// One update from the parameters' gradients divided by `divisor`. Then they have none.
+  /// Parameters without a gradient stay as they are.
   void step(double learning_rate, double divisor = 1);
 
   void forget_gradients();

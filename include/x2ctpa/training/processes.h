@@ -15,9 +15,10 @@ class Processes {
  public:
   /// One process that trains alone.
   Processes();
-  /// Meets the others that torchrun (RANK, WORLD_SIZE, MASTER_ADDR, MASTER_PORT), srun (SLURM_PROCID,
-  /// SLURM_NTASKS) or scripts/launch.sh started; alone without these variables. `device`: of the
-  /// tensors that will be reduced. Throws Error when they do not meet within five minutes.
+  /// Meets the others that torchrun (RANK, WORLD_SIZE, MASTER_ADDR, MASTER_PORT), srun
+  /// (SLURM_PROCID, SLURM_NTASKS) or scripts/launch.sh started; alone without these variables.
+  /// `device`: of the tensors that will be reduced. Throws Error when they do not meet within five
+  /// minutes.
   explicit Processes(c10::Device device);
   ~Processes();
   Processes(const Processes&) = delete;

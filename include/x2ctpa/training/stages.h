@@ -43,16 +43,18 @@ struct DiffusionOptions {
 /// Trains the autoencoder on the training volumes of `dataset` and writes `folder`/model,
 /// `folder`/metrics.jsonl and `folder`/reconstruction.csv (PSNR of every test case, data range the
 /// window). `lpips`: the model folder of the perceptual loss's network; empty: that loss is off.
-void train_vae(const Dataset& dataset, const std::filesystem::path& lpips, const VaeOptions& options,
-               const RuntimeOptions& runtime, const std::filesystem::path& folder, const TrainCall& call);
+void train_vae(const Dataset& dataset, const std::filesystem::path& lpips,
+               const VaeOptions& options, const RuntimeOptions& runtime,
+               const std::filesystem::path& folder, const TrainCall& call);
 
 /// The model folders that training the denoiser starts from; empty: not given.
 struct DiffusionInputs {
   std::filesystem::path autoencoder;  ///< a VQ-GAN of train-vae, or a converted AutoencoderKL
-  std::filesystem::path cxr_encoder;  ///< a vision transformer; empty: the small encoder, trained with the denoiser
-  std::filesystem::path init;         ///< a whole diffusion model to go on from
-  std::filesystem::path lpips;        ///< for the perceptual loss
-  std::filesystem::path classifier;   ///< of latents, for the classification loss
+  std::filesystem::path
+      cxr_encoder;  ///< a vision transformer; empty: the small encoder, trained with the denoiser
+  std::filesystem::path init;        ///< a whole diffusion model to go on from
+  std::filesystem::path lpips;       ///< for the perceptual loss
+  std::filesystem::path classifier;  ///< of latents, for the classification loss
 };
 
 /// Trains the denoiser on latents of the autoencoder and writes `folder`/model: everything that
@@ -60,7 +62,8 @@ struct DiffusionInputs {
 /// options.denoiser.cxr_encoder is "finetuned". With `init` the denoiser, its process and the scale
 /// of its latents are that model's, and options.denoiser and options.process are not read; so are
 /// the autoencoder and the encoder where they are not given.
-void train_diffusion(const Dataset& dataset, DiffusionInputs inputs, const DiffusionOptions& options,
-                     const RuntimeOptions& runtime, const std::filesystem::path& folder, const TrainCall& call);
+void train_diffusion(const Dataset& dataset, DiffusionInputs inputs,
+                     const DiffusionOptions& options, const RuntimeOptions& runtime,
+                     const std::filesystem::path& folder, const TrainCall& call);
 
 }  // namespace x2ctpa

@@ -15,7 +15,7 @@ struct Range {
   float min = 0, max = 0;
 };
 
-/// The range of HU of a series; of its slices where they make no volume.
+// The range of HU of a series; of its slices where they make no volume.
 std::optional<Range> hu_range(DicomSeries& series) {
   if (series.readable()) {
     try {

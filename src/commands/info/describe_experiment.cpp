@@ -24,7 +24,7 @@ struct LatentShape {
   std::array<int64_t, 3> dhw;
 };
 
-/// Builds the autoencoder, adds it to `models` and says what its latents are.
+// Builds the autoencoder, adds it to `models` and says what its latents are.
 LatentShape add_autoencoder(const Experiment& e, ordered_json& models) {
   const auto& grid = e.preprocess.grid;
   if (e.vae.kind == "kl") {

@@ -13,12 +13,12 @@
 #include "x2ctpa/core/error.h"
 #include "x2ctpa/core/files.h"
 #include "x2ctpa/core/safetensors.h"
-#include "x2ctpa/data/studies/archive.h"
 #include "x2ctpa/data/dataset.h"
+#include "x2ctpa/data/studies/archive.h"
 #include "x2ctpa/imaging/dicom/dicom_series.h"
 #include "x2ctpa/imaging/volume/lungs.h"
-#include "x2ctpa/imaging/xray/radiograph.h"
 #include "x2ctpa/imaging/volume_io.h"
+#include "x2ctpa/imaging/xray/radiograph.h"
 
 namespace fs = std::filesystem;
 using nlohmann::ordered_json;
@@ -127,7 +127,7 @@ ordered_json yaml_to_json(const YAML::Node& node) {
   return json;
 }
 
-/// The weight files in and below a model folder.
+// The weight files in and below a model folder.
 std::vector<fs::path> weight_files(const fs::path& folder) {
   std::vector<fs::path> files;
   for (const auto& entry : fs::recursive_directory_iterator(folder)) {
@@ -158,7 +158,7 @@ ordered_json describe_model(const fs::path& folder) {
   return json;
 }
 
-/// The parts of a run folder that are there, each with a line that says what it is.
+// The parts of a run folder that are there, each with a line that says what it is.
 ordered_json run_parts(const fs::path& run) {
   static const std::vector<std::pair<const char*, const char*>> parts = {
       {"phantom", "simulated patients"},
@@ -181,15 +181,18 @@ ordered_json run_parts(const fs::path& run) {
 }
 
 [[noreturn]] void refuse(const fs::path& path, const std::string& found) {
-  throw Error(fmt::format(
-      "{}: {}; expected a dataset, model or run folder, a folder or archive with DICOM files, a volume "
-      "(.nii, .nii.gz, .nrrd, .mha, .mhd), an X-ray (.dcm, .png, .jpg, .tif), an experiment (.yaml) "
-      "or a .safetensors file",
-      path.string(), found));
+  throw Error(
+      fmt::format("{}: {}; expected a dataset, model or run folder, a folder or archive with DICOM "
+                  "files, a volume "
+                  "(.nii, .nii.gz, .nrrd, .mha, .mhd), an X-ray (.dcm, .png, .jpg, .tif), an "
+                  "experiment (.yaml) "
+                  "or a .safetensors file",
+                  path.string(), found));
 }
 
-/// A DICOM folder or file; its X-rays are described each.
-ordered_json describe_dicom_with_films(const fs::path& path, const std::vector<DicomSeries>& series) {
+// A DICOM folder or file; its X-rays are described each.
+ordered_json describe_dicom_with_films(const fs::path& path,
+                                       const std::vector<DicomSeries>& series) {
   constexpr size_t most_films = 100;
   ordered_json json = describe_dicom(path, series);
   for (const DicomSeries& one : series) {
@@ -210,11 +213,12 @@ ordered_json describe_dicom_with_films(const fs::path& path, const std::vector<D
   return json;
 }
 
-/// A DICOM file by itself: an X-ray, or images of another kind; null when it is no DICOM.
+// A DICOM file by itself: an X-ray, or images of another kind; null when it is no DICOM.
 ordered_json describe_dicom_file(const fs::path& file) {
   const std::vector<DicomSeries> series = scan_dicom_files({file});
   if (series.empty()) return {};
-  return series.size() == 1 && is_film(series[0]) ? describe_xray(file) : describe_dicom(file, series);
+  return series.size() == 1 && is_film(series[0]) ? describe_xray(file)
+                                                  : describe_dicom(file, series);
 }
 
 ordered_json describe_folder(const fs::path& folder) {
@@ -266,7 +270,7 @@ ordered_json describe_path(const fs::path& path) {
 ordered_json describe_program() {
   ordered_json devices = {"cpu"};
   if (torch::cuda::is_available()) {
-    for (size_t i = 0; i < static_cast<size_t>(torch::cuda::device_count()); ++i) {
+    for (size_t i = 0; i < size_t(torch::cuda::device_count()); ++i) {
       devices.push_back(fmt::format("cuda:{}", i));
     }
   }

@@ -14,8 +14,8 @@
 namespace x2ctpa {
 namespace {
 
-/// What to do, by code. Codes of rejections first, as in docs/troubleshooting.md.
-const std::map<std::string, const char*> kAdvice = {
+// What to do, by code. Codes of rejections first, as in docs/troubleshooting.md.
+const std::map<std::string, const char*> advice = {
     {"missing-file", "Correct the path in the manifest; paths are relative to the manifest."},
     {"empty-study", "Give the row a ct or a cxr, or remove it."},
     {"ct-unreadable",
@@ -160,8 +160,8 @@ const char* severity_name(Severity severity) {
 }
 
 std::string advice_for(const std::string& code) {
-  const auto found = kAdvice.find(code);
-  return found == kAdvice.end() ? "See docs/troubleshooting.md." : found->second;
+  const auto found = advice.find(code);
+  return found == advice.end() ? "See docs/troubleshooting.md." : found->second;
 }
 
 Severity StudyCheck::worst() const {
@@ -189,13 +189,13 @@ CheckReport check_studies(const std::vector<Study>& studies, const PreprocessOpt
   check_intensity(options);
   CheckReport report;
   report.studies.resize(studies.size());
-  const auto count = static_cast<int64_t>(studies.size());
+  const auto count = int64_t(studies.size());
   Progress progress("checking", count);
   std::mutex mutex;
   const int64_t workers = options.workers > 0 ? options.workers : available_cores();
   for_each_parallel(count, workers, [&](int64_t i) {
     stop_if_interrupted();
-    const auto n = static_cast<size_t>(i);
+    const auto n = size_t(i);
     report.studies[n] = check_study(studies[n], options);
     const std::lock_guard lock(mutex);
     progress.advance(1, studies[n].id);

@@ -16,22 +16,22 @@ namespace fs = std::filesystem;
 namespace x2ctpa {
 namespace {
 
-constexpr double kFloorHu = -1024;  ///< preprocess puts everything below to this
+constexpr double floor_hu = -1024;  // preprocess puts everything below to this
 
-double share(const torch::Tensor& mask) { return mask.to(torch::kFloat).mean().item<double>(); }
+double share(const at::Tensor& mask) { return mask.to(torch::kFloat).mean().item<double>(); }
 
-/// Voxels per HU from -1024 to 3071.
-std::vector<double> hu_counts(const torch::Tensor& hu) {
-  const auto counts = torch::histc(hu, 4096, kFloorHu, 3072).to(torch::kDouble).contiguous();
+// Voxels per HU from -1024 to 3071.
+std::vector<double> hu_counts(const at::Tensor& hu) {
+  const auto counts = torch::histc(hu, 4096, floor_hu, 3072).to(torch::kDouble).contiguous();
   return {counts.data_ptr<double>(), counts.data_ptr<double>() + counts.numel()};
 }
 
-/// Air around the patient: the commonest value, to 4 HU, in the corners of the slices, what a
-/// scanner fills in left out; else that of the whole volume between -1020 and -900.
-std::optional<double> air_hu(const torch::Tensor& hu, const std::vector<double>& counts) {
+// Air around the patient: the commonest value, to 4 HU, in the corners of the slices, what a
+// scanner fills in left out; else that of the whole volume between -1020 and -900.
+std::optional<double> air_hu(const at::Tensor& hu, const std::vector<double>& counts) {
   const int64_t h = std::max<int64_t>(1, hu.size(1) / 10),
                 w = std::max<int64_t>(1, hu.size(2) / 10);
-  std::vector<torch::Tensor> corners;
+  std::vector<at::Tensor> corners;
   for (const bool back : {false, true}) {
     for (const bool left : {false, true}) {
       corners.push_back(hu.narrow(1, back ? hu.size(1) - h : 0, h)
@@ -40,11 +40,11 @@ std::optional<double> air_hu(const torch::Tensor& hu, const std::vector<double>&
     }
   }
   auto values = torch::cat(corners);
-  values = values.masked_select((values > kFloorHu + 1).logical_and(values < -300));
+  values = values.masked_select((values > floor_hu + 1).logical_and(values < -300));
   if (values.numel() >= 500) {
     constexpr int64_t bins = 181;
-    const auto found = torch::histc(values, bins, kFloorHu, kFloorHu + 4 * bins);
-    return kFloorHu + 4 * static_cast<double>(found.argmax().item<int64_t>()) + 2;
+    const auto found = torch::histc(values, bins, floor_hu, floor_hu + 4 * bins);
+    return floor_hu + 4 * double(found.argmax().item<int64_t>()) + 2;
   }
   double all = 0, inside = 0;
   for (const double c : counts) all += c;
@@ -54,7 +54,7 @@ std::optional<double> air_hu(const torch::Tensor& hu, const std::vector<double>&
     if (counts[bin] > counts[peak]) peak = bin;
   }
   if (inside < 0.005 * all) return {};
-  return kFloorHu + static_cast<double>(peak);
+  return floor_hu + double(peak);
 }
 
 struct Judge {
@@ -64,7 +64,7 @@ struct Judge {
   }
 };
 
-/// True when the values may be HU.
+// True when the values may be HU.
 bool judge_unit(const CtFacts& facts, const Judge& judge) {
   if (facts.min_value < -500) return true;
   std::string guess;
@@ -78,7 +78,7 @@ bool judge_unit(const CtFacts& facts, const Judge& judge) {
   return false;
 }
 
-void judge_values(const torch::Tensor& hu, const std::vector<double>& counts,
+void judge_values(const at::Tensor& hu, const std::vector<double>& counts,
                   const PreprocessOptions& options, const CtFacts& facts, const Judge& judge) {
   if (facts.air_hu && std::abs(*facts.air_hu + 1000) > 30) {
     judge.add(Severity::warning, "air-not-1000",
@@ -100,8 +100,8 @@ void judge_values(const torch::Tensor& hu, const std::vector<double>& counts,
   }
   int64_t levels = 0;
   for (const double c : counts) levels += c > 0;
-  const double range = std::min(facts.max_value, 3071.0) - std::max(facts.min_value, kFloorHu);
-  if (range > 500 && hu.numel() > 200000 && static_cast<double>(levels) < range / 3) {
+  const double range = std::min(facts.max_value, 3071.0) - std::max(facts.min_value, floor_hu);
+  if (range > 500 && hu.numel() > 200000 && double(levels) < range / 3) {
     judge.add(Severity::warning, "few-grey-levels",
               fmt::format("{} different values over {:.0f} HU: the volume went through a format of "
                           "fewer bits",
@@ -109,7 +109,7 @@ void judge_values(const torch::Tensor& hu, const std::vector<double>& counts,
   }
 }
 
-/// The largest angle between an axis of the scan and the patient's.
+// The largest angle between an axis of the scan and the patient's.
 double obliqueness(const Mat3& direction) {
   double worst = 0;
   for (size_t axis = 0; axis < 3; ++axis) {
@@ -123,7 +123,7 @@ void judge_geometry(const CtFacts& facts, const PreparedCase& prepared, const Ju
   const Vec3& mm = facts.spacing_mm;
   Vec3 extent;
   for (size_t axis = 0; axis < 3; ++axis)
-    extent[axis] = mm[axis] * static_cast<double>(facts.size_dhw[2 - axis]);
+    extent[axis] = mm[axis] * double(facts.size_dhw[2 - axis]);
   if (mm[2] > 5) {
     judge.add(Severity::warning, "thick-slices",
               fmt::format("slices are {:.2f} mm apart; emboli are read on 0.6 to 3 mm", mm[2]));
@@ -173,7 +173,7 @@ void judge_anatomy(const Volume& scan, const Lungs& lungs, CtFacts& facts, const
   }
 }
 
-torch::Tensor grey(const torch::Tensor& plane, const Volume& scan, bool hu) {
+at::Tensor grey(const at::Tensor& plane, const Volume& scan, bool hu) {
   if (hu) return ((plane + 1000) / 1600).clamp(0, 1);
   const auto sample = scan.hu.reshape({-1}).slice(0, 0, scan.hu.numel(),
                                                   std::max<int64_t>(1, scan.hu.numel() / 100000));
@@ -182,7 +182,7 @@ torch::Tensor grey(const torch::Tensor& plane, const Volume& scan, bool hu) {
   return ((plane - low) / std::max(1e-9, high - low)).clamp(0, 1);
 }
 
-/// Axial and coronal plane through the middle of the lungs, or of the scan.
+// Axial and coronal plane through the middle of the lungs, or of the scan.
 void add_pictures(const PreparedCase& prepared, bool hu, StudyCheck& check) {
   const Volume& scan = *prepared.scan;
   int64_t d = scan.hu.size(0) / 2, h = scan.hu.size(1) / 2;
@@ -197,11 +197,11 @@ void add_pictures(const PreparedCase& prepared, bool hu, StudyCheck& check) {
                                 {scan.spacing_mm[2], scan.spacing_mm[0]});
 }
 
-std::string voxel_hash(const torch::Tensor& values) {
+std::string voxel_hash(const at::Tensor& values) {
   // Rounded, so that one scan in two file formats has one hash.
   const auto whole = values.round().to(torch::kInt).contiguous();
   const std::string_view bytes(reinterpret_cast<const char*>(whole.data_ptr<int>()),
-                               static_cast<size_t>(whole.numel()) * sizeof(int));
+                               size_t(whole.numel()) * sizeof(int));
   return sha256(fmt::format("{} {}", values.size(0), sha256(bytes)));
 }
 

@@ -10,10 +10,10 @@
 namespace x2ctpa {
 namespace {
 
-std::string pixel_hash(const torch::Tensor& pixels) {
+std::string pixel_hash(const at::Tensor& pixels) {
   const auto whole = (pixels * 65535).round().to(torch::kInt).contiguous();
   const std::string_view bytes(reinterpret_cast<const char*>(whole.data_ptr<int>()),
-                               static_cast<size_t>(whole.numel()) * sizeof(int));
+                               size_t(whole.numel()) * sizeof(int));
   return sha256(fmt::format("{} {}", pixels.size(0), sha256(bytes)));
 }
 
@@ -52,10 +52,10 @@ void examine_cxr(const Radiograph& film, const PreprocessOptions& options, Study
   check.cxr = facts;
 }
 
-std::string thumbnail(const torch::Tensor& picture, std::array<double, 2> pixel_mm) {
+std::string thumbnail(const at::Tensor& picture, std::array<double, 2> pixel_mm) {
   constexpr double side = 168;
-  const double height = static_cast<double>(picture.size(0)) * pixel_mm[0];
-  const double width = static_cast<double>(picture.size(1)) * pixel_mm[1];
+  const double height = double(picture.size(0)) * pixel_mm[0];
+  const double width = double(picture.size(1)) * pixel_mm[1];
   const double scale = side / std::max(height, width);
   const auto pixels = [&](double mm) { return std::max<int64_t>(1, std::llround(mm * scale)); };
   const auto small =

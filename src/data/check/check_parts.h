@@ -33,6 +33,6 @@ std::optional<double> trunk_contrast_hu(const Volume& scan, const Lungs& lungs);
 
 /// An 8-bit PNG of a picture (H, W) in [0, 1] whose pixels measure `pixel_mm` (rows, columns),
 /// at most `side` pixels high and wide.
-std::string thumbnail(const torch::Tensor& picture, std::array<double, 2> pixel_mm);
+std::string thumbnail(const at::Tensor& picture, std::array<double, 2> pixel_mm);
 
 }  // namespace x2ctpa

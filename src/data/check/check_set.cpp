@@ -14,7 +14,7 @@ namespace x2ctpa {
 namespace {
 
 // Wittram, AJR 188 (2007) 1255: least contrast that shows acute and chronic emboli.
-constexpr double kAcuteHu = 93, kChronicHu = 211;
+constexpr double acute_hu = 93, chronic_hu = 211;
 
 using Checks = std::vector<const StudyCheck*>;
 
@@ -24,7 +24,7 @@ std::string ids(const Checks& checks) {
   return fmt::format("{}", fmt::join(names, ", "));
 }
 
-/// The given splits: those of the splits file, else of the manifest.
+// The given splits: those of the splits file, else of the manifest.
 void add_split_findings(std::vector<StudyCheck>& checks, const PreprocessOptions& options,
                         std::vector<Finding>& findings) {
   if (!options.splits_file.empty()) {
@@ -51,7 +51,7 @@ void add_split_findings(std::vector<StudyCheck>& checks, const PreprocessOptions
   }
 }
 
-/// Groups of studies with one image.
+// Groups of studies with one image.
 void add_duplicates(const std::vector<StudyCheck>& checks, const char* what,
                     const std::function<std::string(const StudyCheck&)>& hash_of,
                     std::vector<Finding>& findings) {
@@ -122,15 +122,15 @@ void add_label_findings(const std::vector<StudyCheck>& checks, std::vector<Findi
                       "all studies", counts});
 }
 
-/// A scan without contrast among scans with it is doubtful; a set of plain scans is one remark.
+// A scan without contrast among scans with it is doubtful; a set of plain scans is one remark.
 void add_contrast_findings(const std::vector<StudyCheck>& checks, std::vector<Finding>& findings) {
   Checks measured, without, weak;
   for (const StudyCheck& check : checks) {
     if (!check.ct || !check.ct->contrast_hu) continue;
     measured.push_back(&check);
-    if (*check.ct->contrast_hu < kAcuteHu)
+    if (*check.ct->contrast_hu < acute_hu)
       without.push_back(&check);
-    else if (*check.ct->contrast_hu < kChronicHu)
+    else if (*check.ct->contrast_hu < chronic_hu)
       weak.push_back(&check);
   }
   if (measured.empty()) return;
@@ -139,19 +139,19 @@ void add_contrast_findings(const std::vector<StudyCheck>& checks, std::vector<Fi
         {Severity::info, "plain-ct", ids(without),
          fmt::format("{} of {} scans show less than {} HU in the vessels between the lungs: a set "
                      "of plain CT",
-                     without.size(), measured.size(), kAcuteHu)});
+                     without.size(), measured.size(), acute_hu)});
   } else {
     for (const StudyCheck* check : without) {
       findings.push_back({Severity::warning, "no-contrast", check->study.id,
                           fmt::format("about {:.0f} HU in the vessels between the lungs; acute "
                                       "emboli need {}",
-                                      *check->ct->contrast_hu, kAcuteHu)});
+                                      *check->ct->contrast_hu, acute_hu)});
     }
   }
   for (const StudyCheck* check : weak) {
     findings.push_back({Severity::info, "weak-contrast", check->study.id,
                         fmt::format("about {:.0f} HU in the vessels between the lungs; {} are good",
-                                    *check->ct->contrast_hu, kChronicHu)});
+                                    *check->ct->contrast_hu, chronic_hu)});
   }
 }
 

@@ -20,8 +20,8 @@ Box whole_box(const Volume& volume) {
   return box;
 }
 
-/// The volume at the origin, its spacing rounded to a micrometre. A box is a matter of voxels, and
-/// thresholds met exactly must not fall by the last digits in which two file formats differ.
+// The volume at the origin, its spacing rounded to a micrometre. A box is a matter of voxels, and
+// thresholds met exactly must not fall by the last digits in which two file formats differ.
 Volume voxels_of(const Volume& volume) {
   Volume plain{volume.hu};
   for (size_t axis = 0; axis < 3; ++axis) {
@@ -30,15 +30,15 @@ Volume voxels_of(const Volume& volume) {
   return plain;
 }
 
-/// Body and background of another modality as a CT would show them: a tenth of the range between
-/// the percentiles is the border, which body_box() looks for at -500 HU.
+// Body and background of another modality as a CT would show them: a tenth of the range between
+// the percentiles is the border, which body_box() looks for at -500 HU.
 Volume as_if_ct(const Volume& volume, const CaseRecord& record) {
   Volume plain = voxels_of(volume);
   plain.hu = (plain.hu - record.low_value) * (5000 / (record.high_value - record.low_value)) - 1000;
   return plain;
 }
 
-/// The lungs, found or given by the study's mask.
+// The lungs, found or given by the study's mask.
 Box lung_box(Lungs lungs, PreparedCase& prepared) {
   prepared.record.lung_litres = lungs.litres;
   if (lungs.cut_off) prepared.record.warnings.push_back("lungs-cut-off");
@@ -46,7 +46,7 @@ Box lung_box(Lungs lungs, PreparedCase& prepared) {
   return prepared.lungs->box;
 }
 
-/// The box of the study's own mask. `lungs`: its volume must be plausible for lungs.
+// The box of the study's own mask. `lungs`: its volume must be plausible for lungs.
 Box mask_box(const Volume& volume, const Study& study, bool lungs, PreparedCase& prepared) {
   const Volume mask = run_step("mask-unreadable", "reading " + study.mask.string(),
                                [&] { return read_volume(study.mask); });
@@ -76,7 +76,7 @@ Box choose_box(const Volume& volume, const Study& study, const PreprocessOptions
       prepared);
 }
 
-/// The axis-aligned target grid around the outer faces of `box`.
+// The axis-aligned target grid around the outer faces of `box`.
 Grid target_grid(const Volume& volume, const Box& box, const PreprocessOptions& options) {
   constexpr double infinite = std::numeric_limits<double>::infinity();
   Vec3 low{infinite, infinite, infinite}, high{-infinite, -infinite, -infinite};
@@ -84,8 +84,8 @@ Grid target_grid(const Volume& volume, const Box& box, const PreprocessOptions& 
     Vec3 index_xyz;
     for (size_t axis = 0; axis < 3; ++axis) {
       const size_t dhw = 2 - axis;
-      index_xyz[axis] = (corner >> axis & 1) ? static_cast<double>(box.last[dhw]) + 0.5
-                                             : static_cast<double>(box.first[dhw]) - 0.5;
+      index_xyz[axis] =
+          (corner >> axis & 1) ? double(box.last[dhw]) + 0.5 : double(box.first[dhw]) - 0.5;
     }
     const Vec3 point = volume.point(index_xyz);
     for (size_t axis = 0; axis < 3; ++axis) {
@@ -102,18 +102,17 @@ Grid target_grid(const Volume& volume, const Box& box, const PreprocessOptions& 
   return centred_grid({options.grid[0], options.grid[1], options.grid[2]}, centre, extent);
 }
 
-/// The voxels of `box` and margin_mm around it, as far as there are any. The voxels stay where they
-/// are: the result is a view.
+// The voxels of `box` and margin_mm around it, as far as there are any. The voxels stay where they
+// are: the result is a view.
 Volume boxed(const Volume& volume, const Box& box, double margin_mm) {
   Volume part = volume;
   Vec3 first_xyz;
   for (size_t dim = 0; dim < 3; ++dim) {
-    const auto margin = static_cast<int64_t>(std::llround(margin_mm / volume.spacing_mm[2 - dim]));
+    const auto margin = int64_t(std::llround(margin_mm / volume.spacing_mm[2 - dim]));
     const int64_t first = std::max<int64_t>(0, box.first[dim] - margin);
-    const int64_t last =
-        std::min(volume.hu.size(static_cast<int64_t>(dim)) - 1, box.last[dim] + margin);
-    part.hu = part.hu.narrow(static_cast<int64_t>(dim), first, last - first + 1);
-    first_xyz[2 - dim] = static_cast<double>(first);
+    const int64_t last = std::min(volume.hu.size(int64_t(dim)) - 1, box.last[dim] + margin);
+    part.hu = part.hu.narrow(int64_t(dim), first, last - first + 1);
+    first_xyz[2 - dim] = double(first);
   }
   part.origin_mm = volume.point(first_xyz);
   return part;

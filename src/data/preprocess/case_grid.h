@@ -8,7 +8,7 @@ namespace x2ctpa {
 
 // Scanners fill what lies outside the field of view with values such as -2048 or -3024; averaged
 // with skin they would make a dark rim.
-constexpr double kAirHu = -1024;
+constexpr double air_hu = -1024;
 
 /// `volume` (oriented; HU, or another modality's values) on the dataset's grid around the lungs,
 /// the body, the mask of the study or the whole scan, as the options say; `outside` beyond the

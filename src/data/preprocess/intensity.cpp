@@ -9,14 +9,14 @@
 
 namespace x2ctpa {
 
-std::array<double, 2> percentile_values(const torch::Tensor& values,
+std::array<double, 2> percentile_values(const at::Tensor& values,
                                         const std::vector<double>& percentiles) {
   const auto flat = values.to(torch::kFloat).contiguous().view({-1});
   std::vector<float> sorted(flat.data_ptr<float>(), flat.data_ptr<float>() + flat.numel());
   std::array<double, 2> found{};
   for (size_t i = 0; i < 2; ++i) {
-    const double rank = percentiles.at(i) / 100 * static_cast<double>(sorted.size() - 1);
-    const auto place = sorted.begin() + static_cast<std::ptrdiff_t>(std::llround(rank));
+    const double rank = percentiles.at(i) / 100 * double(sorted.size() - 1);
+    const auto place = sorted.begin() + std::ptrdiff_t(std::llround(rank));
     std::nth_element(sorted.begin(), place, sorted.end());
     found[i] = *place;
   }
@@ -26,7 +26,7 @@ std::array<double, 2> percentile_values(const torch::Tensor& values,
 std::string intensity_unit(const PreprocessOptions& options) {
   if (options.intensity == "volume-percentiles") {
     return fmt::format("1/{:g} of the range from percentile {:g} to {:g} of the volume",
-                       kPercentileScale, options.percentiles[0], options.percentiles[1]);
+                       percentile_scale, options.percentiles[0], options.percentiles[1]);
   }
   return options.modality == "CT" ? "HU" : "as stored";
 }

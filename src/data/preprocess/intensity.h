@@ -10,10 +10,10 @@
 namespace x2ctpa {
 
 /// Top of the scale that a volume's percentiles are mapped to; whole numbers on it are fine enough.
-inline constexpr double kPercentileScale = 1000;
+inline constexpr double percentile_scale = 1000;
 
 /// The values at `percentiles` (low, high; in 0..100) of all voxels, by linear rank, nearest value.
-std::array<double, 2> percentile_values(const torch::Tensor& values,
+std::array<double, 2> percentile_values(const at::Tensor& values,
                                         const std::vector<double>& percentiles);
 
 /// "HU", or what the values of the dataset's volumes are otherwise.

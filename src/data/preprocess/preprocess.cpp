@@ -39,7 +39,7 @@ void check(const PreprocessOptions& options) {
   if (!options.splits_file.empty()) read_splits(options.splits_file);
 }
 
-/// One study of this call's share. True when it was kept from an earlier call.
+// One study of this call's share. True when it was kept from an earlier call.
 bool process(const Study& study, const PreprocessOptions& options, int64_t seed,
              const FolderState& folder) {
   if (folder.finished(study)) return true;
@@ -60,10 +60,10 @@ bool process(const Study& study, const PreprocessOptions& options, int64_t seed,
   return false;
 }
 
-/// Returns how many were kept.
+// Returns how many were kept.
 int64_t process_all(const std::vector<const Study*>& studies, const PreprocessOptions& options,
                     int64_t seed, const FolderState& folder) {
-  const auto count = static_cast<int64_t>(studies.size());
+  const auto count = int64_t(studies.size());
   Progress progress("preprocess", count);
   std::mutex mutex;
   int64_t kept = 0;
@@ -71,7 +71,7 @@ int64_t process_all(const std::vector<const Study*>& studies, const PreprocessOp
   const int64_t workers = options.workers > 0 ? options.workers : available_cores();
   for_each_parallel(count, workers, [&](int64_t i) {
     stop_if_interrupted();
-    const Study& study = *studies[static_cast<size_t>(i)];
+    const Study& study = *studies[size_t(i)];
     const bool was_kept = process(study, options, seed, folder);
     const std::lock_guard lock(mutex);
     kept += was_kept;
@@ -82,8 +82,8 @@ int64_t process_all(const std::vector<const Study*>& studies, const PreprocessOp
   log_info(
       "{} studies in {:.1f} s ({:.2f} per second, {} at a time), {} of them done before; peak "
       "memory {} MB",
-      count, seconds, static_cast<double>(count) / std::max(seconds, 1e-3),
-      std::min(workers, count), kept, peak_memory_bytes() >> 20);
+      count, seconds, double(count) / std::max(seconds, 1e-3), std::min(workers, count), kept,
+      peak_memory_bytes() >> 20);
   return kept;
 }
 
@@ -100,11 +100,11 @@ void lock(FolderLock& lock, const PreprocessCall& call, const fs::path& out) {
                   out.string(), alone ? "" : " on the whole of it"));
 }
 
-/// What is done of all studies, whoever did it.
+// What is done of all studies, whoever did it.
 struct Progressed {
   std::vector<FinishedStudy> finished;
   std::vector<Rejection> rejections;
-  int64_t open = 0;  ///< neither
+  int64_t open = 0;  // neither
 };
 
 Progressed progressed(const std::vector<const Study*>& studies, const FolderState& folder) {
@@ -129,8 +129,8 @@ void remove_left_behind(const FolderLock& lock, const fs::path& out) {
 
 PreprocessResult result_of(const Progressed& done, int64_t kept) {
   PreprocessResult result;
-  result.cases = static_cast<int64_t>(done.finished.size());
-  result.rejected = static_cast<int64_t>(done.rejections.size());
+  result.cases = int64_t(done.finished.size());
+  result.rejected = int64_t(done.rejections.size());
   result.kept = kept;
   return result;
 }
@@ -208,7 +208,7 @@ PreprocessResult preprocess(const std::vector<Study>& studies, const PreprocessO
   std::vector<const Study*> all, mine;
   for (size_t i = 0; i < studies.size(); ++i) {
     all.push_back(&studies[i]);
-    if (call.shard.owns(static_cast<int64_t>(i))) mine.push_back(&studies[i]);
+    if (call.shard.owns(int64_t(i))) mine.push_back(&studies[i]);
   }
   FolderLock folder_lock(out);
   lock(folder_lock, call, out);

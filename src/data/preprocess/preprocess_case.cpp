@@ -5,16 +5,16 @@
 #include "data/preprocess/case_grid.h"
 #include "data/preprocess/intensity.h"
 #include "data/preprocess/read_ct.h"
-#include "x2ctpa/imaging/xray/radiograph.h"
 #include "x2ctpa/imaging/volume_io.h"
+#include "x2ctpa/imaging/xray/radiograph.h"
 
 namespace fs = std::filesystem;
 
 namespace x2ctpa {
 namespace {
 
-/// Keeps the case's X-ray and takes its numbers for the set's statistics.
-void set_xray(const torch::Tensor& picture, PreparedCase& prepared) {
+// Keeps the case's X-ray and takes its numbers for the set's statistics.
+void set_xray(const at::Tensor& picture, PreparedCase& prepared) {
   CaseRecord& record = prepared.record;
   record.cxr = fmt::format("cxr/{}.png", record.id);
   record.cxr_mean = picture.mean(torch::kDouble).item<double>();
@@ -22,7 +22,7 @@ void set_xray(const torch::Tensor& picture, PreparedCase& prepared) {
   prepared.cxr = picture;
 }
 
-/// The X-ray that the CT would give, its central ray through the middle of the dataset's volume.
+// The X-ray that the CT would give, its central ray through the middle of the dataset's volume.
 void render_cxr(const Volume& volume, const Vec3& centre_mm, const PreprocessOptions& options,
                 int64_t seed, PreparedCase& prepared) {
   DrrOptions drr;
@@ -39,7 +39,7 @@ void render_cxr(const Volume& volume, const Vec3& centre_mm, const PreprocessOpt
   set_xray(square_radiograph(picture, options.cxr_size), prepared);
 }
 
-/// A chest of impossible size most likely lost its spacing on the way.
+// A chest of impossible size most likely lost its spacing on the way.
 void refuse_unit_spacing(const Study& study, const PreprocessOptions& options,
                          const CaseRecord& record) {
   const auto& problems = record.ct_problems;
@@ -54,7 +54,7 @@ void refuse_unit_spacing(const Study& study, const PreprocessOptions& options,
                   study.ct.string()));
 }
 
-/// Measures the percentiles where the options or the modality need them.
+// Measures the percentiles where the options or the modality need them.
 void measure_intensity(const Study& study, const PreprocessOptions& options, const Volume& volume,
                        CaseRecord& record) {
   if (options.intensity == "window" && options.modality == "CT") return;
@@ -80,9 +80,9 @@ void prepare_ct(const Study& study, const PreprocessOptions& options, int64_t se
   refuse_unit_spacing(study, options, record);
   Volume volume = oriented_to_lps(reading.volume);
   reading.volume = {};
-  double outside = kAirHu;
+  double outside = air_hu;
   if (options.modality == "CT") {
-    volume.hu.clamp_min_(kAirHu);
+    volume.hu.clamp_min_(air_hu);
   } else {
     outside = volume.hu.min().item<double>();
   }
@@ -90,7 +90,7 @@ void prepare_ct(const Study& study, const PreprocessOptions& options, int64_t se
   measure_intensity(study, options, volume, record);
   Volume resampled = on_dataset_grid(volume, study, options, outside, prepared);
   if (options.intensity == "volume-percentiles") {
-    const double scale = kPercentileScale / (record.high_value - record.low_value);
+    const double scale = percentile_scale / (record.high_value - record.low_value);
     resampled.hu = (resampled.hu - record.low_value) * scale;
   }
   record.ct = fmt::format("ct/{}.nii", study.id);
@@ -121,14 +121,14 @@ void prepare_cxr(const Study& study, const PreprocessOptions& options, PreparedC
   set_xray(xray.picture, prepared);
 }
 
-/// Of the written volume; a NIfTI header has 79 characters for it.
+// Of the written volume; a NIfTI header has 79 characters for it.
 std::string description(const PreprocessOptions& options) {
   if (options.intensity == "volume-percentiles")
     return options.modality + ", its percentiles at 0 and 1000, x2ctpa dataset";
   return options.modality + (options.modality == "CT" ? " in HU" : "") + ", x2ctpa dataset";
 }
 
-int64_t bytes_of(const fs::path& file) { return static_cast<int64_t>(fs::file_size(file)); }
+int64_t bytes_of(const fs::path& file) { return int64_t(fs::file_size(file)); }
 
 }  // namespace
 

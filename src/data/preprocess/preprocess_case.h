@@ -7,8 +7,8 @@
 #include <vector>
 
 #include "x2ctpa/core/error.h"
-#include "x2ctpa/data/studies/manifest.h"
 #include "x2ctpa/data/preprocess/preprocess.h"
+#include "x2ctpa/data/studies/manifest.h"
 #include "x2ctpa/imaging/volume/lungs.h"
 
 namespace x2ctpa {
@@ -68,7 +68,7 @@ struct PreparedCase {
   std::optional<Volume> scan;  ///< as read, in the house's axes; only where `keep_scan`
   std::optional<Lungs> lungs;  ///< on the grid of the scan
   std::optional<Volume> ct;    ///< on the dataset's grid
-  torch::Tensor cxr;           ///< (S, S)
+  at::Tensor cxr;              ///< (S, S)
   bool keep_scan = false;
 };
 

@@ -21,7 +21,7 @@ double median(std::vector<double> values) {
   return values.size() % 2 ? values[middle] : (values[middle - 1] + values[middle]) / 2;
 }
 
-/// Statistics over the training cases; those of all cases where training has no CT or no X-ray.
+// Statistics over the training cases; those of all cases where training has no CT or no X-ray.
 void add_statistics(const std::vector<Case>& cases, const std::vector<FinishedStudy>& finished,
                     DatasetInfo& info) {
   auto chosen = [&](auto has) {
@@ -44,18 +44,18 @@ void add_statistics(const std::vector<Case>& cases, const std::vector<FinishedSt
   // Every X-ray has the same number of pixels, so means of means are exact.
   double mean = 0, mean_square = 0;
   for (const CaseRecord* record : with_cxr) {
-    mean += record->cxr_mean / static_cast<double>(with_cxr.size());
-    mean_square += record->cxr_mean_square / static_cast<double>(with_cxr.size());
+    mean += record->cxr_mean / double(with_cxr.size());
+    mean_square += record->cxr_mean_square / double(with_cxr.size());
   }
   info.cxr_mean = mean;
   // Blank pictures must not divide by zero later.
   info.cxr_std = std::sqrt(std::max(1e-6, mean_square - mean * mean));
 }
 
-/// The window of the dataset, in its unit.
+// The window of the dataset, in its unit.
 IntensityWindow window_of(const PreprocessOptions& options, const std::vector<Case>& cases,
                           const std::vector<FinishedStudy>& finished) {
-  if (options.intensity == "volume-percentiles") return {0, kPercentileScale};
+  if (options.intensity == "volume-percentiles") return {0, percentile_scale};
   if (options.intensity == "window") return options.window;
   std::vector<double> low, high;
   for (const bool train_only : {true, false}) {
@@ -85,7 +85,7 @@ void log_splits(const std::vector<Case>& cases, const fs::path& out) {
            count("val"), count("test"));
 }
 
-/// Splits and folds, in this order: the file's, the manifest's, dealt.
+// Splits and folds, in this order: the file's, the manifest's, dealt.
 void assign(std::vector<Case>& cases, const PreprocessOptions& options, int64_t seed) {
   if (!options.splits_file.empty())
     apply_splits(read_splits(options.splits_file), options.splits_file, cases);

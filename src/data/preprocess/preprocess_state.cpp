@@ -15,7 +15,7 @@ using nlohmann::ordered_json;
 namespace x2ctpa {
 namespace {
 
-/// Everything that decides what the folder holds.
+// Everything that decides what the folder holds.
 struct FolderOptions {
   PreprocessOptions preprocess;
   int64_t seed = 0;
@@ -27,17 +27,17 @@ struct FolderOptions {
 };
 
 // Options that change nothing, and those that change the index but no case.
-const std::set<std::string> kFreeKeys = {"preprocess.workers"};
-const std::set<std::string> kSplitKeys = {"preprocess.splits", "preprocess.folds",
+const std::set<std::string> free_keys = {"preprocess.workers"};
+const std::set<std::string> split_keys = {"preprocess.splits", "preprocess.folds",
                                           "preprocess.splits_file", "seed"};
 
 bool of_splits(const Option& option, const PreprocessOptions& options) {
   // The noise of rendered X-rays comes from the seed as well.
   if (option.key == "seed" && options.cxr_from_ct != "none") return false;
-  return kSplitKeys.contains(option.key);
+  return split_keys.contains(option.key);
 }
 
-/// "key: before -> now" for each option that differs.
+// "key: before -> now" for each option that differs.
 std::vector<std::string> differences(FolderOptions before, FolderOptions now, bool with_splits) {
   OptionList before_list, now_list;
   before.describe(before_list);
@@ -45,7 +45,7 @@ std::vector<std::string> differences(FolderOptions before, FolderOptions now, bo
   std::vector<std::string> found;
   for (size_t i = 0; i < now_list.all().size(); ++i) {
     const Option& option = now_list.all()[i];
-    if (kFreeKeys.contains(option.key) || (!with_splits && of_splits(option, now.preprocess)))
+    if (free_keys.contains(option.key) || (!with_splits && of_splits(option, now.preprocess)))
       continue;
     const std::string old_text = option_text(before_list.all()[i].value);
     const std::string new_text = option_text(option.value);
@@ -55,13 +55,13 @@ std::vector<std::string> differences(FolderOptions before, FolderOptions now, bo
   return found;
 }
 
-/// A digest of the options that a case depends on.
+// A digest of the options that a case depends on.
 std::string case_options_digest(FolderOptions options) {
   OptionList list;
   options.describe(list);
   std::string text;
   for (const Option& option : list.all()) {
-    if (!kFreeKeys.contains(option.key) && !of_splits(option, options.preprocess))
+    if (!free_keys.contains(option.key) && !of_splits(option, options.preprocess))
       text += option.key + "=" + option_text(option.value) + "\n";
   }
   return sha256(text).substr(0, 16);
@@ -118,15 +118,14 @@ bool same_sources(const Record& record, const Study& study) {
          record.mask_source == study.mask.string();
 }
 
-/// True when `file` is empty, or is there with its recorded size: a disk that was full or torn off
-/// may have kept a name without all of its bytes.
+// True when `file` is empty, or is there with its recorded size: a disk that was full or torn off
+// may have kept a name without all of its bytes.
 bool is_whole(const fs::path& out, const std::string& file, int64_t bytes) {
   std::error_code code;
-  return file.empty() ||
-         (fs::file_size(out / file, code) == static_cast<uintmax_t>(bytes) && !code);
+  return file.empty() || (fs::file_size(out / file, code) == uintmax_t(bytes) && !code);
 }
 
-/// The JSON of a record made with these options, or nothing; `what` names it in the warning.
+// The JSON of a record made with these options, or nothing; `what` names it in the warning.
 std::optional<ordered_json> read_made_by(const fs::path& file, const std::string& made_by) {
   if (!fs::exists(file)) return {};
   try {

@@ -9,7 +9,7 @@ namespace fs = std::filesystem;
 namespace x2ctpa {
 namespace {
 
-/// The series of a DICOM folder by the rule, or the one that the manifest names.
+// The series of a DICOM folder by the rule, or the one that the manifest names.
 DicomSeries choose_in_folder(const Study& study, const SeriesRule& rule, CtReading& reading) {
   std::vector<DicomSeries> series = scan_dicom_folder(study.ct, rule.limits);
   if (!study.ct_series_uid.empty()) {

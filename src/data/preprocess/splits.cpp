@@ -14,20 +14,20 @@
 namespace x2ctpa {
 namespace {
 
-constexpr std::array<const char*, 3> kNames = {"train", "val", "test"};
+constexpr std::array<const char*, 3> split_names = {"train", "val", "test"};
 
 struct Patient {
   std::optional<size_t> part;
-  int label = -1;  ///< 1: a positive case; 0: negative cases; -1: no label known
+  int label = -1;  // 1: a positive case; 0: negative cases; -1: no label known
 };
 
 size_t split_index(const Case& c) {
-  const auto found = std::find(kNames.begin(), kNames.end(), c.split);
-  if (found == kNames.end()) {
+  const auto found = std::find(split_names.begin(), split_names.end(), c.split);
+  if (found == split_names.end()) {
     throw Error(
         fmt::format("case {}: split must be train, val, test or empty, found '{}'", c.id, c.split));
   }
-  return static_cast<size_t>(found - kNames.begin());
+  return size_t(found - split_names.begin());
 }
 
 SplitFractions normalised(const SplitFractions& fractions) {
@@ -39,7 +39,7 @@ SplitFractions normalised(const SplitFractions& fractions) {
   return {fractions[0] / sum, fractions[1] / sum, fractions[2] / sum};
 }
 
-/// How far each part is behind its share of the patients dealt so far.
+// How far each part is behind its share of the patients dealt so far.
 struct Dealer {
   const std::vector<double>& shares;
   std::vector<double> count = std::vector<double>(shares.size(), 0.0);
@@ -51,7 +51,7 @@ struct Dealer {
   }
 };
 
-/// Gives each of `patients` that has none a part, within strata of equal label.
+// Gives each of `patients` that has none a part, within strata of equal label.
 void deal(std::map<std::string, Patient>& patients, const std::vector<double>& shares, int64_t seed,
           const std::string& stream) {
   Dealer whole{shares};
@@ -60,9 +60,8 @@ void deal(std::map<std::string, Patient>& patients, const std::vector<double>& s
     for (auto& [id, patient] : patients) {
       if (!patient.part && patient.label == label) stratum.push_back(&patient);
     }
-    const torch::Tensor order =
-        torch::randperm(static_cast<int64_t>(stratum.size()),
-                        random_stream(seed, fmt::format("{}/{}", stream, label)));
+    const at::Tensor order = torch::randperm(
+        int64_t(stratum.size()), random_stream(seed, fmt::format("{}/{}", stream, label)));
     Dealer within{shares};
     for (int64_t i = 0; i < order.numel(); ++i) {
       size_t best = 0;
@@ -75,7 +74,7 @@ void deal(std::map<std::string, Patient>& patients, const std::vector<double>& s
           best_deficit = deficit;
         }
       }
-      stratum[static_cast<size_t>(order[i].item<int64_t>())]->part = best;
+      stratum[size_t(order[i].item<int64_t>())]->part = best;
       ++within.count[best];
       ++whole.count[best];
     }
@@ -90,17 +89,7 @@ std::string list_text(const std::vector<std::string>& names) {
                      names.size() > shown ? fmt::format(" and {} more", names.size() - shown) : "");
 }
 
-std::optional<int64_t> fold_of(const CsvTable& table, size_t row, const std::string& file) {
-  const std::string text = table.get(row, "fold");
-  if (text.empty()) return {};
-  if (text.size() > 4 || text.find_first_not_of("0123456789") != std::string::npos) {
-    throw Error(fmt::format("{}: row {}: fold must be a number from 0 or empty, found '{}'", file,
-                            row + 1, text));
-  }
-  return std::stoll(text);
-}
-
-/// The first row of each patient; throws when another of the patient's rows differs from it.
+// The first row of each patient; throws when another of the patient's rows differs from it.
 void check_rows(const std::vector<SplitRow>& rows, const std::string& file) {
   std::map<std::string, const SplitRow*> first_of_patient;
   std::set<std::string> ids;
@@ -140,7 +129,7 @@ void assign_splits(std::vector<Case>& cases, const SplitFractions& fractions, in
   }
   const SplitFractions shares = normalised(fractions);
   deal(patients, {shares.begin(), shares.end()}, seed, "splits");
-  for (Case& c : cases) c.split = kNames[*patients[c.patient_id].part];
+  for (Case& c : cases) c.split = split_names[*patients[c.patient_id].part];
 }
 
 void assign_folds(std::vector<Case>& cases, int64_t folds, int64_t seed) {
@@ -154,20 +143,19 @@ void assign_folds(std::vector<Case>& cases, int64_t folds, int64_t seed) {
       throw Error(fmt::format("case {}: is given fold {}, but there are {} folds, from 0", c.id,
                               *c.fold, folds));
     }
-    if (c.fold) patient.part = static_cast<size_t>(*c.fold);
+    if (c.fold) patient.part = size_t(*c.fold);
     patient.label = std::max(patient.label, c.pe.value_or(-1));
   }
-  if (static_cast<int64_t>(patients.size()) < folds) {
+  if (int64_t(patients.size()) < folds) {
     throw Error(fmt::format("{} folds need as many patients outside the test set, found {}; fewer "
                             "folds (preprocess.folds) or more studies",
                             folds, patients.size()),
                 ExitCode::no_data);
   }
-  deal(patients, std::vector<double>(static_cast<size_t>(folds), 1.0 / static_cast<double>(folds)),
-       seed, "folds");
+  deal(patients, std::vector<double>(size_t(folds), 1.0 / double(folds)), seed, "folds");
   for (Case& c : cases) {
     if (c.split == "test") continue;
-    c.fold = static_cast<int64_t>(*patients[c.patient_id].part);
+    c.fold = int64_t(*patients[c.patient_id].part);
     c.split = c.fold == 0 ? "val" : "train";
   }
 }
@@ -181,10 +169,10 @@ std::vector<SplitRow> read_splits(const std::filesystem::path& file) {
   std::vector<SplitRow> rows;
   for (size_t i = 0; i < table.size(); ++i) {
     SplitRow row{table.get(i, "id"), table.get(i, "patient_id"), table.at(i, "split"),
-                 fold_of(table, i, name)};
+                 parse_fold(table.get(i, "fold"), fmt::format("{}: row {}", name, i + 1))};
     if (row.id.empty() && row.patient_id.empty())
       throw Error(fmt::format("{}: row {}: neither id nor patient_id is given", name, i + 1));
-    if (std::find(kNames.begin(), kNames.end(), row.split) == kNames.end()) {
+    if (std::find(split_names.begin(), split_names.end(), row.split) == split_names.end()) {
       throw Error(fmt::format("{}: row {}: split must be train, val or test, found '{}'", name,
                               i + 1, row.split));
     }

@@ -17,7 +17,7 @@ namespace x2ctpa {
 void use_threads_here(int64_t count) {
   // LibTorch sets a thread's count at its first loop; asking for it first makes ours the last word.
   at::get_num_threads();
-  omp_set_num_threads(static_cast<int>(std::max<int64_t>(1, count)));
+  omp_set_num_threads(int(std::max<int64_t>(1, count)));
 }
 
 void for_each_parallel(int64_t count, int64_t workers, const std::function<void(int64_t)>& body) {

@@ -32,7 +32,7 @@ using Reader = std::unique_ptr<struct ::archive, FreeReader>;
   throw Error(fmt::format("{}: archive not used: {}.", archive.string(), why));
 }
 
-/// The entry's path below the folder. Refuses what would lead out of it.
+// The entry's path below the folder. Refuses what would lead out of it.
 fs::path safe_path(const fs::path& archive, const std::string& name) {
   std::string text = name;
   // Windows programs write backslashes, against the format.
@@ -52,7 +52,7 @@ fs::path safe_path(const fs::path& archive, const std::string& name) {
   return path;
 }
 
-/// Copies the data of the current entry into a new file; returns its size.
+// Copies the data of the current entry into a new file; returns its size.
 int64_t write_entry(const fs::path& archive, struct ::archive* reader, const fs::path& target,
                     int64_t most_bytes) {
   const int file = open(target.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0600);
@@ -71,7 +71,7 @@ int64_t write_entry(const fs::path& archive, struct ::archive* reader, const fs:
     bytes += n;
     if (bytes > most_bytes)
       refuse(archive, "it unpacks to more than the limits allow; it may be a bomb");
-    if (write(file, buffer, static_cast<size_t>(n)) != n)
+    if (write(file, buffer, size_t(n)) != n)
       refuse(archive, fmt::format("{} cannot be written: {}. TMPDIR may name another place",
                                   target.string(), std::strerror(errno)));
   }
@@ -81,7 +81,7 @@ int64_t write_entry(const fs::path& archive, struct ::archive* reader, const fs:
 std::string lower_name(const fs::path& file) {
   std::string name = file.filename().string();
   std::transform(name.begin(), name.end(), name.begin(),
-                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+                 [](unsigned char c) { return char(std::tolower(c)); });
   return name;
 }
 
@@ -132,8 +132,8 @@ void Unpacked::unpack(const ArchiveLimits& limits) {
            fmt::format("it is damaged or no archive ({})", text ? text : "no reason given"));
   };
   if (archive_read_open_filename(reader.get(), archive_.c_str(), 65536) != ARCHIVE_OK) fail();
-  const auto packed = static_cast<double>(fs::file_size(archive_));
-  const auto by_ratio = std::max(ratio_from_bytes, static_cast<int64_t>(packed * limits.ratio));
+  const auto packed = double(fs::file_size(archive_));
+  const auto by_ratio = std::max(ratio_from_bytes, int64_t(packed * limits.ratio));
   int64_t bytes = 0, files = 0, left_out = 0;
   struct ::archive_entry* entry = nullptr;
   for (int status; (status = archive_read_next_header(reader.get(), &entry)) != ARCHIVE_EOF;) {

@@ -17,14 +17,14 @@ namespace fs = std::filesystem;
 namespace x2ctpa {
 namespace {
 
-/// A file and how the user knows it.
+// A file and how the user knows it.
 struct Listed {
   fs::path real, shown;
   std::shared_ptr<const Unpacked> archive;
 };
 
-/// Every regular file below `real`, sorted so that nothing depends on the disk's order. Hidden
-/// files are passed over and links to folders not followed.
+// Every regular file below `real`, sorted so that nothing depends on the disk's order. Hidden
+// files are passed over and links to folders not followed.
 std::vector<Listed> list_tree(const fs::path& real, const fs::path& shown,
                               const std::shared_ptr<const Unpacked>& archive) {
   std::vector<Listed> files;
@@ -48,7 +48,7 @@ bool is_film_modality(const std::string& modality) {
   return films.contains(modality);
 }
 
-/// Objects that come with a study and are no images to use.
+// Objects that come with a study and are no images to use.
 bool is_companion(const std::string& modality) {
   static const std::set<std::string> companions = {
       "SR", "PR", "KO", "SEG", "RTSTRUCT", "RTDOSE", "RTPLAN", "REG", "DOC", "AU", "OT", "SC"};
@@ -102,8 +102,8 @@ class DicomFinds {
     return files;
   }
 
-  /// Copies of one series in several folders would take each other's places; each folder is then
-  /// a study of its own.
+  // Copies of one series in several folders would take each other's places; each folder is then
+  // a study of its own.
   bool place_copies(const DicomSeries& series) {
     std::map<fs::path, std::vector<fs::path>> by_folder;
     for (const auto& file : all_files(series)) by_folder[file.parent_path()].push_back(file);
@@ -223,7 +223,7 @@ class DicomFinds {
     }
   }
 
-  /// Damaged files beside images were slices of these; alone they are a study that is refused.
+  // Damaged files beside images were slices of these; alone they are a study that is refused.
   void add_broken() {
     for (const auto& [folder, files] : broken_) {
       const Listed& listed = *listed_.at(files.front());

@@ -25,17 +25,17 @@ std::string stem(const fs::path& source, bool is_folder) {
   return source.stem().string();
 }
 
-/// A study before it has a name.
+// A study before it has a name.
 struct Draft {
   const Find* ct = nullptr;
   const Find* cxr = nullptr;
-  fs::path folder;  ///< that holds both; empty for single ones
+  fs::path folder;  // that holds both; empty for single ones
   std::string note;
 
   const Find& first() const { return ct ? *ct : *cxr; }
 };
 
-/// Hours between two finds; nothing when a date is unknown.
+// Hours between two finds; nothing when a date is unknown.
 std::optional<double> hours_between(const Find& a, const Find& b) {
   if (!a.time_s || !b.time_s) return std::nullopt;
   return std::abs(*a.time_s - *b.time_s) / 3600;
@@ -78,7 +78,7 @@ class Grouping {
     paired_.insert(&cxr);
   }
 
-  /// Pairs the CTs and frontal films of one patient.
+  // Pairs the CTs and frontal films of one patient.
   void pair_by_headers(const std::vector<const Find*>& finds) {
     std::vector<const Find*> cts, films;
     for (const Find* find : finds)
@@ -112,7 +112,7 @@ class Grouping {
     return !hours || *hours <= options_.find.pair_hours;
   }
 
-  /// Divides folders until one CT and one X-ray are left, or one of them.
+  // Divides folders until one CT and one X-ray are left, or one of them.
   void divide(const fs::path& folder, const std::vector<const Find*>& finds) {
     if (finds.size() == 2 && finds[0]->is_ct != finds[1]->is_ct && may_pair(*finds[0], *finds[1])) {
       const bool first_is_ct = finds[0]->is_ct;
@@ -130,7 +130,7 @@ class Grouping {
     for (const auto& [sub, sub_finds] : below) divide(sub, sub_finds);
   }
 
-  /// How many studies each folder holds, in it or below, and the patients of each top folder.
+  // How many studies each folder holds, in it or below, and the patients of each top folder.
   void count_folders() {
     for (const Draft& draft : drafts_) {
       std::set<fs::path> folders;
@@ -152,7 +152,7 @@ class Grouping {
                                                                                : *relative.begin();
   }
 
-  /// The path that a study is called by: the folder that holds it alone, else its own file.
+  // The path that a study is called by: the folder that holds it alone, else its own file.
   std::optional<fs::path> name_path(const Draft& draft) const {
     if (!draft.folder.empty() && studies_in_.at(draft.folder) == 1) return draft.folder;
     const Find& first = draft.first();
@@ -232,7 +232,7 @@ class Grouping {
   std::set<std::string> taken_;
 };
 
-/// An archive given by itself: its manifest, or what is found in it.
+// An archive given by itself: its manifest, or what is found in it.
 std::vector<Study> studies_in_archive(const fs::path& path, const InputOptions& options) {
   const auto archive = std::make_shared<const Unpacked>(path, archive_limits(options.find));
   if (!fs::exists(archive->folder() / "manifest.csv"))

@@ -47,7 +47,7 @@ Study study_of(const ManifestRow& row) {
   return study;
 }
 
-/// An id for a row without one: its patient, else the name of its first file.
+// An id for a row without one: its patient, else the name of its first file.
 std::string natural_id(const Study& study) {
   if (!study.patient_id.empty()) return safe_id(study.patient_id);
   const fs::path& source = study.ct.empty() ? study.cxr : study.ct;
@@ -77,7 +77,7 @@ std::string safe_id(const std::string& text) {
   return id;
 }
 
-/// The layout of the columns ct, cxr, ...: paths.
+// The layout of the columns ct, cxr, ...: paths.
 static std::vector<Study> read_paths_layout(const CsvTable& table, const fs::path& file) {
   if (!table.has_column("ct") && !table.has_column("cxr")) table.require_columns({"ct", "cxr"});
   std::vector<Study> studies;
@@ -87,7 +87,8 @@ static std::vector<Study> read_paths_layout(const CsvTable& table, const fs::pat
     const Study& study = studies.back();
     if (!study.id.empty() && safe_id(study.id) != study.id) {
       row.fail("id",
-               "made of letters, digits, '.', '_' and '-', begin with none of '.' and '-', and not end with .nii");
+               "made of letters, digits, '.', '_' and '-', begin with none of '.' and '-', and not "
+               "end with .nii");
     }
   }
   return studies;
@@ -96,8 +97,10 @@ static std::vector<Study> read_paths_layout(const CsvTable& table, const fs::pat
 static std::string layout_of(const CsvTable& table, const ManifestOptions& options) {
   if (options.layout != "auto") return options.layout;
   if (table.has_column("ct") || table.has_column("cxr")) return "x2ctpa";
-  if (table.has_column(options.ct_column) || table.has_column(options.cxr_column)) return "accession";
-  if (table.has_column("StudyInstanceUID") && table.has_column("SeriesInstanceUID")) return "rspect";
+  if (table.has_column(options.ct_column) || table.has_column(options.cxr_column))
+    return "accession";
+  if (table.has_column("StudyInstanceUID") && table.has_column("SeriesInstanceUID"))
+    return "rspect";
   if (table.has_column("Subject ID")) return "lidc";
   return "x2ctpa";
 }
@@ -112,7 +115,8 @@ std::vector<Study> read_manifest(const fs::path& file, const InputOptions& optio
   std::set<std::string> taken;
   for (size_t i = 0; i < studies.size(); ++i) {
     if (studies[i].id.empty() || taken.insert(studies[i].id).second) continue;
-    throw Error(fmt::format("{}: row {}: id must be unique, found '{}' again", file.string(), i + 1, studies[i].id));
+    throw Error(fmt::format("{}: row {}: id must be unique, found '{}' again", file.string(), i + 1,
+                            studies[i].id));
   }
   for (Study& study : studies) {
     if (study.id.empty()) study.id = unique_id(natural_id(study), taken);
@@ -137,15 +141,15 @@ std::vector<Study> read_inputs(const std::vector<fs::path>& inputs, const InputO
   std::set<std::string> taken;
   for (const fs::path& input : inputs) {
     if (!fs::exists(input)) {
-      throw Error(
-          fmt::format(
-              "input {} does not exist; expected a manifest (.csv), a folder or archive of studies, a "
-              "volume or an X-ray",
-              input.string()),
-          ExitCode::no_data);
+      throw Error(fmt::format("input {} does not exist; expected a manifest (.csv), a folder or "
+                              "archive of studies, a "
+                              "volume or an X-ray",
+                              input.string()),
+                  ExitCode::no_data);
     }
     const bool manifest = input.extension() == ".csv";
-    std::vector<Study> found = manifest ? read_manifest(input, options) : find_studies(input, options);
+    std::vector<Study> found =
+        manifest ? read_manifest(input, options) : find_studies(input, options);
     if (found.empty()) {
       // Globs bring readme files along; they must not stop the run.
       log_warning("{}: passed over, there is no study in it", input.string());

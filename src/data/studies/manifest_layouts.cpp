@@ -26,7 +26,7 @@ fs::path images_folder(const fs::path& manifest, const InputOptions& options) {
   return folder.empty() ? fs::path(".") : folder;
 }
 
-/// A number as tables hold it after pandas or a spreadsheet: "4015010182925.0" is 4015010182925.
+// A number as tables hold it after pandas or a spreadsheet: "4015010182925.0" is 4015010182925.
 std::string plain_number(std::string text) {
   const auto first = text.find_first_not_of(' '), last = text.find_last_not_of(' ');
   text = first == std::string::npos ? "" : text.substr(first, last - first + 1);
@@ -36,7 +36,7 @@ std::string plain_number(std::string text) {
   return is_float ? text.substr(0, text.size() - 2) : text;
 }
 
-/// The images below a folder by name, and by header once a name is not found.
+// The images below a folder by name, and by header once a name is not found.
 class ImageIndex {
  public:
   ImageIndex(fs::path root, const InputOptions& options)
@@ -53,13 +53,13 @@ class ImageIndex {
     }
   }
 
-  /// A folder or CT file called `name`; empty: none.
+  // A folder or CT file called `name`; empty: none.
   fs::path ct_named(const std::string& name) const {
     return named(name, [](const fs::path& p) {
       return fs::is_directory(p) || kind_of(p) == PathKind::volume;
     });
   }
-  /// An X-ray file called `name`, or a folder of it.
+  // An X-ray file called `name`, or a folder of it.
   fs::path cxr_named(const std::string& name) const {
     return named(name, [](const fs::path& p) {
       return fs::is_directory(p) || kind_of(p) == PathKind::picture ||
@@ -67,7 +67,7 @@ class ImageIndex {
     });
   }
 
-  /// The images whose header holds this accession number.
+  // The images whose header holds this accession number.
   const Find* by_accession(const std::string& accession, bool is_ct) {
     return by_header(
         [&](const Find& find) { return find.is_ct == is_ct && find.accession == accession; });
@@ -118,7 +118,7 @@ void take(const Find& find, Study& study) {
   study.archives.insert(study.archives.end(), find.archives.begin(), find.archives.end());
 }
 
-/// The PatientID of the first DICOM image in `path`; empty when there is none.
+// The PatientID of the first DICOM image in `path`; empty when there is none.
 std::string patient_in(const fs::path& path) {
   std::error_code error;
   if (path.empty() || !fs::exists(path, error)) return {};
@@ -142,7 +142,7 @@ std::string patient_in(const fs::path& path) {
   return {};
 }
 
-/// Rows that share a CT or an X-ray are of one patient, whatever else is known of them.
+// Rows that share a CT or an X-ray are of one patient, whatever else is known of them.
 void join_patients(std::vector<Study>& studies, std::vector<std::array<std::string, 3>> keys) {
   std::map<std::string, std::string> patient_of;
   for (size_t i = 0; i < studies.size(); ++i) keys[i][2] = "patient " + studies[i].patient_id;
@@ -187,7 +187,7 @@ std::optional<int> ManifestRow::label(const std::string& column) const {
   // Tables that went through a spreadsheet or pandas hold 1.0.
   const std::optional<double> value = number(column);
   if (*value != 0 && *value != 1) fail(column, "0, 1, empty or unknown");
-  return static_cast<int>(*value);
+  return int(*value);
 }
 
 std::vector<Study> read_accession_layout(const CsvTable& table, const fs::path& file,

@@ -20,13 +20,14 @@ json psnr_by_case(const ImageEvaluation& images) {
   std::vector<const CaseResult*> order;
   for (const CaseResult& c : images.cases) order.push_back(&c);
   std::stable_sort(order.begin(), order.end(), [](const CaseResult* a, const CaseResult* b) {
-    return (*a->quality[kGenerated])[kPsnr] > (*b->quality[kGenerated])[kPsnr];
+    return (*a->quality[source::generated])[metric::psnr] >
+           (*b->quality[source::generated])[metric::psnr];
   });
   json result = {{"case", json::array()}};
   for (const CaseResult* c : order) {
     result["case"].push_back(c->pair.case_id);
-    for (int s = 0; s < kSources; ++s) {
-      result[kSourceKeys[s]].push_back(c->quality[s] ? finite((*c->quality[s])[kPsnr])
+    for (int s = 0; s < source::count; ++s) {
+      result[source_keys[s]].push_back(c->quality[s] ? finite((*c->quality[s])[metric::psnr])
                                                      : json(nullptr));
     }
   }
@@ -40,7 +41,8 @@ json roc(const ArmResult& arm) {
   json band = json::array();
   if (arm.bootstrap) {
     for (const RocBandPoint& p : arm.bootstrap->band)
-      band.push_back({p.false_positive_rate, finite(p.sensitivity.low), finite(p.sensitivity.high)});
+      band.push_back(
+          {p.false_positive_rate, finite(p.sensitivity.low), finite(p.sensitivity.high)});
   }
   return {{"name", arm.title}, {"auc", finite(arm.auc->auc)}, {"points", points}, {"band", band}};
 }
@@ -107,8 +109,10 @@ json training_curve(const std::filesystem::path& file) {
 }  // namespace
 
 json chart_data(const Evaluation& evaluation) {
-  json data = {{"roc", json::array()},         {"scores", json::array()},
-               {"calibration", json::array()}, {"net_benefit", json::array()},
+  json data = {{"roc", json::array()},
+               {"scores", json::array()},
+               {"calibration", json::array()},
+               {"net_benefit", json::array()},
                {"training", json::object()}};
   if (!evaluation.images.cases.empty()) data["psnr"] = psnr_by_case(evaluation.images);
   for (const ArmResult& arm : evaluation.scores.arms) {
@@ -120,8 +124,8 @@ json chart_data(const Evaluation& evaluation) {
     }
   }
   if (evaluation.inputs.run.empty()) return data;
-  for (const char* stage : {"vae", "diffusion", "classifier/ctpa", "classifier/cxr",
-                            "classifier/generated"}) {
+  for (const char* stage :
+       {"vae", "diffusion", "classifier/ctpa", "classifier/cxr", "classifier/generated"}) {
     auto file = evaluation.inputs.run / stage / "metrics.jsonl";
     if (!std::filesystem::exists(file))
       file = evaluation.inputs.run / stage / "fold0" / "metrics.jsonl";

@@ -10,16 +10,16 @@
 
 namespace x2ctpa {
 
-extern const char* const kReportCss;
+extern const char* const report_css;
 
 namespace {
 
 using nlohmann::ordered_json;
 
-constexpr size_t kShownStudies = 300;  ///< with pictures, in the HTML
-constexpr size_t kShownFindings = 12;  ///< of one code
+constexpr size_t shown_studies = 300;  // with pictures, in the HTML
+constexpr size_t shown_findings = 12;  // of one code
 
-const char* const kCheckCss =
+const char* const check_css =
     ".error,.warn,.info{display:inline-block;padding:1px 8px;border-radius:9px;font-size:12px;"
     "white-space:nowrap}.error{background:#fbdcd6;color:#8c2413}.warn{background:#fff3d6;color:"
     "#6b4a00}.info{background:#e4ecf5;color:#29527a}"
@@ -32,19 +32,19 @@ const char* const kCheckCss =
     "font-size:13px}.study li{overflow-wrap:anywhere}.facts{margin:8px 0 0;color:var(--soft);"
     "font-size:12.5px}td{overflow-wrap:anywhere}";
 
-/// Every finding by falling severity, then by code.
+// Every finding by falling severity, then by code.
 std::map<std::pair<int, std::string>, std::vector<const Finding*>> grouped(
     const CheckReport& report) {
   std::map<std::pair<int, std::string>, std::vector<const Finding*>> groups;
   const auto add = [&](const std::vector<Finding>& findings) {
-    for (const Finding& f : findings) groups[{-static_cast<int>(f.severity), f.code}].push_back(&f);
+    for (const Finding& f : findings) groups[{-int(f.severity), f.code}].push_back(&f);
   };
   add(report.findings);
   for (const StudyCheck& study : report.studies) add(study.findings);
   return groups;
 }
 
-/// The findings of one code, those with the same words as one: ids and words.
+// The findings of one code, those with the same words as one: ids and words.
 std::vector<std::pair<std::string, std::string>> merged(
     const std::vector<const Finding*>& findings) {
   std::vector<std::pair<std::string, std::string>> rows;
@@ -85,8 +85,7 @@ std::string facts_of(const StudyCheck& study) {
 
 std::string chip(Severity severity) {
   const char* style[] = {"info", "warn", "error"};
-  return fmt::format("<span class=\"{}\">{}</span>", style[static_cast<int>(severity)],
-                     severity_name(severity));
+  return fmt::format("<span class=\"{}\">{}</span>", style[int(severity)], severity_name(severity));
 }
 
 std::string findings_section(const CheckReport& report) {
@@ -94,13 +93,13 @@ std::string findings_section(const CheckReport& report) {
   for (const auto& [key, findings] : grouped(report)) {
     std::string what;
     const auto rows_of_code = merged(findings);
-    for (size_t i = 0; i < std::min(rows_of_code.size(), kShownFindings); ++i) {
+    for (size_t i = 0; i < std::min(rows_of_code.size(), shown_findings); ++i) {
       what += fmt::format("{}<b>{}</b>: {}", i ? "<br>" : "",
                           html_escaped(shortened(rows_of_code[i].first, 400)),
                           html_escaped(shortened(rows_of_code[i].second, 400)));
     }
-    if (rows_of_code.size() > kShownFindings)
-      what += fmt::format("<br>and {} more in report.json", rows_of_code.size() - kShownFindings);
+    if (rows_of_code.size() > shown_findings)
+      what += fmt::format("<br>and {} more in report.json", rows_of_code.size() - shown_findings);
     rows.push_back({chip(findings[0]->severity),
                     fmt::format("<code>{}</code><br><small>{}</small>", html_escaped(key.second),
                                 findings.size() == 1 ? std::string("once")
@@ -147,14 +146,14 @@ std::string studies_section(const CheckReport& report) {
     return a->worst() > b->worst();
   });
   std::string html = "<section><h2>Studies</h2><div class=\"studies\">\n";
-  for (size_t i = 0; i < std::min(order.size(), kShownStudies); ++i)
+  for (size_t i = 0; i < std::min(order.size(), shown_studies); ++i)
     html += study_figure(*order[i]);
   html += "</div>\n";
-  if (order.size() > kShownStudies) {
+  if (order.size() > shown_studies) {
     html += fmt::format(
         "<p class=\"protocol\">The {} studies with the gravest findings of {}; all "
         "are in report.json.</p>",
-        kShownStudies, order.size());
+        shown_studies, order.size());
   }
   return html +
          "<p class=\"protocol\">Axial: anterior up, the patient's right on the left, through the "
@@ -171,7 +170,7 @@ std::string summary_section(const CheckReport& report) {
         "</div><div class=\"note\">{}</div></div>",
         label, value, note);
   };
-  const auto total = static_cast<int64_t>(report.studies.size());
+  const auto total = int64_t(report.studies.size());
   int64_t pairs = 0;
   std::map<std::string, int64_t> patients;
   for (const StudyCheck& s : report.studies) {
@@ -236,7 +235,7 @@ ordered_json study_json(const StudyCheck& check) {
 }  // namespace
 
 std::string check_text(const CheckReport& report) {
-  const auto total = static_cast<int64_t>(report.studies.size());
+  const auto total = int64_t(report.studies.size());
   std::string text =
       fmt::format("{} studies: {} usable, {} would be rejected; {} errors, {} warnings\n", total,
                   report.usable(), total - report.usable(), report.count(Severity::error),
@@ -245,10 +244,10 @@ std::string check_text(const CheckReport& report) {
     text += fmt::format("\n{} {} ({})\n", severity_name(findings[0]->severity), key.second,
                         findings.size());
     const auto rows = merged(findings);
-    for (size_t i = 0; i < std::min(rows.size(), kShownFindings); ++i)
+    for (size_t i = 0; i < std::min(rows.size(), shown_findings); ++i)
       text += fmt::format("  {}: {}\n", rows[i].first, rows[i].second);
-    if (rows.size() > kShownFindings)
-      text += fmt::format("  and {} more in report.json\n", rows.size() - kShownFindings);
+    if (rows.size() > shown_findings)
+      text += fmt::format("  and {} more in report.json\n", rows.size() - shown_findings);
     text += fmt::format("  -> {}\n", advice_for(key.second));
   }
   return text;
@@ -275,7 +274,7 @@ std::string check_html(const CheckReport& report, const std::string& title) {
              "data check</title><style>{1}{2}</style></head>\n<body>\n<header><div><p "
              "class=\"kind\">x2ctpa data check</p><h1>{0}</h1></div><p class=\"warning\">Shows "
              "pictures of patients: keep it where the data may be.</p></header>\n<main>\n",
-             html_escaped(title), kReportCss, kCheckCss) +
+             html_escaped(title), report_css, check_css) +
          summary_section(report) + findings_section(report) + studies_section(report) +
          "</main></body></html>\n";
 }

@@ -44,12 +44,12 @@ json proportion_json(const Proportion& p) {
 json images_json(const Evaluation& evaluation) {
   json metrics = json::object();
   for (const MetricSummary& summary : evaluation.images.metrics) {
-    const MetricName& name = kMetricNames[summary.metric];
+    const MetricName& name = metric_names[summary.metric];
     json entry = {{"unit", name.unit}, {"protocol", name.protocol}, {"better", name.better}};
-    for (int source = 0; source < kSources; ++source) {
-      entry[kSourceKeys[source]] = distribution_json(summary.sources[source]);
+    for (int source = 0; source < source::count; ++source) {
+      entry[source_keys[source]] = distribution_json(summary.sources[source]);
       if (summary.tests[source])
-        entry["generated_against_" + std::string(kSourceKeys[source])] =
+        entry["generated_against_" + std::string(source_keys[source])] =
             test_json(*summary.tests[source]);
     }
     metrics[name.key] = entry;
@@ -92,13 +92,13 @@ json memorisation_json(const Evaluation& evaluation) {
                        {"real", number(c.real)},
                        {"suspicious", c.suspicious}});
     }
-    out[m.space] = {{"distance", m.distance},
-                    {"training", m.training},
-                    {"suspicious", suspicious},
-                    {"cases", cases},
-                    {"p", m.test ? number(m.test->p) : json(nullptr)},
-                    {"median_difference",
-                     m.test ? number(m.test->median_difference) : json(nullptr)}};
+    out[m.space] = {
+        {"distance", m.distance},
+        {"training", m.training},
+        {"suspicious", suspicious},
+        {"cases", cases},
+        {"p", m.test ? number(m.test->p) : json(nullptr)},
+        {"median_difference", m.test ? number(m.test->median_difference) : json(nullptr)}};
   }
   return out;
 }
@@ -121,14 +121,10 @@ json calibration_json(const Calibration& c) {
                      {"intercept_error", r.intercept_error},
                      {"in_the_large", r.in_the_large}};
   }
-  return {{"expected_error", c.expected_error},
-          {"brier", c.brier},
-          {"reliability", c.reliability},
-          {"resolution", c.resolution},
-          {"uncertainty", c.uncertainty},
-          {"within_bins", c.within_bins},
-          {"recalibration", recalibration},
-          {"bins", bins}};
+  return {{"expected_error", c.expected_error}, {"brier", c.brier},
+          {"reliability", c.reliability},       {"resolution", c.resolution},
+          {"uncertainty", c.uncertainty},       {"within_bins", c.within_bins},
+          {"recalibration", recalibration},     {"bins", bins}};
 }
 
 json net_benefit_json(const std::vector<NetBenefit>& curve) {
@@ -169,8 +165,7 @@ json arm_json(const ArmResult& arm) {
 
 json comparison_json(const ArmComparison& c) {
   json entry = {{"first", c.first}, {"second", c.second}, {"n", c.common}};
-  entry["detectable_auc_difference"] =
-      c.delong ? number(c.detectable_difference) : json(nullptr);
+  entry["detectable_auc_difference"] = c.delong ? number(c.detectable_difference) : json(nullptr);
   entry["delong"] = !c.delong ? json(nullptr)
                               : json{{"difference", c.delong->auc_a - c.delong->auc_b},
                                      {"interval", interval_json(c.delong->interval)},
@@ -189,7 +184,7 @@ json classification_json(const Evaluation& evaluation) {
   json arms = json::object(), comparisons = json::array(), published = json::object();
   for (const auto& arm : evaluation.scores.arms) arms[arm.name] = arm_json(arm);
   for (const auto& c : evaluation.scores.comparisons) comparisons.push_back(comparison_json(c));
-  for (const auto& p : kPublishedArms) {
+  for (const auto& p : published_arms) {
     published[p.name] = {{"auc", p.auc},
                          {"accuracy_percent", p.accuracy},
                          {"specificity_percent", p.specificity},
@@ -197,7 +192,10 @@ json classification_json(const Evaluation& evaluation) {
                          {"ppv_percent", p.ppv},
                          {"npv_percent", p.npv}};
   }
-  return {{"protocol", "x2ctpa/1"}, {"arms", arms}, {"comparisons", comparisons}, {"published", published}};
+  return {{"protocol", "x2ctpa/1"},
+          {"arms", arms},
+          {"comparisons", comparisons},
+          {"published", published}};
 }
 
 json protocol_json(const Evaluation& evaluation) {

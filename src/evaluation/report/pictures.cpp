@@ -8,41 +8,39 @@
 namespace x2ctpa {
 namespace {
 
-constexpr const char* kPlanes[] = {"axial", "coronal", "sagittal"};
-
 // Voxels of a mosaic: enough to see, few enough to embed.
-constexpr int64_t kMostSlices = 64, kMostPixels = 128;
-constexpr int64_t kMosaicColumns = 8;
+constexpr int64_t most_slices = 64, most_pixels = 128;
+constexpr int64_t mosaic_columns = 8;
 
-std::string image_tag(const torch::Tensor& picture, const std::string& alt, double aspect) {
+std::string image_tag(const at::Tensor& picture, const std::string& alt, double aspect) {
   return fmt::format(
       "<img src=\"data:image/png;base64,{}\" alt=\"{}\" style=\"aspect-ratio:{:.4f}\">",
       base64(png8_bytes(picture)), html_escaped(alt), aspect);
 }
 
 // (D, H, W) in [0, 1], made smaller where it is large.
-torch::Tensor shown_volume(const torch::Tensor& grey) {
-  const std::vector<int64_t> size{std::min(kMostSlices, grey.size(0)),
-                                  std::min(kMostPixels, grey.size(1)),
-                                  std::min(kMostPixels, grey.size(2))};
+at::Tensor shown_volume(const at::Tensor& grey) {
+  const std::vector<int64_t> size{std::min(most_slices, grey.size(0)),
+                                  std::min(most_pixels, grey.size(1)),
+                                  std::min(most_pixels, grey.size(2))};
   return at::adaptive_avg_pool3d(grey.unsqueeze(0), size).squeeze(0);
 }
 
-// All slices in one picture, kMosaicColumns to a row; report.js cuts the three planes out of it.
-std::string mosaic_tag(const torch::Tensor& volume, const char* kind) {
-  const int64_t rows = (volume.size(0) + kMosaicColumns - 1) / kMosaicColumns;
-  auto padded = torch::zeros({rows * kMosaicColumns, volume.size(1), volume.size(2)});
+// All slices in one picture, mosaic_columns to a row; report.js cuts the three planes out of it.
+std::string mosaic_tag(const at::Tensor& volume, const char* kind) {
+  const int64_t rows = (volume.size(0) + mosaic_columns - 1) / mosaic_columns;
+  auto padded = torch::zeros({rows * mosaic_columns, volume.size(1), volume.size(2)});
   padded.narrow(0, 0, volume.size(0)).copy_(volume);
-  const auto picture = padded.view({rows, kMosaicColumns, volume.size(1), volume.size(2)})
+  const auto picture = padded.view({rows, mosaic_columns, volume.size(1), volume.size(2)})
                            .transpose(1, 2)
-                           .reshape({rows * volume.size(1), kMosaicColumns * volume.size(2)});
+                           .reshape({rows * volume.size(1), mosaic_columns * volume.size(2)});
   return fmt::format(
       "<img class=\"mosaic\" data-kind=\"{}\" alt=\"\" src=\"data:image/png;base64,{}\">", kind,
       base64(png8_bytes(picture)));
 }
 
 // The X-ray that the volume itself would give, in the geometry of the dataset.
-torch::Tensor film_of(Volume volume, const EvaluationInputs& inputs) {
+at::Tensor film_of(Volume volume, const EvaluationInputs& inputs) {
   const auto& w = inputs.window;
   if (volume.hu.min().item<double>() > -600) {
     volume.hu = volume.hu.masked_fill(volume.hu < w.min_hu + 0.1 * (w.max_hu - w.min_hu), -850.0);
@@ -56,9 +54,10 @@ torch::Tensor film_of(Volume volume, const EvaluationInputs& inputs) {
 
 std::string film_row(const CaseResult& c, const Volume& truth, const Volume& made,
                      const EvaluationInputs& inputs) {
-  std::string html = "<div class=\"planes\"><div></div><div class=\"head\">CXR (input)</div><div "
-                     "class=\"head\">DRR of real</div><div class=\"head\">DRR of "
-                     "generated</div><div class=\"plane\">Frontal</div>";
+  std::string html =
+      "<div class=\"planes\"><div></div><div class=\"head\">CXR (input)</div><div "
+      "class=\"head\">DRR of real</div><div class=\"head\">DRR of "
+      "generated</div><div class=\"plane\">Frontal</div>";
   html += !c.pair.cxr.empty() && std::filesystem::exists(c.pair.cxr)
               ? image_tag(read_radiograph(c.pair.cxr).pixels, "chest X-ray of " + c.pair.case_id, 1)
               : "<div class=\"none\">no X-ray given</div>";
@@ -69,13 +68,17 @@ std::string film_row(const CaseResult& c, const Volume& truth, const Volume& mad
 
 std::string plane_rows() {
   std::string html;
-  for (const char* plane : kPlanes) {
+  for (const char* plane : plane_names) {
     html += fmt::format("<div class=\"plane\">{}</div>", plane);
     for (const char* kind : {"real", "generated", "difference"})
-      html += fmt::format("<canvas data-plane=\"{0}\" data-kind=\"{1}\" role=\"img\" "
-                          "aria-label=\"{0}, {1}\"></canvas>", plane, kind);
-    html += fmt::format("<div></div><label class=\"slider\"><input type=\"range\" data-plane=\"{0}\" "
-                        "aria-label=\"{0} slice\"><output></output></label>", plane);
+      html += fmt::format(
+          "<canvas data-plane=\"{0}\" data-kind=\"{1}\" role=\"img\" "
+          "aria-label=\"{0}, {1}\"></canvas>",
+          plane, kind);
+    html += fmt::format(
+        "<div></div><label class=\"slider\"><input type=\"range\" data-plane=\"{0}\" "
+        "aria-label=\"{0} slice\"><output></output></label>",
+        plane);
   }
   return html;
 }
@@ -89,22 +92,24 @@ std::string case_figure(const CaseResult& c, const std::string& rank,
     return (v.hu.clamp(window.min_hu, window.max_hu) - window.min_hu) /
            (window.max_hu - window.min_hu);
   };
-  const torch::Tensor a = grey(truth), b = grey(made), small_a = shown_volume(a);
-  const MetricValues& q = *c.quality[kGenerated];
+  const at::Tensor a = grey(truth), b = grey(made), small_a = shown_volume(a);
+  const MetricValues& q = *c.quality[source::generated];
   const auto side = [&](int axis) { return double(a.size(2 - axis)) * truth.spacing_mm[axis]; };
   std::string html = fmt::format(
       "<figure class=\"case\" data-size=\"{},{},{}\" data-mm=\"{:.4g},{:.4g},{:.4g}\" "
       "data-columns=\"{}\" data-window=\"{:g},{:g}\"><figcaption><b>{}</b> {} <span>PSNR {} dB · "
       "SSIM 3D {} · MAE {} HU (paper/1)</span></figcaption>",
-      small_a.size(0), small_a.size(1), small_a.size(2), side(2), side(1), side(0), kMosaicColumns,
-      window.min_hu, window.max_hu, rank, html_escaped(c.pair.case_id), number_text(q[kPsnr]),
-      number_text(q[kSsim3d], 3), number_text(q[kMae], 1));
+      small_a.size(0), small_a.size(1), small_a.size(2), side(2), side(1), side(0), mosaic_columns,
+      window.min_hu, window.max_hu, rank, html_escaped(c.pair.case_id),
+      number_text(q[metric::psnr]), number_text(q[metric::ssim3d], 3),
+      number_text(q[metric::mae], 1));
   html += mosaic_tag(small_a, "real") + mosaic_tag(shown_volume(b), "generated");
-  html += "<div class=\"planes\"><div></div><div class=\"head\">Real</div><div "
-          "class=\"head\">Generated</div><div class=\"head\">Difference</div>";
+  html +=
+      "<div class=\"planes\"><div></div><div class=\"head\">Real</div><div "
+      "class=\"head\">Generated</div><div class=\"head\">Difference</div>";
   html += plane_rows();
   const double aspect = side(0) / side(2);
-  const auto mip = [](const torch::Tensor& v) { return v.amax(1).flip(0); };
+  const auto mip = [](const at::Tensor& v) { return v.amax(1).flip(0); };
   html += "<div class=\"plane\">coronal MIP</div>" + image_tag(mip(a), "MIP, real", aspect) +
           image_tag(mip(b), "MIP, generated", aspect) + "<div></div></div>";
   return html + film_row(c, truth, made, inputs) + "</figure>\n";
@@ -125,7 +130,8 @@ std::string html_pictures(const Evaluation& evaluation) {
   std::vector<size_t> order(cases.size());
   for (size_t i = 0; i < order.size(); ++i) order[i] = i;
   std::stable_sort(order.begin(), order.end(), [&](size_t i, size_t j) {
-    return (*cases[i].quality[kGenerated])[kPsnr] > (*cases[j].quality[kGenerated])[kPsnr];
+    return (*cases[i].quality[source::generated])[metric::psnr] >
+           (*cases[j].quality[source::generated])[metric::psnr];
   });
   const int64_t total = int64_t(order.size()),
                 shown = std::min(total, evaluation.options.report_cases);

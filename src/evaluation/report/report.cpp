@@ -8,13 +8,13 @@
 namespace x2ctpa {
 
 // Compiled in by x2ctpa_embed.
-extern const char* const kChartJs;
-extern const char* const kReportCss;
-extern const char* const kReportJs;
+extern const char* const chart_js;
+extern const char* const report_css;
+extern const char* const report_js;
 
 namespace {
 
-const char* const kSourceTitles[] = {"right CXR", "another patient's CXR", "mean training volume"};
+const char* const source_titles[] = {"right CXR", "another patient's CXR", "mean training volume"};
 
 std::string data_range_text(const Evaluation& evaluation) {
   const auto& w = evaluation.inputs.window;
@@ -31,21 +31,21 @@ std::string card(const std::string& label, const std::string& value, const std::
 
 std::string psnr_card(const MetricSummary& psnr, int source) {
   const Distribution& d = psnr.sources[source];
-  if (d.n == 0) return card(fmt::format("PSNR, {}", kSourceTitles[source]), "–", "not available");
+  if (d.n == 0) return card(fmt::format("PSNR, {}", source_titles[source]), "–", "not available");
   std::string note = fmt::format("median of {} cases", d.n);
   if (psnr.tests[source]) {
     const double gain = psnr.tests[source]->wilcoxon.median_difference;
     note += fmt::format("; right CXR is {} dB {}, p {}", number_text(std::abs(gain)),
                         gain >= 0 ? "better" : "worse", p_text(psnr.tests[source]->p_holm));
   }
-  return card(fmt::format("PSNR, {}", kSourceTitles[source]),
+  return card(fmt::format("PSNR, {}", source_titles[source]),
               number_text(d.median) + "<small> dB</small>", note);
 }
 
 std::string summary_section(const Evaluation& evaluation) {
   std::string html = "<section><h2>Summary</h2><div class=\"cards\">";
   if (!evaluation.images.metrics.empty()) {
-    for (int source = 0; source < kSources; ++source)
+    for (int source = 0; source < source::count; ++source)
       html += psnr_card(evaluation.images.metrics[0], source);
   }
   if (evaluation.inputs.reconstruction_psnr_db) {
@@ -73,17 +73,18 @@ const char* arrow(const std::string& better) {
 }
 
 std::vector<std::string> metric_row(const MetricSummary& s) {
-  const MetricName& name = kMetricNames[s.metric];
+  const MetricName& name = metric_names[s.metric];
   const int digits = name.unit[0] ? 2 : 3;
   std::vector<std::string> row{
       fmt::format("{}<small> {} {}</small>", name.label, name.unit, arrow(name.better)),
       fmt::format("<small>{}</small>", name.protocol)};
   for (const Distribution& d : s.sources) {
-    row.push_back(d.n == 0 ? "–"
-                           : fmt::format("{}<small> [{}, {}]</small>", number_text(d.median, digits),
-                                         number_text(d.q1, digits), number_text(d.q3, digits)));
+    row.push_back(d.n == 0
+                      ? "–"
+                      : fmt::format("{}<small> [{}, {}]</small>", number_text(d.median, digits),
+                                    number_text(d.q1, digits), number_text(d.q3, digits)));
   }
-  for (int source : {kWrongCxr, kMeanVolume}) {
+  for (int source : {source::wrong_cxr, source::mean_volume}) {
     const auto& t = s.tests[source];
     row.push_back(!t ? "–"
                      : fmt::format("{}<small> p {} (N {})</small>",
@@ -103,8 +104,9 @@ std::string feature_table(const Evaluation& evaluation) {
   }
   return "<h3>Distances between sets</h3>" +
          html_table({"", "Protocol", "Value", "Real pictures", "Generated pictures"}, rows, 2) +
-         html_protocol("Between all true and all generated volumes, by the features of the network "
-                       "given; the numbers depend on it and on the number of pictures.");
+         html_protocol(
+             "Between all true and all generated volumes, by the features of the network "
+             "given; the numbers depend on it and on the number of pictures.");
 }
 
 std::string memorisation_table(const Evaluation& evaluation) {
@@ -118,20 +120,23 @@ std::string memorisation_table(const Evaluation& evaluation) {
       generated.push_back(c.generated);
       real.push_back(c.real);
       if (!c.suspicious) continue;
-      if (++copies <= 5) names += fmt::format("{}{} ({})", copies > 1 ? ", " : "", c.case_id, c.nearest);
+      if (++copies <= 5)
+        names += fmt::format("{}{} ({})", copies > 1 ? ", " : "", c.case_id, c.nearest);
     }
     rows.push_back({m.space, number_text(median(generated), 3), number_text(median(real), 3),
-                    m.test ? p_text(m.test->p) : "–", fmt::format("{} of {}", copies, m.cases.size()),
-                    html_escaped(names)});
+                    m.test ? p_text(m.test->p) : "–",
+                    fmt::format("{} of {}", copies, m.cases.size()), html_escaped(names)});
   }
   return "<h3>Memorisation</h3>" +
-         html_table({"Space", "Generated to training", "Held-out real to training", "p", "Suspicious",
-                     "Which (nearest)"}, rows) +
-         html_protocol("Protocol x2ctpa/1. Median distance to the nearest training volume: root mean "
-                       "square difference of volumes (HU) or latents, averaged to at most 32 values per "
-                       "axis; two-sided Wilcoxon signed-rank over cases. A model that copies puts its "
-                       "volumes nearer to training than unseen patients lie. Suspicious: less than "
-                       "half of the smallest distance of a held-out true volume.");
+         html_table({"Space", "Generated to training", "Held-out real to training", "p",
+                     "Suspicious", "Which (nearest)"},
+                    rows) +
+         html_protocol(
+             "Protocol x2ctpa/1. Median distance to the nearest training volume: root mean "
+             "square difference of volumes (HU) or latents, averaged to at most 32 values per "
+             "axis; two-sided Wilcoxon signed-rank over cases. A model that copies puts its "
+             "volumes nearer to training than unseen patients lie. Suspicious: less than "
+             "half of the smallest distance of a held-out true volume.");
 }
 
 std::string image_section(const Evaluation& evaluation) {
@@ -147,7 +152,8 @@ std::string image_section(const Evaluation& evaluation) {
                       "Right − another's", "Right − mean"},
                      rows);
   html += html_protocol(fmt::format(
-      "Protocols by row. Median [quartiles] over {} cases of split {}. {}. The last columns: median of the paired "
+      "Protocols by row. Median [quartiles] over {} cases of split {}. {}. The last columns: "
+      "median of the paired "
       "differences, two-sided Wilcoxon signed-rank p "
       "({}), Holm over all tests of this table. Another patient's CXR: a seeded derangement of the "
       "same samples (seed {}), never the same patient. "
@@ -155,24 +161,27 @@ std::string image_section(const Evaluation& evaluation) {
       "left out; 2D is the mean over axial slices.",
       evaluation.images.cases.size(), html_escaped(evaluation.options.split),
       data_range_text(evaluation),
-      first.tests[kWrongCxr] ? first.tests[kWrongCxr]->wilcoxon.method : "not available",
+      first.tests[source::wrong_cxr] ? first.tests[source::wrong_cxr]->wilcoxon.method
+                                     : "not available",
       evaluation.seed, evaluation.images.training_volumes));
   html +=
       "<div class=\"charts\"><div class=\"chart wide\"><h3>PSNR by case</h3><div "
       "class=\"canvas\"><canvas id=\"psnr\"></canvas></div></div>"
       "<div class=\"chart wide\"><h3>Gain of the right CXR in PSNR</h3><div "
       "class=\"canvas\"><canvas id=\"gain\"></canvas></div></div></div>\n";
-  html +=
-      html_protocol(fmt::format("Protocol paper/1. Left: each case once per series, cases from best to worst PSNR of the "
-                           "right CXR. Right: cases per paired difference. {}.",
-                           data_range_text(evaluation)));
+  html += html_protocol(fmt::format(
+      "Protocol paper/1. Left: each case once per series, cases from best to worst PSNR of the "
+      "right CXR. Right: cases per paired difference. {}.",
+      data_range_text(evaluation)));
   if (evaluation.images.diversity.cases > 0) {
     const Diversity& d = evaluation.images.diversity;
-    html += fmt::format("<h3>Diversity</h3><p>Two samples of one X-ray differ by {} HU (MAE) with an "
-                        "MS-SSIM of {}: median of {} cases with several samples.</p>",
-                        number_text(d.mae_hu.median, 1), number_text(d.ms_ssim.median, 3), d.cases) +
-            html_protocol("Protocol x2ctpa/1: mean over the pairs of the first four samples of a case, " +
-                          data_range_text(evaluation) + ".");
+    html += fmt::format(
+                "<h3>Diversity</h3><p>Two samples of one X-ray differ by {} HU (MAE) with an "
+                "MS-SSIM of {}: median of {} cases with several samples.</p>",
+                number_text(d.mae_hu.median, 1), number_text(d.ms_ssim.median, 3), d.cases) +
+            html_protocol(
+                "Protocol x2ctpa/1: mean over the pairs of the first four samples of a case, " +
+                data_range_text(evaluation) + ".");
   }
   return html + feature_table(evaluation) + memorisation_table(evaluation) + "</section>\n";
 }
@@ -186,13 +195,15 @@ std::string picture_section(const Evaluation& evaluation) {
       "<section><h2>Cases</h2>\n{}<div class=\"scale\"><span>−{:g} HU</span><i></i><span>+{:g} "
       "HU</span></div>\n{}</section>\n",
       pictures, half, half,
-      html_protocol(fmt::format("Sliders move through the slices; grey from {:g} to {:g} HU; difference is generated − "
-                           "real. Axial: anterior up, the patient's right on "
-                           "the left. Coronal and sagittal: head up; sagittal: anterior on the "
-                           "left. MIP: maximum intensity projection. DRR: the X-ray that the volume would give, what the "
-                           "window cut off at its lower end taken as lung. Cases by rank of PSNR among {}. "
-                           "Generated volumes are synthetic.",
-                           w.min_hu, w.max_hu, evaluation.images.cases.size())));
+      html_protocol(fmt::format(
+          "Sliders move through the slices; grey from {:g} to {:g} HU; difference is generated − "
+          "real. Axial: anterior up, the patient's right on "
+          "the left. Coronal and sagittal: head up; sagittal: anterior on the "
+          "left. MIP: maximum intensity projection. DRR: the X-ray that the volume would give, "
+          "what the "
+          "window cut off at its lower end taken as lung. Cases by rank of PSNR among {}. "
+          "Generated volumes are synthetic.",
+          w.min_hu, w.max_hu, evaluation.images.cases.size())));
 }
 
 std::string training_section(const nlohmann::json& data) {
@@ -202,16 +213,18 @@ std::string training_section(const nlohmann::json& data) {
     html += fmt::format(
         "<div class=\"chart wide\"><h3>{}</h3><div class=\"canvas\"><canvas "
         "id=\"training-{}\"></canvas></div></div>",
-        stage == "vae"                   ? "Autoencoder"
-        : stage == "diffusion"           ? "Diffusion"
-        : stage == "classifier/ctpa"     ? "Classifier, true CTPA"
-        : stage == "classifier/cxr"      ? "Classifier, X-ray"
-                                         : "Classifier, generated CTPA",
+        stage == "vae"               ? "Autoencoder"
+        : stage == "diffusion"       ? "Diffusion"
+        : stage == "classifier/ctpa" ? "Classifier, true CTPA"
+        : stage == "classifier/cxr"  ? "Classifier, X-ray"
+                                     : "Classifier, generated CTPA",
         stage);
   }
   return html + "</div>" +
-         html_protocol("Loss by training step, from metrics.jsonl of each stage; logarithmic axis. Classifiers: fold "
-                  "0 where there are folds.") +
+         html_protocol(
+             "Loss by training step, from metrics.jsonl of each stage; logarithmic axis. "
+             "Classifiers: fold "
+             "0 where there are folds.") +
          "</section>\n";
 }
 
@@ -321,7 +334,7 @@ std::string report_html(const Evaluation& evaluation) {
       "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" "
       "content=\"width=device-width, initial-scale=1\"><title>{} – x2ctpa "
       "evaluation</title><style>{}</style></head>\n<body>\n",
-      title, kReportCss);
+      title, report_css);
   html += fmt::format(
       "<header><div><p class=\"kind\">x2ctpa evaluation</p><h1>{}</h1></div><p "
       "class=\"warning\">Research use only, not for diagnosis. "
@@ -333,7 +346,7 @@ std::string report_html(const Evaluation& evaluation) {
   html += fmt::format(
       "</main>\n<script type=\"application/json\" "
       "id=\"data\">{}</script>\n<script>{}</script>\n<script>{}</script>\n</body></html>\n",
-      script_safe(data.dump()), kChartJs, kReportJs);
+      script_safe(data.dump()), chart_js, report_js);
   return html;
 }
 

@@ -52,13 +52,15 @@ std::string comparison_table(const Evaluation& evaluation) {
   }
   if (rows.empty()) return {};
   return "<h3>Between arms</h3>" +
-         html_table({"Arms", "N", "AUC difference [95%]", "p, DeLong", "Detectable", "KS distance", "p, KS"},
+         html_table({"Arms", "N", "AUC difference [95%]", "p, DeLong", "Detectable", "KS distance",
+                     "p, KS"},
                     rows) +
          html_protocol(
              "Paired DeLong test on the studies that both arms scored; two-sample "
              "Kolmogorov-Smirnov test between the scores of the same studies, as in the paper. "
-             "Two-sided. Detectable: the difference that DeLong's test would find in 80% of sets like "
-            "this one.");
+             "Two-sided. Detectable: the difference that DeLong's test would find in 80% of sets "
+             "like "
+             "this one.");
 }
 
 std::string calibration_table(const Evaluation& evaluation) {
@@ -69,32 +71,36 @@ std::string calibration_table(const Evaluation& evaluation) {
     const auto with_error = [](double value, double error) {
       return fmt::format("{}<small> ±{}</small>", number_text(value), number_text(1.96 * error));
     };
-    rows.push_back({html_escaped(arm.title),
-                    arm.average_precision ? number_text(*arm.average_precision, 3) : "–",
-                    number_text(c.expected_error, 3), number_text(c.brier, 3),
-                    number_text(c.reliability, 4), number_text(c.resolution, 4),
-                    number_text(c.uncertainty, 4),
-                    c.recalibration ? with_error(c.recalibration->slope, c.recalibration->slope_error)
-                                    : "–",
-                    c.recalibration
-                        ? with_error(c.recalibration->intercept, c.recalibration->intercept_error)
-                        : "–"});
+    rows.push_back(
+        {html_escaped(arm.title),
+         arm.average_precision ? number_text(*arm.average_precision, 3) : "–",
+         number_text(c.expected_error, 3), number_text(c.brier, 3), number_text(c.reliability, 4),
+         number_text(c.resolution, 4), number_text(c.uncertainty, 4),
+         c.recalibration ? with_error(c.recalibration->slope, c.recalibration->slope_error) : "–",
+         c.recalibration ? with_error(c.recalibration->intercept, c.recalibration->intercept_error)
+                         : "–"});
   }
   if (rows.empty()) return {};
   return "<h3>Calibration</h3>" +
          html_table({"Arm", "Average precision", "ECE", "Brier", "Reliability", "Resolution",
-                     "Uncertainty", "Slope [95%]", "Intercept [95%]"}, rows) +
+                     "Uncertainty", "Slope [95%]", "Intercept [95%]"},
+                    rows) +
          html_protocol(
-             "ECE and the parts of the Brier score over ten bins of equal width (Brier = reliability − "
-             "resolution + uncertainty + spread inside bins). Slope and intercept: logistic regression "
-             "of PE on the logit of the score; 1 and 0 are perfect. Net benefit: true positives less "
+             "ECE and the parts of the Brier score over ten bins of equal width (Brier = "
+             "reliability − "
+             "resolution + uncertainty + spread inside bins). Slope and intercept: logistic "
+             "regression "
+             "of PE on the logit of the score; 1 and 0 are perfect. Net benefit: true positives "
+             "less "
              "false positives weighted by the odds of the threshold, per study. Bars of the "
              "calibration chart: 95% Wilson intervals.");
 }
 
 std::string chart(const std::string& title, const std::string& id) {
-  return fmt::format("<div class=\"chart\"><h3>{}</h3><div class=\"canvas square\"><canvas "
-                     "id=\"{}\"></canvas></div></div>", html_escaped(title), id);
+  return fmt::format(
+      "<div class=\"chart\"><h3>{}</h3><div class=\"canvas square\"><canvas "
+      "id=\"{}\"></canvas></div></div>",
+      html_escaped(title), id);
 }
 
 std::string arm_rows(const Evaluation& evaluation, std::string& notes) {
@@ -110,14 +116,15 @@ std::string arm_rows(const Evaluation& evaluation, std::string& notes) {
                          html_escaped(arm.threshold_source));
     for (const auto& note : arm.notes) notes += " " + html_escaped(note) + ".";
     notes += "</li>";
-    for (const PublishedArm& p : kPublishedArms) {
+    for (const PublishedArm& p : published_arms) {
       if (arm.name == p.name)
         rows.push_back({fmt::format("<i>{}, paper</i>", p.title), "", published_auc(p), p.accuracy,
                         p.specificity, p.sensitivity, p.ppv, p.npv});
     }
   }
   return html_table({"Arm", "N / PE", "AUC [95%]", "Accuracy %", "Specificity %", "Sensitivity %",
-                     "PPV %", "NPV %"}, rows);
+                     "PPV %", "NPV %"},
+                    rows);
 }
 
 }  // namespace
@@ -130,7 +137,8 @@ std::string html_scores(const Evaluation& evaluation) {
   std::string notes;
   std::string html = "<section><h2>Pulmonary embolism</h2>\n" + arm_rows(evaluation, notes);
   html += html_protocol(fmt::format(
-      "Protocol x2ctpa/1. Split {}. AUC: Mann-Whitney, ties one half; interval: DeLong on the logit scale, and {} "
+      "Protocol x2ctpa/1. Split {}. AUC: Mann-Whitney, ties one half; interval: DeLong on the "
+      "logit scale, and {} "
       "bootstrap resamples of patients, stratified by PE (seed {}). "
       "Proportions: 95% Wilson intervals; a score at or above the threshold is positive. Paper: "
       "figures printed in X-ray2CTPA (arXiv 2406.16109), on its own data.",
@@ -142,11 +150,11 @@ std::string html_scores(const Evaluation& evaluation) {
   const bool probabilities =
       std::any_of(evaluation.scores.arms.begin(), evaluation.scores.arms.end(),
                   [](const ArmResult& arm) { return arm.calibration.has_value(); });
-  if (probabilities)
-    html += chart("Calibration", "calibration") + chart("Net benefit", "benefit");
+  if (probabilities) html += chart("Calibration", "calibration") + chart("Net benefit", "benefit");
   return html + "</div>\n" +
-         html_protocol("ROC bands: 95% of the bootstrap, pointwise. All charts of this section: the "
-                       "studies and intervals of the table above.") +
+         html_protocol(
+             "ROC bands: 95% of the bootstrap, pointwise. All charts of this section: the "
+             "studies and intervals of the table above.") +
          calibration_table(evaluation) + comparison_table(evaluation) + "</section>\n";
 }
 

@@ -18,8 +18,8 @@ CsvTable per_case_table(const Evaluation& evaluation) {
   std::vector<std::string> columns{"case_id",   "patient_id", "wrong_case_id",
                                    "generated", "real",       "sampler",
                                    "steps",     "seed",       "guidance_scale"};
-  for (const char* source : kSourceKeys) {
-    for (const MetricName& metric : kMetricNames)
+  for (const char* source : source_keys) {
+    for (const MetricName& metric : metric_names)
       columns.push_back(fmt::format("{}_{}", source, metric.key));
   }
   CsvTable table(columns);
@@ -29,7 +29,7 @@ CsvTable per_case_table(const Evaluation& evaluation) {
         c.pair.real.string(), c.pair.sampler,    c.pair.steps,    c.pair.seed,
         c.pair.guidance_scale};
     for (const auto& quality : c.quality) {
-      for (int metric = 0; metric < kMetrics; ++metric)
+      for (int metric = 0; metric < metric::count; ++metric)
         row.push_back(quality ? field((*quality)[metric]) : "");
     }
     table.add(row);
@@ -38,14 +38,14 @@ CsvTable per_case_table(const Evaluation& evaluation) {
 }
 
 CsvTable image_table(const Evaluation& evaluation) {
-  CsvTable table({"metric", "unit", "protocol", "compared", "n", "mean", "sd", "median", "q1", "q3", "min",
-                  "max", "median_difference", "p", "p_holm", "test"});
+  CsvTable table({"metric", "unit", "protocol", "compared", "n", "mean", "sd", "median", "q1", "q3",
+                  "min", "max", "median_difference", "p", "p_holm", "test"});
   for (const MetricSummary& summary : evaluation.images.metrics) {
-    for (int source = 0; source < kSources; ++source) {
+    for (int source = 0; source < source::count; ++source) {
       const Distribution& d = summary.sources[source];
       if (d.n == 0) continue;
-      const MetricName& name = kMetricNames[summary.metric];
-      std::vector<std::string> row{name.key, name.unit, name.protocol, kSourceKeys[source],
+      const MetricName& name = metric_names[summary.metric];
+      std::vector<std::string> row{name.key, name.unit, name.protocol, source_keys[source],
                                    std::to_string(d.n)};
       for (double value : {d.mean, d.sd, d.median, d.q1, d.q3, d.min, d.max})
         row.push_back(field(value));
@@ -87,12 +87,12 @@ CsvTable paper_table(const Evaluation& evaluation) {
     const Confusion& c = arm.confusion;
     table.add({arm.title, "this run", std::to_string(arm.labels.size()),
                std::to_string(arm.positives), arm.auc ? fmt::format("{:.4f}", arm.auc->auc) : "",
-               bound(delong.low), bound(delong.high), bound(bootstrap.low),
-               bound(bootstrap.high), percent(c.accuracy()), percent(c.specificity()),
-               percent(c.sensitivity()), percent(c.positive_predictive_value()),
-               percent(c.negative_predictive_value()), fmt::format("{:.6g}", arm.threshold)});
+               bound(delong.low), bound(delong.high), bound(bootstrap.low), bound(bootstrap.high),
+               percent(c.accuracy()), percent(c.specificity()), percent(c.sensitivity()),
+               percent(c.positive_predictive_value()), percent(c.negative_predictive_value()),
+               fmt::format("{:.6g}", arm.threshold)});
   }
-  for (const PublishedArm& p : kPublishedArms) {
+  for (const PublishedArm& p : published_arms) {
     table.add({p.title, "X-ray2CTPA paper", "", "", p.auc, "", "", "", "", p.accuracy,
                p.specificity, p.sensitivity, p.ppv, p.npv, ""});
   }
@@ -101,7 +101,8 @@ CsvTable paper_table(const Evaluation& evaluation) {
 
 // The published table: one row per arm and source, AUC with its interval, percent with two digits.
 using Row = std::array<std::string, 8>;
-const Row kHeader{"Arm", "Source", "AUC [95% CI]", "Accuracy", "Specificity", "Sensitivity", "PPV", "NPV"};
+const Row header{"Arm",         "Source",      "AUC [95% CI]", "Accuracy",
+                 "Specificity", "Sensitivity", "PPV",          "NPV"};
 
 std::vector<Row> paper_rows(const Evaluation& evaluation) {
   std::vector<Row> rows;
@@ -113,20 +114,22 @@ std::vector<Row> paper_rows(const Evaluation& evaluation) {
     rows.push_back({arm.title, "this run", auc, percent(c.accuracy()), percent(c.specificity()),
                     percent(c.sensitivity()), percent(c.positive_predictive_value()),
                     percent(c.negative_predictive_value())});
-    for (const PublishedArm& p : kPublishedArms) {
+    for (const PublishedArm& p : published_arms) {
       if (arm.name == p.name)
-        rows.push_back({p.title, "paper", p.auc, p.accuracy, p.specificity, p.sensitivity, p.ppv,
-                        p.npv});
+        rows.push_back(
+            {p.title, "paper", p.auc, p.accuracy, p.specificity, p.sensitivity, p.ppv, p.npv});
     }
   }
   return rows;
 }
 
 std::string table_note(const Evaluation& evaluation) {
-  return fmt::format("Protocol x2ctpa/1. AUC: Mann-Whitney with DeLong's 95% interval on the logit scale. Accuracy to "
-                     "NPV in percent at the threshold chosen on validation. Split {}, seed {}. Paper: "
-                     "figures printed in X-ray2CTPA (arXiv 2406.16109), on its own test set.",
-                     evaluation.options.split, evaluation.seed);
+  return fmt::format(
+      "Protocol x2ctpa/1. AUC: Mann-Whitney with DeLong's 95% interval on the logit scale. "
+      "Accuracy to "
+      "NPV in percent at the threshold chosen on validation. Split {}, seed {}. Paper: "
+      "figures printed in X-ray2CTPA (arXiv 2406.16109), on its own test set.",
+      evaluation.options.split, evaluation.seed);
 }
 
 std::string markdown_table(const Evaluation& evaluation) {
@@ -135,7 +138,7 @@ std::string markdown_table(const Evaluation& evaluation) {
     for (const auto& cell : row) text += "| " + cell + " ";
     text += "|\n";
   };
-  add(kHeader);
+  add(header);
   text += "|---|---|---|---:|---:|---:|---:|---:|\n";
   for (const Row& row : paper_rows(evaluation)) add(row);
   return text + "\n" + table_note(evaluation) + "\n";
@@ -154,17 +157,18 @@ std::string latex_escaped(const std::string& text) {
 }
 
 std::string latex_table(const Evaluation& evaluation) {
-  std::string text = "% Needs the package booktabs.\n\\begin{table}\n\\centering\n"
-                     "\\begin{tabular}{lllrrrrr}\n\\toprule\n";
+  std::string text =
+      "% Needs the package booktabs.\n\\begin{table}\n\\centering\n"
+      "\\begin{tabular}{lllrrrrr}\n\\toprule\n";
   const auto add = [&](const Row& row) {
     for (size_t i = 0; i < row.size(); ++i) text += (i ? " & " : "") + latex_escaped(row[i]);
     text += " \\\\\n";
   };
-  add(kHeader);
+  add(header);
   text += "\\midrule\n";
   for (const Row& row : paper_rows(evaluation)) add(row);
-  return text + "\\bottomrule\n\\end{tabular}\n\\caption{" +
-         latex_escaped(table_note(evaluation)) + "}\n\\end{table}\n";
+  return text + "\\bottomrule\n\\end{tabular}\n\\caption{" + latex_escaped(table_note(evaluation)) +
+         "}\n\\end{table}\n";
 }
 
 }  // namespace

@@ -14,13 +14,14 @@ std::string image_text(const Evaluation& evaluation) {
       evaluation.images.cases.size(), window.min_hu, window.max_hu, window.max_hu - window.min_hu,
       "", "protocol", "right CXR", "wrong CXR", "mean volume", "p against wrong", "p against mean");
   for (const MetricSummary& s : evaluation.images.metrics) {
-    const MetricName& name = kMetricNames[s.metric];
-    const std::string label = name.unit[0] ? fmt::format("{} ({})", name.label, name.unit) : name.label;
+    const MetricName& name = metric_names[s.metric];
+    const std::string label =
+        name.unit[0] ? fmt::format("{} ({})", name.label, name.unit) : name.label;
     // fmt pads by code points of the label; the squared sign is one.
     text += fmt::format("{:<33}{:<11}", label, name.protocol);
     const int digits = name.unit[0] ? 2 : 3;
     for (const auto& d : s.sources) text += fmt::format("{:>12}", number_text(d.median, digits));
-    for (int source : {kWrongCxr, kMeanVolume})
+    for (int source : {source::wrong_cxr, source::mean_volume})
       text += fmt::format("{:>16}", s.tests[source] ? p_text(s.tests[source]->p_holm) : "–");
     text += "\n";
   }
@@ -30,14 +31,18 @@ std::string image_text(const Evaluation& evaluation) {
   }
   if (evaluation.images.diversity.cases > 0) {
     const Diversity& d = evaluation.images.diversity;
-    text += fmt::format("Samples of one X-ray differ by {:.1f} HU (MAE), MS-SSIM {:.3f}: median of "
-                        "{} cases\n", d.mae_hu.median, d.ms_ssim.median, d.cases);
+    text += fmt::format(
+        "Samples of one X-ray differ by {:.1f} HU (MAE), MS-SSIM {:.3f}: median of "
+        "{} cases\n",
+        d.mae_hu.median, d.ms_ssim.median, d.cases);
   }
   for (const Memorisation& m : evaluation.memorisation) {
     const auto copies = std::count_if(m.cases.begin(), m.cases.end(),
                                       [](const MemorisationCase& c) { return c.suspicious; });
-    text += fmt::format("Memorisation, {} space: {} of {} generated volumes suspiciously near a "
-                        "training volume\n", m.space, copies, m.cases.size());
+    text += fmt::format(
+        "Memorisation, {} space: {} of {} generated volumes suspiciously near a "
+        "training volume\n",
+        m.space, copies, m.cases.size());
   }
   if (evaluation.inputs.reconstruction_psnr_db) {
     text += fmt::format("VQ-GAN reconstruction alone: {:.2f} dB PSNR, mean of {} held-out cases\n",
@@ -65,17 +70,18 @@ std::string score_text(const Evaluation& evaluation) {
         cell(c.accuracy()) + cell(c.specificity()) + cell(c.sensitivity()) +
         cell(c.positive_predictive_value()) + cell(c.negative_predictive_value()) + "\n";
   }
-  for (const PublishedArm& p : kPublishedArms) {
+  for (const PublishedArm& p : published_arms) {
     text += fmt::format("{:<28}{:<22}{:>7}{:>7}{:>7}{:>7}{:>7}\n",
                         fmt::format("paper: {}", p.title), std::string(p.auc).substr(0, 17),
                         p.accuracy, p.specificity, p.sensitivity, p.ppv, p.npv);
   }
   for (const ArmComparison& c : evaluation.scores.comparisons) {
     if (c.delong) {
-      text += fmt::format("{} - {}: AUC difference {:+.3f}, DeLong p {} (Holm {}), N {}; a difference "
-                          "of {:.2f} would be found in 80% of such sets\n", c.first,
-                          c.second, c.delong->auc_a - c.delong->auc_b, p_text(c.delong->p),
-                          p_text(c.delong_p_holm), c.common, c.detectable_difference);
+      text += fmt::format(
+          "{} - {}: AUC difference {:+.3f}, DeLong p {} (Holm {}), N {}; a difference "
+          "of {:.2f} would be found in 80% of such sets\n",
+          c.first, c.second, c.delong->auc_a - c.delong->auc_b, p_text(c.delong->p),
+          p_text(c.delong_p_holm), c.common, c.detectable_difference);
     }
   }
   return text;

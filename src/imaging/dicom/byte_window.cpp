@@ -9,7 +9,7 @@ constexpr uint64_t window_bytes = 65536;
 ByteWindow::ByteWindow(const std::filesystem::path& file) : stream_(file, std::ios::binary) {
   stream_.seekg(0, std::ios::end);
   const auto end = stream_.tellg();
-  size_ = stream_ && end > 0 ? static_cast<uint64_t>(end) : 0;
+  size_ = stream_ && end > 0 ? uint64_t(end) : 0;
 }
 
 ByteWindow::ByteWindow(std::string bytes) : window_(std::move(bytes)), size_(window_.size()) {}
@@ -18,12 +18,12 @@ const unsigned char* ByteWindow::view(uint64_t at, uint64_t count) {
   if (at > size_ || count > size_ - at) return nullptr;
   if (at < window_at_ || at + count > window_at_ + window_.size()) {
     if (!stream_.is_open() || count > window_bytes) return nullptr;
-    window_.resize(static_cast<size_t>(std::min(window_bytes, size_ - at)));
+    window_.resize(size_t(std::min(window_bytes, size_ - at)));
     window_at_ = at;
     stream_.clear();
-    stream_.seekg(static_cast<std::streamoff>(at));
-    stream_.read(window_.data(), static_cast<std::streamsize>(window_.size()));
-    if (static_cast<uint64_t>(std::max<std::streamsize>(stream_.gcount(), 0)) < window_.size()) {
+    stream_.seekg(std::streamoff(at));
+    stream_.read(window_.data(), std::streamsize(window_.size()));
+    if (uint64_t(std::max<std::streamsize>(stream_.gcount(), 0)) < window_.size()) {
       window_.clear();
       return nullptr;
     }

@@ -14,7 +14,7 @@ namespace {
 
 std::string lower(std::string text) {
   std::transform(text.begin(), text.end(), text.begin(),
-                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+                 [](unsigned char c) { return char(std::tolower(c)); });
   return text;
 }
 
@@ -22,8 +22,8 @@ bool is_letter(const std::string& text, size_t at) {
   return at < text.size() && std::isalpha(static_cast<unsigned char>(text[at]));
 }
 
-/// True when `text` holds `word`, both in lower case. Words of up to three letters must stand
-/// alone, so that "pe" is not found in "aspect"; longer ones must begin a word.
+// True when `text` holds `word`, both in lower case. Words of up to three letters must stand
+// alone, so that "pe" is not found in "aspect"; longer ones must begin a word.
 bool has_word(const std::string& text, const std::string& word) {
   if (word.empty()) return false;
   for (size_t at = text.find(word); at != std::string::npos; at = text.find(word, at + 1)) {
@@ -42,11 +42,9 @@ std::string words_of(const DicomSeries& s) {
   return lower(s.tags->description + " / " + s.tags->protocol);
 }
 
-double length_mm(const DicomSeries& s) {
-  return s.spacing_mm[2] * static_cast<double>(s.size_dhw[0]);
-}
+double length_mm(const DicomSeries& s) { return s.spacing_mm[2] * double(s.size_dhw[0]); }
 
-/// 0: original, 1: derived but primary, 2: derived and secondary, or a projection or reformat.
+// 0: original, 1: derived but primary, 2: derived and secondary, or a projection or reformat.
 int derived_rank(const DicomSeries& s) {
   const std::string type = lower(s.tags->image_type);
   for (const char* word : {"mip", "mpr", "reformat", "projection", "average"})
@@ -71,19 +69,19 @@ int contrast_rank(const DicomSeries& s) {
   return !agent.empty() || has_any(text, said) ? 0 : 1;
 }
 
-/// The place of the series' kernel in the list; past its end when it is none of them.
+// The place of the series' kernel in the list; past its end when it is none of them.
 int kernel_rank(const DicomSeries& s, const SeriesRule& rule) {
   const std::string kernel = lower(s.tags->kernel);
   const auto found =
       std::find_if(rule.kernels.begin(), rule.kernels.end(),
                    [&](const std::string& k) { return kernel.starts_with(lower(k)); });
-  return static_cast<int>(found - rule.kernels.begin());
+  return int(found - rule.kernels.begin());
 }
 
-/// One part of the rule: the smaller rank is better.
+// One part of the rule: the smaller rank is better.
 struct Criterion {
   std::function<double(const DicomSeries&)> rank;
-  const char* better;  ///< what the better series is
+  const char* better;  // what the better series is
 };
 
 std::map<std::string, Criterion> criteria(const SeriesRule& rule, double longest_mm) {
@@ -98,9 +96,7 @@ std::map<std::string, Criterion> criteria(const SeriesRule& rule, double longest
         "fits better by its description"}},
       {"contrast",
        {[](const DicomSeries& s) { return contrast_rank(s); }, "has signs of contrast"}},
-      {"slices",
-       {[](const DicomSeries& s) { return -static_cast<double>(s.files.size()); },
-        "has more slices"}},
+      {"slices", {[](const DicomSeries& s) { return -double(s.files.size()); }, "has more slices"}},
       {"kernel",
        {[&rule](const DicomSeries& s) { return kernel_rank(s, rule); },
         "has the preferred kernel"}},
@@ -108,14 +104,14 @@ std::map<std::string, Criterion> criteria(const SeriesRule& rule, double longest
        {[](const DicomSeries& s) { return s.spacing_mm[2]; }, "has the finer slice distance"}}};
 }
 
-/// Why a series is no candidate; empty when it is one.
+// Why a series is no candidate; empty when it is one.
 std::string misfit(const DicomSeries& s) {
   if (!s.reason.empty()) return s.reason;
   return s.axial() ? "" : "not axial";
 }
 
-/// How near a series that does not fit came, for the reason code of the whole: CT before others,
-/// more slices before fewer.
+// How near a series that does not fit came, for the reason code of the whole: CT before others,
+// more slices before fewer.
 const DicomSeries* nearest_misfit(const std::vector<DicomSeries>& series) {
   const auto rank = [](const DicomSeries& s) {
     return std::tuple(s.modality == "CT",

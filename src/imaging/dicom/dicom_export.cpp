@@ -16,9 +16,9 @@ namespace {
 namespace fs = std::filesystem;
 using gdcm::VR;
 
-constexpr const char* kMark = "SYNTHETIC CTPA, research use only, not for diagnosis";
+constexpr const char* mark = "SYNTHETIC CTPA, research use only, not for diagnosis";
 
-/// Patient, study, series and equipment: the same in every slice. Of type 2 and unknown means empty.
+// Patient, study, series and equipment: the same in every slice. Of type 2 and unknown means empty.
 void add_series(DicomFile& file, const SyntheticSeries& series, uint64_t seed) {
   const std::string subject = series.subject_id.substr(0, 50);
   file.text(0x0008, 0x0005, VR::CS, "ISO_IR 192");
@@ -31,8 +31,8 @@ void add_series(DicomFile& file, const SyntheticSeries& series, uint64_t seed) {
   file.text(0x0008, 0x0064, VR::CS, "SYN");
   file.text(0x0008, 0x0070, VR::LO, "x2ctpa");
   file.text(0x0008, 0x0090, VR::PN, "");
-  file.text(0x0008, 0x1030, VR::LO, kMark);
-  file.text(0x0008, 0x103e, VR::LO, kMark);
+  file.text(0x0008, 0x1030, VR::LO, mark);
+  file.text(0x0008, 0x103e, VR::LO, mark);
   file.text(0x0008, 0x1090, VR::LO, "x2ctpa, latent diffusion from a chest X-ray");
   file.text(0x0008, 0x2111, VR::ST, series.derivation.substr(0, 1024));
   file.text(0x0010, 0x0010, VR::PN, "SYNTHETIC^" + subject);
@@ -52,11 +52,11 @@ void add_series(DicomFile& file, const SyntheticSeries& series, uint64_t seed) {
   file.text(0x0020, 0x0012, VR::IS, "1");
   file.text(0x0020, 0x0052, VR::UI, make_uid(seed, "frame"));
   file.text(0x0020, 0x1040, VR::LO, "");
-  file.text(0x0020, 0x4000, VR::LT, kMark);
+  file.text(0x0020, 0x4000, VR::LT, mark);
   file.text(0x0028, 0x0301, VR::CS, "NO");
 }
 
-void write_slice(const Volume& volume, const torch::Tensor& stored, int64_t k, const fs::path& path,
+void write_slice(const Volume& volume, const at::Tensor& stored, int64_t k, const fs::path& path,
                  const SyntheticSeries& series, uint64_t seed) {
   const auto [depth, rows, columns] = volume.size_dhw();
   DicomFile file;
@@ -81,10 +81,11 @@ void write_synthetic_series(const Volume& volume, const fs::path& folder,
   const auto [depth, rows, columns] = volume.size_dhw();
   check_dicom_sides(rows, columns, folder);
   const auto stored = (volume.hu.to(torch::kFloat).round().clamp(-1024, 3071) + 1024)
-                          .to(torch::kInt32).contiguous();
+                          .to(torch::kInt32)
+                          .contiguous();
   const uint64_t seed = std::stoull(sha256(series.unique).substr(0, 16), nullptr, 16);
-  const fs::path part = folder.parent_path() /
-                        fmt::format(".part-{}-{}", getpid(), folder.filename().string());
+  const fs::path part =
+      folder.parent_path() / fmt::format(".part-{}-{}", getpid(), folder.filename().string());
   std::error_code ignored;
   try {
     fs::remove_all(part, ignored);

@@ -10,8 +10,8 @@ namespace x2ctpa {
 namespace fs = std::filesystem;
 
 std::string make_uid(uint64_t seed, const std::string& name) {
-  const uint64_t high = stream_seed(static_cast<int64_t>(seed), "uid/" + name);
-  const uint64_t low = stream_seed(static_cast<int64_t>(high), name);
+  const uint64_t high = stream_seed(int64_t(seed), "uid/" + name);
+  const uint64_t low = stream_seed(int64_t(high), name);
   return fmt::format("2.25.{}{:019}", (high >> 1) % 1000000000000000000ull + 1, low >> 1);
 }
 
@@ -29,18 +29,18 @@ void DicomFile::text(uint16_t group, uint16_t element, gdcm::VR::VRType vr, std:
 }
 
 void DicomFile::number(uint16_t group, uint16_t element, uint16_t value, gdcm::VR::VRType vr) {
-  const char raw[2] = {static_cast<char>(value & 0xFF), static_cast<char>(value >> 8)};
+  const char raw[2] = {char(value & 0xFF), char(value >> 8)};
   bytes(group, element, vr, raw, 2);
 }
 
 void DicomFile::pixels(const std::vector<uint16_t>& values, int64_t rows, int64_t columns,
                        int bits) {
   number(0x0028, 0x0002, 1);
-  number(0x0028, 0x0010, static_cast<uint16_t>(rows));
-  number(0x0028, 0x0011, static_cast<uint16_t>(columns));
+  number(0x0028, 0x0010, uint16_t(rows));
+  number(0x0028, 0x0011, uint16_t(columns));
   number(0x0028, 0x0100, 16);
-  number(0x0028, 0x0101, static_cast<uint16_t>(bits));
-  number(0x0028, 0x0102, static_cast<uint16_t>(bits - 1));
+  number(0x0028, 0x0101, uint16_t(bits));
+  number(0x0028, 0x0102, uint16_t(bits - 1));
   number(0x0028, 0x0103, 0);
   bytes(0x7fe0, 0x0010, gdcm::VR::OW, reinterpret_cast<const char*>(values.data()),
         values.size() * 2);
@@ -48,12 +48,11 @@ void DicomFile::pixels(const std::vector<uint16_t>& values, int64_t rows, int64_
 
 void DicomFile::slice_geometry(const Volume& volume, int64_t k) {
   using gdcm::VR;
-  const Vec3 corner = volume.point({0, 0, static_cast<double>(k)});
+  const Vec3 corner = volume.point({0, 0, double(k)});
   const Mat3& d = volume.direction;
   text(0x0018, 0x0050, VR::DS, decimal(volume.spacing_mm[2]));
   text(0x0020, 0x0032, VR::DS, decimals({corner[0], corner[1], corner[2]}));
-  text(0x0020, 0x0037, VR::DS,
-       decimals({d[0][0], d[1][0], d[2][0], d[0][1], d[1][1], d[2][1]}));
+  text(0x0020, 0x0037, VR::DS, decimals({d[0][0], d[1][0], d[2][0], d[0][1], d[1][1], d[2][1]}));
   text(0x0020, 0x1041, VR::DS, decimal(corner[2]));
   text(0x0028, 0x0030, VR::DS, decimals({volume.spacing_mm[1], volume.spacing_mm[0]}));
 }
@@ -65,15 +64,16 @@ void DicomFile::write(const fs::path& path, const char* storage, const std::stri
   header.SetDataSetTransferSyntax(gdcm::TransferSyntax::ExplicitVRLittleEndian);
   writer_.SetFileName(path.c_str());
   if (!writer_.Write())
-    throw Error("writing " + path.string() +
-                ": the file could not be written whole. Is the disk full, or the folder read-only?");
+    throw Error(
+        "writing " + path.string() +
+        ": the file could not be written whole. Is the disk full, or the folder read-only?");
 }
 
 void DicomFile::bytes(uint16_t group, uint16_t element, gdcm::VR::VRType vr, const char* data,
                       size_t size) {
   gdcm::DataElement field(gdcm::Tag(group, element));
   field.SetVR(vr);
-  field.SetByteValue(data, gdcm::VL(static_cast<uint32_t>(size)));
+  field.SetByteValue(data, gdcm::VL(uint32_t(size)));
   writer_.GetFile().GetDataSet().Replace(field);
 }
 
@@ -87,9 +87,10 @@ void make_dicom_folder(const fs::path& folder) {
 
 void check_dicom_sides(int64_t rows, int64_t columns, const fs::path& path) {
   if (rows >= 1 && columns >= 1 && rows <= 65535 && columns <= 65535) return;
-  throw Error(fmt::format("writing {}: DICOM holds pictures of 1 to 65535 rows and columns; found "
-                          "{} x {}.",
-                          path.string(), rows, columns));
+  throw Error(
+      fmt::format("writing {}: DICOM holds pictures of 1 to 65535 rows and columns; found "
+                  "{} x {}.",
+                  path.string(), rows, columns));
 }
 
 }  // namespace x2ctpa

@@ -21,7 +21,7 @@ Items items_of(const gdcm::DataSet& data, const gdcm::Tag& tag) {
   return data.GetDataElement(tag).GetValueAsSQ();
 }
 
-/// The functional groups of a file: those of each frame, which win, and those that all share.
+// The functional groups of a file: those of each frame, which win, and those that all share.
 class Groups {
  public:
   explicit Groups(const gdcm::DataSet& data)
@@ -29,7 +29,7 @@ class Groups {
 
   bool any() const { return shared_ != nullptr || per_frame_ != nullptr; }
 
-  /// Numbers of an element of the macro `group` for one frame; empty when absent.
+  // Numbers of an element of the macro `group` for one frame; empty when absent.
   std::vector<double> numbers(int64_t frame, const gdcm::Tag& group, uint16_t g, uint16_t e) const {
     std::vector<double> found;
     visit(frame, group, [&](const gdcm::DataSet& macro) {
@@ -57,7 +57,7 @@ class Groups {
   template <class F>
   void visit(int64_t frame, const gdcm::Tag& group, F use) const {
     const auto look = [&](const Items& items, int64_t item) {
-      if (!items || item >= static_cast<int64_t>(items->GetNumberOfItems())) return;
+      if (!items || item >= int64_t(items->GetNumberOfItems())) return;
       const auto macro = items_of(items->GetItem(item + 1).GetNestedDataSet(), group);
       if (macro && macro->GetNumberOfItems() > 0) use(macro->GetItem(1).GetNestedDataSet());
     };
@@ -93,7 +93,7 @@ Rescale rescale_of_file(const gdcm::DataSet& data) {
 std::vector<SliceHeader> frame_headers(const gdcm::DataSet& data, const SliceHeader& file_header) {
   const Groups groups(data);
   const Rescale of_file = rescale_of_file(data);
-  std::vector<SliceHeader> slices(static_cast<size_t>(file_header.frames), file_header);
+  std::vector<SliceHeader> slices(size_t(file_header.frames), file_header);
   for (int64_t f = 0; f < file_header.frames; ++f) {
     SliceHeader& slice = slices[f];
     slice.frame = f;
@@ -111,7 +111,7 @@ std::vector<SliceHeader> frame_headers(const gdcm::DataSet& data, const SliceHea
 
 std::vector<Rescale> rescales_of(const gdcm::DataSet& data, int64_t frames) {
   const Rescale of_file = rescale_of_file(data);
-  std::vector<Rescale> rescales(static_cast<size_t>(frames), of_file);
+  std::vector<Rescale> rescales(size_t(frames), of_file);
   const Groups groups(data);
   for (int64_t f = 0; groups.any() && f < frames; ++f) rescales[f] = rescale_in(groups, f, of_file);
   return rescales;

@@ -12,7 +12,7 @@ double dot(const Vec3& a, const Vec3& b) { return a[0] * b[0] + a[1] * b[1] + a[
 
 namespace {
 
-constexpr double harmless_jitter = 0.01;  ///< of the slice distance
+constexpr double harmless_jitter = 0.01;  // of the slice distance
 constexpr double harmless_tilt_degrees = 0.5;
 
 Vec3 cross(const Vec3& a, const Vec3& b) {
@@ -23,9 +23,11 @@ Vec3 minus(const Vec3& a, const Vec3& b) { return {a[0] - b[0], a[1] - b[1], a[2
 
 using Slices = std::vector<SliceHeader>;
 
-/// Moves out the slices for which `bad` holds; returns how many.
+// Moves out the slices for which `bad` holds; returns how many.
 template <class F>
-size_t drop_if(Slices& slices, F bad) { return std::erase_if(slices, bad); }
+size_t drop_if(Slices& slices, F bad) {
+  return std::erase_if(slices, bad);
+}
 
 bool same_matrix(const SliceHeader& a, const SliceHeader& b) {
   const auto near = [](double x, double y) { return std::abs(x - y) <= 1e-3 * std::max(x, y); };
@@ -37,51 +39,62 @@ bool same_orientation(const SliceHeader& a, const SliceHeader& b) {
   return dot(a.row, b.row) > 0.9999 && dot(a.column, b.column) > 0.9999;
 }
 
-/// Keeps the largest group of slices that `same` holds for; returns how many were dropped.
+// Keeps the largest group of slices that `same` holds for; returns how many were dropped.
 template <class F>
 size_t keep_majority(Slices& slices, F same) {
   std::vector<Slices> groups;
   for (auto& slice : slices) {
-    auto group = std::find_if(groups.begin(), groups.end(), [&](const Slices& g) { return same(g.front(), slice); });
-    if (group == groups.end()) groups.push_back({slice});
-    else group->push_back(slice);
+    auto group = std::find_if(groups.begin(), groups.end(),
+                              [&](const Slices& g) { return same(g.front(), slice); });
+    if (group == groups.end())
+      groups.push_back({slice});
+    else
+      group->push_back(slice);
   }
   if (groups.size() < 2) return 0;
-  const auto largest = std::max_element(groups.begin(), groups.end(),
-                                        [](const Slices& a, const Slices& b) { return a.size() < b.size(); });
+  const auto largest =
+      std::max_element(groups.begin(), groups.end(),
+                       [](const Slices& a, const Slices& b) { return a.size() < b.size(); });
   const size_t dropped = slices.size() - largest->size();
   slices = *largest;
   return dropped;
 }
 
-/// Drops what is no slice of the volume. Refuses the series when nothing is left.
+// Drops what is no slice of the volume. Refuses the series when nothing is left.
 void drop_misfits(Slices& slices, DicomSeries& series) {
   const auto drop = [&](size_t count, const char* code, const std::string& what) {
     if (count == 0) return;
-    if (slices.empty()) series.refuse(code, fmt::format("all of its {} slices: {}", count, what));
-    else series.add_problem(code, fmt::format("{} of its slices: {}", count, what));
+    if (slices.empty())
+      series.refuse(code, fmt::format("all of its {} slices: {}", count, what));
+    else
+      series.add_problem(code, fmt::format("{} of its slices: {}", count, what));
   };
   drop(drop_if(slices, [](const SliceHeader& s) { return s.truncated; }), "unreadable-file",
        "truncated before the end of their pixels; such slices count as missing");
   drop(drop_if(slices, [](const SliceHeader& s) { return s.secondary; }), "secondary-capture",
        "secondary captures (pictures of a screen), not used");
-  drop(drop_if(slices, [](const SliceHeader& s) { return s.localizer; }), "localizer", "localizer images, not used");
-  drop(drop_if(slices, [](const SliceHeader& s) { return s.frames > 1 && !s.has_geometry; }), "multi-frame",
-       "frames of a file that does not say where each lies");
-  drop(drop_if(slices, [](const SliceHeader& s) { return !s.has_geometry || s.rows < 2 || s.columns < 2; }),
-       "no-geometry", "position, orientation or pixel spacing is missing or makes no sense, so the geometry is unknown");
+  drop(drop_if(slices, [](const SliceHeader& s) { return s.localizer; }), "localizer",
+       "localizer images, not used");
+  drop(drop_if(slices, [](const SliceHeader& s) { return s.frames > 1 && !s.has_geometry; }),
+       "multi-frame", "frames of a file that does not say where each lies");
+  drop(drop_if(slices,
+               [](const SliceHeader& s) { return !s.has_geometry || s.rows < 2 || s.columns < 2; }),
+       "no-geometry",
+       "position, orientation or pixel spacing is missing or makes no sense, so the geometry is "
+       "unknown");
   drop(keep_majority(slices, same_orientation), "localizer",
        "of another orientation than most, not used");
   drop(keep_majority(slices, same_matrix), "mixed-size",
        "of another matrix or pixel size than most; such slices count as missing");
 }
 
-/// Sorts along the normal and drops slices at positions that are taken already.
+// Sorts along the normal and drops slices at positions that are taken already.
 std::vector<double> order_slices(Slices& slices, const Vec3& normal, DicomSeries& series) {
   std::map<int64_t, int64_t> acquisition_size;
   for (const auto& s : slices) ++acquisition_size[s.acquisition];
   const auto z = [&](const SliceHeader& s) { return dot(s.position, normal); };
-  std::sort(slices.begin(), slices.end(), [&](const auto& a, const auto& b) { return z(a) < z(b); });
+  std::sort(slices.begin(), slices.end(),
+            [&](const auto& a, const auto& b) { return z(a) < z(b); });
   std::vector<double> gaps;
   for (size_t i = 1; i < slices.size(); ++i) {
     const double gap = z(slices[i]) - z(slices[i - 1]);
@@ -94,26 +107,31 @@ std::vector<double> order_slices(Slices& slices, const Vec3& normal, DicomSeries
   // in one series are not mixed.
   const auto better = [&](const SliceHeader& a, const SliceHeader& b) {
     const auto rank = [&](const SliceHeader& s) {
-      return std::tuple(-acquisition_size[s.acquisition], s.acquisition, s.instance, s.file.string());
+      return std::tuple(-acquisition_size[s.acquisition], s.acquisition, s.instance,
+                        s.file.string());
     };
     return rank(a) < rank(b);
   };
   Slices kept;
   for (auto& slice : slices) {
-    if (kept.empty() || z(slice) - z(kept.back()) > tolerance) kept.push_back(slice);
-    else if (better(slice, kept.back())) kept.back() = slice;
+    if (kept.empty() || z(slice) - z(kept.back()) > tolerance)
+      kept.push_back(slice);
+    else if (better(slice, kept.back()))
+      kept.back() = slice;
   }
   if (kept.size() < slices.size())
-    series.add_problem("duplicate-position", fmt::format("slices at a position that another slice has: {}; not used",
-                                                         slices.size() - kept.size()));
+    series.add_problem("duplicate-position",
+                       fmt::format("slices at a position that another slice has: {}; not used",
+                                   slices.size() - kept.size()));
   slices = std::move(kept);
   std::vector<double> positions;
   for (const auto& s : slices) positions.push_back(z(s) - z(slices.front()));
   return positions;
 }
 
-/// Judges the distances between slices; returns the spacing of the even grid.
-double judge_spacing(const std::vector<double>& z, const SeriesLimits& limits, DicomSeries& series) {
+// Judges the distances between slices; returns the spacing of the even grid.
+double judge_spacing(const std::vector<double>& z, const SeriesLimits& limits,
+                     DicomSeries& series) {
   std::vector<double> gaps;
   for (size_t i = 1; i < z.size(); ++i) gaps.push_back(z[i] - z[i - 1]);
   std::vector<double> sorted = gaps;
@@ -130,26 +148,33 @@ double judge_spacing(const std::vector<double>& z, const SeriesLimits& limits, D
       missing += slices;
       ++holes;
       if (slices > limits.missing_slices || gap - median > limits.missing_mm)
-        series.refuse("gap", fmt::format("a gap of {:.2f} mm, about {} slices, between slices {:.2f} mm apart; up to {} "
-                                         "slices and {} mm can be filled", gap, slices, median, limits.missing_slices,
-                                         limits.missing_mm));
+        series.refuse(
+            "gap",
+            fmt::format(
+                "a gap of {:.2f} mm, about {} slices, between slices {:.2f} mm apart; up to {} "
+                "slices and {} mm can be filled",
+                gap, slices, median, limits.missing_slices, limits.missing_mm));
     } else if (error > harmless_jitter * median) {
       ++uneven;
     }
   }
   if (holes > 0)
-    series.add_problem("gap", fmt::format("missing slices: {} in {} places; filled by interpolation", missing, holes));
+    series.add_problem(
+        "gap",
+        fmt::format("missing slices: {} in {} places; filled by interpolation", missing, holes));
   if (uneven > 0)
-    series.add_problem("uneven-spacing", fmt::format("slice distances vary from {:.3f} to {:.3f} mm (median {:.3f}); "
-                                                     "resampled to an even grid", smallest, largest, median));
+    series.add_problem("uneven-spacing",
+                       fmt::format("slice distances vary from {:.3f} to {:.3f} mm (median {:.3f}); "
+                                   "resampled to an even grid",
+                                   smallest, largest, median));
   series.resampled = holes > 0 || uneven > 0;
   const double steps = std::max(1.0, std::round(z.back() / median));
-  return series.resampled ? z.back() / steps : z.back() / static_cast<double>(z.size() - 1);
+  return series.resampled ? z.back() / steps : z.back() / double(z.size() - 1);
 }
 
-/// Sets the grid; slices that are shifted in their plane (gantry tilt) widen it.
-void set_grid(const Slices& slices, const Vec3& normal, double height, double spacing_z, const SeriesLimits& limits,
-              DicomSeries& series) {
+// Sets the grid; slices that are shifted in their plane (gantry tilt) widen it.
+void set_grid(const Slices& slices, const Vec3& normal, double height, double spacing_z,
+              const SeriesLimits& limits, DicomSeries& series) {
   const SliceHeader& first = slices.front();
   const std::array<Vec3, 3> axes{first.row, first.column, normal};
   std::array<double, 2> low{0, 0}, high{0, 0};
@@ -163,21 +188,27 @@ void set_grid(const Slices& slices, const Vec3& normal, double height, double sp
   const double sideways = std::hypot(dot(stack, first.row), dot(stack, first.column));
   const double tilt = std::atan2(sideways, height) * 180 / std::numbers::pi;
   if (tilt > harmless_tilt_degrees)
-    series.add_problem("tilt", fmt::format("the slices lean by {:.1f} degrees; resampled along their true axes", tilt));
+    series.add_problem(
+        "tilt",
+        fmt::format("the slices lean by {:.1f} degrees; resampled along their true axes", tilt));
   if (tilt > limits.tilt_degrees)
-    series.refuse("tilt", fmt::format("the slices lean by {:.1f} degrees against the stack; up to {} can be resampled",
-                                      tilt, limits.tilt_degrees));
+    series.refuse(
+        "tilt",
+        fmt::format(
+            "the slices lean by {:.1f} degrees against the stack; up to {} can be resampled", tilt,
+            limits.tilt_degrees));
   series.spacing_mm = {first.spacing_xy[0], first.spacing_xy[1], spacing_z};
   series.origin_mm = first.position;
   series.slice_size_hw = {first.rows, first.columns};
   series.size_dhw = {std::llround(height / spacing_z) + 1, first.rows, first.columns};
   for (int row = 0; row < 3; ++row)
     for (int a = 0; a < 3; ++a) series.direction[row][a] = axes[a][row];
-  const bool shifted = high[0] - low[0] > 0.5 * series.spacing_mm[0] || high[1] - low[1] > 0.5 * series.spacing_mm[1];
+  const bool shifted = high[0] - low[0] > 0.5 * series.spacing_mm[0] ||
+                       high[1] - low[1] > 0.5 * series.spacing_mm[1];
   if (!shifted || !series.reason.empty()) return;
   series.resampled = true;
   for (int a = 0; a < 2; ++a) {
-    series.size_dhw[2 - a] += static_cast<int64_t>(std::ceil((high[a] - low[a]) / series.spacing_mm[a] - 1e-6));
+    series.size_dhw[2 - a] += int64_t(std::ceil((high[a] - low[a]) / series.spacing_mm[a] - 1e-6));
     for (int row = 0; row < 3; ++row) series.origin_mm[row] += low[a] * axes[a][row];
   }
 }
@@ -203,17 +234,19 @@ void DicomSeries::refuse(const std::string& code, const std::string& why) {
 }
 
 void SeriesLimits::describe(OptionList& options) {
-  options.add("max_missing_slices", &missing_slices,
-              "Slices in one gap that are filled by interpolation; a series with a longer gap is refused.",
-              {.min = 0, .max = 1000});
+  options.add(
+      "max_missing_slices", &missing_slices,
+      "Slices in one gap that are filled by interpolation; a series with a longer gap is refused.",
+      {.min = 0, .max = 1000});
   options.add("max_gap_mm", &missing_mm, "The same as a length in mm.", {.min = 0});
-  options.add("max_tilt_degrees", &tilt_degrees, "Gantry tilt up to which a series is resampled instead of refused.",
+  options.add("max_tilt_degrees", &tilt_degrees,
+              "Gantry tilt up to which a series is resampled instead of refused.",
               {.min = 0, .max = 60});
 }
 
 namespace {
 
-/// Notes which files of the series give no slice.
+// Notes which files of the series give no slice.
 void note_left_out(const std::vector<std::filesystem::path>& all, DicomSeries& series) {
   const std::set<std::filesystem::path> used(series.files.begin(), series.files.end());
   std::set<std::filesystem::path> seen;
@@ -223,14 +256,18 @@ void note_left_out(const std::vector<std::filesystem::path>& all, DicomSeries& s
 
 void judge(Slices slices, const SeriesLimits& limits, DicomSeries& series) {
   if (series.modality != "CT")
-    series.refuse("wrong-modality", fmt::format("its modality is '{}'; expected CT", series.modality));
+    series.refuse("wrong-modality",
+                  fmt::format("its modality is '{}'; expected CT", series.modality));
   drop_misfits(slices, series);
   if (slices.empty()) return;
-  const size_t bare = static_cast<size_t>(
-      std::count_if(slices.begin(), slices.end(), [](const SliceHeader& s) { return !s.has_rescale; }));
+  const size_t bare = size_t(std::count_if(slices.begin(), slices.end(),
+                                           [](const SliceHeader& s) { return !s.has_rescale; }));
   if (bare > 0)
-    series.add_problem("no-rescale", fmt::format("{} of its slices have no rescale intercept; their values are taken "
-                                                 "as HU", bare));
+    series.add_problem(
+        "no-rescale",
+        fmt::format("{} of its slices have no rescale intercept; their values are taken "
+                    "as HU",
+                    bare));
   const Vec3 normal = cross(slices.front().row, slices.front().column);
   const auto z = order_slices(slices, normal, series);
   for (const auto& s : slices) {
@@ -240,11 +277,12 @@ void judge(Slices slices, const SeriesLimits& limits, DicomSeries& series) {
   }
   series.transfer_syntax = slices.front().transfer_syntax;
   series.slice_size_hw = {slices.front().rows, slices.front().columns};
-  series.size_dhw = {static_cast<int64_t>(slices.size()), slices.front().rows, slices.front().columns};
+  series.size_dhw = {int64_t(slices.size()), slices.front().rows, slices.front().columns};
   series.spacing_mm = {slices.front().spacing_xy[0], slices.front().spacing_xy[1], 0};
   if (slices.size() < 3) {
-    series.refuse("too-few-slices", fmt::format("{} slices at different places; a volume needs at least 3",
-                                                slices.size()));
+    series.refuse(
+        "too-few-slices",
+        fmt::format("{} slices at different places; a volume needs at least 3", slices.size()));
     return;
   }
   const double spacing_z = judge_spacing(z, limits, series);

@@ -10,19 +10,19 @@ namespace {
 
 namespace fs = std::filesystem;
 
-/// Stored values that the header calls padding.
+// Stored values that the header calls padding.
 struct Padding {
-  double low = 0, high = -1;  ///< empty by default
+  double low = 0, high = -1;  // empty by default
 };
 
-/// Writes HU of `count` stored values. One pass: a scan has a hundred million of them.
+// Writes HU of `count` stored values. One pass: a scan has a hundred million of them.
 template <class T>
 void to_hu(const char* bytes, int64_t count, const Rescale& rescale, const Padding& padding,
            bool padding_to_air, float* hu) {
   const T* stored = reinterpret_cast<const T*>(bytes);
   for (int64_t i = 0; i < count; ++i) {
-    const auto x = static_cast<double>(stored[i]);
-    auto value = static_cast<float>(x * rescale.slope + rescale.intercept);
+    const auto x = double(stored[i]);
+    auto value = float(x * rescale.slope + rescale.intercept);
     if (padding_to_air) {
       // Some writers declare a padding value that ordinary tissue has too: only values that no
       // tissue takes are believed.
@@ -37,8 +37,7 @@ void to_hu(const char* bytes, int64_t count, const Rescale& rescale, const Paddi
 void frame_to_hu(const StoredPixels& pixels, int64_t frame, const Rescale& rescale,
                  const Padding& padding, bool padding_to_air, float* hu) {
   const int64_t count = pixels.height * pixels.width;
-  const char* bytes =
-      pixels.bytes.data() + frame * count * static_cast<int64_t>(c10::elementSize(pixels.type));
+  const char* bytes = pixels.bytes.data() + frame * count * int64_t(c10::elementSize(pixels.type));
   const auto run = [&](auto type) {
     to_hu<decltype(type)>(bytes, count, rescale, padding, padding_to_air, hu);
   };
@@ -64,8 +63,8 @@ void frame_to_hu(const StoredPixels& pixels, int64_t frame, const Rescale& resca
 
 }  // namespace
 
-torch::Tensor read_frames_hu(const fs::path& file, const std::vector<int64_t>& frames,
-                             bool padding_to_air) {
+at::Tensor read_frames_hu(const fs::path& file, const std::vector<int64_t>& frames,
+                          bool padding_to_air) {
   DicomReader reader;
   read_dicom_image(file, reader);
   const auto& data = reader.GetFile().GetDataSet();
@@ -74,7 +73,7 @@ torch::Tensor read_frames_hu(const fs::path& file, const std::vector<int64_t>& f
     throw Error(fmt::format("{}: a colour image; expected a CT slice.", file.string()));
   Padding padding;
   if (const auto range = padding_range(data)) std::tie(padding.low, padding.high) = *range;
-  const auto n = static_cast<int64_t>(frames.size());
+  const auto n = int64_t(frames.size());
   auto hu = torch::empty({n, pixels.height, pixels.width});
   const auto rescales = rescales_of(data, pixels.frames);
   for (int64_t i = 0; i < n; ++i) {
@@ -87,6 +86,6 @@ torch::Tensor read_frames_hu(const fs::path& file, const std::vector<int64_t>& f
   return hu;
 }
 
-torch::Tensor read_dicom_slice(const fs::path& file) { return read_frames_hu(file, {0}, false)[0]; }
+at::Tensor read_dicom_slice(const fs::path& file) { return read_frames_hu(file, {0}, false)[0]; }
 
 }  // namespace x2ctpa

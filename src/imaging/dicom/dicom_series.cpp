@@ -12,17 +12,21 @@ namespace {
 
 namespace fs = std::filesystem;
 
-/// Every regular file below `folder`, sorted so that nothing depends on the disk's order.
+// Every regular file below `folder`, sorted so that nothing depends on the disk's order.
 std::vector<fs::path> list_files(const fs::path& folder) {
   std::vector<fs::path> files;
   std::error_code error;
   fs::recursive_directory_iterator it(folder, fs::directory_options::skip_permission_denied, error);
   if (error)
-    throw Error(fmt::format("{}: the folder cannot be listed: {}.", folder.string(), error.message()));
+    throw Error(
+        fmt::format("{}: the folder cannot be listed: {}.", folder.string(), error.message()));
   for (; it != fs::recursive_directory_iterator(); it.increment(error)) {
-    if (error) throw Error(fmt::format("{}: the folder cannot be listed: {}.", folder.string(), error.message()));
+    if (error)
+      throw Error(
+          fmt::format("{}: the folder cannot be listed: {}.", folder.string(), error.message()));
     std::error_code ignored;
-    if (it->is_regular_file(ignored) && it->path().filename() != "DICOMDIR") files.push_back(it->path());
+    if (it->is_regular_file(ignored) && it->path().filename() != "DICOMDIR")
+      files.push_back(it->path());
   }
   std::sort(files.begin(), files.end());
   return files;
@@ -30,14 +34,16 @@ std::vector<fs::path> list_files(const fs::path& folder) {
 
 using Tags = std::shared_ptr<const SeriesTags>;
 
-/// Parses the headers of files [begin, end) into their series. Slices share the tags of the first of
-/// their series: an archive has hundreds of thousands.
+// Parses the headers of files [begin, end) into their series. Slices share the tags of the first of
+// their series: an archive has hundreds of thousands.
 void parse_some(const std::vector<fs::path>& files, size_t begin, size_t end,
-                std::map<std::string, std::vector<SliceHeader>>& by_uid, std::vector<fs::path>& broken) {
+                std::map<std::string, std::vector<SliceHeader>>& by_uid,
+                std::vector<fs::path>& broken) {
   std::vector<std::vector<SliceHeader>> slices(end - begin);
   std::vector<FileKind> kinds(end - begin, FileKind::not_dicom);
-  at::parallel_for(0, static_cast<int64_t>(end - begin), 1, [&](int64_t first, int64_t last) {
-    for (int64_t i = first; i < last; ++i) kinds[i] = parse_slice_headers(files[begin + i], slices[i]);
+  at::parallel_for(0, int64_t(end - begin), 1, [&](int64_t first, int64_t last) {
+    for (int64_t i = first; i < last; ++i)
+      kinds[i] = parse_slice_headers(files[begin + i], slices[i]);
   });
   for (size_t i = 0; i < slices.size(); ++i) {
     if (kinds[i] == FileKind::broken) broken.push_back(files[begin + i]);
@@ -52,7 +58,8 @@ void parse_some(const std::vector<fs::path>& files, size_t begin, size_t end,
 
 }  // namespace
 
-std::vector<DicomSeries> scan_dicom_files(const std::vector<fs::path>& files, const SeriesLimits& limits) {
+std::vector<DicomSeries> scan_dicom_files(const std::vector<fs::path>& files,
+                                          const SeriesLimits& limits) {
   constexpr size_t at_a_time = 4096;
   std::map<std::string, std::vector<SliceHeader>> by_uid;
   std::vector<fs::path> broken;
@@ -65,8 +72,10 @@ std::vector<DicomSeries> scan_dicom_files(const std::vector<fs::path>& files, co
   }
   if (!broken.empty()) {
     DicomSeries unknown;
-    unknown.refuse("unreadable-file", fmt::format("{} files that are DICOM by name or beginning cannot be parsed, "
-                                                  "such as {}", broken.size(), broken.front().filename().string()));
+    unknown.refuse("unreadable-file",
+                   fmt::format("{} files that are DICOM by name or beginning cannot be parsed, "
+                               "such as {}",
+                               broken.size(), broken.front().filename().string()));
     unknown.left_out = std::move(broken);
     series.push_back(std::move(unknown));
   }

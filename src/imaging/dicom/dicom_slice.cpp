@@ -17,10 +17,10 @@ namespace {
 
 namespace fs = std::filesystem;
 
-/// More frames than any scanner writes; a damaged header must not cost memory.
+// More frames than any scanner writes; a damaged header must not cost memory.
 constexpr int64_t most_frames = 20000;
 
-/// Row and column cosines made orthonormal; false when they are not nearly so.
+// Row and column cosines made orthonormal; false when they are not nearly so.
 bool set_orientation(const std::vector<double>& cosines, SliceHeader& header) {
   if (cosines.size() != 6) return false;
   std::copy_n(cosines.begin(), 3, header.row.begin());
@@ -41,7 +41,7 @@ int64_t first_integer(const gdcm::DataSet& data, uint16_t group, uint16_t elemen
                       int64_t fallback) {
   const auto numbers = dicom_numbers(data, group, element);
   if (numbers.empty() || std::abs(numbers[0]) > 1e15) return fallback;
-  return static_cast<int64_t>(numbers[0]);
+  return int64_t(numbers[0]);
 }
 
 bool may_lack_magic(const fs::path& file) {
@@ -50,7 +50,7 @@ bool may_lack_magic(const fs::path& file) {
          extension == ".IMA" || extension == ".dicom";
 }
 
-/// The number that `count` digits of `text` give; nothing when one is no digit.
+// The number that `count` digits of `text` give; nothing when one is no digit.
 std::optional<int> digits(const std::string& text, size_t at, size_t count) {
   if (text.size() < at + count) return std::nullopt;
   int value = 0;
@@ -61,19 +61,18 @@ std::optional<int> digits(const std::string& text, size_t at, size_t count) {
   return value;
 }
 
-/// Seconds since 1970 of DICOM's DA ("20200131") and TM ("134500.5"); a date without a time is
-/// noon.
+// Seconds since 1970 of DICOM's DA ("20200131") and TM ("134500.5"); a date without a time is
+// noon.
 std::optional<double> seconds_of(const std::string& date, const std::string& time) {
   const auto y = digits(date, 0, 4), m = digits(date, 4, 2), d = digits(date, 6, 2);
   if (!y || !m || !d) return std::nullopt;
-  const std::chrono::year_month_day day(std::chrono::year(*y),
-                                        std::chrono::month(static_cast<unsigned>(*m)),
-                                        std::chrono::day(static_cast<unsigned>(*d)));
+  const std::chrono::year_month_day day{std::chrono::year(*y), std::chrono::month(unsigned(*m)),
+                                        std::chrono::day(unsigned(*d))};
   if (!day.ok()) return std::nullopt;
   const auto days = std::chrono::sys_days(day).time_since_epoch().count();
   const double of_day = 3600.0 * digits(time, 0, 2).value_or(12) +
                         60.0 * digits(time, 2, 2).value_or(0) + digits(time, 4, 2).value_or(0);
-  return 86400.0 * static_cast<double>(days) + of_day;
+  return 86400.0 * double(days) + of_day;
 }
 
 std::optional<double> time_of(const gdcm::DataSet& data) {
@@ -81,8 +80,8 @@ std::optional<double> time_of(const gdcm::DataSet& data) {
     if (const auto seconds = seconds_of(both.substr(0, 8), both.substr(8))) return seconds;
   for (const auto& [date, time] :
        {std::pair(0x0022, 0x0032), std::pair(0x0021, 0x0031), std::pair(0x0020, 0x0030)})
-    if (const auto seconds = seconds_of(dicom_text(data, 0x0008, static_cast<uint16_t>(date)),
-                                        dicom_text(data, 0x0008, static_cast<uint16_t>(time))))
+    if (const auto seconds = seconds_of(dicom_text(data, 0x0008, uint16_t(date)),
+                                        dicom_text(data, 0x0008, uint16_t(time))))
       return seconds;
   return std::nullopt;
 }
@@ -103,7 +102,7 @@ SeriesTags tags_of(const gdcm::DataSet& data) {
   return tags;
 }
 
-/// Scouts by the names that the makers of scanners give them.
+// Scouts by the names that the makers of scanners give them.
 bool is_localizer(const std::string& image_type) {
   for (const char* word : {"LOCALIZER", "SCOUT", "TOPOGRAM", "SCANOGRAM"})
     if (image_type.find(word) != std::string::npos) return true;
@@ -133,7 +132,7 @@ void fill_header(const gdcm::Reader& reader, SliceHeader& header) {
                    dicom_numbers(data, 0x0028, 0x0030), header);
 }
 
-/// Parses up to the pixels; false when GDCM cannot.
+// Parses up to the pixels; false when GDCM cannot.
 bool read_header(const fs::path& file, gdcm::Reader& reader) {
   try {
     std::ifstream stream(file, std::ios::binary);

@@ -59,8 +59,8 @@ std::vector<Rescale> rescales_of(const gdcm::DataSet& data, int64_t frames);
 
 /// HU (n, H, W) of frames of one file; `padding_to_air`: what the header calls padding, and all at
 /// or below -1024, to -1024. Throws Error.
-torch::Tensor read_frames_hu(const std::filesystem::path& file, const std::vector<int64_t>& frames,
-                             bool padding_to_air);
+at::Tensor read_frames_hu(const std::filesystem::path& file, const std::vector<int64_t>& frames,
+                          bool padding_to_air);
 
 /// Orders and judges the slices of one series.
 DicomSeries assess_series(std::vector<SliceHeader> slices, const SeriesLimits& limits = {});

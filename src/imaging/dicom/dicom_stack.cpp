@@ -13,58 +13,61 @@ namespace {
 
 namespace fs = std::filesystem;
 
-/// What came of decoding: the slices (n, H, W) and which of them are good.
+// What came of decoding: the slices (n, H, W) and which of them are good.
 struct Decoded {
-  torch::Tensor slices;
+  at::Tensor slices;
   std::vector<char> good;
 };
 
 Decoded decode_slices(const DicomSeries& series) {
-  const auto n = static_cast<int64_t>(series.files.size());
+  const auto n = int64_t(series.files.size());
   const auto [height, width] = series.slice_size_hw;
   Decoded decoded{torch::empty({n, height, width}), std::vector<char>(series.files.size(), 0)};
   float* out = decoded.slices.data_ptr<float>();
   // A file is decoded once, whatever the number of its frames.
   std::map<fs::path, std::vector<int64_t>> slices_of;
   for (int64_t i = 0; i < n; ++i) slices_of[series.files[i]].push_back(i);
-  const std::vector<std::pair<fs::path, std::vector<int64_t>>> jobs(slices_of.begin(), slices_of.end());
-  at::parallel_for(0, static_cast<int64_t>(jobs.size()), 1, [&, height = height, width = width](int64_t begin, int64_t end) {
-    for (int64_t j = begin; j < end; ++j) {
-      const auto& [file, slices] = jobs[j];
-      std::vector<int64_t> frames;
-      for (int64_t i : slices) frames.push_back(series.frames[i]);
-      try {
-        const auto hu = read_frames_hu(file, frames, true);
-        if (hu.size(1) != height || hu.size(2) != width) continue;
-        for (size_t k = 0; k < slices.size(); ++k) {
-          std::copy_n(hu.data_ptr<float>() + static_cast<int64_t>(k) * height * width, height * width,
-                      out + slices[k] * height * width);
-          decoded.good[slices[k]] = 1;
-        }
-      } catch (const std::exception& e) {
-        log_debug("{}", e.what());
-      }
-    }
-  });
+  const std::vector<std::pair<fs::path, std::vector<int64_t>>> jobs(slices_of.begin(),
+                                                                    slices_of.end());
+  at::parallel_for(0, int64_t(jobs.size()), 1,
+                   [&, height = height, width = width](int64_t begin, int64_t end) {
+                     for (int64_t j = begin; j < end; ++j) {
+                       const auto& [file, slices] = jobs[j];
+                       std::vector<int64_t> frames;
+                       for (int64_t i : slices) frames.push_back(series.frames[i]);
+                       try {
+                         const auto hu = read_frames_hu(file, frames, true);
+                         if (hu.size(1) != height || hu.size(2) != width) continue;
+                         for (size_t k = 0; k < slices.size(); ++k) {
+                           std::copy_n(hu.data_ptr<float>() + int64_t(k) * height * width,
+                                       height * width, out + slices[k] * height * width);
+                           decoded.good[slices[k]] = 1;
+                         }
+                       } catch (const std::exception& e) {
+                         log_debug("{}", e.what());
+                       }
+                     }
+                   });
   return decoded;
 }
 
-/// The headers of the slices that were decoded, in the series' order.
-std::vector<SliceHeader> good_headers(const DicomSeries& series, const Decoded& decoded, std::vector<int64_t>& kept) {
+// The headers of the slices that were decoded, in the series' order.
+std::vector<SliceHeader> good_headers(const DicomSeries& series, const Decoded& decoded,
+                                      std::vector<int64_t>& kept) {
   std::map<fs::path, std::vector<SliceHeader>> of_file;
   std::vector<SliceHeader> headers;
   for (size_t i = 0; i < series.files.size(); ++i) {
     if (!decoded.good[i]) continue;
     const auto [entry, is_new] = of_file.try_emplace(series.files[i]);
     if (is_new) parse_slice_headers(series.files[i], entry->second);
-    if (static_cast<size_t>(series.frames[i]) >= entry->second.size()) continue;
+    if (size_t(series.frames[i]) >= entry->second.size()) continue;
     headers.push_back(entry->second[series.frames[i]]);
-    kept.push_back(static_cast<int64_t>(i));
+    kept.push_back(int64_t(i));
   }
   return headers;
 }
 
-/// Judges the series again without the slices that could not be decoded.
+// Judges the series again without the slices that could not be decoded.
 void drop_bad_slices(DicomSeries& series, Decoded& decoded) {
   std::vector<int64_t> kept;
   auto headers = good_headers(series, decoded, kept);
@@ -72,28 +75,32 @@ void drop_bad_slices(DicomSeries& series, Decoded& decoded) {
   const std::string first_bad = series.files[bad].filename().string();
   const size_t count = series.files.size() - headers.size();
   if (headers.empty())
-    throw SeriesError("unreadable-file", fmt::format("series {}: none of its {} slices can be decoded, the first being {}.",
-                                                     series.uid, series.files.size(), series.files.front().string()));
+    throw SeriesError(
+        "unreadable-file",
+        fmt::format("series {}: none of its {} slices can be decoded, the first being {}.",
+                    series.uid, series.files.size(), series.files.front().string()));
   DicomSeries again = assess_series(std::move(headers), series.limits);
   // The order along the normal is the one that the files had, so `kept` addresses the same slices.
-  if (again.files.size() != kept.size()) throw Error("series changed while it was read; read it again.");
+  if (again.files.size() != kept.size())
+    throw Error("series changed while it was read; read it again.");
   for (const auto& note : series.notes) again.notes.push_back(note);
   for (const auto& code : series.problems)
     if (!again.has_problem(code)) again.problems.push_back(code);
-  again.add_problem("unreadable-file", fmt::format("{} slices cannot be decoded ({}); they count as missing", count,
-                                                   first_bad));
+  again.add_problem(
+      "unreadable-file",
+      fmt::format("{} slices cannot be decoded ({}); they count as missing", count, first_bad));
   again.left_out.insert(again.left_out.end(), series.left_out.begin(), series.left_out.end());
   series = std::move(again);
   decoded.slices = decoded.slices.index_select(0, torch::tensor(kept));
 }
 
-/// Adds `weight` * slice, moved by (shift_x, shift_y) voxels with linear interpolation, to `out`;
-/// outside the slice is air.
-void add_shifted(const float* slice, int64_t height, int64_t width, double shift_x, double shift_y, float weight,
-                 float* out, int64_t out_height, int64_t out_width) {
-  const auto x0 = static_cast<int64_t>(std::floor(shift_x)), y0 = static_cast<int64_t>(std::floor(shift_y));
-  const auto fx = static_cast<float>(shift_x - static_cast<double>(x0));
-  const auto fy = static_cast<float>(shift_y - static_cast<double>(y0));
+// Adds `weight` * slice, moved by (shift_x, shift_y) voxels with linear interpolation, to `out`;
+// outside the slice is air.
+void add_shifted(const float* slice, int64_t height, int64_t width, double shift_x, double shift_y,
+                 float weight, float* out, int64_t out_height, int64_t out_width) {
+  const auto x0 = int64_t(std::floor(shift_x)), y0 = int64_t(std::floor(shift_y));
+  const auto fx = float(shift_x - double(x0));
+  const auto fy = float(shift_y - double(y0));
   const auto at = [&](int64_t y, int64_t x) {
     return y >= 0 && y < height && x >= 0 && x < width ? slice[y * width + x] : air_hu;
   };
@@ -110,7 +117,7 @@ void add_shifted(const float* slice, int64_t height, int64_t width, double shift
   }
 }
 
-/// Places of the slices in voxels of the grid.
+// Places of the slices in voxels of the grid.
 std::vector<Vec3> slice_places(const DicomSeries& series) {
   Volume grid;
   grid.origin_mm = series.origin_mm;
@@ -127,7 +134,7 @@ std::vector<Vec3> slice_places(const DicomSeries& series) {
   return places;
 }
 
-torch::Tensor resample_stack(const DicomSeries& series, const torch::Tensor& slices) {
+at::Tensor resample_stack(const DicomSeries& series, const at::Tensor& slices) {
   const auto [depth, height, width] = series.size_dhw;
   const int64_t in_height = slices.size(1), in_width = slices.size(2), n = slices.size(0);
   const auto places = slice_places(series);
@@ -136,18 +143,23 @@ torch::Tensor resample_stack(const DicomSeries& series, const torch::Tensor& sli
   float* target = out.data_ptr<float>();
   at::parallel_for(0, depth, 1, [&, height = height, width = width](int64_t begin, int64_t end) {
     for (int64_t k = begin; k < end; ++k) {
-      const auto z = static_cast<double>(k);
+      const auto z = double(k);
       const auto above = std::lower_bound(places.begin(), places.end(), z,
                                           [](const Vec3& p, double value) { return p[2] < value; });
-      const int64_t hi = std::min<int64_t>(above - places.begin(), n - 1), lo = std::max<int64_t>(hi - 1, 0);
+      const int64_t hi = std::min<int64_t>(above - places.begin(), n - 1),
+                    lo = std::max<int64_t>(hi - 1, 0);
       const double distance = places[hi][2] - places[lo][2];
       const double w = distance > 0 ? std::clamp((z - places[lo][2]) / distance, 0.0, 1.0) : 1.0;
       // A slice that lies where a grid plane lies is taken as it is.
-      for (const auto& [i, weight] : {std::pair(lo, w > 0.99 ? 0.0 : w < 0.01 ? 1.0 : 1 - w),
-                                      std::pair(hi, w > 0.99 ? 1.0 : w < 0.01 ? 0.0 : w)})
+      for (const auto& [i, weight] : {std::pair(lo, w > 0.99   ? 0.0
+                                                    : w < 0.01 ? 1.0
+                                                               : 1 - w),
+                                      std::pair(hi, w > 0.99   ? 1.0
+                                                    : w < 0.01 ? 0.0
+                                                               : w)})
         if (weight > 0)
-          add_shifted(source + i * in_height * in_width, in_height, in_width, places[i][0], places[i][1],
-                      static_cast<float>(weight), target + k * height * width, height, width);
+          add_shifted(source + i * in_height * in_width, in_height, in_width, places[i][0],
+                      places[i][1], float(weight), target + k * height * width, height, width);
     }
   });
   return out;
@@ -157,10 +169,11 @@ torch::Tensor resample_stack(const DicomSeries& series, const torch::Tensor& sli
 
 Volume read_dicom_series(DicomSeries& series) {
   const auto refuse = [&] {
-    throw SeriesError(series.reason_code,
-                      fmt::format("DICOM series {} in {} cannot be read as a volume: {}.", series.uid,
-                                  series.files.empty() ? "?" : series.files.front().parent_path().string(),
-                                  series.reason));
+    throw SeriesError(
+        series.reason_code,
+        fmt::format("DICOM series {} in {} cannot be read as a volume: {}.", series.uid,
+                    series.files.empty() ? "?" : series.files.front().parent_path().string(),
+                    series.reason));
   };
   if (!series.readable()) refuse();
   Decoded decoded = decode_slices(series);

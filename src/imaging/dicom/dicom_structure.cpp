@@ -24,19 +24,20 @@ constexpr int deepest = 16;
 constexpr uint32_t item = 0xFFFEE000, item_end = 0xFFFEE00D, sequence_end = 0xFFFEE0DD;
 constexpr uint32_t pixel_data = 0x7FE00010;
 
-/// Thrown within this file; walk_dicom() turns it into DicomStructure::fault.
+// Thrown within this file; walk_dicom() turns it into DicomStructure::fault.
 struct Fault {
   std::string reason;
 };
 
 struct Element {
   uint32_t tag = 0;
-  std::string vr;  ///< empty: implicit
+  std::string vr;  // empty: implicit
   uint32_t length = 0;
-  uint64_t at = 0;  ///< of the value
+  uint64_t at = 0;  // of the value
 };
 
-/// The VR that an explicit header must give, and the count of bytes (0: any), for what GDCM interprets.
+// The VR that an explicit header must give, and the count of bytes (0: any), for what GDCM
+// interprets.
 struct Known {
   uint32_t tag;
   const char* vr;
@@ -51,9 +52,11 @@ constexpr Known known[] = {
     {0x00280101, "US", 2}, {0x00280102, "US", 2}, {0x00280103, "US", 2}, {0x00281050, "DS", 0},
     {0x00281051, "DS", 0}, {0x00281052, "DS", 0}, {0x00281053, "DS", 0}};
 
-bool listed(std::string_view list, const std::string& vr) { return list.find(vr) != std::string_view::npos; }
+bool listed(std::string_view list, const std::string& vr) {
+  return list.find(vr) != std::string_view::npos;
+}
 
-/// The size of one value of a binary VR; 1 for the others.
+// The size of one value of a binary VR; 1 for the others.
 uint32_t unit_of(const std::string& vr) {
   if (listed("US SS", vr)) return 2;
   if (listed("UL SL FL AT OF OL", vr)) return 4;
@@ -65,7 +68,7 @@ class Walk {
  public:
   explicit Walk(ByteWindow& bytes) : bytes_(bytes) {}
 
-  /// Reads the meta information, if any; returns where the data set begins.
+  // Reads the meta information, if any; returns where the data set begins.
   uint64_t meta();
   void data_set(uint64_t at);
   void guess_syntax(uint64_t at);
@@ -105,8 +108,9 @@ class Walk {
 
   ByteWindow& bytes_;
   bool explicit_ = true, little_ = true;
-  std::optional<uint32_t> bits_allocated_, bits_stored_, high_bit_, samples_, sign_, rows_, columns_;
-  std::optional<uint32_t> pixel_bytes_;  ///< of pixels that are not compressed
+  std::optional<uint32_t> bits_allocated_, bits_stored_, high_bit_, samples_, sign_, rows_,
+      columns_;
+  std::optional<uint32_t> pixel_bytes_;  // of pixels that are not compressed
   double frames_ = 1;
   std::string sop_class_;
   std::optional<std::string> recognition_code_;
@@ -121,7 +125,8 @@ Element Walk::element(uint64_t at, uint64_t end) {
   e.length = number(p + 4, 4);
   if (delimiter || !explicit_) return e;
   e.vr.assign(reinterpret_cast<const char*>(p + 4), 2);
-  if (e.vr[0] < 'A' || e.vr[0] > 'Z' || e.vr[1] < 'A' || e.vr[1] > 'Z') fail(at, "no value representation");
+  if (e.vr[0] < 'A' || e.vr[0] > 'Z' || e.vr[1] < 'A' || e.vr[1] > 'Z')
+    fail(at, "no value representation");
   if (listed("AE AS AT CS DA DS DT FD FL IS LO LT PN SH SL SS ST TM UI UL US", e.vr)) {
     e.length = number(p + 6, 2);
   } else if (listed("OB OD OF OL OV OW SQ SV UC UN UR UT UV", e.vr)) {
@@ -142,7 +147,8 @@ std::string Walk::text(const Element& e) {
 
 void Walk::set_syntax(const std::string& uid) {
   const auto type = gdcm::TransferSyntax::GetTSType(uid.c_str());
-  if (type == gdcm::TransferSyntax::TS_END) throw Fault{fmt::format("unknown transfer syntax '{}'", uid)};
+  if (type == gdcm::TransferSyntax::TS_END)
+    throw Fault{fmt::format("unknown transfer syntax '{}'", uid)};
   deflated = type == gdcm::TransferSyntax::DeflatedExplicitVRLittleEndian;
   explicit_ = uid != "1.2.840.10008.1.2" && uid != "1.2.840.113619.5.2";
   little_ = type != gdcm::TransferSyntax::ExplicitVRBigEndian;
@@ -170,9 +176,12 @@ uint64_t Walk::meta() {
     at = e.at + e.length;
   }
   if (at >= bytes_.size()) fail(at, "it ends within its meta information");
-  if (syntax) set_syntax(*syntax);
-  else if (at > first) fail(at, "meta information without a transfer syntax");
-  else guess_syntax(at);
+  if (syntax)
+    set_syntax(*syntax);
+  else if (at > first)
+    fail(at, "meta information without a transfer syntax");
+  else
+    guess_syntax(at);
   return at;
 }
 
@@ -184,7 +193,8 @@ void Walk::check_value(const Element& e) {
     if (k.tag != e.tag) continue;
     if (!e.vr.empty() && e.vr != "UN" && e.vr != k.vr)
       fail(e.at, fmt::format("value representation '{}' instead of {}", e.vr, k.vr));
-    if (k.length != 0 && e.length != k.length) fail(e.at, fmt::format("{} bytes instead of {}", e.length, k.length));
+    if (k.length != 0 && e.length != k.length)
+      fail(e.at, fmt::format("{} bytes instead of {}", e.length, k.length));
   }
 }
 
@@ -216,7 +226,8 @@ void Walk::note_top_level(const Element& e) {
 
 void Walk::check_pixel_format() const {
   const auto allocated = bits_allocated_.value_or(16);
-  if (allocated != 1 && allocated != 8 && allocated != 12 && allocated != 16 && allocated != 32 && allocated != 64)
+  if (allocated != 1 && allocated != 8 && allocated != 12 && allocated != 16 && allocated != 32 &&
+      allocated != 64)
     throw Fault{fmt::format("BitsAllocated is {}", allocated)};
   if (bits_stored_ && (*bits_stored_ == 0 || *bits_stored_ > allocated))
     throw Fault{fmt::format("BitsStored is {} of {} allocated", *bits_stored_, allocated)};
@@ -227,7 +238,7 @@ void Walk::check_pixel_format() const {
   if (sign_ && *sign_ > 1) throw Fault{fmt::format("PixelRepresentation is {}", *sign_)};
 }
 
-/// GDCM would fill what is missing with zeros. Compressed pixels tell only when they are decoded.
+// GDCM would fill what is missing with zeros. Compressed pixels tell only when they are decoded.
 void Walk::check_pixel_count() {
   if (!pixel_bytes_) return;
   const double needed = frames_ * rows_.value_or(0) * columns_.value_or(0) * samples_.value_or(1) *
@@ -235,12 +246,16 @@ void Walk::check_pixel_count() {
   if (*pixel_bytes_ < std::floor(needed)) found.pixels_cut = true;
 }
 
-/// GDCM reads files of an unknown SOP class by their ACR-NEMA recognition code and asserts that it knows it.
+// GDCM reads files of an unknown SOP class by their ACR-NEMA recognition code and asserts that it
+// knows it.
 void Walk::check_kind() const {
-  if (!recognition_code_ || gdcm::MediaStorage::IsImage(gdcm::MediaStorage::GetMSType(sop_class_.c_str()))) return;
+  if (!recognition_code_ ||
+      gdcm::MediaStorage::IsImage(gdcm::MediaStorage::GetMSType(sop_class_.c_str())))
+    return;
   for (const char* code : {"ACR-NEMA 1.0", "ACR-NEMA 2.0", "ACRNEMA_LIBIDO_1.1"})
     if (*recognition_code_ == code) return;
-  throw Fault{fmt::format("neither a SOP class of images ('{}') nor ACR-NEMA ('{}')", sop_class_, *recognition_code_)};
+  throw Fault{fmt::format("neither a SOP class of images ('{}') nor ACR-NEMA ('{}')", sop_class_,
+                          *recognition_code_)};
 }
 
 uint64_t Walk::elements(uint64_t at, uint64_t end, int depth, bool in_item_without_end) {
@@ -262,7 +277,8 @@ uint64_t Walk::elements(uint64_t at, uint64_t end, int depth, bool in_item_witho
       at = fragments(e.at, end);
       if (found.pixels_cut) return end;
     } else if (e.vr == "SQ" || e.length == undefined) {
-      if (e.length == undefined && !e.vr.empty() && e.vr != "SQ" && e.vr != "UN") fail(at, "a value without length");
+      if (e.length == undefined && !e.vr.empty() && e.vr != "SQ" && e.vr != "UN")
+        fail(at, "a value without length");
       at = sequence(e, end, depth + 1);
     } else {
       at = e.at + e.length;
@@ -286,9 +302,11 @@ uint64_t Walk::sequence(const Element& e, uint64_t end, int depth) {
       return i.at;
     }
     if (i.tag != item) fail(at, "no item where a sequence needs one");
-    if (i.length != undefined && i.length > stop - i.at) fail(at, "an item that is longer than its sequence");
+    if (i.length != undefined && i.length > stop - i.at)
+      fail(at, "an item that is longer than its sequence");
     if (e.vr == "UN") explicit_ = false, little_ = true;
-    at = elements(i.at, i.length == undefined ? stop : i.at + i.length, depth, i.length == undefined);
+    at = elements(i.at, i.length == undefined ? stop : i.at + i.length, depth,
+                  i.length == undefined);
     explicit_ = was_explicit, little_ = was_little;
   }
   return at;
@@ -314,14 +332,15 @@ void Walk::data_set(uint64_t at) {
   check_kind();
 }
 
-/// A deflated data set (PS3.5, A.5) unpacked; a null byte may follow it.
+// A deflated data set (PS3.5, A.5) unpacked; a null byte may follow it.
 std::string inflated(const std::filesystem::path& file, uint64_t at) {
   constexpr size_t largest = size_t{1} << 30;
   std::ifstream in(file, std::ios::binary);
-  in.seekg(static_cast<std::streamoff>(at));
+  in.seekg(std::streamoff(at));
   std::string packed((std::istreambuf_iterator<char>(in)), {}), bytes;
   z_stream stream{};
-  if (packed.size() > largest || inflateInit2(&stream, -MAX_WBITS) != Z_OK) throw Fault{"its deflated data are too large"};
+  if (packed.size() > largest || inflateInit2(&stream, -MAX_WBITS) != Z_OK)
+    throw Fault{"its deflated data are too large"};
   stream.next_in = reinterpret_cast<Bytef*>(packed.data());
   stream.avail_in = static_cast<uInt>(packed.size());
   int status = Z_OK;

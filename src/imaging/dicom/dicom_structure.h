@@ -9,14 +9,15 @@ namespace x2ctpa {
 
 /// What the walk found.
 struct DicomStructure {
-  std::string fault;         ///< why GDCM must not see the file, with the byte; empty: sound
-  bool pixels_cut = false;   ///< the file ends within its pixel data; the header before them is sound
+  std::string fault;  ///< why GDCM must not see the file, with the byte; empty: sound
+  bool pixels_cut =
+      false;  ///< the file ends within its pixel data; the header before them is sound
   bool has_pixels = false;
   std::string modality;
 };
 
-/// Walks every element, sequence item and pixel fragment of `file`, which need not have the DICOM magic.
-/// Nothing is read past the end and nesting is limited. Never throws for the file's content.
+/// Walks every element, sequence item and pixel fragment of `file`, which need not have the DICOM
+/// magic. Nothing is read past the end and nesting is limited. Never throws for the file's content.
 DicomStructure walk_dicom(const std::filesystem::path& file);
 
 }  // namespace x2ctpa

@@ -21,7 +21,7 @@ constexpr double intercept_hu = -1024;
 // Simulated patients live on one day, so that the same seed gives the same bytes.
 constexpr const char* study_date = "20200101";
 
-/// Patient, study and series: what all files of a study share.
+// Patient, study and series: what all files of a study share.
 void add_study(DicomFile& file, const DicomTags& tags, const char* modality, const char* series) {
   using gdcm::VR;
   file.text(0x0008, 0x0005, VR::CS, "ISO_IR 100");
@@ -46,7 +46,7 @@ void add_study(DicomFile& file, const DicomTags& tags, const char* modality, con
 struct CtSeries {
   const Volume& volume;
   const DicomTags& tags;
-  torch::Tensor hu;
+  at::Tensor hu;
 };
 
 void write_slice(const CtSeries& series, int64_t k, const fs::path& path) {
@@ -73,7 +73,7 @@ void write_slice(const CtSeries& series, int64_t k, const fs::path& path) {
   const float* hu = series.hu.const_data_ptr<float>() + k * rows * columns;
   std::vector<uint16_t> pixels(rows * columns);
   for (size_t i = 0; i < pixels.size(); ++i)
-    pixels[i] = static_cast<uint16_t>(std::lround(std::clamp(hu[i], -1024.0f, 3071.0f)) + 1024);
+    pixels[i] = uint16_t(std::lround(std::clamp(hu[i], -1024.0f, 3071.0f)) + 1024);
   file.pixels(pixels, rows, columns, 12);
   file.write(path, ct_storage, make_uid(series.tags.uid_seed, fmt::format("CT/{}", number)));
 }
@@ -91,14 +91,14 @@ void write_ct_series(const Volume& volume, const fs::path& folder, const DicomTa
   std::vector<int64_t> names(depth);
   std::iota(names.begin(), names.end(), 1);
   for (int64_t i = depth - 1; i > 0; --i) {
-    const uint64_t draw = stream_seed(static_cast<int64_t>(tags.uid_seed), fmt::format("file/{}", i));
+    const uint64_t draw = stream_seed(int64_t(tags.uid_seed), fmt::format("file/{}", i));
     std::swap(names[i], names[draw % (i + 1)]);
   }
   for (int64_t k = 0; k < depth; ++k)
     write_slice(series, k, folder / fmt::format("IM{:05}.dcm", names[k]));
 }
 
-void write_cxr(const torch::Tensor& picture, const fs::path& path, const CxrTags& tags) {
+void write_cxr(const at::Tensor& picture, const fs::path& path, const CxrTags& tags) {
   using gdcm::VR;
   if (picture.dim() != 2)
     throw Error(fmt::format("writing {}: an X-ray needs a picture (H, W); found {} axes.",
@@ -124,7 +124,7 @@ void write_cxr(const torch::Tensor& picture, const fs::path& path, const CxrTags
   file.text(0x0028, 0x0301, VR::CS, "NO");
   file.text(0x0028, 0x1040, VR::CS, "LIN");
   // -1: higher values mean less X-ray intensity, as bone bright does; inverted values, +1.
-  file.number(0x0028, 0x1041, static_cast<uint16_t>(tags.mono1 ? 1 : -1), VR::SS);
+  file.number(0x0028, 0x1041, uint16_t(tags.mono1 ? 1 : -1), VR::SS);
   file.text(0x0028, 0x1050, VR::DS, "2048");
   file.text(0x0028, 0x1051, VR::DS, "4096");
   file.text(0x0028, 0x1052, VR::DS, "0");
@@ -132,12 +132,12 @@ void write_cxr(const torch::Tensor& picture, const fs::path& path, const CxrTags
   file.text(0x0028, 0x1054, VR::LO, "US");
   file.text(0x0028, 0x2110, VR::CS, "00");
   file.text(0x2050, 0x0020, VR::CS, tags.mono1 ? "INVERSE" : "IDENTITY");
-  const torch::Tensor grey = picture.to(torch::kFloat).contiguous();
+  const at::Tensor grey = picture.to(torch::kFloat).contiguous();
   const float* values = grey.const_data_ptr<float>();
   std::vector<uint16_t> pixels(rows * columns);
   for (size_t i = 0; i < pixels.size(); ++i) {
     const long level = std::lround(std::clamp(values[i], 0.0f, 1.0f) * 4095.0f);
-    pixels[i] = static_cast<uint16_t>(tags.mono1 ? 4095 - level : level);
+    pixels[i] = uint16_t(tags.mono1 ? 4095 - level : level);
   }
   file.pixels(pixels, rows, columns, 12);
   file.write(path, dx_storage, make_uid(tags.uid_seed, "DX/1"));

@@ -22,8 +22,9 @@ const gdcm::ByteValue* bytes_of(const gdcm::DataSet& data, uint16_t group, uint1
 }
 
 [[noreturn]] void refuse_cut_pixels(const fs::path& file) {
-  throw Error(fmt::format("{}: truncated: the file ends before the last of its pixels. Copy it again from its source.",
-                          file.string()));
+  throw Error(fmt::format(
+      "{}: truncated: the file ends before the last of its pixels. Copy it again from its source.",
+      file.string()));
 }
 
 }  // namespace
@@ -86,58 +87,73 @@ void read_dicom_image(const fs::path& file, DicomReader& reader) {
   prepare_imaging_libraries();
   bool read = false;
   std::error_code error;
-  if (!fs::is_regular_file(file, error)) throw Error(fmt::format("{}: no such file.", file.string()));
+  if (!fs::is_regular_file(file, error))
+    throw Error(fmt::format("{}: no such file.", file.string()));
   const DicomStructure structure = walk_dicom(file);
   if (!structure.fault.empty())
     throw Error(fmt::format("{}: {}: {}. Copy it again from its source.", file.string(),
-                            has_dicom_magic(file) ? "broken DICOM file"
-                                                  : "not a DICOM file, or one whose header is broken",
+                            has_dicom_magic(file)
+                                ? "broken DICOM file"
+                                : "not a DICOM file, or one whose header is broken",
                             structure.fault));
   if (!structure.has_pixels)
-    throw Error(fmt::format("{}: it holds no pixel data (modality '{}'); the file is truncated or not an image.",
-                            file.string(), structure.modality));
+    throw Error(fmt::format(
+        "{}: it holds no pixel data (modality '{}'); the file is truncated or not an image.",
+        file.string(), structure.modality));
   if (structure.pixels_cut) refuse_cut_pixels(file);
   try {
     reader.SetFileName(file.c_str());
     read = reader.Read();
   } catch (const std::exception& e) {
-    throw Error(fmt::format("{}: broken DICOM file: it cannot be parsed. Copy it again from its source.",
-                            file.string()));
+    throw Error(
+        fmt::format("{}: broken DICOM file: it cannot be parsed. Copy it again from its source.",
+                    file.string()));
   }
   if (read) return;
   const auto& data = reader.GetFile().GetDataSet();
   if (data.IsEmpty())
     throw Error(fmt::format("{}: not a DICOM file, or one whose header is broken.", file.string()));
-  throw Error(fmt::format("{}: broken DICOM file: its image cannot be read (truncated, or a transfer syntax that "
-                          "is not supported).", file.string()));
+  throw Error(fmt::format(
+      "{}: broken DICOM file: its image cannot be read (truncated, or a transfer syntax that "
+      "is not supported).",
+      file.string()));
 }
 
 namespace {
 
 torch::ScalarType stored_type(const gdcm::PixelFormat& format, const fs::path& file) {
   switch (format.GetScalarType()) {
-    case gdcm::PixelFormat::UINT8: return torch::kUInt8;
-    case gdcm::PixelFormat::INT8: return torch::kInt8;
+    case gdcm::PixelFormat::UINT8:
+      return torch::kUInt8;
+    case gdcm::PixelFormat::INT8:
+      return torch::kInt8;
     case gdcm::PixelFormat::UINT12:
-    case gdcm::PixelFormat::UINT16: return torch::kUInt16;
+    case gdcm::PixelFormat::UINT16:
+      return torch::kUInt16;
     case gdcm::PixelFormat::INT12:
-    case gdcm::PixelFormat::INT16: return torch::kInt16;
-    case gdcm::PixelFormat::UINT32: return torch::kUInt32;
-    case gdcm::PixelFormat::INT32: return torch::kInt32;
-    case gdcm::PixelFormat::FLOAT32: return torch::kFloat;
-    case gdcm::PixelFormat::FLOAT64: return torch::kDouble;
-    default: break;
+    case gdcm::PixelFormat::INT16:
+      return torch::kInt16;
+    case gdcm::PixelFormat::UINT32:
+      return torch::kUInt32;
+    case gdcm::PixelFormat::INT32:
+      return torch::kInt32;
+    case gdcm::PixelFormat::FLOAT32:
+      return torch::kFloat;
+    case gdcm::PixelFormat::FLOAT64:
+      return torch::kDouble;
+    default:
+      break;
   }
   throw Error(fmt::format("{}: its pixels are of a type that is not supported ({}).", file.string(),
                           format.GetScalarTypeAsString()));
 }
 
-/// Width and height after checking them, since GDCM allocates whatever the header says.
+// Width and height after checking them, since GDCM allocates whatever the header says.
 std::array<int64_t, 2> checked_size(const gdcm::Pixmap& image, const fs::path& file) {
   const int64_t width = image.GetDimension(0), height = image.GetDimension(1);
   if (width < 2 || height < 2 || width > largest_picture_side || height > largest_picture_side)
-    throw Error(fmt::format("{}: an image of {} x {} pixels; expected sides between 2 and {}.", file.string(),
-                            width, height, largest_picture_side));
+    throw Error(fmt::format("{}: an image of {} x {} pixels; expected sides between 2 and {}.",
+                            file.string(), width, height, largest_picture_side));
   return {height, width};
 }
 
@@ -156,13 +172,14 @@ StoredPixels decode_pixels(const fs::path& file, const DicomReader& reader) {
   pixels.planar = pixels.samples > 1 && image.GetPlanarConfiguration() == 1;
   bool decoded = false;
   try {
-    const size_t frame = static_cast<size_t>(pixels.height * pixels.width * pixels.samples) *
-                         c10::elementSize(pixels.type);
+    const size_t frame =
+        size_t(pixels.height * pixels.width * pixels.samples) * c10::elementSize(pixels.type);
     const size_t length = image.GetBufferLength();
     if (length < frame || length > most_bytes)
-      throw Error(fmt::format("{}: its header says {} bytes of pixels; expected {} a frame and at most {}.",
-                              file.string(), length, frame, most_bytes));
-    pixels.frames = static_cast<int64_t>(length / frame);
+      throw Error(
+          fmt::format("{}: its header says {} bytes of pixels; expected {} a frame and at most {}.",
+                      file.string(), length, frame, most_bytes));
+    pixels.frames = int64_t(length / frame);
     pixels.bytes.resize(length);
     decoded = image.GetBuffer(pixels.bytes.data());
   } catch (const Error&) {
@@ -171,17 +188,21 @@ StoredPixels decode_pixels(const fs::path& file, const DicomReader& reader) {
     decoded = false;
   }
   if (!decoded)
-    throw Error(fmt::format("{}: its pixels cannot be decoded (transfer syntax {}); the file is truncated or "
-                            "damaged.", file.string(),
-                            reader.GetFile().GetHeader().GetDataSetTransferSyntax().GetString()));
+    throw Error(fmt::format(
+        "{}: its pixels cannot be decoded (transfer syntax {}); the file is truncated or "
+        "damaged.",
+        file.string(), reader.GetFile().GetHeader().GetDataSetTransferSyntax().GetString()));
   return pixels;
 }
 
-torch::Tensor decode_first_frame(const fs::path& file, const DicomReader& reader) {
+at::Tensor decode_first_frame(const fs::path& file, const DicomReader& reader) {
   StoredPixels pixels = decode_pixels(file, reader);
-  const auto shape = pixels.planar ? std::vector<int64_t>{pixels.samples, pixels.height, pixels.width}
-                                   : std::vector<int64_t>{pixels.height, pixels.width, pixels.samples};
-  auto values = torch::from_blob(pixels.bytes.data(), shape, torch::TensorOptions().dtype(pixels.type)).to(torch::kFloat);
+  const auto shape = pixels.planar
+                         ? std::vector<int64_t>{pixels.samples, pixels.height, pixels.width}
+                         : std::vector<int64_t>{pixels.height, pixels.width, pixels.samples};
+  auto values =
+      torch::from_blob(pixels.bytes.data(), shape, torch::TensorOptions().dtype(pixels.type))
+          .to(torch::kFloat);
   if (pixels.planar) values = values.permute({1, 2, 0});
   // A float picture shares the buffer's memory until it is copied.
   return pixels.type == torch::kFloat ? values.clone() : values.contiguous();
@@ -194,13 +215,13 @@ std::optional<std::pair<double, double>> padding_range(const gdcm::DataSet& data
   const bool is_signed = dicom_word(data, 0x0028, 0x0103).value_or(0) == 1;
   // The word is read by the sign of the pixels: writers often give it the other VR.
   const auto number = [&](uint16_t word) {
-    return is_signed ? static_cast<double>(static_cast<int16_t>(word)) : static_cast<double>(word);
+    return is_signed ? double(int16_t(word)) : double(word);
   };
   const double a = number(*value), b = limit ? number(*limit) : a;
   return std::pair(std::min(a, b), std::max(a, b));
 }
 
-torch::Tensor padding_mask(const gdcm::DataSet& data, const torch::Tensor& stored) {
+at::Tensor padding_mask(const gdcm::DataSet& data, const at::Tensor& stored) {
   const auto range = padding_range(data);
   if (!range) return {};
   return (stored >= range->first).logical_and(stored <= range->second);

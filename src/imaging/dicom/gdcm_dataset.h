@@ -29,20 +29,22 @@ std::vector<uint16_t> dicom_words(const gdcm::DataSet& data, uint16_t group, uin
 /// True when the file has the DICOM magic.
 bool has_dicom_magic(const std::filesystem::path& file);
 
-/// A file with its pixels still compressed. Not gdcm::ImageReader, which also works out the geometry, ends
-/// the process where enhanced files do not hold what it expects, and is not needed for it here.
+/// A file with its pixels still compressed. Not gdcm::ImageReader, which also works out the
+/// geometry, ends the process where enhanced files do not hold what it expects, and is not needed
+/// for it here.
 class DicomReader : public gdcm::PixmapReader {
  public:
   const gdcm::Pixmap& GetImage() const { return GetPixmap(); }
 };
 
-/// Reads a whole file into `reader`, pixels still compressed. Throws Error naming the file and why it
-/// is not a DICOM image.
+/// Reads a whole file into `reader`, pixels still compressed. Throws Error naming the file and why
+/// it is not a DICOM image.
 void read_dicom_image(const std::filesystem::path& file, DicomReader& reader);
 
 /// The stored values of every frame, as the file's own type.
 struct StoredPixels {
-  std::vector<char> bytes;  ///< frames, rows, columns, samples (planar pictures: samples before rows)
+  std::vector<char>
+      bytes;  ///< frames, rows, columns, samples (planar pictures: samples before rows)
   torch::ScalarType type = torch::kInt16;
   int64_t frames = 1, height = 0, width = 0, samples = 1;
   bool planar = false;
@@ -52,13 +54,14 @@ struct StoredPixels {
 StoredPixels decode_pixels(const std::filesystem::path& file, const DicomReader& reader);
 
 /// The stored values of the first frame as float32 (H, W, samples). Throws Error.
-torch::Tensor decode_first_frame(const std::filesystem::path& file, const DicomReader& reader);
+at::Tensor decode_first_frame(const std::filesystem::path& file, const DicomReader& reader);
 
-/// The range of stored values that the header calls padding, by PixelPaddingValue and its range limit,
-/// whatever sign its VR claims.
+/// The range of stored values that the header calls padding, by PixelPaddingValue and its range
+/// limit, whatever sign its VR claims.
 std::optional<std::pair<double, double>> padding_range(const gdcm::DataSet& data);
 
-/// Mask (H, W) of the pixels within padding_range; undefined when there is none. `stored` is (H, W).
-torch::Tensor padding_mask(const gdcm::DataSet& data, const torch::Tensor& stored);
+/// Mask (H, W) of the pixels within padding_range; undefined when there is none. `stored` is (H,
+/// W).
+at::Tensor padding_mask(const gdcm::DataSet& data, const at::Tensor& stored);
 
 }  // namespace x2ctpa

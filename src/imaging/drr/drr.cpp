@@ -21,7 +21,7 @@ void check_clear(const Volume& volume, const ConeBeam& beam, const DrrOptions& o
   for (int corner = 0; corner < 8; ++corner) {
     Vec3 index;
     for (int axis : {0, 1, 2})
-      index[axis] = (corner >> axis) & 1 ? static_cast<double>(size[2 - axis]) - 0.5 : -0.5;
+      index[axis] = (corner >> axis) & 1 ? double(size[2 - axis]) - 0.5 : -0.5;
     const double y = volume.point(index)[1];
     low = std::min(low, y), high = std::max(high, y);
   }
@@ -44,7 +44,7 @@ void attenuate(const float* hu, float* mu, int64_t n, float water, float slope, 
   }
 }
 
-/// -1 for PA, where the beam runs to the front, 1 for AP.
+// -1 for PA, where the beam runs to the front, 1 for AP.
 double beam_sign(const DrrOptions& options) {
   if (options.view == "pa") return -1;
   if (options.view == "ap") return 1;
@@ -63,27 +63,31 @@ void DrrRendering::describe(OptionList& options) {
               {.min = 0.05, .max = 50});
   options.add("mu_water_per_mm", &mu_water_per_mm, "Attenuation of water in 1/mm.",
               {.min = 0.001, .max = 1});
-  options.add("bone_gain", &bone_gain, "Slope of attenuation over HU above bone_from_hu, as a "
-              "multiple of the slope below.", {.min = 0, .max = 10});
+  options.add("bone_gain", &bone_gain,
+              "Slope of attenuation over HU above bone_from_hu, as a "
+              "multiple of the slope below.",
+              {.min = 0, .max = 10});
   options.add("bone_from_hu", &bone_from_hu, "HU from which tissue counts as bone.",
               {.min = 0, .max = 3000});
   options.add("photons", &photons, "Photons a pixel counts without a patient; 0: no noise.",
               {.min = 0});
-  options.add("output", &output,
-              "Grey levels by the attenuation along the ray (log), or by the share of the beam that "
-              "is absorbed (exponential).", {.choices = {"log", "exponential"}});
+  options.add(
+      "output", &output,
+      "Grey levels by the attenuation along the ray (log), or by the share of the beam that "
+      "is absorbed (exponential).",
+      {.choices = {"log", "exponential"}});
 }
 
-torch::Tensor attenuation(const torch::Tensor& hu, const DrrRendering& options) {
-  const torch::Tensor values = hu.to(torch::kCPU, torch::kFloat).contiguous();
-  torch::Tensor mu = torch::empty_like(values);
+at::Tensor attenuation(const at::Tensor& hu, const DrrRendering& options) {
+  const at::Tensor values = hu.to(torch::kCPU, torch::kFloat).contiguous();
+  at::Tensor mu = torch::empty_like(values);
   const float* in = values.const_data_ptr<float>();
   float* out = mu.mutable_data_ptr<float>();
-  const auto water = static_cast<float>(options.mu_water_per_mm), slope = water / 1000;
-  const auto bone = slope * static_cast<float>(options.bone_gain - 1);
+  const auto water = float(options.mu_water_per_mm), slope = water / 1000;
+  const auto bone = slope * float(options.bone_gain - 1);
   at::parallel_for(0, values.numel(), 1 << 16, [&](int64_t begin, int64_t end) {
     attenuate(in + begin, out + begin, end - begin, water, slope, bone,
-              static_cast<float>(options.bone_from_hu));
+              float(options.bone_from_hu));
   });
   return mu;
 }
@@ -96,33 +100,36 @@ ConeBeam cone_beam(const DrrOptions& options, const Vec3& centre) {
   beam.to_detector_mm = options.source_to_detector_mm;
   beam.detector_y = beam.source[1] + sign * options.source_to_detector_mm;
   beam.size = options.size;
-  beam.pitch_mm = options.detector_mm / static_cast<double>(options.size);
+  beam.pitch_mm = options.detector_mm / double(options.size);
   return beam;
 }
 
-torch::Tensor render_drr(const Volume& volume, const DrrOptions& options,
-                         const std::optional<Vec3>& centre_mm) {
+at::Tensor render_drr(const Volume& volume, const DrrOptions& options,
+                      const std::optional<Vec3>& centre_mm) {
   const ConeBeam beam = cone_beam(options, centre_mm.value_or(volume.centre_mm()));
   check_clear(volume, beam, options);
   if (options.method != "siddon" && options.method != "trilinear")
-    throw Error(fmt::format("drr.method: expected trilinear or siddon, found '{}'.", options.method));
-  const torch::Tensor mu = attenuation(volume.hu, options);
+    throw Error(
+        fmt::format("drr.method: expected trilinear or siddon, found '{}'.", options.method));
+  const at::Tensor mu = attenuation(volume.hu, options);
   const bool siddon = options.method == "siddon";
   return has_parallel_layers(volume) ? project_layers(mu, volume, beam, options.step_mm, siddon)
                                      : project_rays(mu, volume, beam, options.step_mm, siddon);
 }
 
-torch::Tensor drr_picture(const Volume& volume, const DrrOptions& options, int64_t seed,
-                          std::string_view case_id, const std::optional<Vec3>& centre_mm) {
-  torch::Tensor lines = render_drr(volume, options, centre_mm);
+at::Tensor drr_picture(const Volume& volume, const DrrOptions& options, int64_t seed,
+                       std::string_view case_id, const std::optional<Vec3>& centre_mm) {
+  at::Tensor lines = render_drr(volume, options, centre_mm);
   if (options.photons > 0) {
     auto generator = random_stream(seed, fmt::format("drr/{}", case_id));
     const auto noise = at::randn(lines.sizes(), generator, lines.options());
     lines.add_(noise.mul_((lines / 2).exp_().div_(std::sqrt(options.photons))));
   }
-  if (options.output == "exponential") lines = 1 - lines.clamp_min(0).neg_().exp_();
+  if (options.output == "exponential")
+    lines = 1 - lines.clamp_min(0).neg_().exp_();
   else if (options.output != "log")
-    throw Error(fmt::format("drr.output: expected log or exponential, found '{}'.", options.output));
+    throw Error(
+        fmt::format("drr.output: expected log or exponential, found '{}'.", options.output));
   return film_picture(lines);
 }
 
@@ -135,14 +142,13 @@ std::array<double, 2> project_point(const Vec3& point, const Vec3& centre,
           (u + 0.5 * options.detector_mm) / beam.pitch_mm - 0.5};
 }
 
-torch::Tensor film_picture(const torch::Tensor& line_integral, double low, double high,
-                           double exponent) {
+at::Tensor film_picture(const at::Tensor& line_integral, double low, double high, double exponent) {
   constexpr double behind_patient = 0.35;  // line integral of 17 mm of water
-  torch::Tensor body = line_integral.masked_select(line_integral > behind_patient);
+  at::Tensor body = line_integral.masked_select(line_integral > behind_patient);
   if (body.numel() == 0) return torch::zeros_like(line_integral);
   body = std::get<0>(body.sort());
   const auto quantile = [&](double q) {
-    return body[static_cast<int64_t>(q * static_cast<double>(body.numel() - 1))].item<double>();
+    return body[int64_t(q * double(body.numel() - 1))].item<double>();
   };
   const double from = quantile(low), to = quantile(high);
   const auto scaled = ((line_integral - from) / std::max(to - from, 1e-6)).clamp(0, 1);

@@ -10,20 +10,20 @@
 namespace x2ctpa {
 namespace {
 
-/// Where the rays of one row or column of pixels are in a layer: between samples a and b of an
-/// axis. An index of -1 is outside, where there is nothing.
+// Where the rays of one row or column of pixels are in a layer: between samples a and b of an
+// axis. An index of -1 is outside, where there is nothing.
 struct Places {
   std::vector<int64_t> a, b;
-  std::vector<float> share;  ///< trilinear: the weight of b; Siddon: the part of the path before b
+  std::vector<float> share;  // trilinear: the weight of b; Siddon: the part of the path before b
 
   explicit Places(int64_t n) : a(n), b(n), share(n) {}
 };
 
-/// A slab of the volume along the beam: front and back face, and its two layers of voxels.
+// A slab of the volume along the beam: front and back face, and its two layers of voxels.
 struct Slab {
   double from_y = 0, to_y = 0;
   int64_t first = 0, second = 0;
-  float share = 0;  ///< the weight of the second layer
+  float share = 0;  // the weight of the second layer
 };
 
 struct Axis {
@@ -31,34 +31,33 @@ struct Axis {
   int64_t n;
 };
 
-/// Linear interpolation at the continuous index c; constant in the outer half of the end voxels.
+// Linear interpolation at the continuous index c; constant in the outer half of the end voxels.
 void place_linear(double c, int64_t n, int64_t i, Places& places) {
   places.a[i] = places.b[i] = -1;
   places.share[i] = 0;
-  if (!(c >= -0.5 && c <= static_cast<double>(n) - 0.5)) return;
-  c = std::clamp(c, 0.0, static_cast<double>(n - 1));
-  places.a[i] = static_cast<int64_t>(c);
+  if (!(c >= -0.5 && c <= double(n) - 0.5)) return;
+  c = std::clamp(c, 0.0, double(n - 1));
+  places.a[i] = int64_t(c);
   places.b[i] = std::min(places.a[i] + 1, n - 1);
-  places.share[i] = static_cast<float>(c - static_cast<double>(places.a[i]));
+  places.share[i] = float(c - double(places.a[i]));
 }
 
-/// The two voxels that a path from index c to index d, less than one voxel apart, runs through.
+// The two voxels that a path from index c to index d, less than one voxel apart, runs through.
 void place_path(double c, double d, int64_t n, int64_t i, Places& places) {
-  const auto inside = [n](double x) { return x >= 0 && x < static_cast<double>(n); };
+  const auto inside = [n](double x) { return x >= 0 && x < double(n); };
   const double from = std::floor(c + 0.5), to = std::floor(d + 0.5);
-  places.a[i] = inside(from) ? static_cast<int64_t>(from) : -1;
-  places.b[i] = inside(to) ? static_cast<int64_t>(to) : -1;
-  places.share[i] =
-      from == to ? 1.0f : static_cast<float>((std::max(from, to) - 0.5 - c) / (d - c));
+  places.a[i] = inside(from) ? int64_t(from) : -1;
+  places.b[i] = inside(to) ? int64_t(to) : -1;
+  places.share[i] = from == to ? 1.0f : float((std::max(from, to) - 0.5 - c) / (d - c));
 }
 
-/// The places of all columns (`offset_mm` from the central ray at the detector) in a slab.
+// The places of all columns (`offset_mm` from the central ray at the detector) in a slab.
 void fill_places(const std::vector<double>& offset_mm, const Axis& axis, double centre_mm,
                  double from_scale, double to_scale, bool siddon, Places& places) {
   const double at_centre = (centre_mm - axis.origin_mm) / axis.spacing_mm;
   for (size_t i = 0; i < offset_mm.size(); ++i) {
     const double step = offset_mm[i] / axis.spacing_mm;
-    const auto n = static_cast<int64_t>(i);
+    const auto n = int64_t(i);
     if (siddon)
       place_path(at_centre + step * from_scale, at_centre + step * to_scale, axis.n, n, places);
     else
@@ -66,27 +65,25 @@ void fill_places(const std::vector<double>& offset_mm, const Axis& axis, double 
   }
 }
 
-/// Slabs of at most `step_mm` in the direction of the beam; for Siddon's method within one layer.
+// Slabs of at most `step_mm` in the direction of the beam; for Siddon's method within one layer.
 std::vector<Slab> slabs_along_beam(const Axis& y, double step_mm, bool siddon) {
   std::vector<Slab> slabs;
   const auto face = [&](double index) { return y.origin_mm + y.spacing_mm * (index - 0.5); };
-  const auto n = static_cast<double>(y.n);
+  const auto n = double(y.n);
   if (siddon) {
-    const int64_t parts =
-        std::max<int64_t>(1, static_cast<int64_t>(std::ceil(y.spacing_mm / step_mm)));
-    const double part = 1.0 / static_cast<double>(parts);
+    const int64_t parts = std::max<int64_t>(1, int64_t(std::ceil(y.spacing_mm / step_mm)));
+    const double part = 1.0 / double(parts);
     for (int64_t j = 0; j < y.n; ++j)
       for (int64_t k = 0; k < parts; ++k) {
-        const double at = static_cast<double>(j) + part * static_cast<double>(k);
+        const double at = double(j) + part * double(k);
         slabs.push_back({face(at), face(at + part), j, j, 0});
       }
     return slabs;
   }
-  const auto count = static_cast<int64_t>(std::ceil(n * y.spacing_mm / step_mm - 1e-9));
+  const auto count = int64_t(std::ceil(n * y.spacing_mm / step_mm - 1e-9));
   Places places(1);
   for (int64_t k = 0; k < count; ++k) {
-    const double thickness = n / static_cast<double>(count),
-                 at = thickness * static_cast<double>(k);
+    const double thickness = n / double(count), at = thickness * double(k);
     place_linear(at + 0.5 * thickness - 0.5, y.n, 0, places);
     slabs.push_back({face(at), face(at + thickness), places.a[0], places.b[0], places.share[0]});
   }
@@ -103,8 +100,8 @@ void add_linear(const float* a, const float* b, float share, int64_t n, float* s
   for (int64_t i = 0; i < n; ++i) sum[i] += a[i] + share * (b[i] - a[i]);
 }
 
-/// Adds the path's mean value: it begins in row a, left voxel, changes column after the part x[i]
-/// of its length and row after the part z.
+// Adds the path's mean value: it begins in row a, left voxel, changes column after the part x[i]
+// of its length and row after the part z.
 X2CTPA_VECTOR_CLONES
 void add_path(const float* a_left, const float* a_right, const float* b_left, const float* b_right,
               const float* x, float z, int64_t n, float* sum) {
@@ -127,7 +124,7 @@ void gather_row(const float* row, const int64_t* a, int64_t n, float* out) {
   for (int64_t i = 0; i < n; ++i) out[i] = row[a[i]];
 }
 
-/// The work of one thread: some rows of pixels through all slabs.
+// The work of one thread: some rows of pixels through all slabs.
 class RowBlock {
  public:
   RowBlock(const float* mu, const Axis& x, const Axis& y, const Axis& z, const ConeBeam& beam,
@@ -146,7 +143,7 @@ class RowBlock {
     for (int64_t c = 0; c < beam.size; ++c) u_.push_back(beam.u_mm(c));
   }
 
-  /// Adds the slab's mean value along each ray to rows first..last of `sum`.
+  // Adds the slab's mean value along each ray to rows first..last of `sum`.
   void add(const Slab& slab, int64_t first, int64_t last, float* sum) {
     const double from = std::abs(slab.from_y - beam_.source[1]) / beam_.to_detector_mm;
     const double to = std::abs(slab.to_y - beam_.source[1]) / beam_.to_detector_mm;
@@ -155,7 +152,7 @@ class RowBlock {
     for (int64_t r = first; r < last; ++r) v.push_back(beam_.v_mm(r));
     Places rows(last - first);
     fill_places(v, z_, beam_.centre[2], from, to, siddon_, rows);
-    std::vector<char> ready(static_cast<size_t>(z_.n), 0);
+    std::vector<char> ready(size_t(z_.n), 0);
     for (int64_t r = 0; r < last - first; ++r) {
       if (rows.a[r] < 0 && rows.b[r] < 0) continue;
       for (const int64_t k : {rows.a[r], rows.b[r]})
@@ -196,7 +193,7 @@ class RowBlock {
   bool siddon_;
   Places columns_;
   std::vector<double> u_;
-  std::vector<float> line_, empty_, left_, right_;  ///< line_ begins with the empty voxel
+  std::vector<float> line_, empty_, left_, right_;  // line_ begins with the empty voxel
 };
 
 }  // namespace
@@ -208,15 +205,15 @@ bool has_parallel_layers(const Volume& volume) {
   return true;
 }
 
-torch::Tensor project_layers(const torch::Tensor& mu, const Volume& volume, const ConeBeam& beam,
-                             double step_mm, bool siddon) {
+at::Tensor project_layers(const at::Tensor& mu, const Volume& volume, const ConeBeam& beam,
+                          double step_mm, bool siddon) {
   const auto axis = [&](int a) {
     return Axis{volume.origin_mm[a], volume.spacing_mm[a], mu.size(2 - a)};
   };
   const Axis x = axis(0), y = axis(1), z = axis(2);
   if (siddon) {
     // A path may cross one border of columns and one of rows in a slab.
-    const double slope = 0.5 * beam.pitch_mm * static_cast<double>(beam.size) / beam.to_detector_mm;
+    const double slope = 0.5 * beam.pitch_mm * double(beam.size) / beam.to_detector_mm;
     step_mm = std::min(x.spacing_mm, z.spacing_mm) / std::max(slope, 1e-9);
   }
   const std::vector<Slab> slabs = slabs_along_beam(y, step_mm, siddon);
@@ -232,7 +229,7 @@ torch::Tensor project_layers(const torch::Tensor& mu, const Volume& volume, cons
       for (int64_t r = first; r < last; ++r)
         for (int64_t c = 0; c < beam.size; ++c) {
           const double length = std::hypot(beam.u_mm(c), beam.v_mm(r), beam.to_detector_mm);
-          sum[r * beam.size + c] *= static_cast<float>(slab_mm * length / beam.to_detector_mm);
+          sum[r * beam.size + c] *= float(slab_mm * length / beam.to_detector_mm);
         }
     }
   });

@@ -16,12 +16,12 @@ struct Ray {
 
 float trilinear(const float* data, const int64_t size[3], float x, float y, float z) {
   // Half a voxel beyond the outer centres still belongs to the volume.
-  x = std::clamp(x, 0.0f, static_cast<float>(size[0] - 1));
-  y = std::clamp(y, 0.0f, static_cast<float>(size[1] - 1));
-  z = std::clamp(z, 0.0f, static_cast<float>(size[2] - 1));
-  const auto i = static_cast<int64_t>(x), j = static_cast<int64_t>(y), k = static_cast<int64_t>(z);
-  const float fx = x - static_cast<float>(i), fy = y - static_cast<float>(j);
-  const float fz = z - static_cast<float>(k);
+  x = std::clamp(x, 0.0f, float(size[0] - 1));
+  y = std::clamp(y, 0.0f, float(size[1] - 1));
+  z = std::clamp(z, 0.0f, float(size[2] - 1));
+  const auto i = int64_t(x), j = int64_t(y), k = int64_t(z);
+  const float fx = x - float(i), fy = y - float(j);
+  const float fz = z - float(k);
   const int64_t dx = i + 1 < size[0], dy = j + 1 < size[1] ? size[0] : 0;
   const int64_t dz = k + 1 < size[2] ? size[0] * size[1] : 0;
   const float* p = data + (k * size[1] + j) * size[0] + i;
@@ -33,12 +33,12 @@ float trilinear(const float* data, const int64_t size[3], float x, float y, floa
   return front + fz * (back - front);
 }
 
-/// The part of the ray inside the outer faces of the voxels (slab method); false: it misses them.
+// The part of the ray inside the outer faces of the voxels (slab method); false: it misses them.
 bool clip(const int64_t size[3], const Ray& ray, double& enter, double& leave) {
   enter = 0, leave = 1;
   for (int axis : {0, 1, 2}) {
     const double from = ray.start[axis], along = ray.end[axis] - from;
-    const double low = -0.5, high = static_cast<double>(size[axis]) - 0.5;
+    const double low = -0.5, high = double(size[axis]) - 0.5;
     if (std::fabs(along) < 1e-12) {
       if (from < low || from > high) return false;
       continue;
@@ -54,24 +54,24 @@ float integrate_linear(const float* mu, const int64_t size[3], const Ray& ray, d
   double enter = 0, leave = 1;
   if (!clip(size, ray, enter, leave)) return 0;
   const double inside_mm = (leave - enter) * ray.length_mm;
-  const auto steps = static_cast<int64_t>(std::ceil(inside_mm / step_mm));
-  const double stride = (leave - enter) / static_cast<double>(steps);
+  const auto steps = int64_t(std::ceil(inside_mm / step_mm));
+  const double stride = (leave - enter) / double(steps);
   float point[3], move[3];
   for (int axis : {0, 1, 2}) {
     const double along = ray.end[axis] - ray.start[axis];
-    point[axis] = static_cast<float>(ray.start[axis] + along * (enter + 0.5 * stride));
-    move[axis] = static_cast<float>(along * stride);
+    point[axis] = float(ray.start[axis] + along * (enter + 0.5 * stride));
+    move[axis] = float(along * stride);
   }
   float sum = 0;
   for (int64_t s = 0; s < steps; ++s) {
-    const auto t = static_cast<float>(s);
+    const auto t = float(s);
     sum +=
         trilinear(mu, size, point[0] + t * move[0], point[1] + t * move[1], point[2] + t * move[2]);
   }
-  return sum * static_cast<float>(inside_mm / static_cast<double>(steps));
+  return sum * float(inside_mm / double(steps));
 }
 
-/// Each voxel's value times the length of the ray in it, from border to border.
+// Each voxel's value times the length of the ray in it, from border to border.
 float integrate_voxels(const float* mu, const int64_t size[3], const Ray& ray) {
   double enter = 0, leave = 1;
   if (!clip(size, ray, enter, leave)) return 0;
@@ -81,10 +81,10 @@ float integrate_voxels(const float* mu, const int64_t size[3], const Ray& ray) {
   for (int axis : {0, 1, 2}) {
     const double along = ray.end[axis] - ray.start[axis];
     const double at = ray.start[axis] + along * (enter + 1e-9 * (leave - enter)) + 0.5;
-    voxel[axis] = std::clamp(static_cast<int64_t>(std::floor(at)), int64_t{0}, size[axis] - 1);
+    voxel[axis] = std::clamp(int64_t(std::floor(at)), int64_t{0}, size[axis] - 1);
     move[axis] = along > 0 ? 1 : -1;
     pitch[axis] = std::fabs(along) < 1e-12 ? 1e300 : 1 / std::fabs(along);
-    const double border = static_cast<double>(voxel[axis] + (along > 0)) - 0.5;
+    const double border = double(voxel[axis] + (along > 0)) - 0.5;
     next[axis] = pitch[axis] > 1e299 ? 1e300 : (border - ray.start[axis]) / along;
   }
   double sum = 0, at = enter;
@@ -97,17 +97,17 @@ float integrate_voxels(const float* mu, const int64_t size[3], const Ray& ray) {
     if (voxel[axis] < 0 || voxel[axis] >= size[axis]) break;
     next[axis] += pitch[axis];
   }
-  return static_cast<float>(sum * ray.length_mm);
+  return float(sum * ray.length_mm);
 }
 
 }  // namespace
 
-torch::Tensor project_rays(const torch::Tensor& mu, const Volume& volume, const ConeBeam& beam,
-                           double step_mm, bool siddon) {
+at::Tensor project_rays(const at::Tensor& mu, const Volume& volume, const ConeBeam& beam,
+                        double step_mm, bool siddon) {
   const int64_t size[3] = {mu.size(2), mu.size(1), mu.size(0)};
   const float* data = mu.const_data_ptr<float>();
   const Vec3 source_index = volume.index(beam.source);
-  torch::Tensor picture = torch::empty({beam.size, beam.size}, torch::kFloat);
+  at::Tensor picture = torch::empty({beam.size, beam.size}, torch::kFloat);
   float* out = picture.mutable_data_ptr<float>();
   at::parallel_for(0, beam.size, 1, [&](int64_t begin, int64_t end) {
     for (int64_t row = begin; row < end; ++row)

@@ -15,11 +15,9 @@ struct ConeBeam {
   int64_t size = 0;     ///< rows and columns
 
   double u_mm(int64_t column) const {
-    return (static_cast<double>(column) + 0.5 - 0.5 * static_cast<double>(size)) * pitch_mm;
+    return (double(column) + 0.5 - 0.5 * double(size)) * pitch_mm;
   }
-  double v_mm(int64_t row) const {
-    return (0.5 * static_cast<double>(size) - static_cast<double>(row) - 0.5) * pitch_mm;
-  }
+  double v_mm(int64_t row) const { return (0.5 * double(size) - double(row) - 0.5) * pitch_mm; }
 };
 
 ConeBeam cone_beam(const DrrOptions& options, const Vec3& centre);
@@ -33,11 +31,11 @@ bool has_parallel_layers(const Volume& volume);
 /// sub-layer of at most `step_mm` (Joseph, IEEE TMI 1 (1982) 192, with layers of any thickness).
 /// Siddon (Medical Physics 12 (1985) 252): each voxel's value times the exact length of the ray in
 /// it.
-torch::Tensor project_layers(const torch::Tensor& mu, const Volume& volume, const ConeBeam& beam,
-                             double step_mm, bool siddon);
+at::Tensor project_layers(const at::Tensor& mu, const Volume& volume, const ConeBeam& beam,
+                          double step_mm, bool siddon);
 
 /// The same for volumes turned against the detector, ray by ray.
-torch::Tensor project_rays(const torch::Tensor& mu, const Volume& volume, const ConeBeam& beam,
-                           double step_mm, bool siddon);
+at::Tensor project_rays(const at::Tensor& mu, const Volume& volume, const ConeBeam& beam,
+                        double step_mm, bool siddon);
 
 }  // namespace x2ctpa

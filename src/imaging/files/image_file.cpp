@@ -27,10 +27,11 @@ namespace {
 using itk::IOComponentEnum;
 namespace fs = std::filesystem;
 
-/// The file name's ending in lower case, ".nii.gz" being one ending.
+// The file name's ending in lower case, ".nii.gz" being one ending.
 std::string ending(const fs::path& file) {
   std::string name = file.filename().string();
-  std::transform(name.begin(), name.end(), name.begin(), [](unsigned char c) { return std::tolower(c); });
+  std::transform(name.begin(), name.end(), name.begin(),
+                 [](unsigned char c) { return std::tolower(c); });
   const auto dot = name.ends_with(".gz") ? name.rfind('.', name.size() - 4) : name.rfind('.');
   return dot == std::string::npos ? "" : name.substr(dot);
 }
@@ -49,8 +50,10 @@ itk::ImageIOBase::Pointer make_volume_io(const fs::path& file, std::string& form
     format = "MetaImage";
     return itk::MetaImageIO::New().GetPointer();
   }
-  throw Error(fmt::format("{}: not a volume file by its name. Expected .nii, .nii.gz, .nrrd, .nhdr, .mha "
-                          "or .mhd, or a folder with a DICOM series.", file.string()));
+  throw Error(
+      fmt::format("{}: not a volume file by its name. Expected .nii, .nii.gz, .nrrd, .nhdr, .mha "
+                  "or .mhd, or a folder with a DICOM series.",
+                  file.string()));
 }
 
 bool is_jpeg(const fs::path& file) {
@@ -73,8 +76,9 @@ itk::ImageIOBase::Pointer make_picture_io(const fs::path& file, std::string& for
     require_whole_tiff(file);
     return itk::TIFFImageIO::New().GetPointer();
   }
-  throw Error(fmt::format("{}: not a picture, or a damaged one: its content is none of PNG, JPEG and TIFF.",
-                          file.string()));
+  throw Error(
+      fmt::format("{}: not a picture, or a damaged one: its content is none of PNG, JPEG and TIFF.",
+                  file.string()));
 }
 
 itk::ImageIOBase::Pointer make_io(const fs::path& file, ImageKind kind, std::string& format) {
@@ -82,53 +86,72 @@ itk::ImageIOBase::Pointer make_io(const fs::path& file, ImageKind kind, std::str
   std::error_code error;
   if (!fs::is_regular_file(file, error))
     throw Error(fmt::format("{}: no such file.", file.string()));
-  if (fs::file_size(file, error) == 0) throw Error(fmt::format("{}: damaged: the file is empty.", file.string()));
-  auto io = kind == ImageKind::volume ? make_volume_io(file, format) : make_picture_io(file, format);
+  if (fs::file_size(file, error) == 0)
+    throw Error(fmt::format("{}: damaged: the file is empty.", file.string()));
+  auto io =
+      kind == ImageKind::volume ? make_volume_io(file, format) : make_picture_io(file, format);
   io->SetFileName(file.string());
   return io;
 }
 
 torch::ScalarType tensor_type(IOComponentEnum type, const fs::path& file) {
   switch (type) {
-    case IOComponentEnum::UCHAR: return torch::kUInt8;
-    case IOComponentEnum::CHAR: return torch::kInt8;
-    case IOComponentEnum::USHORT: return torch::kUInt16;
-    case IOComponentEnum::SHORT: return torch::kInt16;
-    case IOComponentEnum::UINT: return torch::kUInt32;
-    case IOComponentEnum::INT: return torch::kInt32;
+    case IOComponentEnum::UCHAR:
+      return torch::kUInt8;
+    case IOComponentEnum::CHAR:
+      return torch::kInt8;
+    case IOComponentEnum::USHORT:
+      return torch::kUInt16;
+    case IOComponentEnum::SHORT:
+      return torch::kInt16;
+    case IOComponentEnum::UINT:
+      return torch::kUInt32;
+    case IOComponentEnum::INT:
+      return torch::kInt32;
     case IOComponentEnum::ULONG:
-    case IOComponentEnum::ULONGLONG: return torch::kUInt64;
+    case IOComponentEnum::ULONGLONG:
+      return torch::kUInt64;
     case IOComponentEnum::LONG:
-    case IOComponentEnum::LONGLONG: return torch::kInt64;
-    case IOComponentEnum::FLOAT: return torch::kFloat;
-    case IOComponentEnum::DOUBLE: return torch::kDouble;
-    default: break;
+    case IOComponentEnum::LONGLONG:
+      return torch::kInt64;
+    case IOComponentEnum::FLOAT:
+      return torch::kFloat;
+    case IOComponentEnum::DOUBLE:
+      return torch::kDouble;
+    default:
+      break;
   }
-  throw Error(fmt::format("{}: its sample type is not supported. Expected integers, float or double.",
-                          file.string()));
+  throw Error(fmt::format(
+      "{}: its sample type is not supported. Expected integers, float or double.", file.string()));
 }
 
 IOComponentEnum component_type(torch::ScalarType type) {
   switch (type) {
-    case torch::kUInt8: return IOComponentEnum::UCHAR;
-    case torch::kUInt16: return IOComponentEnum::USHORT;
-    case torch::kInt16: return IOComponentEnum::SHORT;
-    case torch::kFloat: return IOComponentEnum::FLOAT;
-    default: break;
+    case torch::kUInt8:
+      return IOComponentEnum::UCHAR;
+    case torch::kUInt16:
+      return IOComponentEnum::USHORT;
+    case torch::kInt16:
+      return IOComponentEnum::SHORT;
+    case torch::kFloat:
+      return IOComponentEnum::FLOAT;
+    default:
+      break;
   }
   throw Error("write_image_file: samples must be uint8, uint16, int16 or float.");
 }
 
-/// The first sentence of ITK's text, without its file, line and object address.
+// The first sentence of ITK's text, without its file, line and object address.
 std::string plain_reason(const itk::ExceptionObject& e) {
   std::string text = e.GetDescription();
   const auto address = text.find("): ");
-  if (text.starts_with("ITK ERROR") && address != std::string::npos) text = text.substr(address + 3);
+  if (text.starts_with("ITK ERROR") && address != std::string::npos)
+    text = text.substr(address + 3);
   std::replace(text.begin(), text.end(), '\n', ' ');
   return text.substr(0, 200);
 }
 
-/// Runs `body`; ITK's exceptions leave as Error with the path and the reason.
+// Runs `body`; ITK's exceptions leave as Error with the path and the reason.
 template <class F>
 void guarded(const std::string& doing, const fs::path& file, F body) {
   try {
@@ -144,10 +167,10 @@ void guarded(const std::string& doing, const fs::path& file, F body) {
 
 void fill_header(itk::ImageIOBase& io, const fs::path& file, ImageHeader& header) {
   const unsigned dims = io.GetNumberOfDimensions();
-  for (unsigned i = 0; i < dims; ++i) header.size.push_back(static_cast<int64_t>(io.GetDimensions(i)));
+  for (unsigned i = 0; i < dims; ++i) header.size.push_back(int64_t(io.GetDimensions(i)));
   header.components = io.GetNumberOfComponents();
   header.type = tensor_type(io.GetComponentType(), file);
-  header.bits = 8 * static_cast<int64_t>(io.GetComponentSize());
+  header.bits = 8 * int64_t(io.GetComponentSize());
   for (unsigned i = 0; i < std::min(dims, 3u); ++i) {
     header.spacing_mm[i] = io.GetSpacing(i);
     header.origin_mm[i] = io.GetOrigin(i);
@@ -167,28 +190,30 @@ void fill_header(itk::ImageIOBase& io, const fs::path& file, ImageHeader& header
 
 int64_t count_samples(const ImageHeader& header, const fs::path& file, int64_t max_samples) {
   // In floating point first: a broken header's product may overflow.
-  double samples = static_cast<double>(header.components);
-  for (int64_t n : header.size) samples *= static_cast<double>(n);
-  if (samples < 1 || samples > static_cast<double>(max_samples))
-    throw Error(fmt::format("{}: its header says {} samples of size {}; expected between 1 and {}. "
-                            "The file is broken or not an image for this program.", file.string(),
-                            samples, fmt::join(header.size, " x "), max_samples));
-  return static_cast<int64_t>(samples);
+  double samples = double(header.components);
+  for (int64_t n : header.size) samples *= double(n);
+  if (samples < 1 || samples > double(max_samples))
+    throw Error(
+        fmt::format("{}: its header says {} samples of size {}; expected between 1 and {}. "
+                    "The file is broken or not an image for this program.",
+                    file.string(), samples, fmt::join(header.size, " x "), max_samples));
+  return int64_t(samples);
 }
 
-/// Puts the description into a NIfTI-1 header, where ITK's writer leaves it empty.
+// Puts the description into a NIfTI-1 header, where ITK's writer leaves it empty.
 void stamp_description(const fs::path& file, const std::string& description) {
   const bool packed = file.string().ends_with(".gz");
   const fs::path stamped = file.string() + ".stamped";
-  const gzFile in = gzopen(file.c_str(), "rb"), out = gzopen(stamped.c_str(), packed ? "wb6" : "wbT");
+  const gzFile in = gzopen(file.c_str(), "rb"),
+               out = gzopen(stamped.c_str(), packed ? "wb6" : "wbT");
   std::vector<char> chunk(1 << 20);
   bool good = in && out;
   for (bool first = true; good; first = false) {
-    const int n = gzread(in, chunk.data(), static_cast<unsigned>(chunk.size()));
+    const int n = gzread(in, chunk.data(), unsigned(chunk.size()));
     good = n >= (first ? 348 : 0);
     if (!good || n == 0) break;
     if (first) description.copy(chunk.data() + 148, 79);
-    good = gzwrite(out, chunk.data(), static_cast<unsigned>(n)) == n;
+    good = gzwrite(out, chunk.data(), unsigned(n)) == n;
   }
   if (in) gzclose(in);
   if (out) good = gzclose(out) == Z_OK && good;
@@ -209,15 +234,17 @@ void read_header(itk::ImageIOBase& io, const fs::path& file, ImageHeader& header
   fill_header(io, file, header);
 }
 
-/// Why `file`, of at most `bytes`, could not be written. The libraries keep the reason to themselves,
-/// so a full disk is known by the space that is left.
+// Why `file`, of at most `bytes`, could not be written. The libraries keep the reason to
+// themselves, so a full disk is known by the space that is left.
 Error write_error(const fs::path& file, uintmax_t bytes, const Error& found) {
   std::error_code code;
   const fs::space_info space = fs::space(fs::absolute(file).parent_path(), code);
   if (code || space.available >= bytes + 4096)
     return Error(fmt::format("cannot write {}: {}", file.string(), found.what()), found.code());
-  return Error(fmt::format("cannot write {}: No space left on device. Free some space and run the same command again: "
-                           "it goes on.", file.string()));
+  return Error(fmt::format(
+      "cannot write {}: No space left on device. Free some space and run the same command again: "
+      "it goes on.",
+      file.string()));
 }
 
 }  // namespace
@@ -225,7 +252,8 @@ Error write_error(const fs::path& file, uintmax_t bytes, const Error& found) {
 void prepare_imaging_libraries() {
   static std::once_flag once;
   std::call_once(once, [] {
-    // ITK sets its factories, clock and switches up at their first use, without locks (ITK issue 5493).
+    // ITK sets its factories, clock and switches up at their first use, without locks (ITK issue
+    // 5493).
     itk::NrrdImageIO::New();
     itk::FloatingPointExceptions::Disable();
     itk::Object::GlobalWarningDisplayOff();
@@ -245,22 +273,25 @@ ImageHeader read_image_header(const fs::path& file, ImageKind kind) {
   return header;
 }
 
-torch::Tensor read_image_file(const fs::path& file, ImageKind kind, ImageHeader& header,
-                              int64_t max_samples, const std::function<void(const ImageHeader&)>& check) {
+at::Tensor read_image_file(const fs::path& file, ImageKind kind, ImageHeader& header,
+                           int64_t max_samples,
+                           const std::function<void(const ImageHeader&)>& check) {
   if (kind == ImageKind::picture && is_jpeg(file)) return read_jpeg(file, header, check);
   header = {};
   auto io = make_io(file, kind, header.format);
   if (header.format == "NIfTI") require_sane_nifti_geometry(file);
-  torch::Tensor samples;
+  at::Tensor samples;
   guarded("reading", file, [&] {
     read_header(*io, file, header);
     if (check) check(header);
     count_samples(header, file, max_samples);
-    if (kind == ImageKind::volume) require_whole_volume(file, header);
-    else require_possible_size(file, static_cast<double>(io->GetImageSizeInBytes()));
-    const auto dims = static_cast<unsigned>(header.size.size());
+    if (kind == ImageKind::volume)
+      require_whole_volume(file, header);
+    else
+      require_possible_size(file, double(io->GetImageSizeInBytes()));
+    const auto dims = unsigned(header.size.size());
     itk::ImageIORegion region(dims);
-    for (unsigned i = 0; i < dims; ++i) region.SetSize(i, static_cast<size_t>(header.size[i]));
+    for (unsigned i = 0; i < dims; ++i) region.SetSize(i, size_t(header.size[i]));
     io->SetIORegion(region);
     std::vector<int64_t> shape(header.size.rbegin(), header.size.rend());
     shape.push_back(header.components);
@@ -270,14 +301,16 @@ torch::Tensor read_image_file(const fs::path& file, ImageKind kind, ImageHeader&
   return samples;
 }
 
-void write_image_file(const torch::Tensor& samples, const ImageHeader& header, const fs::path& file) {
+void write_image_file(const at::Tensor& samples, const ImageHeader& header, const fs::path& file) {
   prepare_imaging_libraries();
   AtomicFile target(file);
   std::string format;
   itk::ImageIOBase::Pointer io;
   const bool picture = ending(file) == ".png";
-  if (picture) io = itk::PNGImageIO::New().GetPointer();
-  else io = make_volume_io(file, format);
+  if (picture)
+    io = itk::PNGImageIO::New().GetPointer();
+  else
+    io = make_volume_io(file, format);
   const unsigned dims = picture ? 2 : 3;
   const auto components = picture && samples.dim() == 3 ? samples.size(2) : 1;
   const auto write = [&] {
@@ -285,7 +318,7 @@ void write_image_file(const torch::Tensor& samples, const ImageHeader& header, c
     io->SetNumberOfDimensions(dims);
     itk::ImageIORegion region(dims);
     for (unsigned i = 0; i < dims; ++i) {
-      const auto n = static_cast<size_t>(samples.size(dims - 1 - i));
+      const auto n = size_t(samples.size(dims - 1 - i));
       io->SetDimensions(i, n);
       region.SetSize(i, n);
       io->SetSpacing(i, header.spacing_mm[i]);
@@ -296,17 +329,19 @@ void write_image_file(const torch::Tensor& samples, const ImageHeader& header, c
     }
     io->SetComponentType(component_type(samples.scalar_type()));
     io->SetPixelType(components == 3 ? itk::IOPixelEnum::RGB : itk::IOPixelEnum::SCALAR);
-    io->SetNumberOfComponents(static_cast<unsigned>(components));
+    io->SetNumberOfComponents(unsigned(components));
     io->SetIORegion(region);
     io->SetUseCompression(true);
-    itk::EncapsulateMetaData<std::string>(io->GetMetaDataDictionary(), itk::ITK_FileNotes, header.description);
+    itk::EncapsulateMetaData<std::string>(io->GetMetaDataDictionary(), itk::ITK_FileNotes,
+                                          header.description);
     io->Write(samples.data_ptr());
-    if (format == "NIfTI" && !header.description.empty()) stamp_description(target.temporary(), header.description);
+    if (format == "NIfTI" && !header.description.empty())
+      stamp_description(target.temporary(), header.description);
   };
   try {
     guarded("writing", file, write);
   } catch (const Error& e) {
-    throw write_error(file, static_cast<uintmax_t>(samples.nbytes()), e);
+    throw write_error(file, uintmax_t(samples.nbytes()), e);
   }
   target.commit();
 }

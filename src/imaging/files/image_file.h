@@ -13,21 +13,21 @@
 
 namespace x2ctpa {
 
-/// Before any use of ITK or GDCM: sets up what several threads must not set up at once, and lets both
-/// write nothing to stderr; errors arrive as exceptions all the same.
+/// Before any use of ITK or GDCM: sets up what several threads must not set up at once, and lets
+/// both write nothing to stderr; errors arrive as exceptions all the same.
 void prepare_imaging_libraries();
 
 /// The header of an image file in ITK's order (x first). Missing axes have size 1.
 struct ImageHeader {
-  std::string format;            ///< "NIfTI", "NRRD", "MetaImage", "PNG", "JPEG", "TIFF"
-  std::vector<int64_t> size;     ///< x, y, z, ... as stored
-  int64_t components = 1;        ///< samples per voxel
-  int64_t bits = 0;              ///< of one sample
+  std::string format;         ///< "NIfTI", "NRRD", "MetaImage", "PNG", "JPEG", "TIFF"
+  std::vector<int64_t> size;  ///< x, y, z, ... as stored
+  int64_t components = 1;     ///< samples per voxel
+  int64_t bits = 0;           ///< of one sample
   torch::ScalarType type = torch::kFloat;
   Vec3 origin_mm{0, 0, 0}, spacing_mm{1, 1, 1};
   Mat3 direction{{{1, 0, 0}, {0, 1, 0}, {0, 0, 1}}};
   std::string description;
-  bool has_orientation = true;   ///< false: a NIfTI file with neither qform nor sform
+  bool has_orientation = true;  ///< false: a NIfTI file with neither qform nor sform
 };
 
 enum class ImageKind { volume, picture };
@@ -38,13 +38,13 @@ ImageHeader read_image_header(const std::filesystem::path& file, ImageKind kind)
 /// Samples as stored, shape (..., z, y, x, components), with the header.
 /// Throws Error, also when the image would hold more than `max_samples`. `check` may throw at the
 /// header, before the samples take memory.
-torch::Tensor read_image_file(const std::filesystem::path& file, ImageKind kind, ImageHeader& header,
-                              int64_t max_samples = int64_t{1} << 30,
-                              const std::function<void(const ImageHeader&)>& check = {});
+at::Tensor read_image_file(const std::filesystem::path& file, ImageKind kind, ImageHeader& header,
+                           int64_t max_samples = int64_t{1} << 30,
+                           const std::function<void(const ImageHeader&)>& check = {});
 
 /// Writes `samples` (z, y, x) or (y, x, components), contiguous, atomically; the format follows the
 /// extension of `file`.
-void write_image_file(const torch::Tensor& samples, const ImageHeader& header,
+void write_image_file(const at::Tensor& samples, const ImageHeader& header,
                       const std::filesystem::path& file);
 
 }  // namespace x2ctpa

@@ -16,8 +16,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
-/// libjpeg's error handler with the place to go on at; libjpeg calls back with a pointer to its
-/// base.
+// libjpeg's error handler with the place to go on at; libjpeg calls back with a pointer to its
+// base.
 struct ErrorHandler {
   jpeg_error_mgr base;
   std::jmp_buf go_on;
@@ -30,21 +30,21 @@ void fail(j_common_ptr decoder) {
   std::longjmp(handler->go_on, 1);
 }
 
-/// Damage to the picture's data is a warning to libjpeg, which paints over it.
+// Damage to the picture's data is a warning to libjpeg, which paints over it.
 void on_message(j_common_ptr decoder, int level) {
   if (level >= 0) return;
   const int code = decoder->err->msg_code;
   if (code == JWRN_HUFF_BAD_CODE || code == JWRN_HIT_MARKER || code == JWRN_JPEG_EOF) fail(decoder);
 }
 
-/// A small file may ask for passes over a large picture without end.
+// A small file may ask for passes over a large picture without end.
 void on_progress(j_common_ptr decoder) {
   constexpr int most_scans = 200;
   if (reinterpret_cast<j_decompress_ptr>(decoder)->input_scan_number > most_scans)
     ERREXIT(decoder, JERR_BAD_PROGRESSION);
 }
 
-/// A decoder on bytes in memory. Only plain data live between setjmp and longjmp.
+// A decoder on bytes in memory. Only plain data live between setjmp and longjmp.
 class Decoder {
  public:
   explicit Decoder(const std::string& bytes) {
@@ -71,7 +71,7 @@ class Decoder {
     return true;
   }
 
-  /// Rows of `stride` bytes into `out`.
+  // Rows of `stride` bytes into `out`.
   bool read_pixels(unsigned char* out, size_t stride) {
     if (setjmp(handler_.go_on)) return false;
     jpeg_.out_color_space = jpeg_.num_components == 1 ? JCS_GRAYSCALE : JCS_RGB;
@@ -101,8 +101,8 @@ class Decoder {
 
 }  // namespace
 
-torch::Tensor read_jpeg(const fs::path& file, ImageHeader& header,
-                        const std::function<void(const ImageHeader&)>& check) {
+at::Tensor read_jpeg(const fs::path& file, ImageHeader& header,
+                     const std::function<void(const ImageHeader&)>& check) {
   require_whole_jpeg(file);
   const std::string bytes = read_file(file);
   Decoder decoder(bytes);
@@ -118,14 +118,13 @@ torch::Tensor read_jpeg(const fs::path& file, ImageHeader& header,
         file.string(), jpeg.num_components));
   header = {};
   header.format = "JPEG";
-  header.size = {static_cast<int64_t>(jpeg.image_width), static_cast<int64_t>(jpeg.image_height)};
+  header.size = {int64_t(jpeg.image_width), int64_t(jpeg.image_height)};
   header.components = jpeg.num_components;
   header.bits = 8;
   header.type = torch::kUInt8;
   if (check) check(header);
-  const size_t stride =
-      static_cast<size_t>(jpeg.image_width) * static_cast<size_t>(header.components);
-  require_possible_size(file, static_cast<double>(stride) * static_cast<double>(jpeg.image_height));
+  const size_t stride = size_t(jpeg.image_width) * size_t(header.components);
+  require_possible_size(file, double(stride) * double(jpeg.image_height));
   auto samples = torch::empty({header.size[1], header.size[0], header.components}, torch::kUInt8);
   if (!decoder.read_pixels(samples.mutable_data_ptr<uint8_t>(), stride)) refuse();
   return samples;

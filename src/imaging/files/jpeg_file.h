@@ -7,7 +7,7 @@ namespace x2ctpa {
 
 /// Samples (y, x, components) of a grey or colour JPEG, with the header. `check` may throw at the
 /// header. Throws Error naming the file and the reason, also where the picture's data are damaged.
-torch::Tensor read_jpeg(const std::filesystem::path& file, ImageHeader& header,
-                        const std::function<void(const ImageHeader&)>& check);
+at::Tensor read_jpeg(const std::filesystem::path& file, ImageHeader& header,
+                     const std::function<void(const ImageHeader&)>& check);
 
 }  // namespace x2ctpa

@@ -17,7 +17,7 @@ namespace fs = std::filesystem;
                           format, what));
 }
 
-/// Before anything is unpacked: libpng ends the process on sides beyond its own limit.
+// Before anything is unpacked: libpng ends the process on sides beyond its own limit.
 void require_possible_sides(const fs::path& file, uint32_t width, uint32_t height) {
   if (width <= largest_picture_side && height <= largest_picture_side) return;
   throw Error(fmt::format(
@@ -31,7 +31,7 @@ uint32_t big_endian(const std::string& bytes, size_t at, size_t count) {
   return value;
 }
 
-/// What the IHDR chunk says.
+// What the IHDR chunk says.
 struct PngHeader {
   uint32_t width = 0, height = 0;
   int depth = 0, colour = 0, interlace = 0;
@@ -56,11 +56,11 @@ PngHeader png_header(const fs::path& file, const std::string& bytes, size_t at, 
   return header;
 }
 
-/// Rows and bytes a row, without the filter byte, of each pass of the picture (PNG specification,
-/// section 8).
+// Rows and bytes a row, without the filter byte, of each pass of the picture (PNG specification,
+// section 8).
 std::vector<std::array<uint64_t, 2>> png_passes(const PngHeader& h) {
   const auto row_bytes = [&](uint64_t width) {
-    return (width * static_cast<uint64_t>(h.depth * h.channels()) + 7) / 8;
+    return (width * uint64_t(h.depth * h.channels()) + 7) / 8;
   };
   if (h.interlace == 0) return {{h.height, row_bytes(h.width)}};
   constexpr std::array<std::array<uint64_t, 4>, 7> adam7{{{0, 0, 8, 8},
@@ -78,14 +78,14 @@ std::vector<std::array<uint64_t, 2>> png_passes(const PngHeader& h) {
   return passes;
 }
 
-/// Follows the unpacked bytes from row to row and sees to the filter bytes.
+// Follows the unpacked bytes from row to row and sees to the filter bytes.
 class PngRows {
  public:
   explicit PngRows(const PngHeader& header) : passes_(png_passes(header)) {}
 
   bool complete() const { return pass_ == passes_.size(); }
 
-  /// False for a filter that does not exist.
+  // False for a filter that does not exist.
   bool take(const unsigned char* data, uint64_t count) {
     while (count > 0 && !complete()) {
       if (left_ == 0) {
@@ -107,7 +107,7 @@ class PngRows {
   uint64_t row_ = 0, left_ = 0;
 };
 
-/// The compressed data of all IDAT chunks, unpacked piece by piece.
+// The compressed data of all IDAT chunks, unpacked piece by piece.
 class PngData {
  public:
   explicit PngData(const PngHeader& header) : rows_(header) {
@@ -141,7 +141,7 @@ class PngData {
   bool good_ = false, ended_ = false;
 };
 
-/// The start of the main picture's first scan in a JPEG; 0: none.
+// The start of the main picture's first scan in a JPEG; 0: none.
 size_t jpeg_scan(const std::string& bytes) {
   bool frame = false;
   size_t at = 2;
@@ -232,7 +232,7 @@ void require_whole_tiff(const fs::path& file) {
 
 void require_possible_size(const fs::path& file, double bytes) {
   constexpr double most_shrinking = 1032;
-  const auto size = static_cast<double>(fs::file_size(file));
+  const auto size = double(fs::file_size(file));
   if (bytes > most_shrinking * (size + 1024))
     throw Error(fmt::format(
         "{}: damaged picture file: its header says {:.0f} bytes of pixels, which its {:.0f} bytes "

@@ -12,20 +12,27 @@ namespace {
 
 namespace fs = std::filesystem;
 
-double type_maximum(const torch::Tensor& samples) {
+double type_maximum(const at::Tensor& samples) {
   switch (samples.scalar_type()) {
-    case torch::kUInt8: return 255;
-    case torch::kInt8: return 127;
-    case torch::kUInt16: return 65535;
-    case torch::kInt16: return 32767;
-    case torch::kUInt32: return 4294967295.0;
-    case torch::kInt32: return 2147483647.0;
-    default: return 1;
+    case torch::kUInt8:
+      return 255;
+    case torch::kInt8:
+      return 127;
+    case torch::kUInt16:
+      return 65535;
+    case torch::kInt16:
+      return 32767;
+    case torch::kUInt32:
+      return 4294967295.0;
+    case torch::kInt32:
+      return 2147483647.0;
+    default:
+      return 1;
   }
 }
 
-torch::Tensor unit_range(const torch::Tensor& samples) {
-  torch::Tensor x = samples.to(torch::kFloat) / type_maximum(samples);
+at::Tensor unit_range(const at::Tensor& samples) {
+  at::Tensor x = samples.to(torch::kFloat) / type_maximum(samples);
   if (!samples.is_floating_point()) return x.clamp_(0, 1);
   const auto finite = x.isfinite();
   if (!finite.any().item<bool>()) return torch::zeros_like(x);
@@ -36,16 +43,17 @@ torch::Tensor unit_range(const torch::Tensor& samples) {
   return high > low ? (x - low) / (high - low) : torch::zeros_like(x);
 }
 
-torch::Tensor checked_picture(const torch::Tensor& picture, bool colour_too) {
+at::Tensor checked_picture(const at::Tensor& picture, bool colour_too) {
   const bool grey = picture.defined() && picture.dim() == 2;
   const bool colour = colour_too && picture.defined() && picture.dim() == 3 && picture.size(0) == 3;
   if ((!grey && !colour) || picture.numel() == 0)
-    throw Error(fmt::format("picture: expected shape (H, W){}, found {}.", colour_too ? " or (3, H, W)" : "",
-                            picture.defined() ? fmt::format("({})", fmt::join(picture.sizes(), ", ")) : "nothing"));
+    throw Error(fmt::format(
+        "picture: expected shape (H, W){}, found {}.", colour_too ? " or (3, H, W)" : "",
+        picture.defined() ? fmt::format("({})", fmt::join(picture.sizes(), ", ")) : "nothing"));
   return picture.detach().to(torch::kCPU, torch::kFloat).nan_to_num(0, 1, 0).clamp(0, 1);
 }
 
-torch::Tensor png8_samples(const torch::Tensor& picture) {
+at::Tensor png8_samples(const at::Tensor& picture) {
   auto x = checked_picture(picture, true);
   if (x.dim() == 3) x = x.permute({1, 2, 0});
   return x.mul(255).round_().to(torch::kUInt8).contiguous();
@@ -53,19 +61,19 @@ torch::Tensor png8_samples(const torch::Tensor& picture) {
 
 }  // namespace
 
-torch::Tensor grey_picture(const torch::Tensor& samples) {
+at::Tensor grey_picture(const at::Tensor& samples) {
   const auto x = unit_range(samples);
   if (x.size(2) < 3) return x.select(2, 0).contiguous();
   return (0.299 * x.select(2, 0) + 0.587 * x.select(2, 1) + 0.114 * x.select(2, 2)).contiguous();
 }
 
-bool is_colourful(const torch::Tensor& samples) {
+bool is_colourful(const at::Tensor& samples) {
   if (samples.size(2) < 3) return false;
   const auto colour = unit_range(samples).narrow(2, 0, 3);
   return (colour.amax(2) - colour.amin(2)).mean().item<float>() > 0.02;
 }
 
-torch::Tensor square_radiograph(const torch::Tensor& pixels, int64_t size, double fill) {
+at::Tensor square_radiograph(const at::Tensor& pixels, int64_t size, double fill) {
   if (!pixels.defined() || pixels.dim() != 2 || pixels.numel() == 0 || size < 1)
     throw Error("square_radiograph: expected pixels of shape (H, W) and a size of at least 1.");
   const int64_t height = pixels.size(0), width = pixels.size(1), side = std::max(height, width);
@@ -76,24 +84,25 @@ torch::Tensor square_radiograph(const torch::Tensor& pixels, int64_t size, doubl
   return at::_upsample_bilinear2d_aa(square, {size, size}, false)[0][0].contiguous();
 }
 
-void write_png16(const torch::Tensor& picture, const fs::path& file) {
-  const auto x = checked_picture(picture, false).mul(65535).round_().to(torch::kInt32).to(torch::kUInt16);
+void write_png16(const at::Tensor& picture, const fs::path& file) {
+  const auto x =
+      checked_picture(picture, false).mul(65535).round_().to(torch::kInt32).to(torch::kUInt16);
   write_file(file, png_bytes(x.contiguous()));
 }
 
-void write_png8(const torch::Tensor& picture, const fs::path& file) {
+void write_png8(const at::Tensor& picture, const fs::path& file) {
   write_file(file, png8_bytes(picture));
 }
 
-torch::Tensor read_png(const fs::path& file) {
+at::Tensor read_png(const fs::path& file) {
   ImageHeader header;
   const auto samples = read_image_file(file, ImageKind::picture, header, most_picture_samples);
   if (header.format != "PNG" || header.components > 2)
-    throw Error(fmt::format("{}: expected a grey PNG, found {} with {} samples per pixel.", file.string(),
-                            header.format, header.components));
+    throw Error(fmt::format("{}: expected a grey PNG, found {} with {} samples per pixel.",
+                            file.string(), header.format, header.components));
   return grey_picture(samples);
 }
 
-std::string png8_bytes(const torch::Tensor& picture) { return png_bytes(png8_samples(picture)); }
+std::string png8_bytes(const at::Tensor& picture) { return png_bytes(png8_samples(picture)); }
 
 }  // namespace x2ctpa

@@ -15,8 +15,8 @@ void append(png_structp png, png_bytep data, size_t size) {
 
 void no_flush(png_structp) {}
 
-/// libpng leaves by longjmp where it fails, so nothing here has a destructor. `rows`: one pointer
-/// each.
+// libpng leaves by longjmp where it fails, so nothing here has a destructor. `rows`: one pointer
+// each.
 bool encode(png_bytepp rows, png_uint_32 width, png_uint_32 height, int bits, int colour,
             std::string* out) {
   png_structp png = png_create_write_struct(PNG_LIBPNG_VER_STRING, nullptr, nullptr, nullptr);
@@ -40,7 +40,7 @@ bool encode(png_bytepp rows, png_uint_32 width, png_uint_32 height, int bits, in
 
 }  // namespace
 
-std::string png_bytes(const torch::Tensor& samples) {
+std::string png_bytes(const at::Tensor& samples) {
   const bool wide = samples.scalar_type() == torch::kUInt16,
              colour = samples.dim() == 3 && samples.size(2) == 3;
   const bool plain = samples.dim() == 2 || (samples.dim() == 3 && samples.size(2) == 1);

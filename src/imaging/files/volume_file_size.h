@@ -1,5 +1,5 @@
-// Whether a volume file holds as many bytes as its header says, and a place that is one: ITK's NIfTI
-// and MetaImage readers return whatever was in memory for what is missing.
+// Whether a volume file holds as many bytes as its header says, and a place that is one: ITK's
+// NIfTI and MetaImage readers return whatever was in memory for what is missing.
 #pragma once
 
 #include <array>
@@ -9,11 +9,12 @@
 
 namespace x2ctpa {
 
-/// Throws Error, with the bytes expected and found, for a truncated file. ITK's NRRD reader looks itself.
+/// Throws Error, with the bytes expected and found, for a truncated file. ITK's NRRD reader looks
+/// itself.
 void require_whole_volume(const std::filesystem::path& file, const ImageHeader& header);
 
-/// Throws Error when a NIfTI header's pixdim, or a form that it says to use, holds what is no number
-/// of millimetres: ITK ends the program on some of these. Other files pass.
+/// Throws Error when a NIfTI header's pixdim, or a form that it says to use, holds what is no
+/// number of millimetres: ITK ends the program on some of these. Other files pass.
 void require_sane_nifti_geometry(const std::filesystem::path& file);
 
 /// pixdim 1 to 3 of a NIfTI-1 or NIfTI-2 header as stored; zeros where there is no such header.

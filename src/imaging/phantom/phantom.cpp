@@ -21,32 +21,32 @@ Volume empty_volume(const Vec3& centre, std::array<int64_t, 3> size_dhw, const V
   for (int row : {0, 1, 2}) {
     volume.origin_mm[row] = centre[row];
     for (int axis : {0, 1, 2})
-      volume.origin_mm[row] -= direction[row][axis] * spacing[axis] *
-                               0.5 * static_cast<double>(size_dhw[2 - axis] - 1);
+      volume.origin_mm[row] -=
+          direction[row][axis] * spacing[axis] * 0.5 * double(size_dhw[2 - axis] - 1);
   }
   return volume;
 }
 
 Volume ct_grid(const PhantomOptions& o, const Patient& p) {
-  const double pixel = o.field_of_view_mm / static_cast<double>(o.ct_size);
-  const double slice = o.scan_mm / static_cast<double>(o.slices);
+  const double pixel = o.field_of_view_mm / double(o.ct_size);
+  const double slice = o.scan_mm / double(o.slices);
   // Technicians centre the scan on the patient; it never fits to the millimetre.
   const Vec3 centre{p.offset_mm[0] * 1.05, p.offset_mm[1] + 2, p.offset_mm[2] - 10};
   return empty_volume(centre, {o.slices, o.ct_size, o.ct_size}, {pixel, pixel, slice}, p.direction);
 }
 
-/// Tall enough to fill the film from neck to belly; coarser along the beam, which sums it up.
+// Tall enough to fill the film from neck to belly; coarser along the beam, which sums it up.
 Volume cxr_grid(const PhantomOptions& o, const Patient& p) {
   const double fine = o.cxr_voxel_mm, deep = 2 * o.cxr_voxel_mm;
-  const auto count = [](double mm, double voxel) { return static_cast<int64_t>(mm / voxel) + 1; };
+  const auto count = [](double mm, double voxel) { return int64_t(mm / voxel) + 1; };
   // The lungs' middle, and with it the film's, lies below the frame's origin.
   const Vec3 centre{p.offset_mm[0], p.offset_mm[1], p.offset_mm[2] - 18};
   return empty_volume(centre, {count(445, fine), count(290, deep), count(400, fine)},
                       {fine, deep, fine}, {{{1, 0, 0}, {0, 1, 0}, {0, 0, 1}}});
 }
 
-/// Middle of the box around the lung mask, in LPS mm.
-Vec3 middle_of(const torch::Tensor& mask, const Volume& volume) {
+// Middle of the box around the lung mask, in LPS mm.
+Vec3 middle_of(const at::Tensor& mask, const Volume& volume) {
   Vec3 index{};
   for (int axis : {0, 1, 2}) {
     std::vector<int64_t> others;
@@ -54,28 +54,28 @@ Vec3 middle_of(const torch::Tensor& mask, const Volume& volume) {
       if (d != 2 - axis) others.push_back(d);
     const auto used = torch::nonzero(mask.amax(others)).flatten();
     if (used.numel() == 0) return volume.centre_mm();
-    index[axis] = 0.5 * static_cast<double>(used[0].item<int64_t>() + used[-1].item<int64_t>());
+    index[axis] = 0.5 * double(used[0].item<int64_t>() + used[-1].item<int64_t>());
   }
   return volume.point(index);
 }
 
-/// Noise of counting photons: the deviation of a line integral L is sqrt(exp(L) / photons).
-void add_photon_noise(torch::Tensor& line_integral, double photons, uint64_t seed) {
+// Noise of counting photons: the deviation of a line integral L is sqrt(exp(L) / photons).
+void add_photon_noise(at::Tensor& line_integral, double photons, uint64_t seed) {
   phantom::Dice dice(seed);
   float* values = line_integral.mutable_data_ptr<float>();
   for (int64_t i = 0; i < line_integral.numel(); ++i)
-    values[i] += static_cast<float>(dice.normal() * std::sqrt(std::exp(values[i]) / photons));
+    values[i] += float(dice.normal() * std::sqrt(std::exp(values[i]) / photons));
 }
 
-torch::Tensor make_cxr(const PhantomOptions& o, const Patient& p, const phantom::Thorax& thorax,
-                       const phantom::Shapes& shapes, const Vec3& centre) {
+at::Tensor make_cxr(const PhantomOptions& o, const Patient& p, const phantom::Thorax& thorax,
+                    const phantom::Shapes& shapes, const Vec3& centre) {
   phantom::Canvas canvas;
   canvas.volume = cxr_grid(o, p);
   phantom::paint(canvas, thorax, shapes, p.offset_mm, {.contrast = false, .masks = false});
   DrrOptions drr;
   drr.size = o.cxr_size;
   drr.step_mm = 2 * o.cxr_voxel_mm;
-  torch::Tensor lines = render_drr(canvas.volume, drr, centre);
+  at::Tensor lines = render_drr(canvas.volume, drr, centre);
   if (o.photons > 0) add_photon_noise(lines, o.photons, ~p.noise_seed);
   return film_picture(lines);
 }
@@ -96,7 +96,9 @@ Phantom make_phantom(const PhantomOptions& options, int64_t seed, int64_t index)
   phantom::Canvas canvas;
   canvas.volume = ct_grid(options, patient);
   phantom::paint(canvas, thorax, shapes, patient.offset_mm,
-                 {.contrast = true, .masks = true, .noise_hu = options.noise_hu,
+                 {.contrast = true,
+                  .masks = true,
+                  .noise_hu = options.noise_hu,
                   .noise_seed = patient.noise_seed});
   Phantom made;
   made.ct = canvas.volume;

@@ -16,7 +16,7 @@ float spine_y(const Thorax& thorax, float z) {
 }
 
 void add_spine(Shapes& shapes, const Thorax& thorax) {
-  const auto top = static_cast<float>(thorax.patient().apex_z);
+  const auto top = float(thorax.patient().apex_z);
   for (int i = -4; i < 14; ++i) {
     const float z = top + 8 - vertebra_mm * i;
     const float size = 0.8f + 0.025f * std::min(i + 4, 14);
@@ -35,21 +35,20 @@ void add_spine(Shapes& shapes, const Thorax& thorax) {
       shapes.push_back(capsule(root, c + Point{side * 13, behind + 11, 1}, 4, 4, 320, 320));
       shapes.push_back(capsule(c + Point{side * 13, behind + 9, 1},
                                c + Point{side * 30, behind + 15, 4}, 4, 3.4, 320, 320));
-      shapes.push_back(capsule(c + Point{side * 13, behind + 11, 1},
-                               c + Point{0, behind + 21, -4}, 3.5, 3.5, 320, 320));
+      shapes.push_back(capsule(c + Point{side * 13, behind + 11, 1}, c + Point{0, behind + 21, -4},
+                               3.5, 3.5, 320, 320));
     }
-    shapes.push_back(capsule(c + Point{0, behind + 20, -4}, c + Point{0, behind + 32, -16}, 3.6, 3,
-                             400, 400));
+    shapes.push_back(
+        capsule(c + Point{0, behind + 20, -4}, c + Point{0, behind + 32, -16}, 3.6, 3, 400, 400));
     // Spinal canal.
     shapes.push_back(cylinder(c + Point{0, behind + 9, 0}, {8, 7, 12}, 30));
   }
 }
 
-/// Where rib `rib` (0 is the first) lies at `angle`: 0 at the spine, pi in front.
+// Where rib `rib` (0 is the first) lies at `angle`: 0 at the spine, pi in front.
 Point rib_point(const Thorax& thorax, Side side, int rib, float angle) {
   const Patient& p = thorax.patient();
-  const float start = static_cast<float>(p.apex_z) - 2 - 21.5f * rib *
-                      static_cast<float>(p.height / 190);
+  const float start = float(p.apex_z) - 2 - 21.5f * rib * float(p.height / 190);
   // Ribs run down and forward, the lower the steeper, and rise again a little in front.
   const float slope = 26 + 5.5f * std::min(rib, 8);
   const float turn = angle / std::numbers::pi_v<float>;
@@ -76,7 +75,7 @@ void add_ribs(Shapes& shapes, const Thorax& thorax) {
         before = here;
       }
       if (rib >= 10) continue;
-      const float to_z = static_cast<float>(thorax.patient().apex_z) - 35 - 12.0f * std::min(rib, 7);
+      const float to_z = float(thorax.patient().apex_z) - 35 - 12.0f * std::min(rib, 7);
       const Point bone{(side == right ? -17.0f : 17.0f),
                        thorax.middle_y(to_z) - thorax.half_depth(to_z) - 3, to_z};
       shapes.push_back(capsule(before, bone, 4.5, 4.5, cartilage_hu, cartilage_hu));
@@ -84,7 +83,7 @@ void add_ribs(Shapes& shapes, const Thorax& thorax) {
 }
 
 void add_front(Shapes& shapes, const Thorax& thorax) {
-  const auto top = static_cast<float>(thorax.patient().apex_z);
+  const auto top = float(thorax.patient().apex_z);
   for (int i = 0; i < 7; ++i) {
     const float z = top - 34 - 16.0f * i;
     const Point c{0, thorax.middle_y(z) - thorax.half_depth(z) - 4, z};
@@ -103,7 +102,7 @@ void add_front(Shapes& shapes, const Thorax& thorax) {
 }
 
 void add_shoulder_blades(Shapes& shapes, const Thorax& thorax) {
-  const auto top = static_cast<float>(thorax.patient().apex_z);
+  const auto top = float(thorax.patient().apex_z);
   for (const Side side : {right, left}) {
     const float sign = side == right ? -1 : 1;
     const float z = top - 58;
@@ -115,8 +114,8 @@ void add_shoulder_blades(Shapes& shapes, const Thorax& thorax) {
     // A thin blade as a fan of tubes from the socket.
     const Point socket{sign * 0.84f * thorax.body_half_width(top - 10), 32, top - 2};
     for (int i = 0; i < 6; ++i)
-      shapes.push_back(capsule(socket, on_back(0.62f + 0.045f * i, 28 - 18.0f * i, 15), 4, 2.2, 260,
-                               260));
+      shapes.push_back(
+          capsule(socket, on_back(0.62f + 0.045f * i, 28 - 18.0f * i, 15), 4, 2.2, 260, 260));
     shapes.push_back(capsule(on_back(0.62f, 28, 15), on_back(0.86f, -66, 15), 3, 3, 380, 380));
     shapes.push_back(capsule(socket, on_back(0.86f, -66, 15), 4.5, 3, 420, 420));
     shapes.push_back(ellipsoid(socket + Point{sign * 6, -2, 0}, {11, 13, 18}, 350, 350));

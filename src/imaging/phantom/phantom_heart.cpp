@@ -8,7 +8,7 @@ namespace {
 constexpr double muscle_hu = 48;  // without contrast
 constexpr double enhanced_muscle_hu = 95;
 
-/// Own axes of the heart: the first points to its apex, left, down and forward.
+// Own axes of the heart: the first points to its apex, left, down and forward.
 void turn_heart(Shape& shape) {
   const float along[3] = {0.76f, -0.38f, -0.53f};
   const float across[3] = {0.447f, 0.894f, 0.0f};
@@ -24,10 +24,10 @@ void turn_heart(Shape& shape) {
 
 void add_aorta(Shapes& shapes, const Thorax& thorax, const Point& heart, float size) {
   const Patient& p = thorax.patient();
-  const float r = static_cast<float>(p.aorta_radius);
+  const float r = float(p.aorta_radius);
   const float arch = thorax.hilum_z() + 46;
   const float back_y = thorax.middle_y(arch) + 0.52f * thorax.half_depth(arch);
-  const float left_x = 21 + 6 * static_cast<float>(p.aorta_tortuosity);
+  const float left_x = 21 + 6 * float(p.aorta_tortuosity);
   const float mid = heart.x - 0.3f * size;
   const Point path[] = {heart + Point{-0.05f * size, -0.05f * size, 0.25f * size},
                         {mid - 20, heart.y + 0.08f * size, thorax.hilum_z() + 10},
@@ -46,18 +46,17 @@ void add_aorta(Shapes& shapes, const Thorax& thorax, const Point& heart, float s
     before = here;
   }
   // Branches of the arch.
-  const float neck = static_cast<float>(p.apex_z) + 20;
+  const float neck = float(p.apex_z) + 20;
   shapes.push_back(capsule(path[3], {-14, path[3].y - 4, neck}, 6, 5, p.aorta_hu, blood_hu));
-  shapes.push_back(capsule(path[3] + Point{6, 4, 0}, {18, path[3].y, neck}, 4.5, 4, p.aorta_hu,
-                           blood_hu));
+  shapes.push_back(
+      capsule(path[3] + Point{6, 4, 0}, {18, path[3].y, neck}, 4.5, 4, p.aorta_hu, blood_hu));
   shapes.push_back(capsule(path[4], {24, path[4].y, neck - 5}, 5, 5, p.aorta_hu, blood_hu));
 }
 
 void add_caval_veins(Shapes& shapes, const Thorax& thorax, const Point& atrium) {
   const Patient& p = thorax.patient();
-  const float top = static_cast<float>(p.apex_z);
-  const Point join{-24 + 0.4f * static_cast<float>(p.middle_shift), atrium.y + 8,
-                   thorax.hilum_z() + 46};
+  const float top = float(p.apex_z);
+  const Point join{-24 + 0.4f * float(p.middle_shift), atrium.y + 8, thorax.hilum_z() + 46};
   shapes.push_back(capsule(atrium, join, 10, 9, p.svc_hu, blood_hu));
   shapes.push_back(capsule(join, {-34, join.y - 8, top + 8}, 8, 6.5, p.svc_hu, blood_hu));
   shapes.push_back(capsule(join, {26, join.y - 16, top - 14}, 7, 6, 0.6 * p.svc_hu, blood_hu));
@@ -70,9 +69,9 @@ void add_heart(Shapes& shapes, const Thorax& thorax) {
   const Patient& p = thorax.patient();
   const double inner = p.half_width[right] + p.half_width[left];
   // The heart's shadow is about 1.72 half-lengths wide with the tilt above.
-  const float size = static_cast<float>(p.heart_ratio * inner / 1.72);
-  const float floor = static_cast<float>(0.5 * (p.dome_z[right] + p.dome_z[left]));
-  const float shift = static_cast<float>(p.middle_shift + p.heart_shift);
+  const float size = float(p.heart_ratio * inner / 1.72);
+  const float floor = float(0.5 * (p.dome_z[right] + p.dome_z[left]));
+  const float shift = float(p.middle_shift + p.heart_shift);
   const Point heart{0.30f * size + shift,
                     thorax.middle_y(floor + 40) - 0.26f * thorax.half_depth(floor + 40),
                     floor + 0.58f * size};
@@ -82,8 +81,8 @@ void add_heart(Shapes& shapes, const Thorax& thorax) {
     shapes.push_back(s);
   };
   const Point atrium = heart + Point{-0.66f, 0.10f, 0.16f} * size;
-  shapes.push_back(ellipsoid(atrium, Point{0.36f, 0.42f, 0.50f} * size, enhanced_muscle_hu,
-                             muscle_hu));
+  shapes.push_back(
+      ellipsoid(atrium, Point{0.36f, 0.42f, 0.50f} * size, enhanced_muscle_hu, muscle_hu));
   part({0, 0, 0}, {1.0f, 0.68f, 0.70f}, enhanced_muscle_hu, muscle_hu);
   shapes.push_back(ellipsoid(heart + Point{-0.10f, 0.42f, 0.34f} * size,
                              Point{0.50f, 0.32f, 0.34f} * size, p.vein_hu, blood_hu));
@@ -95,10 +94,10 @@ void add_heart(Shapes& shapes, const Thorax& thorax) {
 }
 
 void add_airways(Shapes& shapes, const Thorax& thorax) {
-  const float top = static_cast<float>(thorax.patient().apex_z);
+  const float top = float(thorax.patient().apex_z);
   const float carina = thorax.hilum_z() + 24;
   const float y = thorax.middle_y(carina) + 0.24f * thorax.half_depth(carina);
-  const float x = 0.5f * static_cast<float>(thorax.patient().middle_shift);
+  const float x = 0.5f * float(thorax.patient().middle_shift);
   const Point fork{x, y, carina};
   const Point pieces[][2] = {{{0, y - 26, top + 100}, {x - 1, y - 10, top - 10}},
                              {{x - 1, y - 10, top - 10}, fork},
@@ -118,16 +117,14 @@ void add_opacities(Shapes& shapes, const Thorax& thorax) {
   const auto add = [&](const Vec3& place, double radius, float across, double hu, float soft,
                        Point shape) {
     const Side side = place[0] < 0 ? right : left;
-    const Point c = thorax.lung_point(side, across, static_cast<float>(place[1]),
-                                      static_cast<float>(place[2]));
-    Shape s = ellipsoid(c, shape * static_cast<float>(radius), hu, hu, Layer::in_lung);
+    const Point c = thorax.lung_point(side, across, float(place[1]), float(place[2]));
+    Shape s = ellipsoid(c, shape * float(radius), hu, hu, Layer::in_lung);
     s.softness = soft;
     shapes.push_back(s);
   };
   // An infarct is dense and sits on the pleura; the bystander is a soft cloud further in.
   if (p.truth.wedge) add(p.wedge_place, p.wedge_radius, 0.95f, -30, 8, {1.0f, 1.25f, 0.85f});
-  if (p.truth.opacity)
-    add(p.opacity_place, p.opacity_radius, 0.5f, -350, 18, {1.0f, 1.1f, 1.0f});
+  if (p.truth.opacity) add(p.opacity_place, p.opacity_radius, 0.5f, -350, 18, {1.0f, 1.1f, 1.0f});
 }
 
 }  // namespace x2ctpa::phantom

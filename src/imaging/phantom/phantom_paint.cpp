@@ -8,7 +8,7 @@
 namespace x2ctpa::phantom {
 namespace {
 
-/// Grid to anatomy frame: point = origin + i * x + j * y + k * z.
+// Grid to anatomy frame: point = origin + i * x + j * y + k * z.
 struct Frame {
   Point origin, x, y, z;
   float edge_mm;
@@ -17,21 +17,18 @@ struct Frame {
   Frame(const Volume& volume, const Vec3& offset) {
     const auto column = [&](int axis) {
       const double s = volume.spacing_mm[axis];
-      return Point{static_cast<float>(volume.direction[0][axis] * s),
-                   static_cast<float>(volume.direction[1][axis] * s),
-                   static_cast<float>(volume.direction[2][axis] * s)};
+      return Point{float(volume.direction[0][axis] * s), float(volume.direction[1][axis] * s),
+                   float(volume.direction[2][axis] * s)};
     };
     x = column(0), y = column(1), z = column(2);
     const Vec3& o = volume.origin_mm;
-    origin = {static_cast<float>(o[0] - offset[0]), static_cast<float>(o[1] - offset[1]),
-              static_cast<float>(o[2] - offset[2])};
-    edge_mm = static_cast<float>(
-        std::cbrt(volume.spacing_mm[0] * volume.spacing_mm[1] * volume.spacing_mm[2]));
+    origin = {float(o[0] - offset[0]), float(o[1] - offset[1]), float(o[2] - offset[2])};
+    edge_mm = float(std::cbrt(volume.spacing_mm[0] * volume.spacing_mm[1] * volume.spacing_mm[2]));
     for (int axis : {0, 1, 2}) size[axis] = volume.hu.size(2 - axis);
   }
 };
 
-/// First and last index of a shape along x, y, z.
+// First and last index of a shape along x, y, z.
 struct Bounds {
   int32_t first[3], last[3];
 };
@@ -64,10 +61,11 @@ Bounds bounds_of(const Shape& shape, const Frame& frame) {
     const float square = dot(column, column);
     const float at = dot(middle, column) / square;
     const float reach = (half.x * std::fabs(column.x) + half.y * std::fabs(column.y) +
-                         half.z * std::fabs(column.z)) / square;
-    const auto n = static_cast<float>(frame.size[axis] - 1);
-    bounds.first[axis] = static_cast<int32_t>(std::ceil(std::clamp(at - reach, 0.0f, n + 1)));
-    bounds.last[axis] = static_cast<int32_t>(std::floor(std::clamp(at + reach, -1.0f, n)));
+                         half.z * std::fabs(column.z)) /
+                        square;
+    const auto n = float(frame.size[axis] - 1);
+    bounds.first[axis] = int32_t(std::ceil(std::clamp(at - reach, 0.0f, n + 1)));
+    bounds.last[axis] = int32_t(std::floor(std::clamp(at + reach, -1.0f, n)));
   }
   return bounds;
 }
@@ -96,7 +94,7 @@ float solid_cover(const Shape& s, const Point& p, float edge) {
   return coverage(ellipsoid_distance(own, s.radii), edge);
 }
 
-/// One slice being painted.
+// One slice being painted.
 struct Slice {
   float* hu;
   std::vector<float> lung, artery, clot;
@@ -131,11 +129,11 @@ void paint_shape(Slice& slice, const Shape& shape, const Bounds& bounds, const F
                  int64_t k, bool contrast) {
   const float hu = contrast ? shape.hu_contrast : shape.hu_plain;
   const float edge = frame.edge_mm + shape.softness;
-  const Point base = frame.origin + frame.z * static_cast<float>(k);
+  const Point base = frame.origin + frame.z * float(k);
   for (int64_t j = bounds.first[1]; j <= bounds.last[1]; ++j) {
-    const Point row = base + frame.y * static_cast<float>(j);
+    const Point row = base + frame.y * float(j);
     for (int64_t i = bounds.first[0]; i <= bounds.last[0]; ++i) {
-      const Point p = row + frame.x * static_cast<float>(i);
+      const Point p = row + frame.x * float(i);
       const float cover = shape.kind == Shape::Kind::capsule ? capsule_cover(shape, p, edge)
                                                              : solid_cover(shape, p, edge);
       if (cover > 0) blend(slice, j * frame.size[0] + i, cover, shape, hu);
@@ -144,31 +142,31 @@ void paint_shape(Slice& slice, const Shape& shape, const Bounds& bounds, const F
 }
 
 void paint_thorax(Slice& slice, const Thorax& thorax, const Frame& frame, int64_t k) {
-  const Point base = frame.origin + frame.z * static_cast<float>(k);
+  const Point base = frame.origin + frame.z * float(k);
   for (int64_t j = 0; j < frame.size[1]; ++j) {
-    const Point row = base + frame.y * static_cast<float>(j);
+    const Point row = base + frame.y * float(j);
     for (int64_t i = 0; i < frame.size[0]; ++i) {
-      const auto tissue = thorax.at(row + frame.x * static_cast<float>(i), frame.edge_mm);
+      const auto tissue = thorax.at(row + frame.x * float(i), frame.edge_mm);
       slice.hu[j * frame.size[0] + i] = tissue.hu;
       slice.lung[j * frame.size[0] + i] = tissue.lung;
     }
   }
 }
 
-/// Sum of four 16-bit uniforms: nearly normal, and the same on every machine.
+// Sum of four 16-bit uniforms: nearly normal, and the same on every machine.
 void add_noise(float* hu, int64_t count, float deviation, uint64_t seed) {
   Dice dice(seed);
   const float scale = deviation * 1.7320508f / 65536;  // each uniform has variance 2^32 / 12
   for (int64_t i = 0; i < count; ++i) {
     const uint64_t bits = dice.next();
-    const auto sum = static_cast<float>((bits & 0xFFFF) + ((bits >> 16) & 0xFFFF) +
-                                        ((bits >> 32) & 0xFFFF) + (bits >> 48));
+    const auto sum =
+        float((bits & 0xFFFF) + ((bits >> 16) & 0xFFFF) + ((bits >> 32) & 0xFFFF) + (bits >> 48));
     hu[i] += (sum - 131070) * scale;
   }
 }
 
-void mark(const std::vector<float>& cover, torch::Tensor& mask, int64_t k) {
-  uint8_t* out = mask.mutable_data_ptr<uint8_t>() + k * static_cast<int64_t>(cover.size());
+void mark(const std::vector<float>& cover, at::Tensor& mask, int64_t k) {
+  uint8_t* out = mask.mutable_data_ptr<uint8_t>() + k * int64_t(cover.size());
   for (size_t i = 0; i < cover.size(); ++i) out[i] = cover[i] > 0.5f;
 }
 
@@ -179,8 +177,8 @@ Shape capsule(Point a, Point b, double ra, double rb, double hu_contrast, double
   Shape s;
   s.layer = layer;
   s.a = a, s.b = b;
-  s.ra = static_cast<float>(ra), s.rb = static_cast<float>(rb);
-  s.hu_contrast = static_cast<float>(hu_contrast), s.hu_plain = static_cast<float>(hu_plain);
+  s.ra = float(ra), s.rb = float(rb);
+  s.hu_contrast = float(hu_contrast), s.hu_plain = float(hu_plain);
   return s;
 }
 
@@ -204,7 +202,7 @@ void paint(Canvas& canvas, const Thorax& thorax, const Shapes& shapes, const Vec
   bounds.reserve(shapes.size());
   for (const Shape& shape : shapes) bounds.push_back(bounds_of(shape, frame));
   if (options.masks)
-    for (torch::Tensor* mask : {&canvas.lung, &canvas.artery, &canvas.clot})
+    for (at::Tensor* mask : {&canvas.lung, &canvas.artery, &canvas.clot})
       *mask = torch::empty(canvas.volume.hu.sizes(), torch::kUInt8);
   float* hu = canvas.volume.hu.mutable_data_ptr<float>();
   const int64_t depth = frame.size[2], plane = frame.size[0] * frame.size[1];
@@ -219,7 +217,7 @@ void paint(Canvas& canvas, const Thorax& thorax, const Shapes& shapes, const Vec
         if (bounds[s].first[2] <= k && k <= bounds[s].last[2])
           paint_shape(slice, shapes[s], bounds[s], frame, k, options.contrast);
       if (options.noise_hu > 0)
-        add_noise(slice.hu, plane, static_cast<float>(options.noise_hu),
+        add_noise(slice.hu, plane, float(options.noise_hu),
                   options.noise_seed ^ (0xD1342543DE82EF95ull * (k + 1)));
       if (!options.masks) continue;
       mark(slice.lung, canvas.lung, k);

@@ -20,12 +20,12 @@ enum class Layer : uint8_t {
 struct Shape {
   enum class Kind : uint8_t { capsule, ellipsoid, cylinder } kind = Kind::capsule;
   Layer layer = Layer::tissue;
-  Point a, b;           ///< capsule: ends; else a is the centre
+  Point a, b;            ///< capsule: ends; else a is the centre
   float ra = 0, rb = 0;  ///< capsule: radii at the ends
-  Point radii;          ///< ellipsoid: half-axes; cylinder: half-axes x, y and half-height z
+  Point radii;           ///< ellipsoid: half-axes; cylinder: half-axes x, y and half-height z
   float axes[3][3] = {{1, 0, 0}, {0, 1, 0}, {0, 0, 1}};  ///< rows: the ellipsoid's own axes
-  float hu_contrast = 0, hu_plain = 0;  ///< with and without contrast medium
-  float softness = 0;   ///< extra width of the edge in mm
+  float hu_contrast = 0, hu_plain = 0;                   ///< with and without contrast medium
+  float softness = 0;                                    ///< extra width of the edge in mm
 };
 
 using Shapes = std::vector<Shape>;
@@ -38,8 +38,8 @@ Shape cylinder(Point centre, Point radii, double hu);
 
 /// Where painting lands. Masks are left undefined unless asked for.
 struct Canvas {
-  Volume volume;  ///< geometry given; hu is filled
-  torch::Tensor lung, artery, clot;  ///< uint8 (D, H, W)
+  Volume volume;                  ///< geometry given; hu is filled
+  at::Tensor lung, artery, clot;  ///< uint8 (D, H, W)
   double clot_ml = 0;
 };
 

@@ -19,7 +19,7 @@ uint64_t Dice::next() {
 }
 
 double Dice::uniform(double low, double high) {
-  return low + (high - low) * (static_cast<double>(next() >> 11) * 0x1p-53);
+  return low + (high - low) * (double(next() >> 11) * 0x1p-53);
 }
 
 double Dice::normal(double mean, double deviation) {
@@ -68,7 +68,7 @@ void draw_chest(Patient& p, Dice& dice) {
   p.aorta_tortuosity = dice.uniform(0, 1);
 }
 
-/// Signs come more often with PE than without; sign_strength scales the difference.
+// Signs come more often with PE than without; sign_strength scales the difference.
 void draw_disease(Patient& p, const PhantomOptions& options, Dice& dice) {
   const bool pe = p.truth.pe;
   const auto sign = [&](double with_pe, double without) {
@@ -83,8 +83,10 @@ void draw_disease(Patient& p, const PhantomOptions& options, Dice& dice) {
   p.truth.cardiomegaly = dice.chance(0.2);
   p.truth.opacity = dice.chance(pe ? 0.10 : 0.16);
 
-  if (p.truth.enlarged_pa) p.pa_scale = dice.uniform(1.28, 1.5);
-  else p.pa_scale = dice.normal(1, 0.04);
+  if (p.truth.enlarged_pa)
+    p.pa_scale = dice.uniform(1.28, 1.5);
+  else
+    p.pa_scale = dice.normal(1, 0.04);
   if (p.truth.cardiomegaly) p.heart_ratio = dice.uniform(0.56, 0.62);
   if (p.truth.oligemia) p.oligemia[dice.chance(0.55) ? right : left] = dice.uniform(0.7, 1);
   if (p.truth.effusion) {
@@ -137,7 +139,7 @@ bool phantom_has_pe(const PhantomOptions& options, int64_t seed, int64_t index) 
   constexpr int64_t block_size = 10;
   const int64_t block = index / block_size;
   const auto share = [&](int64_t blocks) {
-    return std::llround(static_cast<double>(blocks * block_size) * options.positive_fraction);
+    return std::llround(double(blocks * block_size) * options.positive_fraction);
   };
   const int64_t positives = share(block + 1) - share(block);
   std::array<int64_t, block_size> order{};
@@ -175,8 +177,8 @@ void PhantomOptions::describe(OptionList& options) {
               {.min = 0, .max = 200});
   options.add("oblique_fraction", &oblique_fraction, "Share of CTs with oblique slices.",
               {.min = 0, .max = 1});
-  options.add("max_tilt_degrees", &max_tilt_degrees, "Largest tilt of oblique slices about each axis.",
-              {.min = 0, .max = 15});
+  options.add("max_tilt_degrees", &max_tilt_degrees,
+              "Largest tilt of oblique slices about each axis.", {.min = 0, .max = 15});
   options.add("cxr_size", &cxr_size, "Rows and columns of the X-ray.", {.min = 32, .max = 4096});
   options.add("cxr_voxel_mm", &cxr_voxel_mm,
               "Voxel of the painting that the X-ray is projected from, in mm.",
@@ -184,14 +186,17 @@ void PhantomOptions::describe(OptionList& options) {
   options.add("photons", &photons,
               "Photons per detector pixel before the patient; 0: an X-ray without noise.",
               {.min = 0});
-  options.add("jitter_mm", &jitter_mm, "Largest distance of the X-ray's central ray from the "
-              "middle of the lungs, along each axis, in mm.", {.min = 0, .max = 50});
+  options.add("jitter_mm", &jitter_mm,
+              "Largest distance of the X-ray's central ray from the "
+              "middle of the lungs, along each axis, in mm.",
+              {.min = 0, .max = 50});
   options.add("mono1_fraction", &mono1_fraction, "Share of X-rays stored as MONOCHROME1.",
               {.min = 0, .max = 1});
   options.add("sign_strength", &sign_strength,
               "How much more often X-ray signs come with PE; 0: as often as without.",
               {.min = 0, .max = 1});
-  options.add("write_masks", &write_masks, "Also write embolus_mask.nii.gz and artery_mask.nii.gz per patient.");
+  options.add("write_masks", &write_masks,
+              "Also write embolus_mask.nii.gz and artery_mask.nii.gz per patient.");
 }
 
 }  // namespace x2ctpa

@@ -10,7 +10,7 @@ namespace x2ctpa::phantom {
 namespace {
 
 constexpr float lowest_z = -300, highest_z = 300, levels_per_mm = 2;
-constexpr float rib_zone = 9;      // ribs lie this far outside the pleura
+constexpr float rib_zone = 9;       // ribs lie this far outside the pleura
 constexpr float pleura_depth = 48;  // costophrenic angle below the dome
 
 using Knots = std::span<const std::pair<double, double>>;
@@ -31,17 +31,20 @@ double interpolate(Knots knots, double t) {
 
 // Against height: 0 at the apex, 1 at the costophrenic angle.
 constexpr std::pair<double, double> cage_width[] = {{-0.3, 0.30}, {-0.05, 0.46}, {0.0, 0.52},
-    {0.12, 0.68}, {0.3, 0.86}, {0.5, 0.95}, {0.75, 1.0}, {1.0, 0.99}, {1.3, 0.95}};
+                                                    {0.12, 0.68}, {0.3, 0.86},   {0.5, 0.95},
+                                                    {0.75, 1.0},  {1.0, 0.99},   {1.3, 0.95}};
 constexpr std::pair<double, double> cage_depth[] = {{-0.3, 0.42}, {0.0, 0.55}, {0.15, 0.72},
-    {0.35, 0.88}, {0.6, 0.98}, {0.8, 1.0}, {1.0, 0.98}, {1.3, 0.92}};
+                                                    {0.35, 0.88}, {0.6, 0.98}, {0.8, 1.0},
+                                                    {1.0, 0.98},  {1.3, 0.92}};
 // Against mm above the apex: shoulders, then neck.
 constexpr std::pair<double, double> body_width[] = {{-160, 0.97}, {-90, 0.99}, {-40, 1.04},
-    {-5, 1.05}, {15, 0.96}, {35, 0.62}, {55, 0.40}, {110, 0.36}};
+                                                    {-5, 1.05},   {15, 0.96},  {35, 0.62},
+                                                    {55, 0.40},   {110, 0.36}};
 constexpr std::pair<double, double> body_depth[] = {{-120, 1.0}, {-60, 0.98}, {-15, 0.86},
-    {15, 0.72}, {45, 0.60}, {110, 0.58}};
+                                                    {15, 0.72},  {45, 0.60},  {110, 0.58}};
 // Half-width of the mediastinum in mm against the same.
 constexpr std::pair<double, double> middle_width[] = {{-200, 19}, {-120, 19}, {-90, 19}, {-60, 17},
-    {-20, 15}, {0, 15}, {30, 22}};
+                                                      {-20, 15},  {0, 15},    {30, 22}};
 
 float smooth_max(float a, float b, float k) {
   const float h = std::max(k - std::fabs(a - b), 0.0f) / k;
@@ -68,15 +71,15 @@ float ellipsoid_distance(const Point& p, const Point& r) {
 }
 
 Thorax::Thorax(const Patient& patient) : patient_(patient) {
-  hilum_z_ = static_cast<float>(patient.apex_z - 0.46 * patient.height);
-  const int count = static_cast<int>((highest_z - lowest_z) * levels_per_mm) + 1;
+  hilum_z_ = float(patient.apex_z - 0.46 * patient.height);
+  const int count = int((highest_z - lowest_z) * levels_per_mm) + 1;
   levels_.reserve(count);
   for (int i = 0; i < count; ++i) levels_.push_back(make_level(lowest_z + i / levels_per_mm));
 }
 
 const Thorax::Level& Thorax::level(float z) const {
-  const int i = static_cast<int>((z - lowest_z) * levels_per_mm + 0.5f);
-  return levels_[std::clamp(i, 0, static_cast<int>(levels_.size()) - 1)];
+  const int i = int((z - lowest_z) * levels_per_mm + 0.5f);
+  return levels_[std::clamp(i, 0, int(levels_.size()) - 1)];
 }
 
 Thorax::Level Thorax::make_level(float z) const {
@@ -104,13 +107,13 @@ Thorax::Level Thorax::make_level(float z) const {
 }
 
 float Thorax::diaphragm(Side side, float x, float y) const {
-  const Level& l = level(static_cast<float>(patient_.dome_z[side]) - 15);
+  const Level& l = level(float(patient_.dome_z[side]) - 15);
   const float w = l.width[side];
   const float lateral = (std::fabs(x) - 0.46f * w) / (0.54f * w);
   const float depth = (y - l.y + 0.15f * l.depth) / l.depth;
   const float drop = (lateral > 0 ? 36.0f : 14.0f) * lateral * lateral +
                      (depth > 0 ? 46.0f : 20.0f) * depth * depth;
-  return static_cast<float>(patient_.dome_z[side]) - drop;
+  return float(patient_.dome_z[side]) - drop;
 }
 
 float Thorax::lung_distance(const Level& l, Side side, const Point& p, float cage) const {
@@ -122,13 +125,13 @@ float Thorax::lung_distance(const Level& l, Side side, const Point& p, float cag
   float d = smooth_max(cage, middle, 14);
   d = smooth_max(d, diaphragm(side, p.x, p.y) - p.z, 5);
   const Point apex_radii{50, 58, 62};
-  const float cap_z = static_cast<float>(patient_.apex_z) - apex_radii.z;
+  const float cap_z = float(patient_.apex_z) - apex_radii.z;
   if (p.z > cap_z - 20) {
     const float sign = side == right ? -1 : 1;
     const Point q{p.x - sign * 47 - l.middle_x, p.y - 9, p.z - cap_z};
-    const float cap = q.z > 0 ? ellipsoid_distance(q, apex_radii)
-                              : ellipse_distance(q.x, q.y, apex_radii.x - q.z * 1.6f,
-                                                 apex_radii.y - q.z * 1.6f);
+    const float cap =
+        q.z > 0 ? ellipsoid_distance(q, apex_radii)
+                : ellipse_distance(q.x, q.y, apex_radii.x - q.z * 1.6f, apex_radii.y - q.z * 1.6f);
     d = smooth_max(d, cap, 10);
   }
   return d;
@@ -136,16 +139,16 @@ float Thorax::lung_distance(const Level& l, Side side, const Point& p, float cag
 
 float Thorax::lung_hu(const Level& l, Side side, const Point& p) const {
   // Blood pools behind in a lying patient: some 30 HU from front to back.
-  float hu = static_cast<float>(patient_.lung_hu) + 22 * (p.y - l.y) / l.depth;
-  const float loss = static_cast<float>(patient_.oligemia[side]);
+  float hu = float(patient_.lung_hu) + 22 * (p.y - l.y) / l.depth;
+  const float loss = float(patient_.oligemia[side]);
   if (loss > 0) hu -= 75 * loss;
-  const float fluid = static_cast<float>(patient_.fluid_mm[side]);
+  const float fluid = float(patient_.fluid_mm[side]);
   if (fluid > 0) {
     // A surface that rises towards the wall and the back, as the meniscus of an effusion does.
-    const float angle_z = static_cast<float>(patient_.dome_z[side]) - pleura_depth;
+    const float angle_z = float(patient_.dome_z[side]) - pleura_depth;
     const float wall = std::fabs(p.x) / l.width[side];
-    const float surface = angle_z + fluid * (0.75f + 0.5f * wall * wall) +
-                          14 * (p.y - l.y) / l.depth;
+    const float surface =
+        angle_z + fluid * (0.75f + 0.5f * wall * wall) + 14 * (p.y - l.y) / l.depth;
     const float share = coverage((p.z - surface) * 0.9f, 5);
     hu += share * (12 - hu);
   }
@@ -154,8 +157,7 @@ float Thorax::lung_hu(const Level& l, Side side, const Point& p) const {
 
 float Thorax::abdomen_hu(Side side, const Point& p) const {
   if (side == right) return p.x > -12 ? 60 : 85;
-  const Point bubble{p.x - 52, p.y + 22,
-                     p.z - static_cast<float>(patient_.dome_z[left]) + 42};
+  const Point bubble{p.x - 52, p.y + 22, p.z - float(patient_.dome_z[left]) + 42};
   const float gas = coverage(ellipsoid_distance(bubble, {30, 26, 15}), 5);
   return 45 + gas * (-950 - 45);
 }
@@ -163,8 +165,8 @@ float Thorax::abdomen_hu(Side side, const Point& p) const {
 float Thorax::skin_distance(const Level& l, const Point& p) const {
   float d = ellipse_distance(p.x, p.y - l.body_y, l.body_width, l.body_depth);
   if (l.breast > 0 && p.y < 0 && d < 80) {
-    const float r = static_cast<float>(patient_.breast);
-    const float x = std::fabs(p.x) - 0.55f * static_cast<float>(patient_.half_width[right]);
+    const float r = float(patient_.breast);
+    const float x = std::fabs(p.x) - 0.55f * float(patient_.half_width[right]);
     const Level& at = level(-30);
     const Point q{x, p.y - at.body_y + 0.80f * at.body_depth, p.z + 32};
     const float breast = ellipsoid_distance(q, {1.3f * r, 0.85f * r, 1.25f * r});
@@ -182,8 +184,8 @@ Thorax::Tissue Thorax::at(const Point& p, float edge_mm) const {
   constexpr float fat_hu = -100, muscle_hu = 50, middle_hu = 15;
   const Side side = p.x < l.middle_x ? right : left;
   float hu = fat_hu;
-  const float muscle = ellipse_distance(p.x, p.y - l.body_y, l.body_width - l.fat,
-                                        l.body_depth - 0.8f * l.fat);
+  const float muscle =
+      ellipse_distance(p.x, p.y - l.body_y, l.body_width - l.fat, l.body_depth - 0.8f * l.fat);
   hu += coverage(muscle, edge_mm) * (muscle_hu - hu);
   const float cage = ellipse_distance(p.x, p.y - l.y, l.width[side], l.depth);
   if (cage < edge_mm) {
@@ -205,7 +207,7 @@ Thorax::Tissue Thorax::at(const Point& p, float edge_mm) const {
 
 Point Thorax::lung_point(Side side, float across, float depth, float height) const {
   const float sign = side == right ? -1 : 1;
-  const float top = static_cast<float>(patient_.apex_z) - 9;
+  const float top = float(patient_.apex_z) - 9;
   // Diaphragm under a place needs x, which needs z: two rounds are near enough.
   Point p{sign * 75, 0, 0};
   for (int round = 0; round < 3; ++round) {

@@ -56,10 +56,10 @@ class Thorax {
 
  private:
   struct Level {
-    float width[2], depth, y;                        // inner rib cage
-    float body_width, body_depth, body_y, fat;        // skin
-    float spine_x, middle_x, middle_width;            // mediastinum
-    float breast;                                     // 1 where breasts may be
+    float width[2], depth, y;                   // inner rib cage
+    float body_width, body_depth, body_y, fat;  // skin
+    float spine_x, middle_x, middle_width;      // mediastinum
+    float breast;                               // 1 where breasts may be
   };
   const Level& level(float z) const;
   Level make_level(float z) const;

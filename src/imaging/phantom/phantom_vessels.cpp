@@ -10,14 +10,14 @@
 namespace x2ctpa::phantom {
 namespace {
 
-constexpr float end_radius = 1.15f;   // of the finest branches, mm
+constexpr float end_radius = 1.15f;      // of the finest branches, mm
 constexpr float branching_power = 2.6f;  // r0^n = r1^n + r2^n; near Murray's 3
 
-/// A branch of a template: unit lung coordinates (across, depth, height) of its ends.
+// A branch of a template: unit lung coordinates (across, depth, height) of its ends.
 struct Branch {
   Point from, to;
-  int parent = -1;  ///< index of the branch before
-  int ends = 1;     ///< end points that it feeds
+  int parent = -1;  // index of the branch before
+  int ends = 1;     // end points that it feeds
 };
 using Tree = std::vector<Branch>;
 
@@ -29,12 +29,12 @@ struct Region {
 
 void grow(Tree& tree, const Point& from, int parent, std::vector<Point> cloud) {
   Point middle;
-  for (const Point& p : cloud) middle = middle + p * (1.0f / static_cast<float>(cloud.size()));
+  for (const Point& p : cloud) middle = middle + p * (1.0f / float(cloud.size()));
   const bool last = cloud.size() == 1;
   const Point to = last ? middle : from + (middle - from) * 0.52f;
-  tree.push_back({from, to, parent, static_cast<int>(cloud.size())});
+  tree.push_back({from, to, parent, int(cloud.size())});
   if (last) return;
-  const int self = static_cast<int>(tree.size()) - 1;
+  const int self = int(tree.size()) - 1;
   // Split across the widest direction; depth counts less, since lungs are flatter than tall.
   Point low = cloud[0], high = cloud[0];
   for (const Point& p : cloud) {
@@ -46,7 +46,7 @@ void grow(Tree& tree, const Point& from, int parent, std::vector<Point> cloud) {
   const auto key = [axis](const Point& p) { return axis == 0 ? p.x : axis == 1 ? p.y : p.z; };
   std::sort(cloud.begin(), cloud.end(),
             [&](const Point& a, const Point& b) { return key(a) < key(b); });
-  const auto half = static_cast<std::ptrdiff_t>(cloud.size() / 2);
+  const auto half = std::ptrdiff_t(cloud.size() / 2);
   grow(tree, to, self, {cloud.begin(), cloud.begin() + half});
   grow(tree, to, self, {cloud.begin() + half, cloud.end()});
 }
@@ -59,9 +59,9 @@ Tree make_tree(const Region& region, uint64_t seed) {
     Point best;
     float best_distance = -1;
     for (int attempt = 0; attempt < 12; ++attempt) {
-      const Point p{static_cast<float>(dice.uniform(region.low.x, region.high.x)),
-                    static_cast<float>(dice.uniform(region.low.y, region.high.y)),
-                    static_cast<float>(dice.uniform(region.low.z, region.high.z))};
+      const Point p{float(dice.uniform(region.low.x, region.high.x)),
+                    float(dice.uniform(region.low.y, region.high.y)),
+                    float(dice.uniform(region.low.z, region.high.z))};
       float nearest = 9;
       for (const Point& other : cloud) nearest = std::min(nearest, length(p - other));
       if (nearest > best_distance) best = p, best_distance = nearest;
@@ -97,20 +97,17 @@ const Templates& templates() {
   return made;
 }
 
-float radius_of(int ends) {
-  return end_radius * std::pow(static_cast<float>(ends), 1 / branching_power);
-}
+float radius_of(int ends) { return end_radius * std::pow(float(ends), 1 / branching_power); }
 
-/// Lays a template into a lung from the physical point `root`.
+// Lays a template into a lung from the physical point `root`.
 std::vector<Artery> lay(const Tree& tree, const Thorax& thorax, Side side, const Point& root,
                         float root_radius, Dice& dice) {
   std::vector<Artery> pieces(tree.size());
-  const float thin = 1 - 0.4f * static_cast<float>(thorax.patient().oligemia[side]);
+  const float thin = 1 - 0.4f * float(thorax.patient().oligemia[side]);
   for (size_t i = 0; i < tree.size(); ++i) {
     const Branch& b = tree[i];
-    const Point shift{static_cast<float>(dice.normal(0, 1.6)),
-                      static_cast<float>(dice.normal(0, 1.6)),
-                      static_cast<float>(dice.normal(0, 1.6))};
+    const Point shift{float(dice.normal(0, 1.6)), float(dice.normal(0, 1.6)),
+                      float(dice.normal(0, 1.6))};
     Artery& piece = pieces[i];
     piece.a = b.parent < 0 ? root : pieces[b.parent].b;
     piece.b = thorax.lung_point(side, b.to.x, b.to.y, b.to.z) + shift;
@@ -125,10 +122,10 @@ std::vector<Artery> central_arteries(const Thorax& thorax) {
   using Place = Artery::Place;
   const Patient& p = thorax.patient();
   const float h = thorax.hilum_z();
-  const auto s = static_cast<float>(p.pa_scale);
-  const float x = 0.6f * static_cast<float>(p.middle_shift);
+  const auto s = float(p.pa_scale);
+  const float x = 0.6f * float(p.middle_shift);
   const float y = thorax.middle_y(h) + 0.06f * thorax.half_depth(h);
-  const float side_x = 0.5f * static_cast<float>(p.half_width[right] + p.half_width[left]) / 128;
+  const float side_x = 0.5f * float(p.half_width[right] + p.half_width[left]) / 128;
   const auto at = [&](float px, float py, float pz) {
     return Point{x + px * side_x, y + py, h + pz};
   };
@@ -160,8 +157,8 @@ void add_veins(Shapes& shapes, const Thorax& thorax, Dice& dice) {
       const Point root{sign * 42, y + (lobe ? 12.0f : -8.0f), h + (lobe ? -14.0f : 6.0f)};
       shapes.push_back(capsule(atrium, root, 7, 5.5, p.vein_hu, blood_hu));
       for (const Artery& v : lay(templates().veins[side][lobe], thorax, side, root, 5.5f, dice))
-        shapes.push_back(capsule(v.a, v.b, 0.9f * v.ra, 0.9f * v.rb, p.vein_hu, blood_hu,
-                                 Layer::in_lung));
+        shapes.push_back(
+            capsule(v.a, v.b, 0.9f * v.ra, 0.9f * v.rb, p.vein_hu, blood_hu, Layer::in_lung));
     }
   }
 }
@@ -186,19 +183,19 @@ std::vector<Artery> add_pulmonary_vessels(Shapes& shapes, const Thorax& thorax) 
     }
   }
   for (const Artery& v : arteries)
-    shapes.push_back(capsule(v.a, v.b, v.ra, v.rb, p.pa_hu, blood_hu,
-                             v.place == Artery::Place::peripheral ? Layer::lung_artery
-                                                                  : Layer::artery));
+    shapes.push_back(
+        capsule(v.a, v.b, v.ra, v.rb, p.pa_hu, blood_hu,
+                v.place == Artery::Place::peripheral ? Layer::lung_artery : Layer::artery));
   return arteries;
 }
 
 namespace {
 
-/// A clot along [t0, t1] of a piece of artery, `fill` of its radius, off its axis by `aside`.
+// A clot along [t0, t1] of a piece of artery, `fill` of its radius, off its axis by `aside`.
 void add_clot(Shapes& shapes, const Artery& v, double t0, double t1, double fill, Point aside,
               double hu) {
   const auto at = [&](double t) {
-    const auto f = static_cast<float>(t);
+    const auto f = float(t);
     return v.a + (v.b - v.a) * f + aside * (v.ra + f * (v.rb - v.ra));
   };
   const auto r = [&](double t) { return fill * (v.ra + t * (v.rb - v.ra)); };
@@ -217,9 +214,8 @@ void add_clots(Shapes& shapes, const std::vector<Artery>& arteries, const Patien
   const bool right_side = saddle || dice.chance(0.6), left_side = saddle || !right_side;
   const bool in_main = saddle || dice.chance(0.75);
   const auto aside = [&] {
-    return Point{static_cast<float>(dice.uniform(-0.1, 0.1)),
-                 static_cast<float>(dice.uniform(-0.12, 0.12)),
-                 static_cast<float>(dice.uniform(-0.12, 0.12))};
+    return Point{float(dice.uniform(-0.1, 0.1)), float(dice.uniform(-0.12, 0.12)),
+                 float(dice.uniform(-0.12, 0.12))};
   };
   for (const Artery& v : arteries) {
     const bool right_piece = v.place == Place::right_main || v.place == Place::right_lobar;
@@ -234,7 +230,7 @@ void add_clots(Shapes& shapes, const std::vector<Artery>& arteries, const Patien
   std::vector<const Artery*> segmental;
   for (const Artery& v : arteries)
     if (v.place == Place::peripheral && v.rb > 2.2f && v.rb < 4.5f) segmental.push_back(&v);
-  const int wanted = static_cast<int>(dice.uniform(1, 6));
+  const int wanted = int(dice.uniform(1, 6));
   for (int i = 0; i < wanted && !segmental.empty(); ++i)
     add_clot(shapes, *segmental[dice.next() % segmental.size()], 0.05, 0.95, 0.95, {}, hu);
 }

@@ -13,7 +13,7 @@ constexpr int64_t L = filter_lanes;
 constexpr float pole = -0.26794919243112270647f;  // sqrt(3) - 2
 constexpr float gain = 6;                         // (1 - pole) (1 - 1 / pole)
 
-/// The value of the causal pass at the first sample: the sum over the mirrored line.
+// The value of the causal pass at the first sample: the sum over the mirrored line.
 X2CTPA_VECTOR_CLONES
 void start_mirrored(const float* x, int64_t n, float* start) {
   constexpr int64_t horizon = 32;  // |pole|^32 is below 1e-18
@@ -21,15 +21,15 @@ void start_mirrored(const float* x, int64_t n, float* start) {
   double power = 1, norm = 1;
   if (n > horizon) {
     for (int64_t k = 0; k < horizon; ++k, power *= pole)
-      for (int64_t i = 0; i < L; ++i) start[i] += static_cast<float>(power) * x[k * L + i];
+      for (int64_t i = 0; i < L; ++i) start[i] += float(power) * x[k * L + i];
     return;
   }
   // Short lines: the exact sum over all mirrored periods.
-  const double period = std::pow(static_cast<double>(pole), 2.0 * static_cast<double>(n - 1));
+  const double period = std::pow(double(pole), 2.0 * double(n - 1));
   norm = 1 / (1 - period);
   for (int64_t k = 0; k < n; ++k, power *= pole) {
     const double back = k > 0 && k < n - 1 ? period / power : 0;
-    const auto w = static_cast<float>((power + back) * norm);
+    const auto w = float((power + back) * norm);
     for (int64_t i = 0; i < L; ++i) start[i] += w * x[k * L + i];
   }
 }
@@ -67,8 +67,8 @@ void prefilter_mirrored(float* x, int64_t n) {
   anticausal_pass(x, n);
 }
 
-/// Both passes over the line that goes on for ever with its end values, whose coefficients in the
-/// margins are known in closed form.
+// Both passes over the line that goes on for ever with its end values, whose coefficients in the
+// margins are known in closed form.
 X2CTPA_VECTOR_CLONES
 void prefilter_extended(float* x, int64_t n) {
   alignas(64) float start[L], end[L];
@@ -111,11 +111,10 @@ void shift_row(float* x, float shift) {
 
 X2CTPA_VECTOR_CLONES
 void round_row(float* x) {
-  for (int64_t i = 0; i < L; ++i)
-    x[i] = static_cast<float>(static_cast<int32_t>(x[i] + std::copysign(0.5f, x[i])));
+  for (int64_t i = 0; i < L; ++i) x[i] = float(int32_t(x[i] + std::copysign(0.5f, x[i])));
 }
 
-/// A block's rows from lines below each other, and back, in squares that fit the vector registers.
+// A block's rows from lines below each other, and back, in squares that fit the vector registers.
 void transposed_load(const float* in, int64_t stride, int64_t lines, int64_t n, float* block) {
   constexpr int64_t tile = 16;
   for (int64_t k0 = 0; k0 < n; k0 += tile)
@@ -140,12 +139,12 @@ void load_columns(const float* in, int64_t stride, int64_t lanes, int64_t n, flo
   for (int64_t k = 0; k < n; ++k) std::copy_n(in + k * stride, lanes, block + k * L);
 }
 
-/// Scratch memory of one thread.
+// Scratch memory of one thread.
 float* scratch(int slot, int64_t floats) {
   static thread_local std::array<std::vector<float>, 2> buffers;
-  auto& buffer = buffers[static_cast<size_t>(slot)];
+  auto& buffer = buffers[size_t(slot)];
   // Zeros, so that lanes without a line hold numbers.
-  if (static_cast<int64_t>(buffer.size()) < floats) buffer.assign(static_cast<size_t>(floats), 0);
+  if (int64_t(buffer.size()) < floats) buffer.assign(size_t(floats), 0);
   return buffer.data();
 }
 
@@ -154,15 +153,14 @@ float* scratch(int slot, int64_t floats) {
 void AxisFilter::add(int64_t first, const std::vector<float>& weights) {
   first_.push_back(first);
   weights_.insert(weights_.end(), weights.begin(), weights.end());
-  begin_.push_back(static_cast<int64_t>(weights_.size()));
+  begin_.push_back(int64_t(weights_.size()));
 }
 
 void AxisFilter::subtract(float level) {
   // The prefilter leaves a constant as it is, so the sums see it through their weights alone.
   shift_.assign(first_.size(), 0);
   for (size_t t = 0; t < first_.size(); ++t)
-    for (int64_t k = begin_[t]; k < begin_[t + 1]; ++k)
-      shift_[t] -= level * weights_[static_cast<size_t>(k)];
+    for (int64_t k = begin_[t]; k < begin_[t + 1]; ++k) shift_[t] -= level * weights_[size_t(k)];
 }
 
 void AxisFilter::apply(float* block, float* out, int64_t stride, int64_t lanes) const {
@@ -171,7 +169,7 @@ void AxisFilter::apply(float* block, float* out, int64_t stride, int64_t lanes) 
   if (prefilter_ == Prefilter::nearest) prefilter_extended(x, n_);
   alignas(64) float row[L];
   for (int64_t j = 0; j < targets(); ++j) {
-    const auto t = static_cast<size_t>(j);
+    const auto t = size_t(j);
     const float* w = weights_.data() + begin_[t];
     const int64_t count = begin_[t + 1] - begin_[t];
     float* to = lanes == L ? out + j * stride : row;
@@ -186,14 +184,13 @@ void AxisFilter::apply(float* block, float* out, int64_t stride, int64_t lanes) 
 }
 
 CubicWeights cubic_weights_extended(double c, int64_t n) {
-  c = std::clamp(c, 0.0, static_cast<double>(n - 1));
-  const auto base = static_cast<int64_t>(std::floor(c));
-  const double t = c - static_cast<double>(base), u = 1 - t;
-  return {
-      base - 1,
-      4,
-      {static_cast<float>(u * u * u / 6), static_cast<float>((3 * t * t * t - 6 * t * t + 4) / 6),
-       static_cast<float>((3 * u * u * u - 6 * u * u + 4) / 6), static_cast<float>(t * t * t / 6)}};
+  c = std::clamp(c, 0.0, double(n - 1));
+  const auto base = int64_t(std::floor(c));
+  const double t = c - double(base), u = 1 - t;
+  return {base - 1,
+          4,
+          {float(u * u * u / 6), float((3 * t * t * t - 6 * t * t + 4) / 6),
+           float((3 * u * u * u - 6 * u * u + 4) / 6), float(t * t * t / 6)}};
 }
 
 CubicWeights cubic_weights_mirrored(double c, int64_t n) {
@@ -207,8 +204,7 @@ CubicWeights cubic_weights_mirrored(double c, int64_t n) {
     if (i < 0) i = -i;
     if (i > n - 1) i = 2 * (n - 1) - i;
     i = std::clamp(i, inside.first, last);
-    inside.weights[static_cast<size_t>(i - inside.first)] +=
-        extended.weights[static_cast<size_t>(k)];
+    inside.weights[size_t(i - inside.first)] += extended.weights[size_t(k)];
   }
   return inside;
 }

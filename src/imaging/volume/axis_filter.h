@@ -39,7 +39,7 @@ class AxisFilter {
   void round_targets() { round_ = true; }
 
   int64_t n() const { return n_; }
-  int64_t targets() const { return static_cast<int64_t>(first_.size()); }
+  int64_t targets() const { return int64_t(first_.size()); }
   int64_t block_floats() const { return (n_ + 2 * filter_margin) * filter_lanes; }
   /// Where sample 0 of a block begins.
   static constexpr int64_t first_row() { return filter_margin * filter_lanes; }

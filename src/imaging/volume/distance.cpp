@@ -9,7 +9,7 @@ namespace {
 
 constexpr float far_away = 1e12f;
 
-/// Lower envelope of the parabolas f[q] + (p - q)^2, in place.
+// Lower envelope of the parabolas f[q] + (p - q)^2, in place.
 void transform_line(float* f, int64_t n, std::vector<int64_t>& apex, std::vector<float>& start,
                     std::vector<float>& out) {
   apex.resize(n);
@@ -21,7 +21,7 @@ void transform_line(float* f, int64_t n, std::vector<int64_t>& apex, std::vector
     float s = -far_away;
     while (k >= 0) {
       const int64_t v = apex[k];
-      const auto dq = static_cast<float>(q), dv = static_cast<float>(v);
+      const auto dq = float(q), dv = float(v);
       s = ((f[q] + dq * dq) - (f[v] + dv * dv)) / (2 * (dq - dv));
       if (s > start[k]) break;
       --k;
@@ -35,8 +35,8 @@ void transform_line(float* f, int64_t n, std::vector<int64_t>& apex, std::vector
   start[k + 1] = far_away;
   int64_t j = 0;
   for (int64_t p = 0; p < n; ++p) {
-    while (start[j + 1] < static_cast<float>(p)) ++j;
-    const auto d = static_cast<float>(p - apex[j]);
+    while (start[j + 1] < float(p)) ++j;
+    const auto d = float(p - apex[j]);
     out[p] = d * d + f[apex[j]];
   }
   std::copy_n(out.begin(), n, f);
@@ -44,8 +44,9 @@ void transform_line(float* f, int64_t n, std::vector<int64_t>& apex, std::vector
 
 }  // namespace
 
-torch::Tensor squared_distance(const torch::Tensor& mask, double spacing_mm) {
-  auto x = torch::where(mask != 0, torch::zeros({}, torch::kFloat), torch::full({}, far_away, torch::kFloat));
+at::Tensor squared_distance(const at::Tensor& mask, double spacing_mm) {
+  auto x = torch::where(mask != 0, torch::zeros({}, torch::kFloat),
+                        torch::full({}, far_away, torch::kFloat));
   for (int64_t dim : {2, 1, 0}) {
     auto lines = x.transpose(dim, 2).contiguous();
     const int64_t n = lines.size(2);
@@ -60,13 +61,13 @@ torch::Tensor squared_distance(const torch::Tensor& mask, double spacing_mm) {
   return x.contiguous() * (spacing_mm * spacing_mm);
 }
 
-torch::Tensor dilated(const torch::Tensor& mask, double radius_mm, double spacing_mm) {
+at::Tensor dilated(const at::Tensor& mask, double radius_mm, double spacing_mm) {
   return (squared_distance(mask, spacing_mm) <= radius_mm * radius_mm).to(torch::kUInt8);
 }
 
-torch::Tensor closed(const torch::Tensor& mask, double radius_mm, double spacing_mm) {
+at::Tensor closed(const at::Tensor& mask, double radius_mm, double spacing_mm) {
   // Room for the grown mask, or the border would erode it.
-  const auto margin = static_cast<int64_t>(std::ceil(radius_mm / spacing_mm)) + 1;
+  const auto margin = int64_t(std::ceil(radius_mm / spacing_mm)) + 1;
   const auto padded = at::constant_pad_nd(mask, std::vector<int64_t>(6, margin));
   const auto background = 1 - dilated(padded, radius_mm, spacing_mm);
   const auto result = 1 - dilated(background, radius_mm, spacing_mm);

@@ -9,13 +9,12 @@
 namespace x2ctpa {
 namespace {
 
-/// `targets` samples from the first of n to the last.
+// `targets` samples from the first of n to the last.
 AxisFilter corner_to_corner(int64_t n, int64_t targets, Prefilter prefilter) {
   AxisFilter filter(n, prefilter);
-  const double step =
-      targets > 1 ? static_cast<double>(n - 1) / static_cast<double>(targets - 1) : 1.0;
+  const double step = targets > 1 ? double(n - 1) / double(targets - 1) : 1.0;
   for (int64_t j = 0; j < targets; ++j) {
-    const double c = std::min(step * static_cast<double>(j), static_cast<double>(n - 1));
+    const double c = std::min(step * double(j), double(n - 1));
     const CubicWeights w = prefilter == Prefilter::nearest ? cubic_weights_extended(c, n)
                                                            : cubic_weights_mirrored(c, n);
     filter.add(w.first, {w.weights.begin(), w.weights.begin() + w.count});
@@ -23,12 +22,12 @@ AxisFilter corner_to_corner(int64_t n, int64_t targets, Prefilter prefilter) {
   return filter;
 }
 
-/// The size in voxels of 1 mm, halves to the even number as numpy rounds.
+// The size in voxels of 1 mm, halves to the even number as numpy rounds.
 std::array<int64_t, 3> size_in_mm(const Volume& volume) {
   const auto size = volume.hu.sizes();
   std::array<int64_t, 3> result{};
   for (size_t d = 0; d < 3; ++d) {
-    const double extent = static_cast<double>(size[d]) * volume.spacing_mm[2 - d];
+    const double extent = double(size[d]) * volume.spacing_mm[2 - d];
     result[d] = std::max<int64_t>(1, std::llrint(extent));
   }
   return result;
@@ -70,7 +69,7 @@ Volume zoom_as_published(const Volume& boxed, const std::array<int64_t, 3>& size
   const auto columns = torch::empty({size_dhw[0], plane});
   const float* in = boxed.hu.const_data_ptr<float>();
   at::parallel_for(0, depth, 1, [&](int64_t begin, int64_t end) {
-    std::vector<float> between(static_cast<size_t>(height * fine[2]));
+    std::vector<float> between(size_t(height * fine[2]));
     for (int64_t k = begin; k < end; ++k) {
       filter_rows(fine_x, in + k * boxed.hu.stride(0), boxed.hu.stride(1), height, between.data(),
                   fine[2]);
@@ -85,7 +84,7 @@ Volume zoom_as_published(const Volume& boxed, const std::array<int64_t, 3>& size
   slices.reset();  // its memory becomes the result's
   auto result = torch::empty({size_dhw[0], size_dhw[1], size_dhw[2]});
   at::parallel_for(0, size_dhw[0], 1, [&](int64_t begin, int64_t end) {
-    std::vector<float> between(static_cast<size_t>(size_dhw[1] * fine[2]));
+    std::vector<float> between(size_t(size_dhw[1] * fine[2]));
     for (int64_t k = begin; k < end; ++k) {
       filter_columns(last_y, columns.const_data_ptr<float>() + k * plane, fine[2], fine[2],
                      between.data(), fine[2]);
@@ -98,8 +97,8 @@ Volume zoom_as_published(const Volume& boxed, const std::array<int64_t, 3>& size
   const std::array<int64_t, 3> before{depth, height, width};
   for (size_t d = 0; d < 3; ++d)
     if (size_dhw[d] > 1)
-      volume.spacing_mm[2 - d] *= std::max<double>(1e-3, static_cast<double>(before[d] - 1)) /
-                                  static_cast<double>(size_dhw[d] - 1);
+      volume.spacing_mm[2 - d] *=
+          std::max<double>(1e-3, double(before[d] - 1)) / double(size_dhw[d] - 1);
   return volume;
 }
 

@@ -24,7 +24,8 @@ Vec3 Volume::index(const Vec3& point_mm) const {
   // The inverse of an orthonormal matrix is its transpose.
   Vec3 index{0, 0, 0};
   for (int a = 0; a < 3; ++a) {
-    for (int row = 0; row < 3; ++row) index[a] += direction[row][a] * (point_mm[row] - origin_mm[row]);
+    for (int row = 0; row < 3; ++row)
+      index[a] += direction[row][a] * (point_mm[row] - origin_mm[row]);
     index[a] /= spacing_mm[a];
   }
   return index;
@@ -32,14 +33,13 @@ Vec3 Volume::index(const Vec3& point_mm) const {
 
 Vec3 Volume::centre_mm() const {
   const auto [d, h, w] = size_dhw();
-  return point({0.5 * static_cast<double>(w - 1), 0.5 * static_cast<double>(h - 1),
-                0.5 * static_cast<double>(d - 1)});
+  return point({0.5 * double(w - 1), 0.5 * double(h - 1), 0.5 * double(d - 1)});
 }
 
 namespace {
 
-/// For each patient axis x, y, z the index axis that lies nearest to it: of the six assignments the
-/// one with the largest sum of |cosines|, so that two axes at 45 degrees never choose the same.
+// For each patient axis x, y, z the index axis that lies nearest to it: of the six assignments the
+// one with the largest sum of |cosines|, so that two axes at 45 degrees never choose the same.
 std::array<int, 3> nearest_axes(const Mat3& direction) {
   std::array<int, 3> order{0, 1, 2}, best = order;
   double best_sum = -1;
@@ -70,7 +70,7 @@ Volume oriented_to_lps(const Volume& volume) {
     for (int row = 0; row < 3; ++row)
       out.direction[row][a] = (flip ? -1 : 1) * volume.direction[row][from];
     if (flip) {
-      corner[from] = static_cast<double>(size_xyz[from] - 1);
+      corner[from] = double(size_xyz[from] - 1);
       flips.push_back(2 - a);
     }
     order[2 - a] = 2 - from;  // tensor axes run z, y, x

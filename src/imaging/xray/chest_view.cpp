@@ -17,7 +17,7 @@ constexpr double high_likeness = 0.75, most_diseased_difference = 1.2;  // an ef
 
 enum class Part { none, right_lung, left_lung, mediastinum, heart, abdomen, wall };
 
-/// The drawing on a unit square: x from the picture's left, y from the top.
+// The drawing on a unit square: x from the picture's left, y from the top.
 Part part_at(double x, double y) {
   const auto inside = [&](double cx, double cy, double rx, double ry) {
     return std::pow((x - cx) / rx, 2) + std::pow((y - cy) / ry, 2) <= 1;
@@ -54,13 +54,13 @@ Look look_of(Part part) {
   return {0, 0};
 }
 
-/// The drawing at one size, as a list of its pixels.
+// The drawing at one size, as a list of its pixels.
 struct Drawing {
   struct Pixel {
     int64_t row, column;
     Part part;
-    float weight;    ///< they sum to 1
-    float contrast;  ///< weight times (brightness - mean brightness)
+    float weight;    // they sum to 1
+    float contrast;  // weight times (brightness - mean brightness)
   };
   std::vector<Pixel> pixels;
   double deviation = 0;
@@ -69,8 +69,8 @@ struct Drawing {
     double total = 0, mean = 0;
     for (int64_t r = 0; r < height; ++r)
       for (int64_t c = 0; c < width; ++c) {
-        const Part part = part_at((static_cast<double>(c) + 0.5) / static_cast<double>(width),
-                                  (static_cast<double>(r) + 0.5) / static_cast<double>(height));
+        const Part part =
+            part_at((double(c) + 0.5) / double(width), (double(r) + 0.5) / double(height));
         if (part == Part::none) continue;
         const Look look = look_of(part);
         pixels.push_back({r, c, part, look.weight, look.brightness});
@@ -80,18 +80,18 @@ struct Drawing {
     mean /= total;
     for (Pixel& p : pixels) {
       const double difference = p.contrast - mean;
-      p.weight = static_cast<float>(p.weight / total);
-      p.contrast = static_cast<float>(p.weight * difference);
+      p.weight = float(p.weight / total);
+      p.contrast = float(p.weight * difference);
       deviation += p.weight * difference * difference;
     }
     deviation = std::sqrt(deviation);
   }
 };
 
-/// Lines of one level above the first row of `pixels`, when at least a quarter of the first line of
-/// the picture differs from them: bars that make a picture square, of any width. The edge of a
-/// body, as on a CT slice, touches fewer.
-int64_t bar_above(const torch::Tensor& pixels) {
+// Lines of one level above the first row of `pixels`, when at least a quarter of the first line of
+// the picture differs from them: bars that make a picture square, of any width. The edge of a
+// body, as on a CT slice, touches fewer.
+int64_t bar_above(const at::Tensor& pixels) {
   constexpr float same_level = 0.02f;
   constexpr double least_share = 0.25, widest_share = 0.45;
   const int64_t n = pixels.size(0);
@@ -100,7 +100,7 @@ int64_t bar_above(const torch::Tensor& pixels) {
   int64_t width = 0;
   while (width < n && highs[width] - lows[0] <= same_level && highs[0] - lows[width] <= same_level)
     ++width;
-  if (width == 0 || static_cast<double>(width) > widest_share * static_cast<double>(n)) return 0;
+  if (width == 0 || double(width) > widest_share * double(n)) return 0;
   for (int64_t behind = width; behind < std::min(width + 3, n); ++behind) {
     const auto differs = ((pixels[behind] - lows[0]).abs() > same_level).to(torch::kFloat).mean();
     if (differs.item<double>() >= least_share) return width;
@@ -108,7 +108,7 @@ int64_t bar_above(const torch::Tensor& pixels) {
   return 0;
 }
 
-torch::Tensor without_bars(const torch::Tensor& pixels) {
+at::Tensor without_bars(const at::Tensor& pixels) {
   const auto columns = pixels.t().contiguous();
   const int64_t left = bar_above(columns), right = bar_above(columns.flip({0}));
   const auto rows = pixels.slice(1, left, pixels.size(1) - right).contiguous();
@@ -116,21 +116,20 @@ torch::Tensor without_bars(const torch::Tensor& pixels) {
   return rows.slice(0, top, rows.size(0) - bottom);
 }
 
-/// The picture at the working size; rows below it repeat the last one.
+// The picture at the working size; rows below it repeat the last one.
 struct Thumbnail {
   std::vector<float> values;
   int64_t height = 0, width = 0;
 
   float at(int64_t row, int64_t column) const {
-    return values[static_cast<size_t>(std::min(row, height - 1) * width + column)];
+    return values[size_t(std::min(row, height - 1) * width + column)];
   }
 };
 
-Thumbnail thumbnail_of(const torch::Tensor& pixels) {
+Thumbnail thumbnail_of(const at::Tensor& pixels) {
   const int64_t side = std::max(pixels.size(0), pixels.size(1));
   const auto scaled = [&](int64_t n) {
-    return std::max<int64_t>(
-        8, std::llround(static_cast<double>(n * working_side) / static_cast<double>(side)));
+    return std::max<int64_t>(8, std::llround(double(n * working_side) / double(side)));
   };
   Thumbnail thumbnail;
   thumbnail.height = scaled(pixels.size(0));
@@ -143,7 +142,7 @@ Thumbnail thumbnail_of(const torch::Tensor& pixels) {
   return thumbnail;
 }
 
-/// Weighted correlation of the drawing with the picture, its corner at (row, column).
+// Weighted correlation of the drawing with the picture, its corner at (row, column).
 double correlation(const Drawing& drawing, const Thumbnail& picture, int64_t row, int64_t column) {
   float sum = 0, squares = 0, product = 0;
   for (const auto& p : drawing.pixels) {
@@ -152,8 +151,7 @@ double correlation(const Drawing& drawing, const Thumbnail& picture, int64_t row
     squares += p.weight * value * value;
     product += p.contrast * value;
   }
-  const double variance =
-      std::max(static_cast<double>(squares) - static_cast<double>(sum) * sum, 1e-4);
+  const double variance = std::max(double(squares) - double(sum) * sum, 1e-4);
   return product / (std::sqrt(variance) * drawing.deviation);
 }
 
@@ -171,19 +169,19 @@ void measure_contrasts(const Thumbnail& picture, const Place& place, double sign
   for (const auto& p : drawing.pixels) {
     const double value = picture.at(place.row + p.row, place.column + p.column);
     sum += value, squares += value * value;
-    total[static_cast<size_t>(p.part)] += value, count[static_cast<size_t>(p.part)] += 1;
+    total[size_t(p.part)] += value, count[size_t(p.part)] += 1;
   }
-  const auto n = static_cast<double>(drawing.pixels.size());
+  const auto n = double(drawing.pixels.size());
   const double deviation = std::sqrt(std::max(squares / n - sum * sum / (n * n), 1e-8));
   const auto mean = [&](Part part) {
-    const auto i = static_cast<size_t>(part);
+    const auto i = size_t(part);
     return total[i] / std::max(count[i], 1.0);
   };
   double border = 0;
   const int64_t first = picture.width / 4, last = std::max(first + 1, 3 * picture.width / 4);
   for (int64_t c = first; c < last; ++c)
     border += 0.5 * (picture.at(picture.height - 1, c) + picture.at(picture.height - 2, c)) /
-              static_cast<double>(last - first);
+              double(last - first);
   const double right = mean(Part::right_lung), left = mean(Part::left_lung);
   result.right_lung = sign * (mean(Part::mediastinum) - right) / deviation;
   result.left_lung = sign * (mean(Part::mediastinum) - left) / deviation;
@@ -201,18 +199,17 @@ bool ChestLikeness::frontal() const {
          std::abs(right_lung - left_lung) <= most_difference && lower_border > 0;
 }
 
-ChestLikeness chest_likeness(const torch::Tensor& pixels) {
+ChestLikeness chest_likeness(const at::Tensor& pixels) {
   if (!pixels.defined() || pixels.dim() != 2 || pixels.numel() == 0)
     throw Error("chest_likeness: expected a picture of shape (H, W).");
   const Thumbnail picture = thumbnail_of(without_bars(pixels.to(torch::kFloat)));
   Place bright, dark;
   for (const double part : {0.6, 0.7, 0.8, 0.9, 1.0})
     for (const double aspect : {0.85, 1.0, 1.2}) {
-      const int64_t width = std::llround(part * static_cast<double>(picture.width));
-      const int64_t height = std::llround(aspect * static_cast<double>(width));
+      const int64_t width = std::llround(part * double(picture.width));
+      const int64_t height = std::llround(aspect * double(width));
       // The abdomen may be missing from the picture.
-      if (width < 12 || static_cast<double>(height) > 1.12 * static_cast<double>(picture.height))
-        continue;
+      if (width < 12 || double(height) > 1.12 * double(picture.height)) continue;
       const Drawing drawing(height, width);
       for (int64_t r = 0; r <= std::max<int64_t>(0, picture.height - height); ++r)
         for (int64_t c = 0; c <= picture.width - width; ++c) {

@@ -26,6 +26,6 @@ struct ChestLikeness {
 };
 
 /// Throws Error unless `pixels` is a picture (H, W).
-ChestLikeness chest_likeness(const torch::Tensor& pixels);
+ChestLikeness chest_likeness(const at::Tensor& pixels);
 
 }  // namespace x2ctpa

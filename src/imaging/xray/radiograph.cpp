@@ -1,8 +1,8 @@
 #include "x2ctpa/imaging/xray/radiograph.h"
 
-#include "imaging/xray/chest_view.h"
 #include "imaging/dicom/gdcm_dataset.h"
 #include "imaging/files/picture_io.h"
+#include "imaging/xray/chest_view.h"
 #include "imaging/xray/radiograph_dicom.h"
 #include "x2ctpa/core/error.h"
 
@@ -11,10 +11,10 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr int64_t smallest_side = 16;   ///< below this a file holds an icon, not a film
-constexpr double widest_aspect = 2.0;   ///< frontal films are between 1:1 and 1:1.5
-constexpr double least_contrast = 0.01;  ///< standard deviation of the picture
-constexpr double doubted_likeness = 0.5;  ///< below this a header's "frontal" is doubted
+constexpr int64_t smallest_side = 16;     // below this a file holds an icon, not a film
+constexpr double widest_aspect = 2.0;     // frontal films are between 1:1 and 1:1.5
+constexpr double least_contrast = 0.01;   // standard deviation of the picture
+constexpr double doubted_likeness = 0.5;  // below this a header's "frontal" is doubted
 
 std::string lower_extension(const fs::path& file) {
   std::string extension = file.extension().string();
@@ -26,18 +26,19 @@ std::string lower_extension(const fs::path& file) {
 void check_size(int64_t height, int64_t width, const fs::path& file) {
   if (height < smallest_side || width < smallest_side || height > largest_picture_side ||
       width > largest_picture_side)
-    throw Error(fmt::format("{}: a picture of {} x {} pixels; expected sides between {} and {}.", file.string(), width,
-                            height, smallest_side, largest_picture_side));
+    throw Error(fmt::format("{}: a picture of {} x {} pixels; expected sides between {} and {}.",
+                            file.string(), width, height, smallest_side, largest_picture_side));
 }
 
 Radiograph read_picture(const fs::path& file) {
   ImageHeader header;
-  auto samples = read_image_file(file, ImageKind::picture, header, most_picture_samples, [&](const ImageHeader& h) {
-    if (h.size.size() < 2 || (h.size.size() > 2 && h.size[2] != 1))
-      throw Error(fmt::format("{}: expected a single picture, found size {}.", file.string(),
-                              fmt::join(h.size, " x ")));
-    check_size(h.size[1], h.size[0], file);
-  });
+  auto samples = read_image_file(
+      file, ImageKind::picture, header, most_picture_samples, [&](const ImageHeader& h) {
+        if (h.size.size() < 2 || (h.size.size() > 2 && h.size[2] != 1))
+          throw Error(fmt::format("{}: expected a single picture, found size {}.", file.string(),
+                                  fmt::join(h.size, " x ")));
+        check_size(h.size[1], h.size[0], file);
+      });
   samples = samples.reshape({header.size[1], header.size[0], header.components});
   Radiograph xray;
   xray.pixels = grey_picture(samples);
@@ -51,45 +52,55 @@ bool has(const Radiograph& xray, const std::string& code) {
   return std::find(xray.codes.begin(), xray.codes.end(), code) != xray.codes.end();
 }
 
-/// Turns the picture over where `invert` or the picture itself says so.
+// Turns the picture over where `invert` or the picture itself says so.
 void settle_polarity(Radiograph& xray, ChestLikeness& likeness, const std::string& invert) {
   const bool wrong_way = likeness.negative();
   if (invert != "always" && !(invert == "auto" && wrong_way)) {
     if (wrong_way)
-      xray.warn("polarity", "its grey levels look inverted; preprocess.cxr.invert is never, so they stay");
+      xray.warn("polarity",
+                "its grey levels look inverted; preprocess.cxr.invert is never, so they stay");
     return;
   }
   if (invert == "auto")
-    xray.warn("polarity", fmt::format("its grey levels are inverted against {}; it is turned over (likeness to a "
-                                      "chest X-ray {:.2f} instead of {:.2f})",
-                                      xray.modality.empty() ? "what pictures have" : "its header",
-                                      likeness.bone_dark, likeness.bone_bright));
+    xray.warn(
+        "polarity",
+        fmt::format("its grey levels are inverted against {}; it is turned over (likeness to a "
+                    "chest X-ray {:.2f} instead of {:.2f})",
+                    xray.modality.empty() ? "what pictures have" : "its header", likeness.bone_dark,
+                    likeness.bone_bright));
   xray.pixels = 1 - xray.pixels;
   xray.inverted = !xray.inverted;
   std::swap(likeness.bone_bright, likeness.bone_dark);
 }
 
-/// What the picture is, by its header where that speaks and by its looks where it does not.
+// What the picture is, by its header where that speaks and by its looks where it does not.
 void judge_view(Radiograph& xray, const ChestLikeness& likeness) {
   xray.likeness = likeness.bone_bright;
   const bool looks_frontal = likeness.frontal() && likeness.bone_bright > likeness.bone_dark;
   if (xray.view.empty()) xray.view = looks_frontal ? "frontal" : "unknown";
   if (!looks_frontal && xray.view == "unknown" && !has(xray, "not-chest"))
-    xray.warn("not-chest", fmt::format("not a chest X-ray? it does not look like a frontal one (likeness {:.2f})",
-                                       likeness.bone_bright));
+    xray.warn(
+        "not-chest",
+        fmt::format("not a chest X-ray? it does not look like a frontal one (likeness {:.2f})",
+                    likeness.bone_bright));
   if (!looks_frontal && xray.view == "frontal" && likeness.bone_bright < doubted_likeness)
-    xray.warn("unlike", fmt::format("its header says a frontal view, and it does not look like a frontal chest X-ray "
-                                    "(likeness {:.2f})", likeness.bone_bright));
+    xray.warn("unlike",
+              fmt::format(
+                  "its header says a frontal view, and it does not look like a frontal chest X-ray "
+                  "(likeness {:.2f})",
+                  likeness.bone_bright));
   xray.is_chest_xray = !has(xray, "not-chest") && !has(xray, "blank");
 }
 
-/// The doubts that any picture may raise.
+// The doubts that any picture may raise.
 void judge_picture(Radiograph& xray, const std::string& invert) {
-  const auto height = static_cast<double>(xray.pixels.size(0)), width = static_cast<double>(xray.pixels.size(1));
+  const auto height = double(xray.pixels.size(0)), width = double(xray.pixels.size(1));
   if (std::max(height, width) > widest_aspect * std::min(height, width))
-    xray.warn("not-chest", fmt::format("not a chest X-ray? its sides are {} x {} pixels, more than {} to 1", width,
-                                       height, widest_aspect));
-  if (xray.pixels.std().item<float>() < least_contrast) xray.warn("blank", "it has almost no contrast");
+    xray.warn("not-chest",
+              fmt::format("not a chest X-ray? its sides are {} x {} pixels, more than {} to 1",
+                          width, height, widest_aspect));
+  if (xray.pixels.std().item<float>() < least_contrast)
+    xray.warn("blank", "it has almost no contrast");
   ChestLikeness likeness = chest_likeness(without_borders(xray.pixels));
   settle_polarity(xray, likeness, invert);
   judge_view(xray, likeness);
@@ -98,7 +109,8 @@ void judge_picture(Radiograph& xray, const std::string& invert) {
 }  // namespace
 
 bool is_radiograph_file(const fs::path& file) {
-  static const std::array<std::string, 7> known{".dcm", ".dicom", ".png", ".jpg", ".jpeg", ".tif", ".tiff"};
+  static const std::array<std::string, 7> known{".dcm",  ".dicom", ".png", ".jpg",
+                                                ".jpeg", ".tif",   ".tiff"};
   const std::string extension = lower_extension(file);
   std::error_code error;
   if (!fs::is_regular_file(file, error)) return false;
@@ -107,10 +119,11 @@ bool is_radiograph_file(const fs::path& file) {
 }
 
 void CxrOptions::describe(OptionList& options) {
-  options.add("invert", &invert,
-              "Turn an X-ray over: auto where its negative looks like a chest X-ray and it does not, "
-              "never beyond what the header says, or always.",
-              {.choices = {"auto", "never", "always"}});
+  options.add(
+      "invert", &invert,
+      "Turn an X-ray over: auto where its negative looks like a chest X-ray and it does not, "
+      "never beyond what the header says, or always.",
+      {.choices = {"auto", "never", "always"}});
   options.add("trim", &trim, "Cut off the borders of a collimator, at most 20% of each side.");
   options.add("refuse_not_chest", &refuse_not_chest,
               "Refuse lateral views and pictures that are no chest X-ray, instead of a warning.");
@@ -123,7 +136,8 @@ void Radiograph::warn(const std::string& code, const std::string& warning) {
 
 Radiograph read_radiograph(const fs::path& file, const std::string& invert) {
   std::error_code error;
-  if (!fs::is_regular_file(file, error)) throw Error(fmt::format("{}: no such file.", file.string()));
+  if (!fs::is_regular_file(file, error))
+    throw Error(fmt::format("{}: no such file.", file.string()));
   if (invert != "auto" && invert != "never" && invert != "always")
     throw Error(fmt::format("cxr.invert: expected auto, never or always, found '{}'.", invert));
   const std::string extension = lower_extension(file);
@@ -137,16 +151,20 @@ Radiograph read_radiograph(const fs::path& file, const std::string& invert) {
 ModelXray load_model_xray(const fs::path& file, int64_t size, const CxrOptions& options) {
   const Radiograph xray = read_radiograph(file, options.invert);
   const auto refuse = [&](const char* code, const std::string& what) {
-    throw RefusedXray(code, fmt::format("{}: {}: {}. Give another file, or accept it with --preprocess.cxr."
-                                        "refuse_not_chest false.", file.string(), what,
-                                        fmt::join(xray.warnings, "; ")));
+    throw RefusedXray(
+        code, fmt::format("{}: {}: {}. Give another file, or accept it with --preprocess.cxr."
+                          "refuse_not_chest false.",
+                          file.string(), what, fmt::join(xray.warnings, "; ")));
   };
-  if (options.refuse_not_chest && has(xray, "blank")) refuse("cxr-blank", "refused as a blank picture");
-  if (options.refuse_not_chest && xray.view == "lateral") refuse("cxr-lateral", "refused as a lateral view");
-  if (options.refuse_not_chest && !xray.is_chest_xray) refuse("cxr-not-chest", "refused as no chest X-ray");
+  if (options.refuse_not_chest && has(xray, "blank"))
+    refuse("cxr-blank", "refused as a blank picture");
+  if (options.refuse_not_chest && xray.view == "lateral")
+    refuse("cxr-lateral", "refused as a lateral view");
+  if (options.refuse_not_chest && !xray.is_chest_xray)
+    refuse("cxr-not-chest", "refused as no chest X-ray");
   ModelXray loaded;
   loaded.warnings = xray.warnings;
-  const torch::Tensor pixels = options.trim ? without_borders(xray.pixels) : xray.pixels;
+  const at::Tensor pixels = options.trim ? without_borders(xray.pixels) : xray.pixels;
   loaded.picture = square_radiograph(pixels, size);
   return loaded;
 }

@@ -15,11 +15,11 @@ namespace x2ctpa {
 namespace {
 
 constexpr int64_t rows_at_once = 4;
-constexpr int64_t group = 16;               // codes side by side in memory, a multiple of any vector
-constexpr int64_t chunk = 64;               // rows that share a visit of the codes
+constexpr int64_t group = 16;  // codes side by side in memory, a multiple of any vector
+constexpr int64_t chunk = 64;  // rows that share a visit of the codes
 constexpr int64_t cached_floats = 8 * 1024;  // of the codes, so that they stay in the first cache
 
-/// |z - e|^2 = |z|^2 - 2 z.e + |e|^2, of which |z|^2 does not change the winner.
+// |z - e|^2 = |z|^2 - 2 z.e + |e|^2, of which |z|^2 does not change the winner.
 struct Codes {
   explicit Codes(const at::Tensor& codes)
       : width(codes.size(1)), padded((codes.size(0) + group - 1) / group * group) {
@@ -39,15 +39,16 @@ struct Codes {
   std::vector<float> doubled;  // (padded / group, width, group): -2 e
 };
 
-/// The nearest codes so far of a chunk's rows, each place of a group by itself.
+// The nearest codes so far of a chunk's rows, each place of a group by itself.
 struct Best {
   std::array<float, chunk * group> distance;
   std::array<int32_t, chunk * group> first;  // of the code's group
 };
 
-/// Holds codes [first, last) against `rows_at_once` rows, which are `step` floats apart.
+// Holds codes [first, last) against `rows_at_once` rows, which are `step` floats apart.
 template <class V>
-X2CTPA_INLINE void visit(const Codes& codes, int64_t first, int64_t last, const float* rows, int64_t step, float* distance, int32_t* winner) {
+X2CTPA_INLINE void visit(const Codes& codes, int64_t first, int64_t last, const float* rows,
+                         int64_t step, float* distance, int32_t* winner) {
   // Enough sums that the additions of one need not wait for each other, few enough for registers.
   constexpr int64_t vectors = std::min<int64_t>(group / V::count, 2);
   for (int64_t part = 0; part < group; part += vectors * V::count) {
@@ -61,7 +62,8 @@ X2CTPA_INLINE void visit(const Codes& codes, int64_t first, int64_t last, const 
       const float* e = codes.doubled.data() + i * codes.width + part;
       typename V::Floats sums[rows_at_once][vectors];
       for (auto& sum : sums) {
-        for (int64_t v = 0; v < vectors; ++v) sum[v] = V::load(codes.norms.data() + i + part + v * V::count);
+        for (int64_t v = 0; v < vectors; ++v)
+          sum[v] = V::load(codes.norms.data() + i + part + v * V::count);
       }
       for (int64_t c = 0; c < codes.width; ++c) {
         for (int64_t v = 0; v < vectors; ++v) {
@@ -73,7 +75,7 @@ X2CTPA_INLINE void visit(const Codes& codes, int64_t first, int64_t last, const 
         for (int64_t v = 0; v < vectors; ++v) {
           const auto nearer = sums[r][v] < nearest[r][v];
           nearest[r][v] = nearer ? sums[r][v] : nearest[r][v];
-          where[r][v] = nearer ? typename V::Ints{} + static_cast<int32_t>(i) : where[r][v];
+          where[r][v] = nearer ? typename V::Ints{} + int32_t(i) : where[r][v];
         }
       }
     }
@@ -84,16 +86,18 @@ X2CTPA_INLINE void visit(const Codes& codes, int64_t first, int64_t last, const 
   }
 }
 
-/// `rows` holds `count` rows of `codes.width` floats, and room for a multiple of rows_at_once.
+// `rows` holds `count` rows of `codes.width` floats, and room for a multiple of rows_at_once.
 template <class V>
-X2CTPA_INLINE void search_chunk(const Codes& codes, const float* rows, int64_t count, Best& best, int64_t* result) {
+X2CTPA_INLINE void search_chunk(const Codes& codes, const float* rows, int64_t count, Best& best,
+                                int64_t* result) {
   best.distance.fill(std::numeric_limits<float>::infinity());
   best.first.fill(0);
   const int64_t block = std::max(group, cached_floats / codes.width / group * group);
   for (int64_t first = 0; first < codes.padded; first += block) {
     const int64_t last = std::min(first + block, codes.padded);
     for (int64_t r = 0; r < count; r += rows_at_once) {
-      visit<V>(codes, first, last, rows + r * codes.width, codes.width, &best.distance[size_t(r * group)], &best.first[size_t(r * group)]);
+      visit<V>(codes, first, last, rows + r * codes.width, codes.width,
+               &best.distance[size_t(r * group)], &best.first[size_t(r * group)]);
     }
   }
   for (int64_t r = 0; r < count; ++r) {
@@ -102,7 +106,8 @@ X2CTPA_INLINE void search_chunk(const Codes& codes, const float* rows, int64_t c
     for (int64_t i = 0; i < group; ++i) {
       const float distance = best.distance[size_t(r * group + i)];
       const int64_t candidate = best.first[size_t(r * group + i)] + i;
-      if (distance < least || (distance == least && candidate < winner)) least = distance, winner = candidate;
+      if (distance < least || (distance == least && candidate < winner))
+        least = distance, winner = candidate;
     }
     result[r] = winner;
   }

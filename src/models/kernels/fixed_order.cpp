@@ -5,7 +5,8 @@
 namespace x2ctpa::fixed_order {
 namespace {
 
-/// (size, count): row i of the product with it is resampled bilinearly from `count` to `size` pixels.
+// (size, count): row i of the product with it is resampled bilinearly from `count` to `size`
+// pixels.
 at::Tensor bilinear_weights(int64_t count, int64_t size, const at::TensorOptions& options) {
   const auto unit = at::eye(count, at::kFloat).view({1, 1, count, count});
   return at::upsample_bilinear2d(unit, {size, count}, /*align_corners=*/false)[0][0].to(options);
@@ -39,7 +40,8 @@ at::Tensor avg_pool3d(const at::Tensor& x, at::IntArrayRef kernel) {
   return whole.reshape(blocks).mean({3, 5, 7});
 }
 
-at::Tensor max_pool3d(const at::Tensor& x, at::IntArrayRef kernel, at::IntArrayRef stride, at::IntArrayRef padding) {
+at::Tensor max_pool3d(const at::Tensor& x, at::IntArrayRef kernel, at::IntArrayRef stride,
+                      at::IntArrayRef padding) {
   const int64_t planes = x.size(0) * x.size(1), voxels = x.size(2) * x.size(3) * x.size(4);
   const auto [values, winners] = at::max_pool3d_with_indices(x.detach(), kernel, stride, padding);
   const auto first = at::arange(planes, winners.options()).mul_(voxels).unsqueeze(1);
@@ -56,17 +58,22 @@ at::Tensor upsample_bilinear2d(const at::Tensor& x, at::IntArrayRef size) {
 at::Tensor grid_sampler_2d(const at::Tensor& x, const at::Tensor& places) {
   const int64_t batch = x.size(0), channels = x.size(1), height = x.size(2), width = x.size(3);
   const auto rows = x.permute({0, 2, 3, 1}).reshape({batch * height * width, channels});
-  const auto first = at::arange(batch, places.options().dtype(at::kLong)).mul_(height * width).view({batch, 1, 1});
+  const auto first =
+      at::arange(batch, places.options().dtype(at::kLong)).mul_(height * width).view({batch, 1, 1});
   // Pixel i of n covers the coordinates from 2 i / n - 1 to 2 (i + 1) / n - 1.
-  const auto column = ((places.select(3, 0) + 1) * width - 1) / 2, row = ((places.select(3, 1) + 1) * height - 1) / 2;
+  const auto column = ((places.select(3, 0) + 1) * width - 1) / 2,
+             row = ((places.select(3, 1) + 1) * height - 1) / 2;
   const auto left = column.detach().floor(), top = row.detach().floor();
   at::Tensor sum;
   for (const int64_t down : {0, 1}) {
     for (const int64_t right : {0, 1}) {
       const auto i = top + down, j = left + right;
-      const auto inside = (i >= 0).logical_and(i < height).logical_and(j >= 0).logical_and(j < width);
-      const auto index = first + i.clamp(0, height - 1).to(at::kLong) * width + j.clamp(0, width - 1).to(at::kLong);
-      const auto share = (1 - (row - i).abs()) * (1 - (column - j).abs()) * inside.to(x.scalar_type());
+      const auto inside =
+          (i >= 0).logical_and(i < height).logical_and(j >= 0).logical_and(j < width);
+      const auto index = first + i.clamp(0, height - 1).to(at::kLong) * width +
+                         j.clamp(0, width - 1).to(at::kLong);
+      const auto share =
+          (1 - (row - i).abs()) * (1 - (column - j).abs()) * inside.to(x.scalar_type());
       const auto part = rows.index_select(0, index.flatten()) * share.flatten().unsqueeze(1);
       sum = sum.defined() ? sum + part : part;
     }

@@ -1,6 +1,6 @@
-// Operators whose backward pass on a GPU adds up in an order that changes from call to call, so that
-// LibTorch refuses them under runtime.deterministic, in operators that keep to one order. Each gives
-// what LibTorch's own gives, and takes more memory.
+// Operators whose backward pass on a GPU adds up in an order that changes from call to call, so
+// that LibTorch refuses them under runtime.deterministic, in operators that keep to one order. Each
+// gives what LibTorch's own gives, and takes more memory.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -20,7 +20,8 @@ at::Tensor replication_pad3d(at::Tensor x, at::IntArrayRef padding);
 at::Tensor avg_pool3d(const at::Tensor& x, at::IntArrayRef kernel);
 
 /// max_pool3d of x (B, C, D, H, W).
-at::Tensor max_pool3d(const at::Tensor& x, at::IntArrayRef kernel, at::IntArrayRef stride, at::IntArrayRef padding);
+at::Tensor max_pool3d(const at::Tensor& x, at::IntArrayRef kernel, at::IntArrayRef stride,
+                      at::IntArrayRef padding);
 
 /// upsample_bilinear2d of x (B, C, H, W) to `size`, align_corners false.
 at::Tensor upsample_bilinear2d(const at::Tensor& x, at::IntArrayRef size);

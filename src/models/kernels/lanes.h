@@ -127,7 +127,8 @@ struct Vector {
     }
   }
 
-  /// result[r][c] = sum over t of a[r * row + t * step] * b[t * b_row + c] for 4 rows and 32 columns.
+  /// result[r][c] = sum over t of a[r * row + t * step] * b[t * b_row + c] for 4 rows and 32
+  /// columns.
   static X2CTPA_INLINE void product(const float* a, int64_t row, int64_t step, const float* b,
                                     int64_t b_row, int64_t terms, float* result,
                                     int64_t result_row) {

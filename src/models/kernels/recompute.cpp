@@ -1,8 +1,8 @@
 #include "x2ctpa/models/kernels/recompute.h"
 
 #include <ATen/autocast_mode.h>
-#include <torch/csrc/autograd/custom_function.h>
 #include <torch/csrc/autograd/autograd.h>
+#include <torch/csrc/autograd/custom_function.h>
 
 #include "x2ctpa/core/autocast.h"
 
@@ -15,16 +15,16 @@ using BlockFunction = std::function<at::Tensor(const std::vector<at::Tensor>&)>;
 
 thread_local bool enabled = false;
 
-/// What backward() needs besides the inputs.
+// What backward() needs besides the inputs.
 struct Kept : torch::CustomClassHolder {
   BlockFunction block;
   c10::ScalarType type = c10::kFloat;
 };
 
 struct Recomputed : torch::autograd::Function<Recomputed> {
-  /// `anchor` needs a gradient, so that the block's parameters get theirs even when no input does.
-  static at::Tensor forward(AutogradContext* context, const at::Tensor& anchor, const c10::intrusive_ptr<Kept>& kept,
-                            at::TensorList inputs) {
+  // `anchor` needs a gradient, so that the block's parameters get theirs even when no input does.
+  static at::Tensor forward(AutogradContext* context, const at::Tensor& anchor,
+                            const c10::intrusive_ptr<Kept>& kept, at::TensorList inputs) {
     context->save_for_backward(inputs.vec());
     context->saved_data["kept"] = c10::IValue::make_capsule(kept);
     at::NoGradGuard no_grad;
@@ -33,9 +33,11 @@ struct Recomputed : torch::autograd::Function<Recomputed> {
 
   static variable_list backward(AutogradContext* context, const variable_list& gradients) {
     auto inputs = context->get_saved_variables();
-    const auto kept = c10::static_intrusive_pointer_cast<Kept>(context->saved_data["kept"].toCapsule());
+    const auto kept =
+        c10::static_intrusive_pointer_cast<Kept>(context->saved_data["kept"].toCapsule());
     variable_list fresh;
-    for (const auto& input : inputs) fresh.push_back(input.detach().requires_grad_(input.requires_grad()));
+    for (const auto& input : inputs)
+      fresh.push_back(input.detach().requires_grad_(input.requires_grad()));
     {
       at::AutoGradMode with_gradients(true);
       const Autocast precision(gradients[0].device().type(), kept->type);
@@ -73,7 +75,8 @@ at::Tensor recomputed(const BlockFunction& block, const std::vector<at::Tensor>&
     return block(all);
   };
   const auto device = inputs.front().device();
-  if (at::autocast::is_autocast_enabled(device.type())) kept->type = at::autocast::get_autocast_dtype(device.type());
+  if (at::autocast::is_autocast_enabled(device.type()))
+    kept->type = at::autocast::get_autocast_dtype(device.type());
   const auto anchor = at::empty({0}, inputs.front().options().dtype(at::kFloat)).requires_grad_();
   return Recomputed::apply(anchor, kept, at::TensorList(defined));
 }

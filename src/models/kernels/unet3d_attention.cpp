@@ -25,15 +25,15 @@ constexpr int64_t parts = 32;
 
 int64_t padded(int64_t depth) { return (depth + tile - 1) / tile * tile; }
 
-/// What does not change from pixel to pixel.
+// What does not change from pixel to pixel.
 struct Plan {
   int64_t depth, width, heads;            // width: depth padded to whole tiles
   int64_t row_stride, out_stride;         // from one D to the next, of qkv and of the output
   std::vector<float> cosine, sine, bias;  // (depth, tile) twice; (heads, depth, width)
 };
 
-/// The working memory of one thread. Every matrix is (width, tile) but the weights, (width, width),
-/// and those turned, (tile, width). Padding stays zero.
+// The working memory of one thread. Every matrix is (width, tile) but the weights, (width, width),
+// and those turned, (tile, width). Padding stays zero.
 struct DepthScratch {
   explicit DepthScratch(int64_t width)
       : q(width * tile),
@@ -47,7 +47,7 @@ struct DepthScratch {
   std::vector<float> q, k, v, k_turned, v_turned, out, weights, slopes;
 };
 
-/// One head's row, turned by the angles of its D: x cos + (-x1, x0, -x3, x2, ...) sin.
+// One head's row, turned by the angles of its D: x cos + (-x1, x0, -x3, x2, ...) sin.
 template <class V, class T>
 X2CTPA_INLINE void turn(const T* from, const float* cosine, const float* sine, float scale,
                         float* to) {
@@ -64,10 +64,10 @@ X2CTPA_INLINE void transpose(const std::vector<float>& from, int64_t depth, int6
   }
 }
 
-/// q (turned and scaled), k (turned) and v of one pixel and head.
+// q (turned and scaled), k (turned) and v of one pixel and head.
 template <class V, class T>
 X2CTPA_INLINE void gather(const Plan& plan, const T* qkv, int64_t head, DepthScratch& s) {
-  const float scale = 1.f / std::sqrt(static_cast<float>(head_dim));
+  const float scale = 1.f / std::sqrt(float(head_dim));
   const int64_t part = plan.heads * tile;
   for (int64_t i = 0; i < plan.depth; ++i) {
     const T* row = qkv + i * plan.row_stride + head * tile;
@@ -81,14 +81,14 @@ X2CTPA_INLINE void gather(const Plan& plan, const T* qkv, int64_t head, DepthScr
   transpose(s.k, plan.depth, plan.width, s.k_turned);
 }
 
-/// s.weights = softmax(q k^T + bias); the columns of the padding become zero.
+// s.weights = softmax(q k^T + bias); the columns of the padding become zero.
 template <class V>
 X2CTPA_INLINE void attention_weights(const Plan& plan, int64_t head, DepthScratch& s) {
   const int64_t width = plan.width;
   for (int64_t i = 0; i < plan.depth; i += rows_at_once) {
     for (int64_t j = 0; j < width; j += tile) {
       V::product(&s.q[i * tile], tile, 1, &s.k_turned[j], width, tile, &s.weights[i * width + j],
-              width);
+                 width);
     }
   }
   for (int64_t i = 0; i < plan.depth; ++i) {
@@ -118,7 +118,7 @@ X2CTPA_INLINE void attend(const Plan& plan, const T* qkv, T* out, DepthScratch& 
     attention_weights<V>(plan, head, s);
     for (int64_t i = 0; i < plan.depth; i += rows_at_once) {
       V::product(&s.weights[i * plan.width], plan.width, 1, s.v.data(), tile, plan.depth,
-              &s.out[i * tile], tile);
+                 &s.out[i * tile], tile);
     }
     for (int64_t i = 0; i < plan.depth; ++i) {
       for (int64_t c = 0; c < tile; c += V::count) {
@@ -128,7 +128,7 @@ X2CTPA_INLINE void attend(const Plan& plan, const T* qkv, T* out, DepthScratch& 
   }
 }
 
-/// s.slopes: the gradient of q k^T + bias from that of the output in s.out; adds it to `bias`.
+// s.slopes: the gradient of q k^T + bias from that of the output in s.out; adds it to `bias`.
 template <class V>
 X2CTPA_INLINE void slopes_of(const Plan& plan, int64_t head, DepthScratch& s, float* bias) {
   const int64_t width = plan.width;
@@ -136,7 +136,7 @@ X2CTPA_INLINE void slopes_of(const Plan& plan, int64_t head, DepthScratch& s, fl
   for (int64_t i = 0; i < plan.depth; i += rows_at_once) {
     for (int64_t j = 0; j < width; j += tile) {
       V::product(&s.out[i * tile], tile, 1, &s.v_turned[j], width, tile, &s.slopes[i * width + j],
-              width);
+                 width);
     }
   }
   for (int64_t i = 0; i < plan.depth; ++i) {
@@ -153,11 +153,11 @@ X2CTPA_INLINE void slopes_of(const Plan& plan, int64_t head, DepthScratch& s, fl
   }
 }
 
-/// Replaces one pixel's qkv by its gradient, from that of its output.
+// Replaces one pixel's qkv by its gradient, from that of its output.
 template <class V, class T>
 X2CTPA_INLINE void attend_backward(const Plan& plan, const T* out_gradient, T* qkv, float* bias,
                                    DepthScratch& s) {
-  const float scale = 1.f / std::sqrt(static_cast<float>(head_dim));
+  const float scale = 1.f / std::sqrt(float(head_dim));
   const int64_t width = plan.width, part = plan.heads * tile;
   float rows[rows_at_once * tile], turned[tile], back[tile];
   for (int64_t head = 0; head < plan.heads; ++head) {
@@ -165,7 +165,8 @@ X2CTPA_INLINE void attend_backward(const Plan& plan, const T* out_gradient, T* q
     attention_weights<V>(plan, head, s);
     for (int64_t i = 0; i < plan.depth; ++i) {
       for (int64_t c = 0; c < tile; c += V::count) {
-        V::store(&s.out[i * tile + c], V::load(out_gradient + i * plan.out_stride + head * tile + c));
+        V::store(&s.out[i * tile + c],
+                 V::load(out_gradient + i * plan.out_stride + head * tile + c));
       }
     }
     slopes_of<V>(plan, head, s, bias);
@@ -213,7 +214,7 @@ Plan plan_of(const at::Tensor& qkv, const at::Tensor& rotation, const at::Tensor
   return plan;
 }
 
-/// Calls run(pixel of the whole batch, part) for all, each part in order by one thread.
+// Calls run(pixel of the whole batch, part) for all, each part in order by one thread.
 template <class Run>
 void for_each_pixel(const at::Tensor& qkv, const Run& run) {
   const int64_t all = qkv.size(0) * qkv.size(2), width = padded(qkv.size(1));
@@ -226,7 +227,7 @@ void for_each_pixel(const at::Tensor& qkv, const Run& run) {
   });
 }
 
-/// Where a pixel of the batch begins in a tensor (B, D, N, ...) with rows of `stride`.
+// Where a pixel of the batch begins in a tensor (B, D, N, ...) with rows of `stride`.
 int64_t place_of(const at::Tensor& qkv, int64_t pixel, int64_t stride) {
   const int64_t pixels = qkv.size(2);
   return pixel / pixels * qkv.size(1) * stride + pixel % pixels * (stride / pixels);
@@ -261,7 +262,7 @@ void run_backward(const Plan& plan, const at::Tensor& out_gradient, at::Tensor& 
 
 using Variables = torch::autograd::variable_list;
 
-/// q, k and v (B, D, N, 3, heads, head_dim) of tokens (B, D, N, C).
+// q, k and v (B, D, N, 3, heads, head_dim) of tokens (B, D, N, C).
 at::Tensor project(const at::Tensor& tokens, const at::Tensor& to_qkv) {
   return linear_map(tokens, to_qkv)
       .view({tokens.size(0), tokens.size(1), tokens.size(2), 3, -1, head_dim});
@@ -298,7 +299,7 @@ struct TemporalAttentionFunction : torch::autograd::Function<TemporalAttentionFu
   }
 };
 
-/// What q, k and v are computed in.
+// What q, k and v are computed in.
 c10::ScalarType qkv_type(const at::Tensor& tokens) {
   return at::autocast::is_autocast_enabled(at::kCPU) ? at::autocast::get_autocast_dtype(at::kCPU)
                                                      : tokens.scalar_type();

@@ -31,7 +31,7 @@ struct LinearScratch {
   std::vector<float> context;            // (hidden, tile), to be divided by sums
 };
 
-/// softmax over the channels of each head, times `scale`.
+// softmax over the channels of each head, times `scale`.
 template <class V, class T>
 X2CTPA_INLINE void soften(T* q, int64_t hidden, float scale) {
   constexpr int64_t parts = tile / V::count;
@@ -48,9 +48,10 @@ X2CTPA_INLINE void soften(T* q, int64_t hidden, float scale) {
   }
 }
 
-/// s.keys = e^(k - top) with the top of all pixels so far, by which the sums shrink.
+// s.keys = e^(k - top) with the top of all pixels so far, by which the sums shrink.
 template <class V, class T>
-X2CTPA_INLINE void take_keys(const T* k, int64_t row, int64_t pixels, int64_t hidden, LinearScratch& s) {
+X2CTPA_INLINE void take_keys(const T* k, int64_t row, int64_t pixels, int64_t hidden,
+                             LinearScratch& s) {
   for (int64_t c = 0; c < hidden; c += V::count) {
     auto top = V::load(&s.top[c]);
     const auto before = top;
@@ -68,12 +69,12 @@ X2CTPA_INLINE void take_keys(const T* k, int64_t row, int64_t pixels, int64_t hi
   }
 }
 
-/// One slice. `context` (heads, tile, tile), `stride` apart.
+// One slice. `context` (heads, tile, tile), `stride` apart.
 template <class V, class T>
 X2CTPA_INLINE void run_slice(T* qkv, int64_t pixels, int64_t hidden, float* context, int64_t stride,
                              LinearScratch& s) {
   const int64_t row = 3 * hidden;
-  const float scale = 1.f / std::sqrt(static_cast<float>(head_dim));
+  const float scale = 1.f / std::sqrt(float(head_dim));
   std::fill(s.top.begin(), s.top.end(), std::numeric_limits<float>::lowest());
   std::fill(s.sums.begin(), s.sums.end(), 0.f);
   std::fill(s.context.begin(), s.context.end(), 0.f);

@@ -14,9 +14,9 @@ void Pass::note(const at::Tensor& weight, int64_t out_channels, at::IntArrayRef 
   }
   size_[4] = out_channels;
   type_ = type;
-  const auto item = static_cast<int64_t>(c10::elementSize(type));
+  const auto item = int64_t(c10::elementSize(type));
   const double in_slices = work_.empty() ? 1 : work_.back().out_slices;
-  const double growth = static_cast<double>(size_[1]) / static_cast<double>(in[1]);
+  const double growth = double(size_[1]) / double(in[1]);
   const int64_t in_bytes =
       in[0] * (in[2] + padding[2] + padding[3]) * (in[3] + padding[0] + padding[1]) * in[4] * item;
   const int64_t out_bytes = size_[0] * size_[2] * size_[3] * size_[4] * item;
@@ -55,25 +55,23 @@ void Pass::add_volume(const at::Tensor& volume) {
 int64_t Pass::slices_at_once(int64_t slab_bytes) const {
   double most = 1;
   for (const auto& w : work_) {
-    most = std::max({most, w.in_slices * static_cast<double>(w.in_bytes),
-                     w.out_slices * static_cast<double>(w.out_bytes)});
+    most = std::max({most, w.in_slices * double(w.in_bytes), w.out_slices * double(w.out_bytes)});
   }
-  const auto slices = static_cast<int64_t>(static_cast<double>(slab_bytes) / most);
+  const auto slices = int64_t(double(slab_bytes) / most);
   return std::clamp<int64_t>(slices, 1, source_.size(1));
 }
 
 int64_t Pass::temporary_bytes(int64_t slab_bytes) const {
-  const auto slices = static_cast<double>(slices_at_once(slab_bytes));
+  const auto slices = double(slices_at_once(slab_bytes));
   double bytes = 0;
   int64_t weight_bytes = 0;
   for (const auto& w : work_) {
-    bytes +=
-        (slices * w.in_slices + static_cast<double>(w.waiting)) * static_cast<double>(w.in_bytes);
-    bytes += (slices * w.out_slices + 1) * static_cast<double>(w.out_bytes);
+    bytes += (slices * w.in_slices + double(w.waiting)) * double(w.in_bytes);
+    bytes += (slices * w.out_slices + 1) * double(w.out_bytes);
     weight_bytes = std::max(weight_bytes, w.weight_bytes);
   }
   // A convolution orders its weights anew.
-  return static_cast<int64_t>(bytes) + 2 * weight_bytes;
+  return int64_t(bytes) + 2 * weight_bytes;
 }
 
 void Pass::run(int64_t slab_bytes, const std::function<void(const at::Tensor&, int64_t)>& sink) {

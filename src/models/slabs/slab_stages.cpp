@@ -9,14 +9,14 @@ namespace {
 
 constexpr int64_t slice_axis = 1;
 
-/// The slab as the convolutions take it, (B, C, slices, H, W), without a copy.
+// The slab as the convolutions take it, (B, C, slices, H, W), without a copy.
 at::Tensor as_volume(const at::Tensor& slab) { return slab.permute({0, 4, 1, 2, 3}); }
 
 at::Tensor as_slab(const at::Tensor& volume) {
   return volume.permute({0, 2, 3, 4, 1}).contiguous();
 }
 
-/// Copies the outermost of `size` planes, which begin at `before`, over those beside them.
+// Copies the outermost of `size` planes, which begin at `before`, over those beside them.
 void replicate_edges(const at::Tensor& padded, int64_t axis, int64_t before, int64_t size) {
   const int64_t after = padded.size(axis) - before - size;
   if (before > 0) padded.narrow(axis, 0, before).copy_(padded.narrow(axis, before, 1));
@@ -25,7 +25,7 @@ void replicate_edges(const at::Tensor& padded, int64_t axis, int64_t before, int
   }
 }
 
-/// (B, C) -> (B, 1, 1, W, C): whole rows, so that the inner loops over memory are long.
+// (B, C) -> (B, 1, 1, W, C): whole rows, so that the inner loops over memory are long.
 at::Tensor per_row(const at::Tensor& values, int64_t width) {
   return values.view({values.size(0), 1, 1, 1, values.size(1)})
       .expand({-1, 1, 1, width, -1})
@@ -49,7 +49,7 @@ void Moments::add(const at::Tensor& slab) {
       means.push_back(mean);
       variances.push_back(variance);
     }
-    const double n = static_cast<double>(slab.size(2) * slab.size(3));
+    const double n = double(slab.size(2) * slab.size(3));
     const auto mean = at::stack(means).to(at::kDouble);
     const auto m2 = at::stack(variances).to(at::kDouble) * n;
     if (count_ == 0) {
@@ -57,12 +57,12 @@ void Moments::add(const at::Tensor& slab) {
       m2_ = m2;
     } else {
       // Chan, Golub, LeVeque: updating formulae for sample variances, 1979.
-      const double total = static_cast<double>(count_) + n;
+      const double total = double(count_) + n;
       const auto difference = mean - mean_;
       mean_ = mean_ + difference * (n / total);
-      m2_ = m2_ + m2 + difference.square() * (static_cast<double>(count_) * n / total);
+      m2_ = m2_ + m2 + difference.square() * (double(count_) * n / total);
     }
-    count_ += static_cast<int64_t>(n);
+    count_ += int64_t(n);
   }
 }
 
@@ -78,8 +78,8 @@ Activation activation_after(const vqgan3d::NormImpl& norm, const Moments& moment
   const auto means = moments.mean().view({batch, norm.groups(), -1});
   const auto squares = moments.square().view({batch, norm.groups(), -1});
   const auto mean = means.mean(2, /*keepdim=*/true);
-  const auto variance = (squares / static_cast<double>(moments.count()) + (means - mean).square())
-                            .mean(2, /*keepdim=*/true);
+  const auto variance =
+      (squares / double(moments.count()) + (means - mean).square()).mean(2, /*keepdim=*/true);
   const auto scale = weight.view({1, norm.groups(), -1}) * (variance + norm.eps()).rsqrt();
   const auto shift = bias.view({1, norm.groups(), -1}) - mean * scale;
   return {scale.reshape({batch, channels}).to(at::kFloat),

@@ -12,13 +12,13 @@
 namespace x2ctpa::slabs {
 namespace {
 
-/// Goes through the levels. On the device `meta` it computes nothing and finds out how much memory
-/// it would take.
+// Goes through the levels. On the device `meta` it computes nothing and finds out how much memory
+// it would take.
 class Run {
  public:
   Run(const std::vector<Level>& levels, const MemoryPlan& plan) : levels_(levels), plan_(plan) {}
 
-  /// (B, D, H, W, C) -> the same order.
+  // (B, D, H, W, C) -> the same order.
   at::Tensor through(at::Tensor x);
   int64_t peak_bytes() const { return peak_bytes_; }
 
@@ -40,12 +40,12 @@ class Run {
   int64_t peak_bytes_ = 0;
 };
 
-/// Whether the layers of the next level can follow the last block of this one in the same pass.
+// Whether the layers of the next level can follow the last block of this one in the same pass.
 bool Run::flows_on(size_t level) const {
   return level + 1 < levels_.size() && levels_[level + 1].norm == nullptr && !recomputed(level + 1);
 }
 
-/// Whether a norm follows the layers of this level.
+// Whether a norm follows the layers of this level.
 bool Run::norm_follows(size_t level) const {
   return !levels_[level].blocks.empty() ||
          (level + 1 < levels_.size() && levels_[level + 1].norm != nullptr);
@@ -68,14 +68,14 @@ void Run::note_memory(const Pass& pass, std::initializer_list<at::Tensor> whole)
     const bool seen = std::any_of(counted.begin(), counted.end(),
                                   [&](const at::Tensor& other) { return other.is_same(t); });
     if (!t.defined() || seen) continue;
-    bytes += static_cast<int64_t>(t.nbytes());
+    bytes += int64_t(t.nbytes());
     counted.push_back(t);
   }
   peak_bytes_ = std::max(peak_bytes_, bytes);
 }
 
-/// The output of a pass as a whole, in a new tensor or written over `into`; `alive` is another
-/// tensor that has to be kept meanwhile.
+// The output of a pass as a whole, in a new tensor or written over `into`; `alive` is another
+// tensor that has to be kept meanwhile.
 at::Tensor Run::collect(Pass& pass, bool with_moments, at::Tensor into, const at::Tensor& alive) {
   if (!into.defined()) {
     into = at::empty(pass.size(), pass.source().options().dtype(pass.type()));
@@ -97,7 +97,7 @@ Moments Run::statistics(Pass pass) {
   return moments;
 }
 
-/// The blocks of a level and, where the next level has no norm, its layers.
+// The blocks of a level and, where the next level has no norm, its layers.
 at::Tensor Run::blocks(at::Tensor x, size_t level) {
   const auto& all = levels_[level].blocks;
   at::Tensor inner;  // of the present block, in the place of the former's
@@ -129,8 +129,8 @@ at::Tensor Run::blocks(at::Tensor x, size_t level) {
   return x;
 }
 
-/// The same without keeping the level's activations: every norm's statistics are found in a pass
-/// of its own from the level's input.
+// The same without keeping the level's activations: every norm's statistics are found in a pass
+// of its own from the level's input.
 at::Tensor Run::blocks_from(const at::Tensor& source, size_t level) {
   const auto& all = levels_[level].blocks;
   const Moments before = moments_;
@@ -229,8 +229,7 @@ MemoryPlan plan(const std::vector<Level>& levels, at::IntArrayRef input, const M
       fmt::format("{}: takes {:.2f} GB even in slabs of one slice, and {:.2f} GB may be used. "
                   "Raise --runtime.memory_gb, end other programs, or take a smaller grid or "
                   "model.",
-                  doing, static_cast<double>(plan.bytes) / 1e9,
-                  static_cast<double>(limit.bytes) / 1e9),
+                  doing, double(plan.bytes) / 1e9, double(limit.bytes) / 1e9),
       ExitCode::out_of_memory);
 }
 

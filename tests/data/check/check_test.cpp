@@ -20,7 +20,7 @@ PreprocessOptions small_options() {
   return options;
 }
 
-/// The findings of a code, of the set and of every study.
+// The findings of a code, of the set and of every study.
 std::vector<Finding> found(const CheckReport& report, const std::string& code) {
   std::vector<Finding> all = report.findings;
   for (const StudyCheck& study : report.studies)
@@ -29,14 +29,14 @@ std::vector<Finding> found(const CheckReport& report, const std::string& code) {
   return all;
 }
 
-/// A report of one volume.
+// A report of one volume.
 CheckReport check_volume(const Volume& volume, PreprocessOptions options = small_options()) {
   TemporaryFolder folder;
   write_nifti(volume, folder / "v.nii", "test", false);
   return check_studies(read_inputs({folder / "v.nii"}), options);
 }
 
-/// A simulated scan, small.
+// A simulated scan, small.
 Volume phantom(int64_t index = 0) {
   PhantomOptions options;
   options.ct_size = 64;

@@ -22,7 +22,7 @@ PreprocessOptions small_options() {
   return options;
 }
 
-/// The thorax with a manifest of one study; `columns` and `values` beside id and ct.
+// The thorax with a manifest of one study; `columns` and `values` beside id and ct.
 fs::path thorax_manifest(const TemporaryFolder& folder, const std::string& columns = "",
                          const std::string& values = "") {
   write_nifti(test::thorax(), folder / "ct.nii", "test");
@@ -39,12 +39,12 @@ std::string only_rejection(const fs::path& set) {
   return CsvTable::read(set / "rejected.csv").at(0, "reason_code");
 }
 
-/// A mask of the thorax: 1 in the ellipsoid of the left lung's middle, with the thorax' geometry.
+// A mask of the thorax: 1 in the ellipsoid of the left lung's middle, with the thorax' geometry.
 Volume left_mask(double half_mm) {
   Volume mask = test::thorax();
   mask.hu.zero_();
   const auto index = mask.index({70, 0, 0});
-  const auto half = static_cast<int64_t>(half_mm / 4);
+  const auto half = int64_t(half_mm / 4);
   mask.hu.slice(0, int64_t(index[2]) - half, int64_t(index[2]) + half)
       .slice(1, int64_t(index[1]) - half, int64_t(index[1]) + half)
       .slice(2, int64_t(index[0]) - half, int64_t(index[0]) + half)

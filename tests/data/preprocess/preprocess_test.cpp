@@ -23,7 +23,7 @@ PreprocessOptions small_options() {
   return options;
 }
 
-/// Rotations about x by 0.3 and about z by 0.5 rad.
+// Rotations about x by 0.3 and about z by 0.5 rad.
 Mat3 oblique() {
   const double a = 0.3, b = 0.5;
   return {{{std::cos(b), -std::sin(b) * std::cos(a), std::sin(b) * std::sin(a)},
@@ -31,7 +31,7 @@ Mat3 oblique() {
            {0, std::sin(a), std::cos(a)}}};
 }
 
-/// A volume whose HU are `slope` times the LPS coordinate `axis` in mm: it tells where it is.
+// A volume whose HU are `slope` times the LPS coordinate `axis` in mm: it tells where it is.
 Volume ramp(size_t axis, double slope) {
   Volume volume{torch::zeros({50, 70, 60}), {-95, -60, -150}, {2.1, 1.7, 3.3}, oblique()};
   auto voxels = volume.hu.accessor<float, 3>();
@@ -46,14 +46,16 @@ Volume ramp(size_t axis, double slope) {
   return volume;
 }
 
-/// From a NIfTI or DICOM source to a dataset volume: the largest error of any voxel's place in mm.
+// From a NIfTI or DICOM source to a dataset volume: the largest error of any voxel's place in mm.
 void expect_world_points_survive(bool from_dicom) {
   for (size_t axis = 0; axis < 3; ++axis) {
     TemporaryFolder folder;
     constexpr double slope = 150;  // HU per mm: rounding to whole HU is 0.003 mm
     const fs::path source = folder / (from_dicom ? "dicom" : "ramp.nii");
-    if (from_dicom) test::CtMaker{ramp(axis, slope)}.write(source);
-    else write_nifti(ramp(axis, slope), source, "test", false);
+    if (from_dicom)
+      test::CtMaker{ramp(axis, slope)}.write(source);
+    else
+      write_nifti(ramp(axis, slope), source, "test", false);
     PreprocessOptions options = small_options();
     options.box = "none";
     options.field_of_view_mm = {40, 36, 30};
@@ -85,18 +87,19 @@ TEST(Preprocess, WorldPointsSurviveFromDicomToTheDatasetsNiftiWithinAHundredthOf
   expect_world_points_survive(true);
 }
 
-/// LPS points of every 50th voxel with `label`.
+// LPS points of every 50th voxel with `label`.
 std::vector<Vec3> points_of(const Volume& labels, int label) {
   const auto where = labels.hu.eq(label).nonzero();
   std::vector<Vec3> points;
   for (int64_t i = 0; i < where.size(0); i += 50) {
     const auto at = where[i];
-    points.push_back(labels.point({at[2].item<double>(), at[1].item<double>(), at[0].item<double>()}));
+    points.push_back(
+        labels.point({at[2].item<double>(), at[1].item<double>(), at[0].item<double>()}));
   }
   return points;
 }
 
-/// Mean HU of `volume` at `points`, and their mean column.
+// Mean HU of `volume` at `points`, and their mean column.
 std::array<double, 2> mean_at(const Volume& volume, const std::vector<Vec3>& points) {
   const auto voxels = volume.hu.accessor<float, 3>();
   double hu = 0, column = 0;
@@ -104,7 +107,7 @@ std::array<double, 2> mean_at(const Volume& volume, const std::vector<Vec3>& poi
     const Vec3 index = volume.index(point);
     std::array<int64_t, 3> at;
     for (size_t a = 0; a < 3; ++a)
-      at[a] = std::clamp<int64_t>(std::llround(index[a]), 0, volume.hu.size(2 - static_cast<int64_t>(a)) - 1);
+      at[a] = std::clamp<int64_t>(std::llround(index[a]), 0, volume.hu.size(2 - int64_t(a)) - 1);
     hu += voxels[at[2]][at[1]][at[0]] / double(points.size());
     column += index[0] / double(points.size());
   }
@@ -116,11 +119,14 @@ TEST(Preprocess, LeftStaysLeftOnARealScan) {
   TemporaryFolder folder;
   PreprocessOptions options = small_options();
   options.grid = {64, 64, 64};
-  preprocess(read_inputs({test::real_data("ct_dicom/LIDC-IDRI-0001_jpegls")}), options, 0, folder / "set");
+  preprocess(read_inputs({test::real_data("ct_dicom/LIDC-IDRI-0001_jpegls")}), options, 0,
+             folder / "set");
   const Dataset set = Dataset::open(folder / "set");
   const Volume volume = set.load_volume(set.cases().at(0));
-  const Volume labels = read_volume(test::real_data("ct_volume/LIDC-IDRI-0001_2mm_labels118.nii.gz"));
-  const auto heart = points_of(labels, 51), left_lung = points_of(labels, 10), right_lung = points_of(labels, 12);
+  const Volume labels =
+      read_volume(test::real_data("ct_volume/LIDC-IDRI-0001_2mm_labels118.nii.gz"));
+  const auto heart = points_of(labels, 51), left_lung = points_of(labels, 10),
+             right_lung = points_of(labels, 12);
   std::vector<Vec3> mirrored = heart;
   for (Vec3& point : mirrored) point[0] = -point[0];  // the spine of this patient is at x = 0
   const auto [heart_hu, heart_column] = mean_at(volume, heart);
@@ -256,14 +262,14 @@ TEST(Preprocess, ACaseWhoseSourceChangedIsMadeAnew) {
   EXPECT_EQ(preprocess(studies, small_options(), 0, folder / "set").kept, 0);
 }
 
-/// A folder of small thoraces: quick to process.
+// A folder of small thoraces: quick to process.
 std::vector<Study> thoraces(const TemporaryFolder& folder, int count) {
   for (int i = 0; i < count; ++i)
     write_nifti(test::thorax(i), folder / "in" / fmt::format("c{}.nii", i), "test");
   return read_inputs({folder / "in"});
 }
 
-/// The files below `folder` with their contents' hashes.
+// The files below `folder` with their contents' hashes.
 std::map<std::string, std::string> contents(const fs::path& folder) {
   std::map<std::string, std::string> found;
   for (const auto& entry : fs::recursive_directory_iterator(folder)) {
@@ -346,7 +352,7 @@ TEST(Preprocess, ASplitsFileOfAnotherSetGivesTheSameSplits) {
                   "no split for 3 of 4 cases");
 }
 
-/// Values of no unit: an ellipsoid of 3000 with a bright core, in a background of `offset`.
+// Values of no unit: an ellipsoid of 3000 with a bright core, in a background of `offset`.
 Volume head(double gain, double offset) {
   const auto axis = [](int64_t n) { return torch::arange(n) - double(n - 1) / 2; };
   const auto r = (axis(30).view({-1, 1, 1}) / 12).square() +

@@ -8,7 +8,7 @@ namespace {
 
 using test::error_of;
 
-/// `patients` patients with two cases each; every third one is positive.
+// `patients` patients with two cases each; every third one is positive.
 std::vector<Case> cohort(int patients) {
   std::vector<Case> cases;
   for (int p = 0; p < patients; ++p) {

@@ -13,12 +13,12 @@ namespace {
 using test::error_of;
 using test::TemporaryFolder;
 
-/// One member of an archive; `link` makes it a symbolic link.
+// One member of an archive; `link` makes it a symbolic link.
 struct Member {
   std::string name, content, link;
 };
 
-/// Writes a zip or, by its name, a tar.gz.
+// Writes a zip or, by its name, a tar.gz.
 void write_archive(const fs::path& file, const std::vector<Member>& members) {
   fs::create_directories(file.parent_path());
   struct ::archive* out = archive_write_new();
@@ -102,13 +102,13 @@ TEST(Archive, BombsAreRefusedBySizeRatioAndCount) {
 TEST(Archive, DamageAtAnyByteGivesAReasonOrTheFiles) {
   TemporaryFolder folder;
   std::string noise(2000, ' ');
-  for (size_t i = 0; i < noise.size(); ++i) noise[i] = static_cast<char>(i * 7919 >> 3);
+  for (size_t i = 0; i < noise.size(); ++i) noise[i] = char(i * 7919 >> 3);
   write_archive(folder / "a.zip", {{"a/b.txt", noise, ""}, {"c.txt", "22", ""}});
   const std::string bytes = read_file(folder / "a.zip");
   for (size_t n = 0; n < bytes.size(); n += 37) {
     for (const bool cut : {true, false}) {
       std::string broken = cut ? bytes.substr(0, n) : bytes;
-      if (!cut) broken[n] = static_cast<char>(broken[n] ^ 0x55);
+      if (!cut) broken[n] = char(broken[n] ^ 0x55);
       write_file(folder / "b.zip", broken);
       const std::string error = error_of([&] { Unpacked unpacked(folder / "b.zip"); });
       if (error != "no error") {

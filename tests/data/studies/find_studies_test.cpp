@@ -4,8 +4,8 @@
 #include "support/dicom_bytes.h"
 #include "x2ctpa/core/csv.h"
 #include "x2ctpa/core/files.h"
-#include "x2ctpa/data/studies/manifest.h"
 #include "x2ctpa/data/preprocess/preprocess.h"
+#include "x2ctpa/data/studies/manifest.h"
 #include "x2ctpa/imaging/dicom/dicom_series.h"
 
 namespace x2ctpa {
@@ -26,7 +26,7 @@ CtMaker ct_of(const std::string& patient, const std::string& uid,
   return ct;
 }
 
-/// A chest film of a patient; `view` as in ViewPosition.
+// A chest film of a patient; `view` as in ViewPosition.
 void write_film(const fs::path& file, const std::string& patient, const std::string& date,
                 const std::string& time, const std::string& view = "PA") {
   DicomBytes d;
@@ -47,7 +47,7 @@ void write_film(const fs::path& file, const std::string& patient, const std::str
       .word(0x00280011, 16);
   d.word(0x00280100, 16).word(0x00280101, 12).word(0x00280102, 11).word(0x00280103, 0);
   std::vector<uint16_t> pixels(256);
-  for (size_t i = 0; i < pixels.size(); ++i) pixels[i] = static_cast<uint16_t>(i * 16);
+  for (size_t i = 0; i < pixels.size(); ++i) pixels[i] = uint16_t(i * 16);
   d.words(0x7FE00010, "OW", pixels);
   write_file(file, d.file());
 }

@@ -5,8 +5,8 @@
 #include "support/temporary_folder.h"
 #include "x2ctpa/core/error.h"
 #include "x2ctpa/imaging/dicom/ct_choice.h"
-#include "x2ctpa/imaging/xray/radiograph.h"
 #include "x2ctpa/imaging/volume_io.h"
+#include "x2ctpa/imaging/xray/radiograph.h"
 
 namespace x2ctpa {
 namespace {
@@ -20,13 +20,13 @@ class DicomCasesSeries : public testing::Test {
   void SetUp() override { X2CTPA_NEEDS_REAL_DATA("dicom_cases/series"); }
 
   static fs::path folder(const std::string& name) { return real_data("dicom_cases/series") / name; }
-  /// The only series of a case.
+  // The only series of a case.
   static DicomSeries only(const std::string& name) {
     const auto all = scan_dicom_folder(folder(name));
     EXPECT_EQ(all.size(), 1u);
     return all.at(0);
   }
-  /// The case without fault: 40 slices at 7.975 mm.
+  // The case without fault: 40 slices at 7.975 mm.
   static Volume whole() { return read_volume(folder("rle")); }
   static std::string code_of_refusal(const std::string& name) {
     try {
@@ -36,13 +36,13 @@ class DicomCasesSeries : public testing::Test {
     }
     return "read";
   }
-  /// Slices that differ from the faultless case.
+  // Slices that differ from the faultless case.
   static int64_t changed_slices(const Volume& volume) {
     return ((volume.hu - whole().hu).abs().amax({1, 2}) > 1).sum().item<int64_t>();
   }
 };
 
-TEST_F(DicomCasesSeries, missing_slices_are_refused_past_the_limit_and_filled_within_it) {
+TEST_F(DicomCasesSeries, MissingSlicesAreRefusedPastTheLimitAndFilledWithinIt) {
   DicomSeries series = only("missing_slices");
   EXPECT_EQ(series.problems, Codes{"gap"});
   EXPECT_EQ(code_of_refusal("missing_slices"), "gap");
@@ -56,7 +56,7 @@ TEST_F(DicomCasesSeries, missing_slices_are_refused_past_the_limit_and_filled_wi
   EXPECT_EQ(changed_slices(filled), 3);
 }
 
-TEST_F(DicomCasesSeries, duplicate_position_is_dropped_and_reported) {
+TEST_F(DicomCasesSeries, DuplicatePositionIsDroppedAndReported) {
   DicomSeries series = only("duplicate_position");
   EXPECT_EQ(series.problems, Codes{"duplicate-position"});
   EXPECT_EQ(series.left_out.size(), 1u);
@@ -65,7 +65,7 @@ TEST_F(DicomCasesSeries, duplicate_position_is_dropped_and_reported) {
   EXPECT_NEAR(volume.spacing_mm[2], 7.975, 0.001);
 }
 
-TEST_F(DicomCasesSeries, truncated_file_is_reported_as_a_missing_slice) {
+TEST_F(DicomCasesSeries, TruncatedFileIsReportedAsAMissingSlice) {
   DicomSeries series = only("truncated_file");
   EXPECT_EQ(series.problems, (Codes{"unreadable-file", "gap"}));
   const Volume volume = read_dicom_series(series);
@@ -73,11 +73,11 @@ TEST_F(DicomCasesSeries, truncated_file_is_reported_as_a_missing_slice) {
   EXPECT_EQ(changed_slices(volume), 1);
 }
 
-TEST_F(DicomCasesSeries, no_pixel_spacing_is_refused_as_geometry_is_unknown) {
+TEST_F(DicomCasesSeries, NoPixelSpacingIsRefusedAsGeometryIsUnknown) {
   EXPECT_EQ(code_of_refusal("no_pixel_spacing"), "no-geometry");
 }
 
-TEST_F(DicomCasesSeries, gantry_tilt_15deg_header_only_is_resampled_along_the_true_axes) {
+TEST_F(DicomCasesSeries, GantryTilt15degHeaderOnlyIsResampledAlongTheTrueAxes) {
   DicomSeries series = only("gantry_tilt_15deg_header_only");
   EXPECT_EQ(series.problems, Codes{"tilt"});
   const Volume volume = read_dicom_series(series);
@@ -85,12 +85,12 @@ TEST_F(DicomCasesSeries, gantry_tilt_15deg_header_only_is_resampled_along_the_tr
   EXPECT_GT(volume.hu.size(1), 64);
 }
 
-TEST_F(DicomCasesSeries, wrong_modality_is_refused) {
+TEST_F(DicomCasesSeries, WrongModalityIsRefused) {
   EXPECT_TRUE(only("wrong_modality").has_problem("wrong-modality"));
   EXPECT_EQ(code_of_refusal("wrong_modality"), "wrong-modality");
 }
 
-TEST_F(DicomCasesSeries, mixed_matrix_size_drops_and_reports_the_odd_slices) {
+TEST_F(DicomCasesSeries, MixedMatrixSizeDropsAndReportsTheOddSlices) {
   DicomSeries series = only("mixed_matrix_size");
   EXPECT_EQ(series.problems, (Codes{"mixed-size", "gap"}));
   const Volume volume = read_dicom_series(series);
@@ -98,7 +98,7 @@ TEST_F(DicomCasesSeries, mixed_matrix_size_drops_and_reports_the_odd_slices) {
   EXPECT_EQ(changed_slices(volume), 1);
 }
 
-TEST_F(DicomCasesSeries, two_series_one_folder_gives_one_by_the_rule_and_names_the_other) {
+TEST_F(DicomCasesSeries, TwoSeriesOneFolderGivesOneByTheRuleAndNamesTheOther) {
   const auto all = scan_dicom_folder(folder("two_series_one_folder"));
   ASSERT_EQ(all.size(), 2u);
   const SeriesChoice choice = choose_series(all);
@@ -108,14 +108,14 @@ TEST_F(DicomCasesSeries, two_series_one_folder_gives_one_by_the_rule_and_names_t
   EXPECT_EQ(choose_ct_series(all, folder("two_series_one_folder")).uid, all[*choice.index].uid);
 }
 
-TEST_F(DicomCasesSeries, per_slice_slope_intercept_is_applied_per_slice) {
+TEST_F(DicomCasesSeries, PerSliceSlopeInterceptIsAppliedPerSlice) {
   const Volume volume = read_volume(folder("per_slice_slope_intercept"));
   EXPECT_NEAR(volume.hu.min().item<float>(), -1007, 1);
   EXPECT_NEAR(volume.hu.max().item<float>(), 1046, 1);
   EXPECT_TRUE(only("per_slice_slope_intercept").problems.empty());
 }
 
-TEST_F(DicomCasesSeries, rle_and_shuffled_names_no_ext_are_as_the_same_slices_elsewhere) {
+TEST_F(DicomCasesSeries, RleAndShuffledNamesNoExtAreAsTheSameSlicesElsewhere) {
   const Volume plain = read_volume(folder("per_slice_slope_intercept"));
   for (const char* name : {"rle", "shuffled_names_no_ext"}) {
     EXPECT_LT((plain.hu - read_volume(folder(name)).hu).abs().max().item<float>(), 1) << name;
@@ -127,14 +127,14 @@ class DicomCasesTransferSyntax : public testing::Test {
  protected:
   void SetUp() override { X2CTPA_NEEDS_REAL_DATA("dicom_cases/transfer_syntax"); }
   static fs::path folder() { return real_data("dicom_cases/transfer_syntax"); }
-  /// Root mean square difference to the uncompressed original in HU.
+  // Root mean square difference to the uncompressed original in HU.
   static double rms(const fs::path& file, const char* original) {
     const auto difference = read_dicom_slice(file) - read_dicom_slice(folder() / original);
     return std::sqrt(difference.square().mean(torch::kDouble).item<double>());
   }
 };
 
-TEST_F(DicomCasesTransferSyntax, lossless_copies_decode_to_equal_values) {
+TEST_F(DicomCasesTransferSyntax, LosslessCopiesDecodeToEqualValues) {
   const auto plain = read_dicom_slice(folder() / "CTImage.dcm");
   EXPECT_EQ(plain.min().item<float>(), -3024);
   EXPECT_EQ(plain.max().item<float>(), 1378);
@@ -151,7 +151,7 @@ TEST_F(DicomCasesTransferSyntax, lossless_copies_decode_to_equal_values) {
   EXPECT_EQ(compared, 3);
 }
 
-TEST_F(DicomCasesTransferSyntax, lossy_copies_decode_to_similar_values_or_give_a_reason) {
+TEST_F(DicomCasesTransferSyntax, LossyCopiesDecodeToSimilarValuesOrGiveAReason) {
   // The 12-bit lossy JPEG processes hold 8 bits of these copies at best, hence the wide bound.
   for (const auto& entry : fs::directory_iterator(folder())) {
     const auto name = entry.path().filename().string();
@@ -165,7 +165,7 @@ TEST_F(DicomCasesTransferSyntax, lossy_copies_decode_to_similar_values_or_give_a
   EXPECT_LT(rms(folder() / "693_J2KI.dcm", "693_UNCI.dcm"), 15);
 }
 
-TEST_F(DicomCasesTransferSyntax, odd_but_legal_files_decode) {
+TEST_F(DicomCasesTransferSyntax, OddButLegalFilesDecode) {
   for (const char* name : {"D_CLUNIE_CT1_RLE_FRAGS.dcm", "J2K_pixelrep_mismatch.dcm",
                            "CT_Implicit_Little_Headless_Retired.dcm"}) {
     const auto hu = read_dicom_slice(folder() / name);
@@ -173,14 +173,14 @@ TEST_F(DicomCasesTransferSyntax, odd_but_legal_files_decode) {
   }
 }
 
-TEST_F(DicomCasesTransferSyntax, a_single_image_is_no_volume) {
+TEST_F(DicomCasesTransferSyntax, ASingleImageIsNoVolume) {
   const DicomSeries series = scan_dicom_files({folder() / "CTImage.dcm"}).at(0);
   EXPECT_EQ(series.reason_code, "too-few-slices");
   EXPECT_EQ(series.size_dhw[0], 1);
 }
 
-/// What the header says is wrong with each broken file; "" where only its series is too short.
-TEST(DicomCasesBrokenFiles, each_has_a_reason_code) {
+// What the header says is wrong with each broken file; "" where only its series is too short.
+TEST(DicomCasesBrokenFiles, EachHasAReasonCode) {
   X2CTPA_NEEDS_REAL_DATA("dicom_cases/broken_files");
   const std::map<std::string, std::string> expected = {{"CT_fodicom_GH178.dcm", "unreadable-file"},
                                                        {"CT_fodicom_GH179B.dcm", "unreadable-file"},
@@ -203,7 +203,7 @@ TEST(DicomCasesBrokenFiles, each_has_a_reason_code) {
   }
 }
 
-TEST(DicomCasesBrokenFiles, decoding_each_gives_pixels_or_an_error_that_names_the_file) {
+TEST(DicomCasesBrokenFiles, DecodingEachGivesPixelsOrAnErrorThatNamesTheFile) {
   X2CTPA_NEEDS_REAL_DATA("dicom_cases/broken_files");
   int refused = 0;
   for (const auto& entry : fs::directory_iterator(real_data("dicom_cases/broken_files"))) {

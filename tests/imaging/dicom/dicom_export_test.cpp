@@ -20,7 +20,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-const SyntheticSeries kSeries{
+const SyntheticSeries exported_series{
     .subject_id = "P0001", .derivation = "made by a test", .version = "1", .unique = "a"};
 
 std::string word(const gdcm::DataSet& set, uint16_t group, uint16_t element) {
@@ -43,7 +43,7 @@ TEST(DicomExport, AnObliqueVolumeComesBackVoxelForVoxelInItsPlace) {
   const test::TemporaryFolder folder;
   Volume volume = test::linear_field(test::rotation(7));
   volume.hu = volume.hu.round().clamp(-1024, 3071);
-  write_synthetic_series(volume, folder / "series", kSeries);
+  write_synthetic_series(volume, folder / "series", exported_series);
   const Volume back = oriented_to_lps(read_volume(folder / "series")),
                own = oriented_to_lps(volume);
   ASSERT_EQ(back.size_dhw(), own.size_dhw());
@@ -57,7 +57,7 @@ TEST(DicomExport, AnObliqueVolumeComesBackVoxelForVoxelInItsPlace) {
 
 TEST(DicomExport, EveryFileSaysThatItIsSyntheticAndDerivedAndNamesNoPatient) {
   const test::TemporaryFolder folder;
-  write_synthetic_series(test::linear_field(test::rotation(0)), folder / "series", kSeries);
+  write_synthetic_series(test::linear_field(test::rotation(0)), folder / "series", exported_series);
   std::set<std::string> instances, series;
   for (const auto& entry : fs::directory_iterator(folder / "series")) {
     const auto set = header(entry.path());
@@ -78,9 +78,9 @@ TEST(DicomExport, EveryFileSaysThatItIsSyntheticAndDerivedAndNamesNoPatient) {
 TEST(DicomExport, AnotherVolumeHasOtherUidsAndTheSameOneTheSameBytes) {
   const test::TemporaryFolder folder;
   const Volume volume = test::linear_field(test::rotation(0));
-  write_synthetic_series(volume, folder / "a", kSeries);
-  write_synthetic_series(volume, folder / "again", kSeries);
-  SyntheticSeries other = kSeries;
+  write_synthetic_series(volume, folder / "a", exported_series);
+  write_synthetic_series(volume, folder / "again", exported_series);
+  SyntheticSeries other = exported_series;
   other.unique = "b";
   write_synthetic_series(volume, folder / "b", other);
   EXPECT_EQ(sha256_of_file(folder / "a/0001.dcm"), sha256_of_file(folder / "again/0001.dcm"));
@@ -94,13 +94,13 @@ TEST(DicomExport, AnotherVolumeHasOtherUidsAndTheSameOneTheSameBytes) {
 TEST(DicomExport, AFormerSeriesIsReplacedAndAFailedOneLeavesNothing) {
   const test::TemporaryFolder folder;
   write_synthetic_series(test::linear_field(test::rotation(0), {9, 4, 4}), folder / "series",
-                         kSeries);
+                         exported_series);
   write_synthetic_series(test::linear_field(test::rotation(0), {3, 4, 4}), folder / "series",
-                         kSeries);
+                         exported_series);
   EXPECT_EQ(std::distance(fs::directory_iterator(folder / "series"), {}), 3);
-  EXPECT_THROW(
-      write_synthetic_series(test::linear_field(test::rotation(0)), "/dev/null/series", kSeries),
-      Error);
+  EXPECT_THROW(write_synthetic_series(test::linear_field(test::rotation(0)), "/dev/null/series",
+                                      exported_series),
+               Error);
   EXPECT_EQ(std::distance(fs::directory_iterator(folder.path()), {}), 1);
 }
 
@@ -109,7 +109,7 @@ TEST(Preview, ShowsTheHeadUpThePatientsRightAtTheLeftAndSquareMillimetres) {
   Volume volume{torch::full({20, 10, 10}, -200.0)};
   volume.spacing_mm = {2, 2, 1};
   volume.hu[18][1][8] = 500;
-  const auto picture = preview_picture(volume, -200, 500, torch::Tensor(), false);
+  const auto picture = preview_picture(volume, -200, 500, at::Tensor(), false);
   ASSERT_EQ(picture.dim(), 2);
   const auto brightest = [&](int64_t row,
                              int64_t column) {  // of one tile, from 0 to 1 down and across
@@ -130,8 +130,8 @@ TEST(Preview, ShowsTheHeadUpThePatientsRightAtTheLeftAndSquareMillimetres) {
 
 TEST(Preview, SaysThatAGeneratedVolumeIsSynthetic) {
   const Volume volume{torch::full({6, 6, 6}, -500.0)};
-  const auto plain = preview_picture(volume, -200, 500, torch::Tensor(), false);
-  const auto marked = preview_picture(volume, -200, 500, torch::Tensor(), true);
+  const auto plain = preview_picture(volume, -200, 500, at::Tensor(), false);
+  const auto marked = preview_picture(volume, -200, 500, at::Tensor(), true);
   EXPECT_EQ(plain.max().item<float>(), 0);
   const auto head = marked.narrow(0, 0, marked.size(0) - plain.size(0));
   EXPECT_GT((head > 0.5).sum().item<int64_t>(), 1000);  // the letters' dots

@@ -17,7 +17,7 @@ namespace {
 using namespace test;
 using Codes = std::vector<std::string>;
 
-/// 12 slices whose HU tell where each voxel lies, within rounding.
+// 12 slices whose HU tell where each voxel lies, within rounding.
 CtMaker maker(const Mat3& direction = rotation(0)) {
   CtMaker ct{linear_field(direction, {12, 9, 10})};
   return ct;
@@ -29,22 +29,22 @@ DicomSeries only_series(const TemporaryFolder& folder) {
   return all.at(0);
 }
 
-/// The largest distance in HU of any voxel from what its place should hold; rounding is 0.5.
+// The largest distance in HU of any voxel from what its place should hold; rounding is 0.5.
 double error_of(const TemporaryFolder& folder) {
   return error_of_linear_field(oriented_to_lps(read_volume(folder.path())));
 }
 
-TEST(DicomGenerated, every_byte_order_and_vr_kind_reads_alike) {
+TEST(DicomGenerated, EveryByteOrderAndVrKindReadsAlike) {
   for (const Syntax syntax :
        {Syntax::implicit_little, Syntax::explicit_little, Syntax::explicit_big}) {
     const TemporaryFolder folder;
     maker(rotation(10)).write(folder.path(), {}, syntax);
-    EXPECT_LT(error_of(folder), 0.51) << static_cast<int>(syntax);
-    EXPECT_TRUE(only_series(folder).problems.empty()) << static_cast<int>(syntax);
+    EXPECT_LT(error_of(folder), 0.51) << int(syntax);
+    EXPECT_TRUE(only_series(folder).problems.empty()) << int(syntax);
   }
 }
 
-TEST(DicomGenerated, flipped_orientations_keep_every_voxel_in_its_place) {
+TEST(DicomGenerated, FlippedOrientationsKeepEveryVoxelInItsPlace) {
   // Prone, feet first, and both: rows or columns or slices run the other way.
   for (const Mat3& direction :
        {Mat3{{{-1, 0, 0}, {0, -1, 0}, {0, 0, 1}}}, Mat3{{{-1, 0, 0}, {0, 1, 0}, {0, 0, -1}}},
@@ -57,7 +57,7 @@ TEST(DicomGenerated, flipped_orientations_keep_every_voxel_in_its_place) {
   }
 }
 
-TEST(DicomGenerated, useless_instance_numbers_do_not_matter) {
+TEST(DicomGenerated, UselessInstanceNumbersDoNotMatter) {
   const TemporaryFolder folder;
   maker().write(folder.path(), [](int64_t k, DicomBytes& d) {
     if (k % 3 == 0)
@@ -70,7 +70,7 @@ TEST(DicomGenerated, useless_instance_numbers_do_not_matter) {
   EXPECT_TRUE(only_series(folder).problems.empty());
 }
 
-TEST(DicomGenerated, a_slice_without_position_is_reported_and_filled) {
+TEST(DicomGenerated, ASliceWithoutPositionIsReportedAndFilled) {
   const TemporaryFolder folder;
   maker().write(folder.path(), [](int64_t k, DicomBytes& d) {
     if (k == 5) d.remove(0x00200032);
@@ -80,7 +80,7 @@ TEST(DicomGenerated, a_slice_without_position_is_reported_and_filled) {
   EXPECT_LT(error_of(folder), 0.6);
 }
 
-TEST(DicomGenerated, positions_that_are_all_absent_or_all_the_same_are_refused) {
+TEST(DicomGenerated, PositionsThatAreAllAbsentOrAllTheSameAreRefused) {
   const TemporaryFolder absent, same;
   maker().write(absent.path(), [](int64_t, DicomBytes& d) { return d.remove(0x00200032), true; });
   maker().write(same.path(), [](int64_t, DicomBytes& d) {
@@ -91,19 +91,19 @@ TEST(DicomGenerated, positions_that_are_all_absent_or_all_the_same_are_refused) 
   EXPECT_TRUE(only_series(same).has_problem("duplicate-position"));
 }
 
-TEST(DicomGenerated, a_single_slice_is_no_volume) {
+TEST(DicomGenerated, ASingleSliceIsNoVolume) {
   const TemporaryFolder folder;
   maker().write(folder.path(), [](int64_t k, DicomBytes&) { return k == 3; });
   EXPECT_EQ(only_series(folder).reason_code, "too-few-slices");
   EXPECT_THROW(read_volume(folder.path()), SeriesError);
 }
 
-TEST(DicomGenerated, irregular_spacing_is_resampled_from_true_positions) {
+TEST(DicomGenerated, IrregularSpacingIsResampledFromTruePositions) {
   const TemporaryFolder folder;
   CtMaker ct = maker();
   const Volume even = ct.volume;
   // Slice k lies up to 0.3 of a distance above its even place, and holds what lies there.
-  const auto shift = [](int64_t k) { return 0.3 * static_cast<double>(k * 7 % 5) / 4; };
+  const auto shift = [](int64_t k) { return 0.3 * double(k * 7 % 5) / 4; };
   for (int64_t k = 0; k < 12; ++k) {
     for (int64_t j = 0; j < 9; ++j)
       for (int64_t i = 0; i < 10; ++i)
@@ -111,14 +111,14 @@ TEST(DicomGenerated, irregular_spacing_is_resampled_from_true_positions) {
             linear_value(even.point({double(i), double(j), double(k) + shift(k)}));
   }
   ct.write(folder.path(), [&](int64_t k, DicomBytes& d) {
-    const Vec3 p = even.point({0, 0, static_cast<double>(k) + shift(k)});
+    const Vec3 p = even.point({0, 0, double(k) + shift(k)});
     return d.numbers(0x00200032, {p[0], p[1], p[2]}), true;
   });
   EXPECT_TRUE(only_series(folder).has_problem("uneven-spacing"));
   EXPECT_LT(error_of(folder), 0.51);
 }
 
-TEST(DicomGenerated, coronal_and_sagittal_reformats_are_read_but_not_chosen) {
+TEST(DicomGenerated, CoronalAndSagittalReformatsAreReadButNotChosen) {
   const Mat3 coronal{{{1, 0, 0}, {0, 0, 1}, {0, -1, 0}}},
       sagittal{{{0, 0, 1}, {1, 0, 0}, {0, -1, 0}}};
   for (const Mat3& direction : {coronal, sagittal}) {
@@ -138,7 +138,7 @@ TEST(DicomGenerated, coronal_and_sagittal_reformats_are_read_but_not_chosen) {
   }
 }
 
-TEST(DicomGenerated, scouts_and_secondary_captures_within_a_series_are_dropped) {
+TEST(DicomGenerated, ScoutsAndSecondaryCapturesWithinASeriesAreDropped) {
   const TemporaryFolder folder;
   CtMaker scout = maker(Mat3{{{1, 0, 0}, {0, 0, 1}, {0, -1, 0}}});
   scout.image_type = "ORIGINAL\\PRIMARY\\LOCALIZER";
@@ -154,7 +154,7 @@ TEST(DicomGenerated, scouts_and_secondary_captures_within_a_series_are_dropped) 
   EXPECT_LT(error_of(folder), 0.51);
 }
 
-TEST(DicomGenerated, a_series_of_scouts_alone_is_refused_as_such) {
+TEST(DicomGenerated, ASeriesOfScoutsAloneIsRefusedAsSuch) {
   const TemporaryFolder folder;
   CtMaker scout = maker();
   scout.image_type = "ORIGINAL\\PRIMARY\\LOCALIZER";
@@ -162,7 +162,7 @@ TEST(DicomGenerated, a_series_of_scouts_alone_is_refused_as_such) {
   EXPECT_EQ(only_series(folder).reason_code, "localizer");
 }
 
-TEST(DicomGenerated, empty_and_text_files_beside_a_series_do_no_harm) {
+TEST(DicomGenerated, EmptyAndTextFilesBesideASeriesDoNoHarm) {
   const TemporaryFolder folder;
   maker().write(folder.path());
   write_file(folder / "empty", "");
@@ -179,7 +179,7 @@ TEST(DicomGenerated, empty_and_text_files_beside_a_series_do_no_harm) {
   EXPECT_LT(error_of(folder), 0.51);
 }
 
-TEST(DicomGenerated, enhanced_multi_frame_ct_is_read_by_the_places_of_its_frames) {
+TEST(DicomGenerated, EnhancedMultiFrameCtIsReadByThePlacesOfItsFrames) {
   const TemporaryFolder folder;
   write_file(folder / "enhanced.dcm",
              maker(rotation(8)).enhanced({4, 0, 11, 2, 3, 1, 5, 10, 7, 6, 9, 8}).file());
@@ -190,7 +190,7 @@ TEST(DicomGenerated, enhanced_multi_frame_ct_is_read_by_the_places_of_its_frames
   EXPECT_LT(error_of(folder), 0.51);
 }
 
-TEST(DicomGenerated, multi_frame_without_places_of_its_frames_is_refused) {
+TEST(DicomGenerated, MultiFrameWithoutPlacesOfItsFramesIsRefused) {
   const TemporaryFolder folder;
   write_file(folder / "frames.dcm", maker().enhanced({0, 1, 2, 3}).remove(0x52009230).file());
   EXPECT_EQ(only_series(folder).reason_code, "multi-frame");
@@ -198,7 +198,7 @@ TEST(DicomGenerated, multi_frame_without_places_of_its_frames_is_refused) {
   EXPECT_EQ(read_dicom_slice(folder / "frames.dcm").size(0), 9);
 }
 
-TEST(DicomGenerated, padding_and_what_lies_outside_the_field_of_view_become_air) {
+TEST(DicomGenerated, PaddingAndWhatLiesOutsideTheFieldOfViewBecomeAir) {
   const TemporaryFolder folder;
   CtMaker ct = maker();
   ct.intercept = -4096;
@@ -212,13 +212,13 @@ TEST(DicomGenerated, padding_and_what_lies_outside_the_field_of_view_become_air)
             ct.volume.hu.slice(2, 4, 10).round().min().item<float>());
 }
 
-TEST(DicomGenerated, a_missing_rescale_is_reported) {
+TEST(DicomGenerated, AMissingRescaleIsReported) {
   const TemporaryFolder folder;
   maker().write(folder.path(), [](int64_t, DicomBytes& d) { return d.remove(0x00281052), true; });
   EXPECT_EQ(only_series(folder).problems, Codes{"no-rescale"});
 }
 
-TEST(DicomGenerated, fewer_bytes_than_the_pixels_need_are_a_missing_slice) {
+TEST(DicomGenerated, FewerBytesThanThePixelsNeedAreAMissingSlice) {
   const TemporaryFolder folder;
   maker().write(folder.path(), [](int64_t k, DicomBytes& d) {
     if (k == 4) d.words(0x7FE00010, "OW", std::vector<uint16_t>(20));
@@ -230,7 +230,7 @@ TEST(DicomGenerated, fewer_bytes_than_the_pixels_need_are_a_missing_slice) {
 
 class SeriesChoiceRule : public testing::Test {
  protected:
-  /// Adds a series of `slices` slices; later edits of the tags go through `edit`.
+  // Adds a series of `slices` slices; later edits of the tags go through `edit`.
   void add(const std::string& uid, const std::string& description, int64_t slices,
            const std::function<void(DicomBytes&)>& edit = {}) {
     CtMaker ct = maker();
@@ -251,7 +251,7 @@ class SeriesChoiceRule : public testing::Test {
   std::vector<std::string> passed_over_;
 };
 
-TEST_F(SeriesChoiceRule, words_for_ctpa_win_over_more_slices) {
+TEST_F(SeriesChoiceRule, WordsForCtpaWinOverMoreSlices) {
   add("1.1", "Thorax nativ 1.0", 12);
   add("1.2", "PE 1.0 Bv40", 11);
   add("1.3", "aspect", 12);
@@ -261,13 +261,13 @@ TEST_F(SeriesChoiceRule, words_for_ctpa_win_over_more_slices) {
       << passed_over_[0];
 }
 
-TEST_F(SeriesChoiceRule, a_short_series_with_the_right_words_does_not_win) {
+TEST_F(SeriesChoiceRule, AShortSeriesWithTheRightWordsDoesNotWin) {
   add("1.1", "Thorax 1.0", 12);
   add("1.2", "CTPA test", 5);
   EXPECT_EQ(chosen(), "1.1");
 }
 
-TEST_F(SeriesChoiceRule, original_wins_over_derived_and_mip_loses) {
+TEST_F(SeriesChoiceRule, OriginalWinsOverDerivedAndMipLoses) {
   add("1.1", "CTPA", 12,
       [](DicomBytes& d) { d.text(0x00080008, "CS", "DERIVED\\SECONDARY\\AXIAL"); });
   add("1.2", "CTPA", 11);
@@ -275,7 +275,7 @@ TEST_F(SeriesChoiceRule, original_wins_over_derived_and_mip_loses) {
   EXPECT_EQ(chosen(), "1.2");
 }
 
-TEST_F(SeriesChoiceRule, contrast_then_slices_then_kernel_decide_among_equals) {
+TEST_F(SeriesChoiceRule, ContrastThenSlicesThenKernelDecideAmongEquals) {
   add("1.1", "Thorax", 12);
   add("1.2", "Thorax", 10, [](DicomBytes& d) { d.text(0x00180010, "LO", "Iomeron"); });
   EXPECT_EQ(chosen(), "1.2");
@@ -287,7 +287,7 @@ TEST_F(SeriesChoiceRule, contrast_then_slices_then_kernel_decide_among_equals) {
   EXPECT_EQ(chosen(), "1.4");
 }
 
-TEST_F(SeriesChoiceRule, the_order_and_words_are_options) {
+TEST_F(SeriesChoiceRule, TheOrderAndWordsAreOptions) {
   add("1.1", "Thorax nativ", 12);
   add("1.2", "CTPA", 11);
   SeriesRule rule;

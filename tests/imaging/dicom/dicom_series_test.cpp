@@ -17,14 +17,14 @@ using test::real_data;
 const char* const cip = "ct_dicom/CIP_ct-64_79slices";
 const char* const cases = "dicom_cases/series";
 
-/// The only series of a folder under `cases`.
+// The only series of a folder under `cases`.
 DicomSeries only_series(const std::string& name) {
   const auto all = scan_dicom_folder(real_data(cases) / name);
   EXPECT_EQ(all.size(), 1u);
   return all.at(0);
 }
 
-TEST(DicomSeries, equals_the_same_scan_as_nrrd_voxel_for_voxel) {
+TEST(DicomSeries, EqualsTheSameScanAsNrrdVoxelForVoxel) {
   X2CTPA_NEEDS_REAL_DATA(cip);
   const Volume dicom = oriented_to_lps(read_volume(real_data(cip)));
   const Volume nrrd = oriented_to_lps(read_volume(real_data("ct_volume/CIP_ct-64.nrrd")));
@@ -36,7 +36,7 @@ TEST(DicomSeries, equals_the_same_scan_as_nrrd_voxel_for_voxel) {
   }
 }
 
-TEST(DicomSeries, spacing_jitter_below_one_percent_is_harmless) {
+TEST(DicomSeries, SpacingJitterBelowOnePercentIsHarmless) {
   X2CTPA_NEEDS_REAL_DATA(cip);
   const auto all = scan_dicom_folder(real_data(cip));
   ASSERT_EQ(all.size(), 1u);
@@ -44,7 +44,7 @@ TEST(DicomSeries, spacing_jitter_below_one_percent_is_harmless) {
   EXPECT_FALSE(all[0].resampled);
 }
 
-TEST(DicomSeries, two_missing_slices_are_filled_at_true_positions) {
+TEST(DicomSeries, TwoMissingSlicesAreFilledAtTruePositions) {
   X2CTPA_NEEDS_REAL_DATA(cip);
   const test::TemporaryFolder folder;
   int n = 0;
@@ -59,7 +59,7 @@ TEST(DicomSeries, two_missing_slices_are_filled_at_true_positions) {
   EXPECT_EQ((error > 1).sum().item<int64_t>(), 2);
 }
 
-TEST(DicomSeries, gantry_tilt_is_resampled_along_the_true_axes) {
+TEST(DicomSeries, GantryTiltIsResampledAlongTheTrueAxes) {
   X2CTPA_NEEDS_REAL_DATA(cases);
   DicomSeries series = only_series("gantry_tilt_15deg_header_only");
   EXPECT_TRUE(series.has_problem("tilt"));
@@ -72,10 +72,11 @@ TEST(DicomSeries, gantry_tilt_is_resampled_along_the_true_axes) {
   const int64_t slice = 17;
   Vec3 middle = series.slice_origins_mm[slice];
   for (int r = 0; r < 3; ++r)
-    middle[r] += 30 * series.spacing_mm[0] * series.direction[r][0] + 40 * series.spacing_mm[1] * series.direction[r][1];
+    middle[r] += 30 * series.spacing_mm[0] * series.direction[r][0] +
+                 40 * series.spacing_mm[1] * series.direction[r][1];
   const Vec3 index = volume.index(middle);
   EXPECT_NEAR(index[2], slice, 1e-3);
-  const auto y = static_cast<int64_t>(std::floor(index[1]));
+  const auto y = int64_t(std::floor(index[1]));
   const double f = index[1] - std::floor(index[1]);
   const auto column = volume.hu[slice].select(1, std::llround(index[0]));
   const double value = (1 - f) * column[y].item<float>() + f * column[y + 1].item<float>();
@@ -85,7 +86,7 @@ TEST(DicomSeries, gantry_tilt_is_resampled_along_the_true_axes) {
   EXPECT_LE(value, around.max().item<float>() + 1);
 }
 
-TEST(DicomSeries, a_folder_without_dicom_is_no_usable_data) {
+TEST(DicomSeries, AFolderWithoutDicomIsNoUsableData) {
   const test::TemporaryFolder folder;
   write_file(folder / "readme.txt", "hello");
   try {

@@ -62,7 +62,7 @@ TEST_F(DicomWrite, SlicesCarryTheirPlaceDirectionAndHu) {
     const gdcm::DataSet& set = reader.GetFile().GetDataSet();
     const auto place = numbers(set, 0x0020, 0x0032);
     const Vec3 index = volume_.index({place[0], place[1], place[2]});
-    const int k = static_cast<int>(std::lround(index[2]));
+    const int k = int(std::lround(index[2]));
     EXPECT_NEAR(index[0], 0, 1e-5);
     EXPECT_NEAR(index[1], 0, 1e-5);
     EXPECT_NEAR(index[2], k, 1e-5);

@@ -21,8 +21,8 @@ Volume air(std::array<int64_t, 3> size_dhw, Vec3 spacing) {
 TEST(Drr, PointMarkerLandsWhereTheFormulaSays) {
   Volume volume = air({40, 30, 50}, {3, 4, 5});
   const double angle = 0.06;  // an oblique grid
-  volume.direction = {{{std::cos(angle), -std::sin(angle), 0},
-                       {std::sin(angle), std::cos(angle), 0}, {0, 0, 1}}};
+  volume.direction = {
+      {{std::cos(angle), -std::sin(angle), 0}, {std::sin(angle), std::cos(angle), 0}, {0, 0, 1}}};
   volume.hu[31][22][9] = 2000;
   DrrOptions options;
   options.size = 215;
@@ -91,7 +91,7 @@ TEST(Drr, SourceInsideTheVolumeIsRefused) {
   EXPECT_THROW(render_drr(volume, DrrOptions()), Error);
 }
 
-/// A small volume of random HU, and the same turned by so little that only the renderer differs.
+// A small volume of random HU, and the same turned by so little that only the renderer differs.
 Volume random_volume() {
   torch::manual_seed(4);
   Volume volume = air({22, 25, 28}, {6, 5, 7});
@@ -101,7 +101,8 @@ Volume random_volume() {
 
 Volume barely_turned(Volume volume) {
   const double angle = 1e-5;
-  volume.direction = {{{std::cos(angle), -std::sin(angle), 0}, {std::sin(angle), std::cos(angle), 0}, {0, 0, 1}}};
+  volume.direction = {
+      {{std::cos(angle), -std::sin(angle), 0}, {std::sin(angle), std::cos(angle), 0}, {0, 0, 1}}};
   return volume;
 }
 
@@ -118,7 +119,8 @@ TEST(Drr, LayerByLayerAndRayByRayGiveTheSamePicture) {
       const auto layers = render_drr(volume, options, Vec3{20, 90, -340});
       const auto rays = render_drr(barely_turned(volume), options, Vec3{20, 90, -340});
       const double tolerance = options.method == "siddon" ? 0.002 : 0.01;
-      EXPECT_LT((layers - rays).abs().max().item<double>(), tolerance * layers.max().item<double>()) << view << method;
+      EXPECT_LT((layers - rays).abs().max().item<double>(), tolerance * layers.max().item<double>())
+          << view << method;
     }
 }
 
@@ -152,7 +154,8 @@ TEST(Drr, LayersThickerThanTheyAreWideAreDividedUntilSiddonIsExact) {
   options.source_to_detector_mm = 1000;
   options.source_to_centre_mm = 600;
   options.method = "siddon";
-  const auto layers = render_drr(volume, options), rays = render_drr(barely_turned(volume), options);
+  const auto layers = render_drr(volume, options),
+             rays = render_drr(barely_turned(volume), options);
   EXPECT_LT((layers - rays).abs().max().item<double>(), 0.005 * layers.max().item<double>());
 }
 
@@ -166,13 +169,14 @@ TEST(Drr, FromTheFrontThePatientsRightStaysOnTheLeft) {
   const auto picture = render_drr(volume, options, centre);
   const auto at = picture.argmax().item<int64_t>();
   const auto expected = project_point(volume.point({9, 22, 31}), centre, options);
-  EXPECT_NEAR(static_cast<double>(at / 215), expected[0], 1);
-  EXPECT_NEAR(static_cast<double>(at % 215), expected[1], 1);
+  EXPECT_NEAR(double(at / 215), expected[0], 1);
+  EXPECT_NEAR(double(at % 215), expected[1], 1);
   // Farther from the source than the centre of the beam is from it: less magnified than in PA.
   DrrOptions pa = options;
   pa.view = "pa";
   const auto point = volume.point({9, 29, 31});
-  EXPECT_LT(std::abs(project_point(point, centre, options)[1] - 107), std::abs(project_point(point, centre, pa)[1] - 107));
+  EXPECT_LT(std::abs(project_point(point, centre, options)[1] - 107),
+            std::abs(project_point(point, centre, pa)[1] - 107));
 }
 
 TEST(Drr, LungKeepsItsAttenuationBelowMinusEightHundredHu) {

@@ -18,7 +18,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-/// Bytes of a grey picture of 60 x 44 pixels in one of the formats.
+// Bytes of a grey picture of 60 x 44 pixels in one of the formats.
 std::string picture_bytes(const std::string& extension, const fs::path& folder) {
   torch::manual_seed(1);
   const auto picture = torch::rand({44, 60});
@@ -50,7 +50,7 @@ std::string picture_bytes(const std::string& extension, const fs::path& folder) 
   return read_file(file);
 }
 
-/// Gives every PNG chunk the check sum of its damaged content, so that the decoder sees the damage.
+// Gives every PNG chunk the check sum of its damaged content, so that the decoder sees the damage.
 void mend_check_sums(std::string& png) {
   size_t at = 8;
   while (at + 12 <= png.size()) {
@@ -59,15 +59,14 @@ void mend_check_sums(std::string& png) {
     if (length > png.size() - at - 12) return;
     const auto* data = reinterpret_cast<const Bytef*>(png.data() + at + 4);
     const uLong sum = crc32(0, data, static_cast<uInt>(length + 4));
-    for (size_t i = 0; i < 4; ++i)
-      png[at + 8 + length + i] = static_cast<char>(sum >> (24 - 8 * i));
+    for (size_t i = 0; i < 4; ++i) png[at + 8 + length + i] = char(sum >> (24 - 8 * i));
     at += 12 + length;
   }
 }
 
 class DamagedPicture : public testing::TestWithParam<std::string> {
  protected:
-  /// 1 when the bytes are refused, 0 when they give a sound picture.
+  // 1 when the bytes are refused, 0 when they give a sound picture.
   int refused(const std::string& bytes) {
     write_file(folder_ / ("damaged" + GetParam()), bytes);
     try {
@@ -83,11 +82,11 @@ class DamagedPicture : public testing::TestWithParam<std::string> {
   test::TemporaryFolder folder_;
 };
 
-TEST_P(DamagedPicture, the_whole_file_is_read) {
+TEST_P(DamagedPicture, TheWholeFileIsRead) {
   EXPECT_EQ(refused(picture_bytes(GetParam(), folder_ / "")), 0);
 }
 
-TEST_P(DamagedPicture, a_truncated_file_is_refused) {
+TEST_P(DamagedPicture, ATruncatedFileIsRefused) {
   const std::string whole = picture_bytes(GetParam(), folder_ / "");
   for (size_t part = 0; part < 40; ++part) {
     const size_t length = whole.size() * part / 40;
@@ -95,7 +94,7 @@ TEST_P(DamagedPicture, a_truncated_file_is_refused) {
   }
 }
 
-TEST_P(DamagedPicture, flipped_bits_end_with_a_picture_or_an_error) {
+TEST_P(DamagedPicture, FlippedBitsEndWithAPictureOrAnError) {
   const std::string whole = picture_bytes(GetParam(), folder_ / "");
   std::mt19937 dice(7);
   for (int i = 0; i < 300; ++i) {
@@ -105,19 +104,19 @@ TEST_P(DamagedPicture, flipped_bits_end_with_a_picture_or_an_error) {
       // Half of them in the header, where sizes and types are.
       const size_t at =
           dice() % (dice() % 2 ? damaged.size() : std::min<size_t>(damaged.size(), 200));
-      damaged[at] = static_cast<char>(damaged[at] ^ (1 << dice() % 8));
+      damaged[at] = char(damaged[at] ^ (1 << dice() % 8));
     }
     if (GetParam() == ".png" && i % 4) mend_check_sums(damaged);
     refused(damaged);
   }
 }
 
-TEST_P(DamagedPicture, random_bytes_behind_the_magic_are_refused) {
+TEST_P(DamagedPicture, RandomBytesBehindTheMagicAreRefused) {
   const std::string whole = picture_bytes(GetParam(), folder_ / "");
   std::mt19937 dice(9);
   for (int i = 0; i < 60; ++i) {
     std::string damaged = whole.substr(0, i % 2 ? 8 : 4);
-    for (int b = 0; b < 600; ++b) damaged.push_back(static_cast<char>(dice()));
+    for (int b = 0; b < 600; ++b) damaged.push_back(char(dice()));
     refused(damaged);
   }
 }
@@ -125,7 +124,7 @@ TEST_P(DamagedPicture, random_bytes_behind_the_magic_are_refused) {
 INSTANTIATE_TEST_SUITE_P(Formats, DamagedPicture, testing::Values(".png", ".jpg", ".tif"),
                          [](const auto& info) { return info.param.substr(1); });
 
-TEST(HugePicture, is_refused_by_its_header) {
+TEST(HugePicture, IsRefusedByItsHeader) {
   // A PNG header of 20,000 x 20,000 pixels; its few bytes of data are never unpacked.
   const test::TemporaryFolder folder;
   write_png8(torch::rand({32, 32}), folder / "a.png");

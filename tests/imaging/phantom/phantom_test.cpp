@@ -15,7 +15,7 @@ PhantomOptions small_options() {
   return options;
 }
 
-/// The first patient with this label.
+// The first patient with this label.
 Phantom patient_with(bool pe, const PhantomOptions& options) {
   int64_t index = 0;
   while (phantom_has_pe(options, 3, index) != pe) ++index;
@@ -62,8 +62,8 @@ TEST(Phantom, ClotIsDarkAgainstContrast) {
   options.noise_hu = 0;
   const Phantom patient = patient_with(true, options);
   const auto clot = patient.ct.hu.masked_select(patient.embolus_mask == 1);
-  const auto open = patient.ct.hu.masked_select((patient.artery_mask == 1) &
-                                                (patient.embolus_mask == 0));
+  const auto open =
+      patient.ct.hu.masked_select((patient.artery_mask == 1) & (patient.embolus_mask == 0));
   EXPECT_LT(clot.median().item<double>() + 60, open.median().item<double>());
 }
 
@@ -78,8 +78,8 @@ TEST(Phantom, TissuesLieInPublishedRanges) {
   EXPECT_LE(patient.truth.main_pa_hu, 450);
   EXPECT_GE(patient.truth.aorta_hu, 150);
   EXPECT_LE(patient.truth.aorta_hu, 350);
-  const double litres = static_cast<double>(lung.numel()) * patient.ct.spacing_mm[0] *
-                        patient.ct.spacing_mm[1] * patient.ct.spacing_mm[2] / 1e6;
+  const double litres = double(lung.numel()) * patient.ct.spacing_mm[0] * patient.ct.spacing_mm[1] *
+                        patient.ct.spacing_mm[2] / 1e6;
   EXPECT_GT(litres, 1.5);
   EXPECT_LT(litres, 8);
 }

@@ -6,9 +6,9 @@
 namespace x2ctpa {
 namespace {
 
-/// Labels in the order of first voxels: a voxel takes the smallest label among its neighbours until
-/// nothing changes.
-torch::Tensor labels_by_spreading(const torch::Tensor& mask, bool across_slices) {
+// Labels in the order of first voxels: a voxel takes the smallest label among its neighbours until
+// nothing changes.
+at::Tensor labels_by_spreading(const at::Tensor& mask, bool across_slices) {
   const auto size = mask.sizes();
   auto labels = torch::zeros(size, torch::kInt32);
   auto at = labels.accessor<int32_t, 3>();
@@ -36,12 +36,12 @@ torch::Tensor labels_by_spreading(const torch::Tensor& mask, bool across_slices)
   std::map<int32_t, int32_t> order;
   for (int64_t n = 0; n < labels.numel(); ++n) {
     int32_t& label = labels.data_ptr<int32_t>()[n];
-    if (label) label = order.emplace(label, static_cast<int32_t>(order.size()) + 1).first->second;
+    if (label) label = order.emplace(label, int32_t(order.size()) + 1).first->second;
   }
   return labels;
 }
 
-TEST(ConnectedComponents, are_those_of_spreading_labels_in_space_and_in_slices) {
+TEST(ConnectedComponents, AreThoseOfSpreadingLabelsInSpaceAndInSlices) {
   torch::manual_seed(3);
   for (const double density : {0.1, 0.35, 0.6, 0.9})
     for (const bool across_slices : {true, false}) {
@@ -63,7 +63,7 @@ TEST(ConnectedComponents, are_those_of_spreading_labels_in_space_and_in_slices) 
     }
 }
 
-TEST(ConnectedComponents, of_an_empty_and_of_a_full_mask) {
+TEST(ConnectedComponents, OfAnEmptyAndOfAFullMask) {
   EXPECT_TRUE(connected_components(torch::zeros({3, 4, 5}, torch::kUInt8)).all.empty());
   const auto full = connected_components(torch::ones({3, 4, 5}, torch::kUInt8));
   ASSERT_EQ(full.all.size(), 1u);

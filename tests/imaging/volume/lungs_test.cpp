@@ -12,25 +12,30 @@ namespace {
 
 using test::real_data;
 
-/// True inside the ellipsoid at `centre_mm` with these half axes, over the voxels of `v`.
-torch::Tensor ellipsoid(const Volume& v, const Vec3& centre_mm, const Vec3& half_mm) {
+// True inside the ellipsoid at `centre_mm` with these half axes, over the voxels of `v`.
+at::Tensor ellipsoid(const Volume& v, const Vec3& centre_mm, const Vec3& half_mm) {
   const auto size = v.size_dhw();
   auto sum = torch::zeros({size[0], size[1], size[2]});
   for (int a = 0; a < 3; ++a) {
     std::vector<int64_t> shape{1, 1, 1};
     shape[2 - a] = size[2 - a];
-    const auto x = torch::arange(size[2 - a], torch::kFloat) * v.spacing_mm[a] + (v.origin_mm[a] - centre_mm[a]);
+    const auto x = torch::arange(size[2 - a], torch::kFloat) * v.spacing_mm[a] +
+                   (v.origin_mm[a] - centre_mm[a]);
     sum = sum + (x / half_mm[a]).square().reshape(shape);
   }
   return sum <= 1;
 }
 
-/// A body with two lungs of 4/3 pi 60*75*110 mm^3 each, a trachea and gas in the bowels.
+// A body with two lungs of 4/3 pi 60*75*110 mm^3 each, a trachea and gas in the bowels.
 Volume chest(const Vec3& spacing) {
-  Volume v{torch::full({int64_t(320 / spacing[2]), int64_t(300 / spacing[1]), int64_t(400 / spacing[0])}, -1000.0f),
-           {-200, -150, 0}, spacing};
+  Volume v{
+      torch::full({int64_t(320 / spacing[2]), int64_t(300 / spacing[1]), int64_t(400 / spacing[0])},
+                  -1000.0f),
+      {-200, -150, 0},
+      spacing};
   v.hu.masked_fill_(ellipsoid(v, {0, 0, 160}, {180, 120, 1e4}), 40);
-  for (double side : {-1.0, 1.0}) v.hu.masked_fill_(ellipsoid(v, {side * 85, 0, 170}, {60, 75, 110}), -850);
+  for (double side : {-1.0, 1.0})
+    v.hu.masked_fill_(ellipsoid(v, {side * 85, 0, 170}, {60, 75, 110}), -850);
   v.hu.masked_fill_(ellipsoid(v, {60, -20, 25}, {40, 40, 20}), -1000);
   v.hu.masked_fill_(ellipsoid(v, {0, 20, 300}, {9, 9, 90}), -1000);
   return v;
@@ -38,7 +43,7 @@ Volume chest(const Vec3& spacing) {
 
 const double chest_litres = 2 * 4.0 / 3 * M_PI * 60 * 75 * 110 * 1e-6;
 
-TEST(Lungs, simulated_lungs_have_their_volume_at_any_resolution) {
+TEST(Lungs, SimulatedLungsHaveTheirVolumeAtAnyResolution) {
   for (const Vec3& spacing : {Vec3{1.5, 1.5, 2.5}, Vec3{4, 4, 5}}) {
     const Lungs lungs = segment_lungs(chest(spacing));
     EXPECT_NEAR(lungs.litres, chest_litres, 0.05 * chest_litres);
@@ -47,31 +52,33 @@ TEST(Lungs, simulated_lungs_have_their_volume_at_any_resolution) {
   }
 }
 
-TEST(Lungs, a_scan_that_ends_inside_them_is_cut_off) {
+TEST(Lungs, AScanThatEndsInsideThemIsCutOff) {
   Volume v = chest({3, 3, 4});
   v.hu = v.hu.slice(0, 30, 80).contiguous();
   EXPECT_TRUE(segment_lungs(v).cut_off);
 }
 
-TEST(Lungs, a_block_of_water_has_none) {
+TEST(Lungs, ABlockOfWaterHasNone) {
   Volume v{torch::zeros({40, 40, 40}), {0, 0, 0}, {5, 5, 5}};
   EXPECT_THROW(segment_lungs(v), Error);
   v.hu.fill_(-1000);
   EXPECT_THROW(body_box(v), Error);
 }
 
-TEST(Lungs, an_abdomen_with_gas_in_the_bowels_has_none) {
+TEST(Lungs, AnAbdomenWithGasInTheBowelsHasNone) {
   // Two long loops of bowel beside each other, as large as small lungs.
   Volume v{torch::full({80, 100, 130}, -1000.0f), {-195, -150, 0}, {3, 3, 4}};
   v.hu.masked_fill_(ellipsoid(v, {0, 0, 160}, {180, 120, 1e4}), 40);
-  for (double side : {-1.0, 1.0}) v.hu.masked_fill_(ellipsoid(v, {side * 80, 0, 160}, {45, 45, 120}), -1000);
+  for (double side : {-1.0, 1.0})
+    v.hu.masked_fill_(ellipsoid(v, {side * 80, 0, 160}, {45, 45, 120}), -1000);
   EXPECT_THROW(segment_lungs(v), Error);
   // The same with the density of lungs is accepted: it is the gas that was refused.
-  for (double side : {-1.0, 1.0}) v.hu.masked_fill_(ellipsoid(v, {side * 80, 0, 160}, {45, 45, 120}), -850);
+  for (double side : {-1.0, 1.0})
+    v.hu.masked_fill_(ellipsoid(v, {side * 80, 0, 160}, {45, 45, 120}), -850);
   EXPECT_GT(segment_lungs(v).litres, 0.5);
 }
 
-TEST(Lungs, a_mask_on_another_grid_is_placed_by_its_geometry) {
+TEST(Lungs, AMaskOnAnotherGridIsPlacedByItsGeometry) {
   const Volume v = chest({3, 3, 4});
   const Lungs found = segment_lungs(v);
   // The mask of the lungs on a coarser grid, flipped and with its own origin.
@@ -88,7 +95,7 @@ TEST(Lungs, a_mask_on_another_grid_is_placed_by_its_geometry) {
   }
 }
 
-TEST(Lungs, an_empty_a_foreign_and_an_implausible_mask_are_refused) {
+TEST(Lungs, AnEmptyAForeignAndAnImplausibleMaskAreRefused) {
   const Volume v = chest({3, 3, 4});
   Volume mask = v;
   mask.hu = torch::zeros_like(v.hu);
@@ -100,20 +107,20 @@ TEST(Lungs, an_empty_a_foreign_and_an_implausible_mask_are_refused) {
   EXPECT_THROW(region_of_mask(v, mask, false), Error);
 }
 
-TEST(Body, box_spans_the_body) {
+TEST(Body, BoxSpansTheBody) {
   const Volume v = chest({3, 3, 4});
   const Box box = body_box(v);
   EXPECT_NEAR(double(box.first[2]) * 3 - 200, -180, 6);
   EXPECT_NEAR(double(box.last[1]) * 3 - 150, 120, 6);
 }
 
-double dice(const torch::Tensor& a, const torch::Tensor& b) {
+double dice(const at::Tensor& a, const at::Tensor& b) {
   const double both = a.logical_and(b).sum().item<double>();
   return 2 * both / (a.sum().item<double>() + b.sum().item<double>());
 }
 
-/// The box of the largest part of the labels, so that stray voxels do not count.
-void expect_box_within_two_voxels(const Box& found, const torch::Tensor& truth) {
+// The box of the largest part of the labels, so that stray voxels do not count.
+void expect_box_within_two_voxels(const Box& found, const at::Tensor& truth) {
   for (int64_t d = 0; d < 3; ++d) {
     std::vector<int64_t> others;
     for (int64_t o = 0; o < 3; ++o)
@@ -124,21 +131,24 @@ void expect_box_within_two_voxels(const Box& found, const torch::Tensor& truth) 
   }
 }
 
-TEST(Lungs, the_lower_part_of_a_real_scan_without_lungs_is_refused) {
+TEST(Lungs, TheLowerPartOfARealScanWithoutLungsIsRefused) {
   X2CTPA_NEEDS_REAL_DATA("ct_volume");
   Volume ct = oriented_to_lps(read_volume(real_data("ct_volume/LIDC-IDRI-0001_2mm.nii.gz")));
-  const auto labels = oriented_to_lps(read_volume(real_data("ct_volume/LIDC-IDRI-0001_2mm_labels118.nii.gz"))).hu;
+  const auto labels =
+      oriented_to_lps(read_volume(real_data("ct_volume/LIDC-IDRI-0001_2mm_labels118.nii.gz"))).hu;
   const auto lobes = (labels >= 10).logical_and(labels <= 14);
-  const int64_t first = lobes.to(torch::kInt).amax(std::vector<int64_t>{1, 2}).nonzero().min().item<int64_t>();
+  const int64_t first =
+      lobes.to(torch::kInt).amax(std::vector<int64_t>{1, 2}).nonzero().min().item<int64_t>();
   ASSERT_GT(first, 3);
   ct.hu = ct.hu.slice(0, 0, first).contiguous();
   EXPECT_THROW(segment_lungs(ct), Error);
 }
 
-TEST(Lungs, of_a_real_scan_agree_with_its_labels) {
+TEST(Lungs, OfARealScanAgreeWithItsLabels) {
   X2CTPA_NEEDS_REAL_DATA("ct_volume");
   const Volume ct = oriented_to_lps(read_volume(real_data("ct_volume/LIDC-IDRI-0001_2mm.nii.gz")));
-  const auto labels = oriented_to_lps(read_volume(real_data("ct_volume/LIDC-IDRI-0001_2mm_labels118.nii.gz"))).hu;
+  const auto labels =
+      oriented_to_lps(read_volume(real_data("ct_volume/LIDC-IDRI-0001_2mm_labels118.nii.gz"))).hu;
   const Lungs lungs = segment_lungs(ct);
   const auto lobes = (labels >= 10).logical_and(labels <= 14);
   EXPECT_GE(dice(lungs.mask == 1, lobes), 0.97);
@@ -146,10 +156,11 @@ TEST(Lungs, of_a_real_scan_agree_with_its_labels) {
   expect_box_within_two_voxels(lungs.box, lobes);
 }
 
-TEST(Lungs, of_a_coarse_real_scan_agree_with_its_mask) {
+TEST(Lungs, OfACoarseRealScanAgreeWithItsMask) {
   X2CTPA_NEEDS_REAL_DATA("ct_volume");
   const Volume ct = oriented_to_lps(read_volume(real_data("ct_volume/CIP_ct-64.nrrd")));
-  const auto mask = oriented_to_lps(read_volume(real_data("ct_volume/CIP_ct-64_wholeLung.nrrd"))).hu > 0;
+  const auto mask =
+      oriented_to_lps(read_volume(real_data("ct_volume/CIP_ct-64_wholeLung.nrrd"))).hu > 0;
   const Lungs lungs = segment_lungs(ct);
   EXPECT_GE(dice(lungs.mask == 1, mask), 0.96);
   expect_box_within_two_voxels(lungs.box, mask);

@@ -10,7 +10,7 @@ namespace {
 
 using namespace test;
 
-/// A grid well inside `v`, with its own spacing, turned by `degrees` against it.
+// A grid well inside `v`, with its own spacing, turned by `degrees` against it.
 Grid inner_grid(const Volume& v, double degrees) {
   Grid grid;
   grid.size_dhw = {3, 4, 5};
@@ -25,19 +25,19 @@ Grid inner_grid(const Volume& v, double degrees) {
   return grid;
 }
 
-TEST(Resample, onto_its_own_grid_changes_nothing) {
+TEST(Resample, OntoItsOwnGridChangesNothing) {
   const Volume v = linear_field(rotation(25));
   for (const char* kind : {"nearest", "linear", "cubic"})
     EXPECT_TRUE(torch::allclose(resample(v, grid_of(v), kind).hu, v.hu, 1e-5, 1e-3)) << kind;
 }
 
-TEST(Resample, linear_interpolation_is_exact_for_a_linear_field) {
+TEST(Resample, LinearInterpolationIsExactForALinearField) {
   const Volume v = linear_field(rotation(25));
   EXPECT_LT(error_of_linear_field(resample(v, inner_grid(v, 0))), 1e-3);
   EXPECT_LT(error_of_linear_field(resample(v, inner_grid(v, 12))), 1e-3);
 }
 
-TEST(Resample, a_permuted_and_flipped_grid_gives_the_same_points) {
+TEST(Resample, APermutedAndFlippedGridGivesTheSamePoints) {
   const Volume v = linear_field(rotation(25));
   Grid grid = inner_grid(v, 0);
   grid.size_dhw = {2, 3, 4};
@@ -46,7 +46,7 @@ TEST(Resample, a_permuted_and_flipped_grid_gives_the_same_points) {
   EXPECT_LT(error_of_linear_field(resample(v, grid)), 1e-3);
 }
 
-TEST(Resample, a_coarser_grid_averages_what_its_voxels_cover) {
+TEST(Resample, ACoarserGridAveragesWhatItsVoxelsCover) {
   Volume v{torch::randn({4, 6, 8}), {0, 0, 0}, {1, 1, 1}};
   Grid grid = grid_of(v);
   grid.size_dhw = {2, 2, 2};
@@ -59,7 +59,7 @@ TEST(Resample, a_coarser_grid_averages_what_its_voxels_cover) {
   EXPECT_LT(coarse.abs().max().item<float>(), 2);
 }
 
-TEST(Resample, a_fine_pattern_vanishes_on_a_coarse_grid_instead_of_aliasing) {
+TEST(Resample, AFinePatternVanishesOnACoarseGridInsteadOfAliasing) {
   Volume v{torch::zeros({4, 4, 64}), {0, 0, 0}, {1, 1, 1}};
   v.hu.slice(2, 0, 64, 2).fill_(100);
   Grid grid = grid_of(v);
@@ -69,7 +69,7 @@ TEST(Resample, a_fine_pattern_vanishes_on_a_coarse_grid_instead_of_aliasing) {
   EXPECT_LT((resample(v, grid).hu.slice(2, 1, 15) - 50).abs().max().item<float>(), 1e-3);
 }
 
-TEST(Resample, beyond_the_source_is_the_outside_value) {
+TEST(Resample, BeyondTheSourceIsTheOutsideValue) {
   const Volume v = linear_field(rotation(25));
   for (double degrees : {0.0, 12.0}) {
     Grid grid = inner_grid(v, degrees);
@@ -79,7 +79,7 @@ TEST(Resample, beyond_the_source_is_the_outside_value) {
   }
 }
 
-TEST(Resample, cubic_spline_reproduces_a_cubic_polynomial_away_from_the_ends) {
+TEST(Resample, CubicSplineReproducesACubicPolynomialAwayFromTheEnds) {
   Volume v{torch::zeros({3, 3, 60}), {0, 0, 0}, {1, 1, 1}};
   const auto cubic = [](double x) { return 1e-2 * (x - 30) * (x - 30) * (x - 30) + x; };
   for (int64_t i = 0; i < 60; ++i) v.hu.select(2, i).fill_(cubic(double(i)));
@@ -87,63 +87,65 @@ TEST(Resample, cubic_spline_reproduces_a_cubic_polynomial_away_from_the_ends) {
   grid.size_dhw[2] = 20;
   grid.origin_mm[0] = 20.3;
   const auto out = resample(v, grid, "cubic").hu;
-  for (int64_t i = 0; i < 20; ++i) EXPECT_NEAR(out[1][1][i].item<float>(), cubic(20.3 + double(i)), 2e-3);
+  for (int64_t i = 0; i < 20; ++i)
+    EXPECT_NEAR(out[1][1][i].item<float>(), cubic(20.3 + double(i)), 2e-3);
 }
 
-TEST(Resample, cubic_on_an_oblique_grid_agrees_with_the_field) {
+TEST(Resample, CubicOnAnObliqueGridAgreesWithTheField) {
   const Volume v = linear_field(rotation(25), {24, 24, 24});
   Grid grid = inner_grid(v, 12);
   grid.origin_mm = v.point({10, 10, 10});
   EXPECT_LT(error_of_linear_field(resample(v, grid, "cubic")), 0.05);
 }
 
-TEST(Resample, centred_grid_spans_the_extent_around_the_centre) {
+TEST(Resample, CentredGridSpansTheExtentAroundTheCentre) {
   const Grid grid = centred_grid({4, 5, 10}, {1, 2, 3}, {100, 50, 20});
   EXPECT_EQ(grid.spacing_mm, (Vec3{10, 10, 5}));
   EXPECT_DOUBLE_EQ(grid.origin_mm[0], 1 - 45);
   EXPECT_DOUBLE_EQ(grid.origin_mm[2], 3 - 7.5);
 }
 
-TEST(Resample, unknown_interpolation_and_empty_grids_are_refused) {
+TEST(Resample, UnknownInterpolationAndEmptyGridsAreRefused) {
   const Volume v = linear_field(rotation(0));
   EXPECT_THROW(resample(v, grid_of(v), "sinc"), Error);
   EXPECT_THROW(resample(v, Grid{}), Error);
 }
 
-/// Whole numbers from -1000 to 399, by a linear congruence.
+// Whole numbers from -1000 to 399, by a linear congruence.
 Volume pseudo_random_hu() {
   Volume v{torch::empty({5, 7, 6}), {10, 20, 30}, {0.8, 1.4, 2.3}};
   uint64_t state = 12345;
   for (int64_t i = 0; i < v.hu.numel(); ++i) {
     state = (1103515245 * state + 12345) % (uint64_t{1} << 31);
-    v.hu.mutable_data_ptr<float>()[i] = static_cast<float>(static_cast<int64_t>((state >> 8) % 1400) - 1000);
+    v.hu.mutable_data_ptr<float>()[i] = float(int64_t((state >> 8) % 1400) - 1000);
   }
   return v;
 }
 
 // scipy 1.17.1: zoom(v, round(shape * spacing) / shape), then zoom(..., mode="nearest"), on int16.
 const std::vector<float> scipy_zoomed_twice{
-    -170, -547, -241, -439, -982, 217, 167, -374, -96, 395, -377, 407, -74, 412, -350, -165,
-    -472, -97, -294, -860, -841, 247, -423, -703, -930, -345, -673, -229, -831, 353, -464, -243,
-    -651, -608, 600, -191, -128, -909, -306, -239, -132, -244, -261, -305, -291, -501, 134,
-    -381, -418, -639, 85, -574, -276, -398, -96, -705, -333, 314, -194, -254, -199, 175, 74,
-    -131, -150, -49, -361, -229, -369, -985, -663, 238, -210, 51, -926, 24, 616, -52, 16, -441,
-    18, -185, -522, 8, -284, -591, 277, -300, 19, -638, 62, 113, -904, -892, -719, 107, -727,
-    -502, -84, -95, -233, -572, -547, -765, -162, 348, -997, 5, -676, -104, -55, -1059, -346,
-    309, -379, 47, -1054, -63, -47, -542};
+    -170, -547, -241, -439, -982, 217,  167,   -374, -96,  395,  -377, 407,   -74,  412,  -350,
+    -165, -472, -97,  -294, -860, -841, 247,   -423, -703, -930, -345, -673,  -229, -831, 353,
+    -464, -243, -651, -608, 600,  -191, -128,  -909, -306, -239, -132, -244,  -261, -305, -291,
+    -501, 134,  -381, -418, -639, 85,   -574,  -276, -398, -96,  -705, -333,  314,  -194, -254,
+    -199, 175,  74,   -131, -150, -49,  -361,  -229, -369, -985, -663, 238,   -210, 51,   -926,
+    24,   616,  -52,  16,   -441, 18,   -185,  -522, 8,    -284, -591, 277,   -300, 19,   -638,
+    62,   113,  -904, -892, -719, 107,  -727,  -502, -84,  -95,  -233, -572,  -547, -765, -162,
+    348,  -997, 5,    -676, -104, -55,  -1059, -346, 309,  -379, 47,   -1054, -63,  -47,  -542};
 
-TEST(ZoomAsPublished, equals_scipy_within_one_hu) {
+TEST(ZoomAsPublished, EqualsScipyWithinOneHu) {
   const Volume zoomed = zoom_as_published(pseudo_random_hu(), {4, 6, 5});
   const auto expected = torch::tensor(scipy_zoomed_twice).reshape({4, 6, 5});
   EXPECT_LE((zoomed.hu - expected).abs().max().item<float>(), 1.01);
   EXPECT_LE((zoomed.hu - expected).abs().mean().item<float>(), 0.05);
 }
 
-TEST(ZoomAsPublished, keeps_the_corner_voxels_in_place) {
+TEST(ZoomAsPublished, KeepsTheCornerVoxelsInPlace) {
   Volume v = linear_field(rotation(25), {20, 24, 28});
   v.hu = v.hu.mul(100).round();
   const Volume zoomed = zoom_as_published(v, {15, 18, 21});
-  const Vec3 first = zoomed.point({0, 0, 0}), last = zoomed.point({20, 17, 14}), far = v.point({27, 23, 19});
+  const Vec3 first = zoomed.point({0, 0, 0}), last = zoomed.point({20, 17, 14}),
+             far = v.point({27, 23, 19});
   for (size_t a = 0; a < 3; ++a) {
     EXPECT_NEAR(first[a], v.origin_mm[a], 1e-9);
     EXPECT_NEAR(last[a], far[a], 1e-9);
@@ -152,23 +154,24 @@ TEST(ZoomAsPublished, keeps_the_corner_voxels_in_place) {
   EXPECT_NEAR(zoomed.hu[14][17][20].item<float>(), v.hu[19][23][27].item<float>(), 1.01);
 }
 
-TEST(ZoomAsPublished, takes_a_view_as_it_takes_a_copy) {
+TEST(ZoomAsPublished, TakesAViewAsItTakesACopy) {
   torch::manual_seed(2);
   Volume whole{(torch::randn({12, 90, 100}) * 300).round(), {0, 0, 0}, {0.7, 0.7, 2.5}};
   Volume view = whole, copy = whole;
   view.hu = whole.hu.narrow(0, 2, 8).narrow(1, 5, 77).narrow(2, 9, 81);
   copy.hu = view.hu.contiguous();
-  EXPECT_TRUE(torch::equal(zoom_as_published(view, {9, 70, 75}).hu, zoom_as_published(copy, {9, 70, 75}).hu));
+  EXPECT_TRUE(torch::equal(zoom_as_published(view, {9, 70, 75}).hu,
+                           zoom_as_published(copy, {9, 70, 75}).hu));
 }
 
-TEST(ZoomAsPublished, volumes_of_one_voxel_and_empty_grids) {
+TEST(ZoomAsPublished, VolumesOfOneVoxelAndEmptyGrids) {
   Volume one{torch::full({1, 1, 1}, 37.0f), {0, 0, 0}, {0.2, 0.2, 0.2}};
   EXPECT_TRUE((zoom_as_published(one, {3, 4, 5}).hu == 37).all().item<bool>());
   EXPECT_THROW(zoom_as_published(one, {0, 4, 5}), Error);
   EXPECT_THROW(zoom_as_published({}, {3, 4, 5}), Error);
 }
 
-TEST(Resample, long_and_short_lines_agree_with_the_spline_through_all_samples) {
+TEST(Resample, LongAndShortLinesAgreeWithTheSplineThroughAllSamples) {
   // On the samples themselves a spline has their values, whatever the length of the line.
   for (const int64_t n : {1, 2, 3, 5, 31, 32, 33, 130}) {
     torch::manual_seed(n);

@@ -18,14 +18,14 @@ namespace {
 
 using namespace test;
 
-/// `direction` with its columns permuted and flipped.
+// `direction` with its columns permuted and flipped.
 Mat3 shuffled(const Mat3& direction) {
   Mat3 m;
   for (int r = 0; r < 3; ++r) m[r] = {-direction[r][2], direction[r][0], -direction[r][1]};
   return m;
 }
 
-TEST(Volume, index_undoes_point) {
+TEST(Volume, IndexUndoesPoint) {
   const Volume v = linear_field(rotation(33));
   const Vec3 back = v.index(v.point({1.5, -2, 7}));
   EXPECT_NEAR(back[0], 1.5, 1e-9);
@@ -33,24 +33,24 @@ TEST(Volume, index_undoes_point) {
   EXPECT_NEAR(back[2], 7, 1e-9);
 }
 
-TEST(Volume, orienting_to_lps_leaves_every_voxel_where_it_lies) {
+TEST(Volume, OrientingToLpsLeavesEveryVoxelWhereItLies) {
   const Volume v = oriented_to_lps(linear_field(shuffled(rotation(20))));
   EXPECT_LT(error_of_linear_field(v), 1e-3);
   EXPECT_EQ(v.size_dhw(), (std::array<int64_t, 3>{12, 7, 9}));
 }
 
-TEST(Volume, orienting_to_lps_makes_the_direction_nearest_to_identity) {
+TEST(Volume, OrientingToLpsMakesTheDirectionNearestToIdentity) {
   const Volume v = oriented_to_lps(linear_field(shuffled(rotation(20))));
   for (int a = 0; a < 3; ++a) EXPECT_GT(v.direction[a][a], 0.9);
 }
 
-TEST(Volume, two_axes_at_45_degrees_do_not_become_one) {
+TEST(Volume, TwoAxesAt45DegreesDoNotBecomeOne) {
   const double s = std::sqrt(0.5);
   const Volume v = oriented_to_lps(linear_field({{{s, s, 0}, {s, -s, 0}, {0, 0, 1}}}));
   EXPECT_LT(error_of_linear_field(v), 1e-3);
 }
 
-TEST(Nifti, round_trip_keeps_an_oblique_volume_and_its_place) {
+TEST(Nifti, RoundTripKeepsAnObliqueVolumeAndItsPlace) {
   const TemporaryFolder folder;
   const Volume v = linear_field(rotation(25));
   for (const char* name : {"a.nii", "a.nii.gz"}) {
@@ -62,7 +62,7 @@ TEST(Nifti, round_trip_keeps_an_oblique_volume_and_its_place) {
   }
 }
 
-TEST(Nifti, int16_rounds_and_saturates) {
+TEST(Nifti, Int16RoundsAndSaturates) {
   const TemporaryFolder folder;
   Volume v = linear_field(rotation(0));
   v.hu.fill_(12.6);
@@ -73,7 +73,7 @@ TEST(Nifti, int16_rounds_and_saturates) {
   EXPECT_EQ(back.hu[1][1][1].item<float>(), 13);
 }
 
-TEST(Nifti, header_has_qform_sform_and_millimetres) {
+TEST(Nifti, HeaderHasQformSformAndMillimetres) {
   const TemporaryFolder folder;
   write_nifti(linear_field(rotation(25)), folder / "a.nii", "x");
   const std::string bytes = read_file(folder / "a.nii");
@@ -85,7 +85,7 @@ TEST(Nifti, header_has_qform_sform_and_millimetres) {
   EXPECT_EQ(bytes[123] & 7, 2);  // xyzt_units: millimetres
 }
 
-TEST(Nifti, values_that_are_not_numbers_are_not_written) {
+TEST(Nifti, ValuesThatAreNotNumbersAreNotWritten) {
   const TemporaryFolder folder;
   Volume v = linear_field(rotation(0));
   v.hu[0][0][0] = NAN;
@@ -93,16 +93,18 @@ TEST(Nifti, values_that_are_not_numbers_are_not_written) {
   EXPECT_FALSE(std::filesystem::exists(folder / "a.nii"));
 }
 
-/// A 2x2x2 NRRD of zeros with these geometry lines.
+// A 2x2x2 NRRD of zeros with these geometry lines.
 void write_nrrd(const std::filesystem::path& file, const std::string& geometry) {
-  write_file(file, "NRRD0004\ntype: short\ndimension: 3\nsizes: 2 2 2\nencoding: raw\nendian: little\n" + geometry +
-                       "\n" + std::string(16, '\0'));
+  write_file(file,
+             "NRRD0004\ntype: short\ndimension: 3\nsizes: 2 2 2\nencoding: raw\nendian: little\n" +
+                 geometry + "\n" + std::string(16, '\0'));
 }
 
-TEST(ReadVolume, nearly_orthonormal_axes_are_made_orthonormal) {
+TEST(ReadVolume, NearlyOrthonormalAxesAreMadeOrthonormal) {
   const TemporaryFolder folder;
   write_nrrd(folder / "a.nrrd",
-             "space: left-posterior-superior\nspace directions: (1,0,0.004) (0,2,0) (0,0,3)\nspace origin: (1,2,3)\n");
+             "space: left-posterior-superior\nspace directions: (1,0,0.004) (0,2,0) (0,0,3)\nspace "
+             "origin: (1,2,3)\n");
   const Volume v = read_volume(folder / "a.nrrd");
   double dot = 0;
   for (int r = 0; r < 3; ++r) dot += v.direction[r][0] * v.direction[r][2];
@@ -110,14 +112,15 @@ TEST(ReadVolume, nearly_orthonormal_axes_are_made_orthonormal) {
   EXPECT_EQ(v.origin_mm, (Vec3{1, 2, 3}));
 }
 
-TEST(ReadVolume, sheared_axes_are_refused) {
+TEST(ReadVolume, ShearedAxesAreRefused) {
   const TemporaryFolder folder;
   write_nrrd(folder / "a.nrrd",
-             "space: left-posterior-superior\nspace directions: (1,0,0.3) (0,2,0) (0,0,3)\nspace origin: (1,2,3)\n");
+             "space: left-posterior-superior\nspace directions: (1,0,0.3) (0,2,0) (0,0,3)\nspace "
+             "origin: (1,2,3)\n");
   EXPECT_THROW(read_volume(folder / "a.nrrd"), Error);
 }
 
-TEST(ReadVolume, a_nifti_whose_place_is_no_number_is_refused) {
+TEST(ReadVolume, ANiftiWhosePlaceIsNoNumberIsRefused) {
   const TemporaryFolder folder;
   write_nifti(linear_field(rotation(25)), folder / "a.nii", "x");
   const std::string whole = read_file(folder / "a.nii");
@@ -138,13 +141,13 @@ TEST(ReadVolume, a_nifti_whose_place_is_no_number_is_refused) {
   }
 }
 
-TEST(ReadVolume, unknown_spacing_is_refused) {
+TEST(ReadVolume, UnknownSpacingIsRefused) {
   const TemporaryFolder folder;
   write_nrrd(folder / "a.nrrd", "");
   EXPECT_THROW(read_volume(folder / "a.nrrd"), Error);
 }
 
-TEST(ReadVolume, broken_and_foreign_files_give_an_error_with_their_path) {
+TEST(ReadVolume, BrokenAndForeignFilesGiveAnErrorWithTheirPath) {
   const TemporaryFolder folder;
   for (const char* name : {"a.nii", "a.nii.gz", "a.nrrd", "a.mha", "a.txt"}) {
     write_file(folder / name, "no image");
@@ -158,12 +161,14 @@ TEST(ReadVolume, broken_and_foreign_files_give_an_error_with_their_path) {
   EXPECT_THROW(read_volume(folder / "absent.nii"), Error);
 }
 
-/// Every beginning of `name` in steps, and all but its last bytes, must give an Error with the path.
-void expect_beginnings_refused(const TemporaryFolder& folder, const std::string& name, size_t last) {
+// Every beginning of `name` in steps, and all but its last bytes, must give an Error with the path.
+void expect_beginnings_refused(const TemporaryFolder& folder, const std::string& name,
+                               size_t last) {
   const std::string bytes = read_file(folder / name);
   const std::string broken = "b" + name;
   ASSERT_NO_THROW(read_volume(folder / name)) << name;
-  for (size_t length = 1; length + last <= bytes.size(); length += length + 30 < bytes.size() ? 29 : 1) {
+  for (size_t length = 1; length + last <= bytes.size();
+       length += length + 30 < bytes.size() ? 29 : 1) {
     write_file(folder / broken, bytes.substr(0, length));
     try {
       read_volume(folder / broken);
@@ -174,7 +179,7 @@ void expect_beginnings_refused(const TemporaryFolder& folder, const std::string&
   }
 }
 
-TEST(ReadVolume, truncated_nifti_is_refused_at_any_length) {
+TEST(ReadVolume, TruncatedNiftiIsRefusedAtAnyLength) {
   const TemporaryFolder folder;
   for (const char* name : {"a.nii", "a.nii.gz"}) {
     write_nifti(linear_field(rotation(25)), folder / name, "x");
@@ -182,18 +187,21 @@ TEST(ReadVolume, truncated_nifti_is_refused_at_any_length) {
   }
 }
 
-TEST(ReadVolume, truncated_nrrd_and_metaimage_are_refused_at_any_length) {
+TEST(ReadVolume, TruncatedNrrdAndMetaimageAreRefusedAtAnyLength) {
   const TemporaryFolder folder;
   write_nrrd(folder / "a.nrrd",
-             "space: left-posterior-superior\nspace directions: (1,0,0) (0,2,0) (0,0,3)\nspace origin: (1,2,3)\n");
+             "space: left-posterior-superior\nspace directions: (1,0,0) (0,2,0) (0,0,3)\nspace "
+             "origin: (1,2,3)\n");
   expect_beginnings_refused(folder, "a.nrrd", 1);
-  write_file(folder / "a.mha", "ObjectType = Image\nNDims = 3\nBinaryData = True\nBinaryDataByteOrderMSB = False\n"
-                               "CompressedData = False\nElementSpacing = 1 2 3\nDimSize = 2 2 2\n"
-                               "ElementType = MET_SHORT\nElementDataFile = LOCAL\n" + std::string(16, '\1'));
+  write_file(folder / "a.mha",
+             "ObjectType = Image\nNDims = 3\nBinaryData = True\nBinaryDataByteOrderMSB = False\n"
+             "CompressedData = False\nElementSpacing = 1 2 3\nDimSize = 2 2 2\n"
+             "ElementType = MET_SHORT\nElementDataFile = LOCAL\n" +
+                 std::string(16, '\1'));
   expect_beginnings_refused(folder, "a.mha", 1);
 }
 
-TEST(ReadVolume, truncated_compressed_nrrd_and_metaimage_are_refused) {
+TEST(ReadVolume, TruncatedCompressedNrrdAndMetaimageAreRefused) {
   const TemporaryFolder folder;
   ImageHeader header;
   const Volume v = linear_field(rotation(0));

@@ -15,7 +15,7 @@ namespace {
 
 using test::real_data;
 
-/// A simulated patient, made once.
+// A simulated patient, made once.
 const Phantom& patient(int64_t index) {
   static std::map<int64_t, Phantom> made;
   const auto found = made.find(index);
@@ -32,13 +32,13 @@ bool has_code(const Radiograph& xray, const std::string& code) {
   return std::find(xray.codes.begin(), xray.codes.end(), code) != xray.codes.end();
 }
 
-Radiograph read_back(const torch::Tensor& picture, const std::string& invert = "auto") {
+Radiograph read_back(const at::Tensor& picture, const std::string& invert = "auto") {
   const test::TemporaryFolder folder;
   write_png16(picture, folder / "a.png");
   return read_radiograph(folder / "a.png", invert);
 }
 
-TEST(ChestView, a_simulated_frontal_film_is_a_chest_xray_of_either_polarity) {
+TEST(ChestView, ASimulatedFrontalFilmIsAChestXrayOfEitherPolarity) {
   for (int64_t i = 0; i < 4; ++i) {
     const auto film = read_back(patient(i).cxr);
     EXPECT_TRUE(film.is_chest_xray) << i << " likeness " << film.likeness;
@@ -52,7 +52,7 @@ TEST(ChestView, a_simulated_frontal_film_is_a_chest_xray_of_either_polarity) {
   }
 }
 
-TEST(ChestView, invert_never_trusts_the_header_and_always_turns_it_over) {
+TEST(ChestView, InvertNeverTrustsTheHeaderAndAlwaysTurnsItOver) {
   const auto& film = patient(0).cxr;
   const auto never = read_back(1 - film, "never");
   EXPECT_FALSE(never.inverted);
@@ -64,7 +64,7 @@ TEST(ChestView, invert_never_trusts_the_header_and_always_turns_it_over) {
   EXPECT_THROW(read_back(film, "sometimes"), Error);
 }
 
-TEST(ChestView, a_dicom_header_that_says_the_wrong_polarity_is_overruled_with_a_warning) {
+TEST(ChestView, ADicomHeaderThatSaysTheWrongPolarityIsOverruledWithAWarning) {
   const test::TemporaryFolder folder;
   const auto& film = patient(1).cxr;
   for (const bool mono1 : {false, true}) {
@@ -82,14 +82,14 @@ TEST(ChestView, a_dicom_header_that_says_the_wrong_polarity_is_overruled_with_a_
   }
 }
 
-/// `film` inside a frame of `level`, `top` rows and `side` columns wide.
-torch::Tensor framed(const torch::Tensor& film, int64_t top, int64_t side, double level) {
+// `film` inside a frame of `level`, `top` rows and `side` columns wide.
+at::Tensor framed(const at::Tensor& film, int64_t top, int64_t side, double level) {
   auto frame = torch::full({film.size(0) + 2 * top, film.size(1) + 2 * side}, level);
   frame.slice(0, top, top + film.size(0)).slice(1, side, side + film.size(1)).copy_(film);
   return frame;
 }
 
-TEST(WithoutBorders, a_collimator_s_frame_goes_and_the_film_stays) {
+TEST(WithoutBorders, ACollimatorSFrameGoesAndTheFilmStays) {
   const auto film = patient(2).cxr * 0.7 + 0.15;
   for (const double level : {0.0, 1.0}) {
     const auto trimmed = without_borders(framed(film, 9, 14, level));
@@ -100,7 +100,7 @@ TEST(WithoutBorders, a_collimator_s_frame_goes_and_the_film_stays) {
   }
 }
 
-TEST(WithoutBorders, never_takes_more_than_a_fifth_of_a_side) {
+TEST(WithoutBorders, NeverTakesMoreThanAFifthOfASide) {
   const auto film = patient(2).cxr * 0.7 + 0.15;
   const auto wide = framed(film, 60, 0, 1.0);
   EXPECT_EQ(without_borders(wide).sizes(), wide.sizes());
@@ -108,12 +108,12 @@ TEST(WithoutBorders, never_takes_more_than_a_fifth_of_a_side) {
   EXPECT_EQ(without_borders(blank).sizes(), blank.sizes());
 }
 
-TEST(WithoutBorders, leave_simulated_films_alone) {
+TEST(WithoutBorders, LeaveSimulatedFilmsAlone) {
   for (int64_t i = 0; i < 4; ++i)
     EXPECT_EQ(without_borders(patient(i).cxr).sizes(), patient(i).cxr.sizes()) << i;
 }
 
-TEST(WithoutBorders, leave_at_least_nine_tenths_of_a_real_film) {
+TEST(WithoutBorders, LeaveAtLeastNineTenthsOfARealFilm) {
   X2CTPA_NEEDS_REAL_DATA("cxr");
   for (const auto& entry : std::filesystem::recursive_directory_iterator(real_data("cxr"))) {
     if (!is_radiograph_file(entry.path())) continue;
@@ -123,7 +123,7 @@ TEST(WithoutBorders, leave_at_least_nine_tenths_of_a_real_film) {
   }
 }
 
-TEST(ChestView, a_frame_changes_neither_the_view_nor_the_polarity) {
+TEST(ChestView, AFrameChangesNeitherTheViewNorThePolarity) {
   const auto film = patient(3).cxr * 0.8 + 0.1;
   const auto seen = read_back(framed(film, 12, 12, 1.0));
   EXPECT_EQ(seen.view, "frontal") << seen.likeness;
@@ -132,7 +132,7 @@ TEST(ChestView, a_frame_changes_neither_the_view_nor_the_polarity) {
   EXPECT_TRUE(negative.inverted) << negative.likeness;
 }
 
-TEST(ChestView, bars_that_make_a_picture_square_do_not_matter) {
+TEST(ChestView, BarsThatMakeAPictureSquareDoNotMatter) {
   for (int64_t i = 0; i < 3; ++i) {
     const auto film = patient(i).cxr * 0.8 + 0.1;
     for (const auto& [top, side] : {std::pair<int64_t, int64_t>{40, 0}, {0, 50}}) {
@@ -142,8 +142,8 @@ TEST(ChestView, bars_that_make_a_picture_square_do_not_matter) {
   }
 }
 
-/// The patient seen from the side, as a volume turned by a quarter about the body's axis.
-torch::Tensor lateral(const Volume& ct) {
+// The patient seen from the side, as a volume turned by a quarter about the body's axis.
+at::Tensor lateral(const Volume& ct) {
   Volume turned = ct;
   turned.hu = ct.hu.transpose(1, 2).contiguous();
   std::swap(turned.spacing_mm[0], turned.spacing_mm[1]);
@@ -151,7 +151,7 @@ torch::Tensor lateral(const Volume& ct) {
   return drr_picture(turned, DrrOptions(), 0, "lateral");
 }
 
-TEST(ChestView, a_view_from_the_side_is_not_taken_for_a_frontal_one) {
+TEST(ChestView, AViewFromTheSideIsNotTakenForAFrontalOne) {
   for (int64_t i = 0; i < 3; ++i) {
     const auto seen = read_back(lateral(patient(i).ct));
     EXPECT_NE(seen.view, "frontal") << i << " likeness " << seen.likeness;
@@ -159,7 +159,7 @@ TEST(ChestView, a_view_from_the_side_is_not_taken_for_a_frontal_one) {
   }
 }
 
-TEST(ChestView, what_is_no_chest_film_is_doubted_and_refused_on_demand) {
+TEST(ChestView, WhatIsNoChestFilmIsDoubtedAndRefusedOnDemand) {
   torch::manual_seed(1);
   const auto rows = torch::linspace(0, 1, 96).reshape({96, 1}).expand({96, 96}).contiguous();
   auto board = torch::zeros({96, 96});
@@ -167,11 +167,11 @@ TEST(ChestView, what_is_no_chest_film_is_doubted_and_refused_on_demand) {
     for (int64_t c = 0; c < 96; ++c) board[r][c] = (r / 12 + c / 12) % 2;
   const auto& ct = patient(0).ct.hu;
   const auto slice = ((ct[ct.size(0) / 2] + 1000) / 1400).clamp(0, 1);
-  const std::map<std::string, torch::Tensor> pictures{{"noise", torch::rand({96, 96})},
-                                                      {"ramp", rows},
-                                                      {"board", board},
-                                                      {"blank", torch::full({96, 96}, 0.4)},
-                                                      {"axial slice", slice}};
+  const std::map<std::string, at::Tensor> pictures{{"noise", torch::rand({96, 96})},
+                                                   {"ramp", rows},
+                                                   {"board", board},
+                                                   {"blank", torch::full({96, 96}, 0.4)},
+                                                   {"axial slice", slice}};
   const test::TemporaryFolder folder;
   for (const auto& [name, picture] : pictures) {
     write_png16(picture, folder / "a.png");
@@ -185,7 +185,7 @@ TEST(ChestView, what_is_no_chest_film_is_doubted_and_refused_on_demand) {
   }
 }
 
-TEST(LoadModelXray, gives_a_square_picture_without_the_frame) {
+TEST(LoadModelXray, GivesASquarePictureWithoutTheFrame) {
   const test::TemporaryFolder folder;
   const auto film = patient(0).cxr * 0.7 + 0.15;
   write_png16(framed(film, 16, 16, 1.0), folder / "a.png");
@@ -196,7 +196,7 @@ TEST(LoadModelXray, gives_a_square_picture_without_the_frame) {
   EXPECT_GT(load_model_xray(folder / "a.png", 64, options).picture[0].min().item<float>(), 0.9);
 }
 
-TEST(ChestView, every_real_chest_film_is_one_and_its_negative_is_turned_over) {
+TEST(ChestView, EveryRealChestFilmIsOneAndItsNegativeIsTurnedOver) {
   X2CTPA_NEEDS_REAL_DATA("cxr");
   const test::TemporaryFolder folder;
   int64_t films = 0;
@@ -215,7 +215,7 @@ TEST(ChestView, every_real_chest_film_is_one_and_its_negative_is_turned_over) {
   EXPECT_EQ(films, 15);
 }
 
-TEST(ChestView, a_dental_film_is_refused_with_a_code) {
+TEST(ChestView, ADentalFilmIsRefusedWithACode) {
   X2CTPA_NEEDS_REAL_DATA("not_chest");
   const auto file = real_data("not_chest/CR_dental_panoramic_ModalityLUT_MONO1_jpegll.dcm");
   EXPECT_FALSE(read_radiograph(file).is_chest_xray);

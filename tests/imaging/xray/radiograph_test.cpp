@@ -13,14 +13,14 @@ namespace {
 
 using test::real_data;
 
-TEST(Png, sixteen_bits_round_trip) {
+TEST(Png, SixteenBitsRoundTrip) {
   const test::TemporaryFolder folder;
   const auto picture = torch::rand({31, 47});
   write_png16(picture, folder / "a.png");
   EXPECT_LT((read_png(folder / "a.png") - picture).abs().max().item<float>(), 1.0 / 65535);
 }
 
-TEST(Png, eight_bits_grey_and_colour_round_trip) {
+TEST(Png, EightBitsGreyAndColourRoundTrip) {
   const test::TemporaryFolder folder;
   const auto picture = torch::rand({20, 33});
   write_png8(picture, folder / "a.png");
@@ -33,39 +33,39 @@ TEST(Png, eight_bits_grey_and_colour_round_trip) {
   EXPECT_FALSE(xray.warnings.empty());
 }
 
-TEST(Png, bytes_are_those_of_the_file) {
+TEST(Png, BytesAreThoseOfTheFile) {
   const test::TemporaryFolder folder;
   const auto picture = torch::rand({8, 9});
   write_png8(picture, folder / "a.png");
   EXPECT_EQ(png8_bytes(picture), read_file(folder / "a.png"));
 }
 
-TEST(SquareRadiograph, keeps_proportions_and_fills_the_sides) {
+TEST(SquareRadiograph, KeepsProportionsAndFillsTheSides) {
   const auto square = square_radiograph(torch::ones({40, 20}), 40, 0.25);
   EXPECT_EQ(square[20][2].item<float>(), 0.25f);
   EXPECT_EQ(square[20][20].item<float>(), 1);
   EXPECT_EQ(square_radiograph(torch::ones({40, 20}), 16).sizes(), torch::IntArrayRef({16, 16}));
 }
 
-TEST(SquareRadiograph, shrinking_does_not_alias) {
+TEST(SquareRadiograph, ShrinkingDoesNotAlias) {
   auto stripes = torch::zeros({64, 64});
   stripes.slice(1, 0, 64, 2).fill_(1);
   EXPECT_LT((square_radiograph(stripes, 8).slice(1, 1, 7) - 0.5).abs().max().item<float>(), 0.02);
 }
 
-TEST(ReadRadiograph, a_picture_of_one_pixel_is_refused) {
+TEST(ReadRadiograph, APictureOfOnePixelIsRefused) {
   const test::TemporaryFolder folder;
   write_png8(torch::ones({1, 1}), folder / "a.png");
   EXPECT_THROW(read_radiograph(folder / "a.png"), Error);
 }
 
-TEST(ReadRadiograph, an_unusual_shape_is_doubted) {
+TEST(ReadRadiograph, AnUnusualShapeIsDoubted) {
   const test::TemporaryFolder folder;
   write_png8(torch::rand({40, 100}), folder / "a.png");
   EXPECT_FALSE(read_radiograph(folder / "a.png").warnings.empty());
 }
 
-TEST(ReadRadiograph, damaged_pictures_give_an_error_with_their_path) {
+TEST(ReadRadiograph, DamagedPicturesGiveAnErrorWithTheirPath) {
   const test::TemporaryFolder folder;
   write_png8(torch::rand({64, 64}), folder / "a.png");
   const std::string bytes = read_file(folder / "a.png");
@@ -75,14 +75,16 @@ TEST(ReadRadiograph, damaged_pictures_give_an_error_with_their_path) {
   }
 }
 
-/// Mean of the middle columns (spine and heart) over that of the fields to their sides (lungs).
-double middle_over_lungs(const torch::Tensor& pixels) {
+// Mean of the middle columns (spine and heart) over that of the fields to their sides (lungs).
+double middle_over_lungs(const at::Tensor& pixels) {
   const auto x = square_radiograph(pixels, 100);
   const double middle = x.slice(0, 40, 80).slice(1, 45, 55).mean().item<float>();
-  return middle - 0.5 * (x.slice(0, 40, 55).slice(1, 22, 34) + x.slice(0, 40, 55).slice(1, 66, 78)).mean().item<float>();
+  return middle - 0.5 * (x.slice(0, 40, 55).slice(1, 22, 34) + x.slice(0, 40, 55).slice(1, 66, 78))
+                            .mean()
+                            .item<float>();
 }
 
-TEST(ReadRadiograph, bone_is_bright_whatever_the_photometric_interpretation) {
+TEST(ReadRadiograph, BoneIsBrightWhateverThePhotometricInterpretation) {
   X2CTPA_NEEDS_REAL_DATA("cxr");
   const auto inverted = read_radiograph(real_data("cxr/mono1/gdcm-CR-MONO1-10-chest.dcm"));
   EXPECT_TRUE(inverted.inverted);
@@ -94,7 +96,7 @@ TEST(ReadRadiograph, bone_is_bright_whatever_the_photometric_interpretation) {
   EXPECT_NEAR(plain.spacing_mm[0], 0.143, 1e-9);
 }
 
-TEST(ReadRadiograph, real_chest_films_raise_no_doubt) {
+TEST(ReadRadiograph, RealChestFilmsRaiseNoDoubt) {
   X2CTPA_NEEDS_REAL_DATA("cxr");
   for (const auto& entry : std::filesystem::recursive_directory_iterator(real_data("cxr"))) {
     if (!is_radiograph_file(entry.path())) continue;
@@ -106,9 +108,11 @@ TEST(ReadRadiograph, real_chest_films_raise_no_doubt) {
   }
 }
 
-TEST(ReadRadiograph, a_dental_film_is_doubted_and_a_ct_slice_refused) {
+TEST(ReadRadiograph, ADentalFilmIsDoubtedAndACtSliceRefused) {
   X2CTPA_NEEDS_REAL_DATA("not_chest");
-  EXPECT_FALSE(read_radiograph(real_data("not_chest/CR_dental_panoramic_ModalityLUT_MONO1_jpegll.dcm")).warnings.empty());
+  EXPECT_FALSE(
+      read_radiograph(real_data("not_chest/CR_dental_panoramic_ModalityLUT_MONO1_jpegll.dcm"))
+          .warnings.empty());
   EXPECT_THROW(read_radiograph(real_data("dicom_cases/transfer_syntax/CTImage.dcm")), Error);
 }
 

@@ -11,7 +11,7 @@
 namespace x2ctpa::lanes {
 namespace {
 
-/// Every width runs on every processor: without the instructions the compiler takes others.
+// Every width runs on every processor: without the instructions the compiler takes others.
 template <class V>
 class Lanes : public ::testing::Test {
  protected:
@@ -40,7 +40,7 @@ TYPED_TEST(Lanes, exp_is_that_of_the_library_to_a_relative_error_of_2e_7) {
     const auto e = this->of(TypeParam::exp(TypeParam::load(x.data())));
     for (size_t k = 0; k < x.size(); ++k) {
       if (x[k] > 87 || x[k] < -79) continue;
-      const double expected = std::exp(static_cast<double>(x[k]));
+      const double expected = std::exp(double(x[k]));
       EXPECT_NEAR(e[k], expected, 2e-7 * expected) << x[k];
     }
   }
@@ -48,7 +48,8 @@ TYPED_TEST(Lanes, exp_is_that_of_the_library_to_a_relative_error_of_2e_7) {
 
 TYPED_TEST(Lanes, exp_of_less_than_minus_80_is_zero) {
   for (const float x : {-81.f, -1e30f, std::numeric_limits<float>::lowest()}) {
-    for (const float e : this->of(TypeParam::exp(typename TypeParam::Floats{} + x))) EXPECT_EQ(e, 0) << x;
+    for (const float e : this->of(TypeParam::exp(typename TypeParam::Floats{} + x)))
+      EXPECT_EQ(e, 0) << x;
   }
 }
 
@@ -65,13 +66,15 @@ TYPED_TEST(Lanes, sum_and_largest_are_over_all_lanes) {
 }
 
 TYPED_TEST(Lanes, neighbours_are_swapped_in_pairs) {
-  const auto x = this->values(1), y = this->of(TypeParam::swap_neighbours(TypeParam::load(x.data())));
+  const auto x = this->values(1),
+             y = this->of(TypeParam::swap_neighbours(TypeParam::load(x.data())));
   for (size_t k = 0; k < x.size(); ++k) EXPECT_EQ(y[k], x[k ^ 1]);
 }
 
 TYPED_TEST(Lanes, bfloat16_is_rounded_as_libtorch_rounds) {
   constexpr float infinite = std::numeric_limits<float>::infinity();
-  std::vector<float> cases{0, -0.f, 1, 1.00390625f, 1.01171875f, 3.4e38f, infinite, -infinite, NAN, 1e-40f};
+  std::vector<float> cases{0,       -0.f,     1,         1.00390625f, 1.01171875f,
+                           3.4e38f, infinite, -infinite, NAN,         1e-40f};
   while (cases.size() % TypeParam::count != 0) cases.push_back(cases.back());
   for (int i = 0; i < 50; ++i) {
     const auto x = this->values(3);
@@ -85,7 +88,7 @@ TYPED_TEST(Lanes, bfloat16_is_rounded_as_libtorch_rounds) {
       const c10::BFloat16 expected(cases[i + k]);
       EXPECT_EQ(halves[k].x, expected.x) << cases[i + k];
       if (!std::isnan(cases[i + k])) {
-        EXPECT_EQ(back[k], static_cast<float>(expected));
+        EXPECT_EQ(back[k], float(expected));
       }
     }
   }
@@ -94,21 +97,23 @@ TYPED_TEST(Lanes, bfloat16_is_rounded_as_libtorch_rounds) {
 TYPED_TEST(Lanes, product_is_that_of_four_rows_and_a_tile_of_columns) {
   constexpr int64_t terms = 7;
   std::vector<float> a(rows_at_once * terms), b(terms * tile), result(rows_at_once * tile);
-  for (size_t i = 0; i < a.size(); ++i) a[i] = static_cast<float>(i % 5) - 2;
-  for (size_t i = 0; i < b.size(); ++i) b[i] = static_cast<float>(i % 11) - 5;
+  for (size_t i = 0; i < a.size(); ++i) a[i] = float(i % 5) - 2;
+  for (size_t i = 0; i < b.size(); ++i) b[i] = float(i % 11) - 5;
   TypeParam::product(a.data(), terms, 1, b.data(), tile, terms, result.data(), tile);
   for (int64_t r = 0; r < rows_at_once; ++r) {
     for (int64_t c = 0; c < tile; ++c) {
       float expected = 0;
-      for (int64_t t = 0; t < terms; ++t) expected += a[size_t(r * terms + t)] * b[size_t(t * tile + c)];
+      for (int64_t t = 0; t < terms; ++t)
+        expected += a[size_t(r * terms + t)] * b[size_t(t * tile + c)];
       EXPECT_EQ(result[size_t(r * tile + c)], expected) << r << " " << c;
     }
   }
 }
 
-TEST(LanesProcessor, a_kernel_runs_with_the_width_of_the_processor) {
+TEST(LanesProcessor, AKernelRunsWithTheWidthOfTheProcessor) {
   int64_t width = 0;
-  for_this_processor([&](auto vector) __attribute__((always_inline)) { width = decltype(vector)::count; });
+  for_this_processor([&](auto vector)
+                         __attribute__((always_inline)) { width = decltype(vector)::count; });
   const auto here = processor();
   EXPECT_EQ(width, here == Processor::avx512 ? 16 : here == Processor::avx2 ? 8 : 4);
 }

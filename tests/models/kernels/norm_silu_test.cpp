@@ -1,4 +1,5 @@
-// Norm, scale, shift and SiLU in one function, and padding, against LibTorch's operators one by one.
+// Norm, scale, shift and SiLU in one function, and padding, against LibTorch's operators one by
+// one.
 #include "models/kernels/norm_silu.h"
 
 #include <gtest/gtest.h>
@@ -19,12 +20,14 @@ void expect_equal(const at::Tensor& x, const at::Tensor& scale, const at::Tensor
   }
   const auto y = norm_silu(a[0], 3, a[1], a[2], 1e-5);
   const std::vector<int64_t> spread{scale.size(0), scale.size(1), 1, 1, 1};
-  const auto expected = at::silu(at::group_norm(b[0], 3, {}, {}, 1e-5) * b[1].view(spread) + b[2].view(spread));
+  const auto expected =
+      at::silu(at::group_norm(b[0], 3, {}, {}, 1e-5) * b[1].view(spread) + b[2].view(spread));
   EXPECT_LT(relative_error(y.detach(), expected.detach()), 1e-5);
   const auto cotangent = torch::randn(x.sizes());
   y.backward(cotangent);
   expected.backward(cotangent);
-  for (size_t i = 0; i < a.size(); ++i) EXPECT_LT(relative_error(a[i].grad(), b[i].grad()), 2e-5) << "input " << i;
+  for (size_t i = 0; i < a.size(); ++i)
+    EXPECT_LT(relative_error(a[i].grad(), b[i].grad()), 2e-5) << "input " << i;
   at::NoGradGuard no_grad;
   EXPECT_LT(relative_error(norm_silu(x, 3, scale, shift, 1e-5), expected), 1e-5);
 }

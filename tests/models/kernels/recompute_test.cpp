@@ -49,7 +49,9 @@ void expect_same_gradients(Model& model, Loss loss) {
       continue;
     }
     const auto& expected = plain[i++];
-    EXPECT_LT((grad - expected).norm().template item<double>(), 1e-4 * expected.norm().template item<double>() + 1e-7) << item.key();
+    EXPECT_LT((grad - expected).norm().template item<double>(),
+              1e-4 * expected.norm().template item<double>() + 1e-7)
+        << item.key();
   }
 }
 
@@ -65,7 +67,8 @@ Unet3d small_unet() {
 
 TEST(Recompute, TheDenoiserHasTheSameGradients) {
   auto model = small_unet();
-  const auto x = at::randn({2, 3, 4, 8, 8}), t = at::tensor({3, 800}, at::kLong), cond = at::randn({2, 4});
+  const auto x = at::randn({2, 3, 4, 8, 8}), t = at::tensor({3, 800}, at::kLong),
+             cond = at::randn({2, 4});
   expect_same_gradients(model, [&] { return model->forward(x, t, cond).square().mean(); });
 }
 
@@ -85,7 +88,8 @@ TEST(Recompute, TheVqganHasTheSameGradients) {
 
 TEST(Autocast, TheDenoiserTrainsInBf16CloseToFp32) {
   auto model = small_unet();
-  const auto x = at::randn({2, 3, 4, 8, 8}), t = at::tensor({3, 800}, at::kLong), cond = at::randn({2, 4});
+  const auto x = at::randn({2, 3, 4, 8, 8}), t = at::tensor({3, 800}, at::kLong),
+             cond = at::randn({2, 4});
   const auto gradient = [&](at::ScalarType type, bool recompute) {
     model->zero_grad();
     at::Tensor loss;

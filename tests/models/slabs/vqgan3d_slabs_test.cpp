@@ -11,13 +11,13 @@ struct Shape {
   std::vector<int64_t> downsample, size;
 };
 
-const std::vector<Shape> kShapes = {{{2, 2, 2}, {6, 10, 8}},
-                                    {{4, 4, 4}, {20, 12, 16}},
-                                    {{2, 4, 4}, {14, 16, 8}},
-                                    {{1, 2, 4}, {7, 8, 12}},
-                                    {{8, 4, 2}, {40, 8, 6}}};
+const std::vector<Shape> shapes = {{{2, 2, 2}, {6, 10, 8}},
+                                   {{4, 4, 4}, {20, 12, 16}},
+                                   {{2, 4, 4}, {14, 16, 8}},
+                                   {{1, 2, 4}, {7, 8, 12}},
+                                   {{8, 4, 2}, {40, 8, 6}}};
 
-/// A model whose norms have weights and biases other than 1 and 0.
+// A model whose norms have weights and biases other than 1 and 0.
 Vqgan3d small(const std::vector<int64_t>& downsample, const std::string& norm = "group") {
   torch::manual_seed(3);
   Vqgan3dOptions o;
@@ -44,19 +44,19 @@ MemoryPlan plan_of(int64_t kept, int64_t slab_bytes) {
   return plan;
 }
 
-/// One slice, a few slices, odd ones among them, and everything at once.
-const std::vector<int64_t> kSlabBytes = {1, 20000, 60000, int64_t{1} << 30};
+// One slice, a few slices, odd ones among them, and everything at once.
+const std::vector<int64_t> slab_budgets = {1, 20000, 60000, int64_t{1} << 30};
 
-TEST(Vqgan3dSlabs, decode_as_the_undivided_decoder) {
+TEST(Vqgan3dSlabs, DecodeAsTheUndividedDecoder) {
   torch::NoGradGuard no_grad;
-  for (const auto& shape : kShapes) {
+  for (const auto& shape : shapes) {
     auto model = small(shape.downsample);
     const auto latent_size = model->latent_size(shape.size);
     const auto latent =
         torch::randn({2, 3, latent_size[0], latent_size[1], latent_size[2]}) * 2 + 0.5;
     const auto whole = model->decode(latent);
     for (const int64_t kept : {0, 1, 2}) {
-      for (const int64_t bytes : kSlabBytes) {
+      for (const int64_t bytes : slab_budgets) {
         const auto slabs = model->decode(latent, plan_of(kept, bytes));
         EXPECT_TRUE(slabs.is_contiguous());
         EXPECT_LT(relative_error(slabs, whole), 1e-5)
@@ -67,14 +67,14 @@ TEST(Vqgan3dSlabs, decode_as_the_undivided_decoder) {
   }
 }
 
-TEST(Vqgan3dSlabs, encode_as_the_undivided_encoder) {
+TEST(Vqgan3dSlabs, EncodeAsTheUndividedEncoder) {
   torch::NoGradGuard no_grad;
-  for (const auto& shape : kShapes) {
+  for (const auto& shape : shapes) {
     auto model = small(shape.downsample);
     const auto volume = torch::randn({2, 1, shape.size[0], shape.size[1], shape.size[2]}) + 0.5;
     const auto whole = model->encode(volume);
     for (const int64_t kept : {0, 1, 2}) {
-      for (const int64_t bytes : kSlabBytes) {
+      for (const int64_t bytes : slab_budgets) {
         EXPECT_LT(relative_error(model->encode(volume, plan_of(kept, bytes)), whole), 1e-5)
             << ::testing::PrintToString(shape.size) << ", kept " << kept << ", slabs of " << bytes
             << " bytes";
@@ -83,7 +83,7 @@ TEST(Vqgan3dSlabs, encode_as_the_undivided_encoder) {
   }
 }
 
-TEST(Vqgan3dSlabs, go_by_the_running_averages_of_batch_norm) {
+TEST(Vqgan3dSlabs, GoByTheRunningAveragesOfBatchNorm) {
   torch::NoGradGuard no_grad;
   auto model = small({2, 4, 4}, "batch");
   const auto volume = torch::randn({2, 1, 12, 16, 16}) * 2 + 1;
@@ -98,7 +98,7 @@ TEST(Vqgan3dSlabs, go_by_the_running_averages_of_batch_norm) {
   }
 }
 
-TEST(Vqgan3dSlabs, several_samples_at_once_give_what_each_gives_alone) {
+TEST(Vqgan3dSlabs, SeveralSamplesAtOnceGiveWhatEachGivesAlone) {
   torch::NoGradGuard no_grad;
   auto model = small({2, 4, 4});
   const auto latent = torch::randn({3, 3, 7, 4, 2});
@@ -108,7 +108,7 @@ TEST(Vqgan3dSlabs, several_samples_at_once_give_what_each_gives_alone) {
   EXPECT_LT(relative_error(model->decode(latent, plan), alone), 1e-5);
 }
 
-TEST(Vqgan3dSlabs, decode_quantises_first_when_asked) {
+TEST(Vqgan3dSlabs, DecodeQuantisesFirstWhenAsked) {
   torch::NoGradGuard no_grad;
   auto model = small({2, 2, 2});
   const auto latent = torch::randn({1, 3, 3, 4, 4});
@@ -117,7 +117,7 @@ TEST(Vqgan3dSlabs, decode_quantises_first_when_asked) {
   EXPECT_GT(relative_error(quantised, model->decode(latent)), 1e-2);
 }
 
-TEST(Vqgan3dSlabs, a_plan_takes_less_memory_the_less_there_is) {
+TEST(Vqgan3dSlabs, APlanTakesLessMemoryTheLessThereIs) {
   auto model = small({4, 4, 4});
   const std::vector<int64_t> latent{1, 3, 32, 32, 32};
   const auto free = model->plan_decode(latent, {});
@@ -134,14 +134,14 @@ TEST(Vqgan3dSlabs, a_plan_takes_less_memory_the_less_there_is) {
   EXPECT_LE(none.bytes, activation);
 }
 
-TEST(Vqgan3dSlabs, a_plan_for_small_volumes_takes_them_together) {
+TEST(Vqgan3dSlabs, APlanForSmallVolumesTakesThemTogether) {
   auto model = small({4, 4, 4});
   const auto plan = model->plan_decode({16, 3, 4, 4, 4}, {});
   EXPECT_GT(plan.at_once, 1);
   EXPECT_LE(plan.at_once, 16);
 }
 
-TEST(Vqgan3dSlabs, where_nothing_fits_the_error_names_need_and_limit) {
+TEST(Vqgan3dSlabs, WhereNothingFitsTheErrorNamesNeedAndLimit) {
   auto model = small({4, 4, 4});
   try {
     model->plan_decode({1, 3, 32, 32, 32}, {1000000});

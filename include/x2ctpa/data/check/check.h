@@ -5,8 +5,8 @@
 #include <string>
 #include <vector>
 
-#include "x2ctpa/data/studies/manifest.h"
 #include "x2ctpa/data/preprocess/preprocess.h"
+#include "x2ctpa/data/studies/manifest.h"
 
 namespace x2ctpa {
 

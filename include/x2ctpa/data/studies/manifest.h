@@ -21,9 +21,10 @@ struct Study {
   std::string patient_id;
   std::filesystem::path ct;   ///< volume file or DICOM folder; empty: none
   std::filesystem::path cxr;  ///< DICOM or picture file; empty: none
-  std::filesystem::path mask;  ///< volume file: the lungs, or another region, in the CT; empty: none
-  std::optional<int> pe;      ///< 0, 1, or unknown
-  std::string split;          ///< "train", "val", "test", or empty: to be chosen
+  std::filesystem::path
+      mask;               ///< volume file: the lungs, or another region, in the CT; empty: none
+  std::optional<int> pe;  ///< 0, 1, or unknown
+  std::string split;      ///< "train", "val", "test", or empty: to be chosen
   /// The LPS point that the central ray passes through, for X-rays simulated from this CT.
   std::optional<Vec3> cxr_centre_mm;
 

@@ -116,7 +116,7 @@ Volume read_dicom_series(DicomSeries& series);
 
 /// One CT slice (H, W) in HU as stored, without any treatment of padding; the first frame of many.
 /// Throws Error.
-torch::Tensor read_dicom_slice(const std::filesystem::path& file);
+at::Tensor read_dicom_slice(const std::filesystem::path& file);
 
 /// What the header of one image file says. Throws Error when it is no readable DICOM image.
 SeriesTags read_dicom_tags(const std::filesystem::path& file);

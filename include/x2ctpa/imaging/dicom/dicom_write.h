@@ -21,8 +21,8 @@ struct DicomTags {
 };
 
 /// Writes `volume` as one CT series into `folder` (made when missing): 12 bits in 16, rescale
-/// intercept -1024, HU rounded and clipped to [-1024, 3071]. File names are shuffled: only the headers give
-/// the slice order, as in clinical exports. Instance numbers run from head to feet.
+/// intercept -1024, HU rounded and clipped to [-1024, 3071]. File names are shuffled: only the
+/// headers give the slice order, as in clinical exports. Instance numbers run from head to feet.
 /// Throws Error naming the file when the disk refuses.
 void write_ct_series(const Volume& volume, const std::filesystem::path& folder,
                      const DicomTags& tags);
@@ -34,7 +34,6 @@ struct CxrTags : DicomTags {
 
 /// Writes a picture (H, W) in [0, 1], bone bright, as a 12-bit DX image, PA.
 /// Throws Error naming the file for another shape or when the disk refuses.
-void write_cxr(const torch::Tensor& picture, const std::filesystem::path& file,
-               const CxrTags& tags);
+void write_cxr(const at::Tensor& picture, const std::filesystem::path& file, const CxrTags& tags);
 
 }  // namespace x2ctpa

@@ -50,21 +50,22 @@ struct DrrOptions : DrrRendering {
 /// The attenuation of HU in 1/mm: mu_water (1 + HU / 1000), steeper by bone_gain above
 /// bone_from_hu; never negative. Water 0.0206/mm at 60 keV, and bone's excess of an X-ray's energy
 /// over a CT's, from the NIST tables of mass attenuation (Hubbell and Seltzer, NISTIR 5632).
-torch::Tensor attenuation(const torch::Tensor& hu, const DrrRendering& options);
+at::Tensor attenuation(const at::Tensor& hu, const DrrRendering& options);
 
 /// Line integrals of attenuation, float32 (size, size), without unit. `centre_mm`: the point on
 /// the central ray, else the volume's middle. Trilinear samples at equal steps of at most step_mm,
-/// or Siddon's exact lengths (Medical Physics 12 (1985) 252), inside the volume's outer faces; nothing
-/// outside them. Works on oblique volumes; fastest where the axes are the patient's.
-/// Throws Error when the source or the detector lies inside the volume.
-torch::Tensor render_drr(const Volume& volume, const DrrOptions& options,
-                         const std::optional<Vec3>& centre_mm = std::nullopt);
+/// or Siddon's exact lengths (Medical Physics 12 (1985) 252), inside the volume's outer faces;
+/// nothing outside them. Works on oblique volumes; fastest where the axes are the patient's. Throws
+/// Error when the source or the detector lies inside the volume.
+at::Tensor render_drr(const Volume& volume, const DrrOptions& options,
+                      const std::optional<Vec3>& centre_mm = std::nullopt);
 
 /// The rendered X-ray as a displayed radiograph (see film_picture), with the noise of counting
-/// photons, which depends on `seed` and `case_id`: a line integral L deviates by sqrt(exp(L) / photons).
-torch::Tensor drr_picture(const Volume& volume, const DrrOptions& options, int64_t seed,
-                          std::string_view case_id,
-                          const std::optional<Vec3>& centre_mm = std::nullopt);
+/// photons, which depends on `seed` and `case_id`: a line integral L deviates by sqrt(exp(L) /
+/// photons).
+at::Tensor drr_picture(const Volume& volume, const DrrOptions& options, int64_t seed,
+                       std::string_view case_id,
+                       const std::optional<Vec3>& centre_mm = std::nullopt);
 
 /// (row, column) in pixels at which the LPS point lands.
 std::array<double, 2> project_point(const Vec3& point_mm, const Vec3& centre_mm,
@@ -72,7 +73,7 @@ std::array<double, 2> project_point(const Vec3& point_mm, const Vec3& centre_mm,
 
 /// Line integrals as a displayed radiograph in [0, 1], bone bright: linear between the `low` and
 /// `high` quantile of the pixels behind the patient, then raised to `exponent`.
-torch::Tensor film_picture(const torch::Tensor& line_integral, double low = 0.02,
-                           double high = 0.997, double exponent = 1.0);
+at::Tensor film_picture(const at::Tensor& line_integral, double low = 0.02, double high = 0.997,
+                        double exponent = 1.0);
 
 }  // namespace x2ctpa

@@ -10,7 +10,8 @@
 //
 // HU: arteries 250 to 450 and acute clots 33 +- 15 as in Wittram et al., AJR 186 (2006) S421, and
 // AJR 188 (2007) 1255. Signs on the X-ray are those of Elliott et al., Chest 118 (2000) 33, and
-// Worsley et al., Radiology 189 (1993) 133, at higher rates, so that a few hundred patients suffice.
+// Worsley et al., Radiology 189 (1993) 133, at higher rates, so that a few hundred patients
+// suffice.
 #pragma once
 
 #include <torch/types.h>
@@ -49,20 +50,20 @@ struct PhantomTruth {
   bool female = false;
   bool enlarged_pa = false, oligemia = false, wedge = false, effusion = false;  ///< X-ray signs
   bool cardiomegaly = false, opacity = false;                                   ///< bystanders
-  double main_pa_hu = 0, aorta_hu = 0;  ///< contrast in HU
-  double embolus_ml = 0;                ///< volume of all clots
-  double cardiothoracic_ratio = 0;      ///< heart width / inner chest width
+  double main_pa_hu = 0, aorta_hu = 0;                                          ///< contrast in HU
+  double embolus_ml = 0;            ///< volume of all clots
+  double cardiothoracic_ratio = 0;  ///< heart width / inner chest width
 
   /// The signs present, joined by ';': "enlarged_pa;effusion".
   std::string signs() const;
 };
 
 struct Phantom {
-  Volume ct;                   ///< contrast-enhanced CT in HU, with noise
-  torch::Tensor embolus_mask;  ///< uint8 (D, H, W): voxels that are mostly clot
-  torch::Tensor artery_mask;   ///< uint8 (D, H, W): pulmonary arteries, clots included
-  torch::Tensor lung_mask;     ///< uint8 (D, H, W): lungs with their vessels
-  torch::Tensor cxr;           ///< float32 (S, S) in [0, 1], bone bright, hung as a PA film
+  Volume ct;                    ///< contrast-enhanced CT in HU, with noise
+  at::Tensor embolus_mask;      ///< uint8 (D, H, W): voxels that are mostly clot
+  at::Tensor artery_mask;       ///< uint8 (D, H, W): pulmonary arteries, clots included
+  at::Tensor lung_mask;         ///< uint8 (D, H, W): lungs with their vessels
+  at::Tensor cxr;               ///< float32 (S, S) in [0, 1], bone bright, hung as a PA film
   Vec3 cxr_centre_mm{0, 0, 0};  ///< LPS point on the central ray: middle of the lungs, jittered
   PhantomTruth truth;
 };

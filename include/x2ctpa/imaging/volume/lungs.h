@@ -13,21 +13,21 @@ struct Box {
 };
 
 struct Lungs {
-  torch::Tensor mask;   ///< uint8 (D, H, W)
-  Box box;              ///< bounding box of the mask
+  at::Tensor mask;  ///< uint8 (D, H, W)
+  Box box;          ///< bounding box of the mask
   double litres = 0;
-  bool cut_off = false; ///< the mask touches the first or last slice
+  bool cut_off = false;  ///< the mask touches the first or last slice
 };
 
 /// Body mask, air inside the body, the two lungs without the trachea, vessels closed.
 /// `volume` in HU in the house's axes (oriented_to_lps).
-/// Throws Error when nothing plausible as lungs is found: 0.5 to 12 litres, not of bare gas as in the
-/// bowels.
+/// Throws Error when nothing plausible as lungs is found: 0.5 to 12 litres, not of bare gas as in
+/// the bowels.
 Lungs segment_lungs(const Volume& volume);
 
 /// The region where `mask` (not 0), a volume of its own grid, lies in `volume`, resampled by its
-/// place in the patient. Throws Error when it is empty, when more than 5% of it are lost outside of the
-/// scan, or, with `of_lungs`, when its size is not plausible.
+/// place in the patient. Throws Error when it is empty, when more than 5% of it are lost outside of
+/// the scan, or, with `of_lungs`, when its size is not plausible.
 Lungs region_of_mask(const Volume& volume, const Volume& mask, bool of_lungs);
 
 /// Bounding box of the body (the largest component above -500 HU).

@@ -17,9 +17,9 @@ using Mat3 = std::array<std::array<double, 3>, 3>;  ///< rows; columns are the i
 /// Axes of the tensor: D slices, H rows, W columns. Geometry is in ITK's index order (x, y, z) =
 /// (W, H, D): point = origin + direction * (spacing * index).
 struct Volume {
-  torch::Tensor hu;                   ///< float32 on the CPU, contiguous, (D, H, W), in HU
-  Vec3 origin_mm{0, 0, 0};            ///< LPS position of the centre of voxel (0, 0, 0)
-  Vec3 spacing_mm{1, 1, 1};           ///< x, y, z
+  at::Tensor hu;             ///< float32 on the CPU, contiguous, (D, H, W), in HU
+  Vec3 origin_mm{0, 0, 0};   ///< LPS position of the centre of voxel (0, 0, 0)
+  Vec3 spacing_mm{1, 1, 1};  ///< x, y, z
   Mat3 direction{{{1, 0, 0}, {0, 1, 0}, {0, 0, 1}}};  ///< direction cosines, orthonormal
 
   std::array<int64_t, 3> size_dhw() const;

@@ -24,8 +24,8 @@ struct CxrOptions {
 
 /// One X-ray picture with bone bright.
 struct Radiograph {
-  torch::Tensor pixels;  ///< float32 (H, W) in [0, 1], bone bright, rows from superior to inferior,
-                         ///< columns from patient right to left (as a PA film is hung)
+  at::Tensor pixels;  ///< float32 (H, W) in [0, 1], bone bright, rows from superior to inferior,
+                      ///< columns from patient right to left (as a PA film is hung)
   std::array<double, 2> spacing_mm{0, 0};  ///< row, column pitch at the detector; 0: unknown
   std::string photometric;                 ///< "MONOCHROME1", "MONOCHROME2", "RGB", ...
   std::string modality;                    ///< DICOM modality; empty for pictures
@@ -34,8 +34,8 @@ struct Radiograph {
   bool is_chest_xray = true;               ///< by the header, and by the picture where it is silent
   std::string view;                        ///< "frontal", "lateral" or "unknown"
   double likeness = 0;                     ///< to a frontal chest X-ray, -1 to 1
-  std::vector<std::string> codes;          ///< of the warnings: "not-chest", "lateral", "polarity", ...
-  std::vector<std::string> warnings;       ///< doubts such as "not a chest X-ray"
+  std::vector<std::string> codes;     ///< of the warnings: "not-chest", "lateral", "polarity", ...
+  std::vector<std::string> warnings;  ///< doubts such as "not a chest X-ray"
 
   void warn(const std::string& code, const std::string& warning);
 };
@@ -56,43 +56,43 @@ class RefusedXray : public Error {
 bool is_radiograph_file(const std::filesystem::path& file);
 
 /// Reads one X-ray. DICOM: first frame, modality LUT or rescale, VOI LUT or window (else the 0.5 to
-/// 99.5 percentile range), MONOCHROME1 inverted. Pictures: grey or colour to grey, full range of the
-/// stored type. `invert`: "auto" turns the picture over, with a warning, where its negative looks like
-/// a frontal chest X-ray and it does not; "never" trusts the header; "always" turns over what the
-/// header would give. Throws Error naming the file and the reason.
+/// 99.5 percentile range), MONOCHROME1 inverted. Pictures: grey or colour to grey, full range of
+/// the stored type. `invert`: "auto" turns the picture over, with a warning, where its negative
+/// looks like a frontal chest X-ray and it does not; "never" trusts the header; "always" turns over
+/// what the header would give. Throws Error naming the file and the reason.
 Radiograph read_radiograph(const std::filesystem::path& file, const std::string& invert = "auto");
 
-/// The picture without the borders of a collimator: lines of one level along an edge (90% of the line
-/// within 0.03), at most 20% of the side, behind which most of the line jumps by 0.05 or more. A
-/// border that is wider, or that fades into the picture, stays.
-torch::Tensor without_borders(const torch::Tensor& pixels);
+/// The picture without the borders of a collimator: lines of one level along an edge (90% of the
+/// line within 0.03), at most 20% of the side, behind which most of the line jumps by 0.05 or more.
+/// A border that is wider, or that fades into the picture, stays.
+at::Tensor without_borders(const at::Tensor& pixels);
 
 /// An X-ray as models take it.
 struct ModelXray {
-  torch::Tensor picture;  ///< float32 (size, size) in [0, 1], bone bright
+  at::Tensor picture;  ///< float32 (size, size) in [0, 1], bone bright
   std::vector<std::string> warnings;
 };
 
 /// Reads, trims, pads to a square and resizes an X-ray: what preprocess stores and sample feeds.
-/// Throws Error for a file that cannot be read and, with `refuse_not_chest`, RefusedXray for a blank
-/// picture, a lateral view or what is no chest X-ray.
+/// Throws Error for a file that cannot be read and, with `refuse_not_chest`, RefusedXray for a
+/// blank picture, a lateral view or what is no chest X-ray.
 ModelXray load_model_xray(const std::filesystem::path& file, int64_t size,
                           const CxrOptions& options = {});
 
 /// Pads `pixels` (H, W) with `fill` to a square around its middle and resizes it, anti-aliased, to
 /// (size, size).
-torch::Tensor square_radiograph(const torch::Tensor& pixels, int64_t size, double fill = 0);
+at::Tensor square_radiograph(const at::Tensor& pixels, int64_t size, double fill = 0);
 
 /// Writes a float picture (H, W) in [0, 1] as 16-bit grey PNG, atomically.
-void write_png16(const torch::Tensor& picture, const std::filesystem::path& file);
+void write_png16(const at::Tensor& picture, const std::filesystem::path& file);
 
 /// Reads a grey PNG of 8 or 16 bits as float32 (H, W) in [0, 1].
-torch::Tensor read_png(const std::filesystem::path& file);
+at::Tensor read_png(const std::filesystem::path& file);
 
 /// Writes a float picture (H, W) or (3, H, W) in [0, 1] as 8-bit PNG, atomically.
-void write_png8(const torch::Tensor& picture, const std::filesystem::path& file);
+void write_png8(const at::Tensor& picture, const std::filesystem::path& file);
 
 /// The same as bytes of a PNG file, for embedding in reports.
-std::string png8_bytes(const torch::Tensor& picture);
+std::string png8_bytes(const at::Tensor& picture);
 
 }  // namespace x2ctpa
