@@ -8,8 +8,8 @@ namespace x2ctpa {
 namespace {
 
 namespace fs = std::filesystem;
-using test::kStages;
 using test::Stage;
+using test::stages;
 using test::TinyTraining;
 
 const std::string two_processes = std::string(X2CTPA_SOURCE_DIR) + "/scripts/launch.sh -n 2 -- ";

@@ -10,8 +10,8 @@ namespace x2ctpa {
 namespace {
 
 namespace fs = std::filesystem;
-using test::kStages;
 using test::Stage;
+using test::stages;
 using test::TinyTraining;
 
 const char* last_checkpoint = "checkpoints/step-000000200.safetensors";

@@ -14,7 +14,7 @@ at::Tensor drawn(const std::string& name) {
   return case_noise(5, name, 0, {3, 2, 4, 5, 6}).to(at::kDouble);
 }
 
-double largest_difference(const at::Tensor& a, const at::Tensor& b) {
+double largest_gap(const at::Tensor& a, const at::Tensor& b) {
   return (a - b).abs().max().item<double>();
 }
 
@@ -22,7 +22,7 @@ TEST(Guidance, ExtrapolatesFromNullToOwn) {
   SamplerOptions options;
   options.guidance_scale = 3;
   const auto own = drawn("own"), null = drawn("null");
-  EXPECT_LT(largest_difference(guided(options, own, null), 3 * own - 2 * null), 1e-12);
+  EXPECT_LT(largest_gap(guided(options, own, null), 3 * own - 2 * null), 1e-12);
 }
 
 TEST(Guidance, RescalingBringsEachSampleBackToTheDeviationOfItsOwnPrediction) {
@@ -33,12 +33,12 @@ TEST(Guidance, RescalingBringsEachSampleBackToTheDeviationOfItsOwnPrediction) {
   const auto null = drawn("null");
   const auto deviation = [](const at::Tensor& x) { return x.flatten(1).std(1, false); };
   const auto full = guided(options, own, null);
-  EXPECT_LT(largest_difference(deviation(full), deviation(own)), 1e-9);
+  EXPECT_LT(largest_gap(deviation(full), deviation(own)), 1e-9);
 
   options.guidance_rescale = 0.7;
   const auto part = guided(options, own, null);
   const auto plain = 7 * own - 6 * null;
-  EXPECT_LT(largest_difference(part, 0.7 * full + 0.3 * plain), 1e-9);
+  EXPECT_LT(largest_gap(part, 0.7 * full + 0.3 * plain), 1e-9);
 }
 
 TEST(Guidance, ActsInsideItsIntervalOfNoiseLevelsOnly) {

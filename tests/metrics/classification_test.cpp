@@ -1,4 +1,5 @@
 #include "x2ctpa/metrics/classification.h"
+#include "metrics/ten_cases.h"
 
 #include <gtest/gtest.h>
 
@@ -11,8 +12,8 @@
 namespace x2ctpa {
 namespace {
 
-const std::vector<int> case_labels{0, 0, 1, 1, 1, 0, 1, 0, 0, 1};
-const std::vector<double> case_scores{.1, .4, .4, .8, .4, .2, .9, .8, .1, .35};
+using test::case_labels;
+using test::case_scores;
 
 std::vector<std::string> own_patients(size_t n) {
   std::vector<std::string> patients;

@@ -8,8 +8,8 @@
 namespace x2ctpa {
 namespace {
 
-using testing::expect_error;
-using testing::relative_error;
+using test::expect_error;
+using test::relative_error;
 
 AutoencoderKlOptions small() {
   AutoencoderKlOptions o;
@@ -44,7 +44,7 @@ TEST(AutoencoderKl, FeedsAGradientToEveryParameter) {
   const auto x = torch::randn({1, 3, 8, 8});
   const auto posterior = model->encode(x);
   (model->decode(posterior.sample(seeded())) - x).square().mean().backward();
-  EXPECT_EQ(testing::parameters_without_gradient(*model), "");
+  EXPECT_EQ(test::parameters_without_gradient(*model), "");
 }
 
 TEST(AutoencoderKl, GivesTheSameWithAndWithoutGradients) {
@@ -97,7 +97,7 @@ TEST(AutoencoderKl, RefusesSizesThatDoNotDivideAndWrongChannels) {
 
 // The diffusers folder's own file, loaded as it is.
 void compare_with_diffusers(const std::string& name, AutoencoderKlOptions options) {
-  const auto folder = testing::reference_folder();
+  const auto folder = test::reference_folder();
   const auto weights = folder / name / "diffusion_pytorch_model.safetensors";
   AutoencoderKl model(options);
   load_tensors(*model, read_safetensors(weights), weights.string());

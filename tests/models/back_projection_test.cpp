@@ -5,7 +5,7 @@
 namespace x2ctpa {
 namespace {
 
-using testing::expect_error;
+using test::expect_error;
 
 BackProjectionGeometry geometry() {
   BackProjectionGeometry g;

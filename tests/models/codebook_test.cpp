@@ -7,7 +7,7 @@
 namespace x2ctpa {
 namespace {
 
-using testing::relative_error;
+using test::relative_error;
 
 CodebookOptions small() {
   CodebookOptions o;

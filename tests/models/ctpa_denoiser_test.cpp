@@ -6,7 +6,7 @@
 namespace x2ctpa {
 namespace {
 
-using testing::expect_error;
+using test::expect_error;
 
 CtpaDenoiserOptions frozen(bool label_guidance) {
   CtpaDenoiserOptions o;
@@ -46,7 +46,7 @@ TEST(CtpaDenoiser, TheLabelChangesThePrediction) {
   const auto with = [&](int64_t label) {
     return model->forward(x, t, model->frozen_condition({{}, embedding}, torch::tensor({label})));
   };
-  EXPECT_GT(testing::relative_error(with(label_positive), with(label_negative)), 1e-4);
+  EXPECT_GT(test::relative_error(with(label_positive), with(label_negative)), 1e-4);
 }
 
 TEST(CtpaDenoiser, RefusesALabelWithoutLabelGuidanceAndGuidanceBesideTokens) {
@@ -102,8 +102,7 @@ TEST(CtpaDenoiser, ALearnedAlignmentStartsFromTheGeometryAndHasAGradient) {
   const VisionFeatures found{torch::randn({2, 5, 5}), torch::randn({2, 6})};
   const auto x = torch::randn({2, 3, 2, 4, 4}), t = torch::tensor({500, 20});
   const auto out = model->forward(x, t, model->frozen_condition(found));
-  EXPECT_LT(testing::relative_error(out, fixed->forward(x, t, fixed->frozen_condition(found))),
-            1e-5);
+  EXPECT_LT(test::relative_error(out, fixed->forward(x, t, fixed->frozen_condition(found))), 1e-5);
   out.square().sum().backward();
   EXPECT_GT(named_tensors(*model).at("alignment.weight").grad().abs().max().item<double>(), 0);
 }

@@ -5,7 +5,7 @@
 namespace x2ctpa {
 namespace {
 
-using testing::expect_error;
+using test::expect_error;
 
 CxrEncoderOptions small() {
   CxrEncoderOptions o;
@@ -27,7 +27,7 @@ TEST(CxrEncoder, FeedsAGradientToEveryParameter) {
   CxrEncoder model(small());
   const auto out = model->forward(torch::rand({2, 1, 32, 32}));
   (out.embedding.square().mean() + out.map.square().mean()).backward();
-  EXPECT_EQ(testing::parameters_without_gradient(*model), "");
+  EXPECT_EQ(test::parameters_without_gradient(*model), "");
 }
 
 TEST(CxrEncoder, StandardisesByTheMeanAndDeviationOfItsOptions) {

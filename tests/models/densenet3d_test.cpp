@@ -8,7 +8,7 @@
 namespace x2ctpa {
 namespace {
 
-using testing::expect_error;
+using test::expect_error;
 
 DenseNet3dOptions small() {
   DenseNet3dOptions o;
@@ -47,7 +47,7 @@ TEST(DenseNet3d, TakesLatentsThatShrinkToOneVoxel) {
 TEST(DenseNet3d, FeedsAGradientToEveryParameter) {
   DenseNet3d model(small());
   model->forward(torch::randn({4, 2, 16, 64, 64})).square().mean().backward();
-  EXPECT_EQ(testing::parameters_without_gradient(*model), "");
+  EXPECT_EQ(test::parameters_without_gradient(*model), "");
 }
 
 TEST(PeNetwork, IsKeptAsAnOrdinaryDensenet) {
@@ -64,7 +64,7 @@ TEST(PeNetwork, IsKeptAsAnOrdinaryDensenet) {
   for (const auto& [name, tensor] : named_tensors(network->weights()))
     EXPECT_TRUE(tensor.equal(kept.at(name))) << name;
   // Not bit for bit: sums depend on where weights lie in memory, and those of a file are mapped.
-  EXPECT_LE(testing::relative_error(again->forward(x).squeeze(1), network->forward(x)), 1e-5);
+  EXPECT_LE(test::relative_error(again->forward(x).squeeze(1), network->forward(x)), 1e-5);
 }
 
 TEST(DenseNet3d, RefusesUnknownDepthsAndWrongChannels) {

@@ -17,8 +17,8 @@
 namespace x2ctpa {
 namespace {
 
-using testing::relative_error;
-using testing::test_device;
+using test::relative_error;
+using test::test_device;
 
 // One training step of `model` on the CPU and, from the same weights, on the test device; both
 // must lead to the same parameters. `loss` computes the loss from tensors on a given device.

@@ -8,7 +8,7 @@
 namespace x2ctpa {
 namespace {
 
-using testing::expect_error;
+using test::expect_error;
 
 DiscriminatorPairOptions small() { return {.channels = 1, .hidden_channels = 4, .layers = 3}; }
 
@@ -51,7 +51,7 @@ TEST(Discriminators, FeedAGradientToEveryParameter) {
   const auto x = torch::randn({2, 1, 8, 16, 16});
   (pair->volumes(x).logits.square().mean() + pair->slices(x.select(2, 3)).logits.square().mean())
       .backward();
-  EXPECT_EQ(testing::parameters_without_gradient(*pair), "");
+  EXPECT_EQ(test::parameters_without_gradient(*pair), "");
 }
 
 TEST(Discriminators, RefuseOtherChannelsAndDimensions) {

@@ -9,6 +9,7 @@
 #include <limits>
 #include <string>
 
+#include "support/temporary_folder.h"
 #include "x2ctpa/core/error.h"
 #include "x2ctpa/core/safetensors.h"
 
@@ -44,23 +45,6 @@ inline void expect_error(const std::function<void()>& body, const std::string& p
 inline std::filesystem::path reference_folder() {
   return std::filesystem::path(X2CTPA_SOURCE_DIR).parent_path() / "shared" / "reference-vectors";
 }
-
-/// A new folder under the system's temporary one, removed with the object.
-class TemporaryFolder {
- public:
-  TemporaryFolder() {
-    std::string pattern = (std::filesystem::temp_directory_path() / "x2ctpa-XXXXXX").string();
-    path_ = mkdtemp(pattern.data());
-  }
-  ~TemporaryFolder() {
-    std::error_code ignored;
-    std::filesystem::remove_all(path_, ignored);
-  }
-  const std::filesystem::path& path() const { return path_; }
-
- private:
-  std::filesystem::path path_;
-};
 
 }  // namespace x2ctpa::test
 

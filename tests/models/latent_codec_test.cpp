@@ -8,7 +8,7 @@
 namespace x2ctpa {
 namespace {
 
-using testing::relative_error;
+using test::relative_error;
 
 std::unique_ptr<LatentCodec> vqgan(const std::filesystem::path& folder) {
   torch::manual_seed(1);
@@ -47,12 +47,12 @@ void expect_slices_with_gradients(LatentCodec& codec, int64_t depth_factor) {
 }
 
 TEST(LatentCodec, ASliceOfTheVqganIsThatOfItsVolumeAndCarriesGradientsToTheLatent) {
-  const testing::TemporaryFolder folder;
+  const test::TemporaryFolder folder;
   expect_slices_with_gradients(*vqgan(folder.path()), 2);
 }
 
 TEST(LatentCodec, ASliceOfTheKlAutoencoderIsThatOfItsVolumeAndCarriesGradientsToTheLatent) {
-  const testing::TemporaryFolder folder;
+  const test::TemporaryFolder folder;
   expect_slices_with_gradients(*kl(folder.path()), 1);
 }
 

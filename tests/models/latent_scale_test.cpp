@@ -5,8 +5,8 @@
 namespace x2ctpa {
 namespace {
 
-using testing::expect_error;
-using testing::relative_error;
+using test::expect_error;
+using test::relative_error;
 
 TEST(LatentScale, StandardGivesEachChannelMean0AndDeviation1) {
   torch::manual_seed(3);

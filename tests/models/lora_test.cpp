@@ -7,8 +7,8 @@
 namespace x2ctpa {
 namespace {
 
-using testing::expect_error;
-using testing::relative_error;
+using test::expect_error;
+using test::relative_error;
 
 Unet3d small_unet() {
   torch::manual_seed(3);

@@ -6,8 +6,8 @@
 namespace x2ctpa {
 namespace {
 
-using testing::expect_error;
-using testing::relative_error;
+using test::expect_error;
+using test::relative_error;
 
 TEST(Lpips, CarriesTheNamesOfThePublishedWeights) {
   const auto tensors = named_tensors(*Lpips());

@@ -7,8 +7,8 @@
 namespace x2ctpa {
 namespace {
 
-using testing::expect_error;
-using testing::TemporaryFolder;
+using test::expect_error;
+using test::TemporaryFolder;
 
 Vqgan3dOptions small() {
   Vqgan3dOptions o;

@@ -7,8 +7,8 @@
 namespace x2ctpa {
 namespace {
 
-using testing::expect_error;
-using testing::relative_error;
+using test::expect_error;
+using test::relative_error;
 
 Unet3dOptions small() {
   Unet3dOptions o;
@@ -148,7 +148,7 @@ TEST(Unet3d, FeedsAGradientToEveryParameter) {
   Unet3d model(small());
   const Inputs in;
   model->forward(in.x, in.t, in.cond, torch::tensor({true, false})).square().mean().backward();
-  EXPECT_EQ(testing::parameters_without_gradient(*model), "");
+  EXPECT_EQ(test::parameters_without_gradient(*model), "");
 }
 
 TEST(Unet3d, HasTheGradientThatFiniteDifferencesGive) {

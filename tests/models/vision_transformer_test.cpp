@@ -6,8 +6,8 @@
 namespace x2ctpa {
 namespace {
 
-using testing::expect_error;
-using testing::relative_error;
+using test::expect_error;
+using test::relative_error;
 
 VisionTransformerOptions small(const std::string& layout) {
   VisionTransformerOptions o;
@@ -36,7 +36,7 @@ TEST(VisionTransformer, FeedsAGradientToEveryParameter) {
   for (const std::string layout : {"timm", "clip"}) {
     VisionTransformer model(small(layout));
     model->forward(torch::randn({2, 3, 12, 12})).pooled.square().mean().backward();
-    EXPECT_EQ(testing::parameters_without_gradient(*model), "") << layout;
+    EXPECT_EQ(test::parameters_without_gradient(*model), "") << layout;
   }
 }
 
@@ -94,12 +94,12 @@ TEST(VisionTransformer, ComputesWhatTransformersComputes) {
   o.mlp_width = 256;
   o.output_dim = 0;
   VisionTransformer model(o);
-  const auto file = testing::reference_folder() / "clip_vision_small" / "model.safetensors";
+  const auto file = test::reference_folder() / "clip_vision_small" / "model.safetensors";
   TensorMap tensors;  // this version of transformers leaves the first part of the names out
   for (const auto& [name, tensor] : read_safetensors(file))
     tensors["vision_model." + name] = tensor;
   load_tensors(*model, tensors, file.string());
-  const auto v = read_safetensors(testing::reference_folder() / "clip_vision_small.safetensors");
+  const auto v = read_safetensors(test::reference_folder() / "clip_vision_small.safetensors");
   torch::NoGradGuard no_grad;
   const auto out = model->forward(v.at("x"));
   EXPECT_LT(relative_error(out.tokens, v.at("last_hidden_state")), 1e-5);

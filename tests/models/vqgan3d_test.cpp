@@ -5,8 +5,8 @@
 namespace x2ctpa {
 namespace {
 
-using testing::expect_error;
-using testing::relative_error;
+using test::expect_error;
+using test::relative_error;
 
 Vqgan3dOptions small(std::vector<int64_t> downsample = {2, 4, 4}) {
   Vqgan3dOptions o;
@@ -34,7 +34,7 @@ TEST(Vqgan3d, FeedsAGradientToEveryParameter) {
   const auto x = torch::randn({1, 1, 8, 8, 8});
   const auto out = model->forward(x);
   ((out.reconstruction - x).square().mean() + out.codes.commitment_loss).backward();
-  EXPECT_EQ(testing::parameters_without_gradient(*model), "");
+  EXPECT_EQ(test::parameters_without_gradient(*model), "");
 }
 
 TEST(Vqgan3d, GivesTheSameWithAndWithoutGradients) {

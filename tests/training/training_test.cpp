@@ -132,7 +132,7 @@ at::Tensor train_and_sample(const c10::Device device) {
 }
 
 TEST(TestDevice, TrainingStepAndSamplingRunThereAndMatchTheCpu) {
-  const auto cpu = train_and_sample(c10::kCPU), other = train_and_sample(testing::test_device());
+  const auto cpu = train_and_sample(c10::kCPU), other = train_and_sample(test::test_device());
   EXPECT_LT((cpu - other).abs().max().item<double>() / cpu.abs().max().item<double>(), 1e-4);
 }
 
@@ -146,7 +146,7 @@ void expect_resume_there(MakeModel make, Loss loss) {
   const auto run = [&](const std::filesystem::path& folder) {
     torch::manual_seed(5);
     auto model = make();
-    model->to(testing::test_device());
+    model->to(test::test_device());
     TrainingStage stage;
     stage.name = "test";
     stage.module = model.get();
@@ -165,13 +165,13 @@ void expect_resume_there(MakeModel make, Loss loss) {
   ASSERT_EQ(newest_checkpoint(folder / "checkpoints")->step, 2);
   const auto resumed = run(folder.path());
   for (const auto& [name, tensor] : whole) {
-    EXPECT_EQ(resumed.at(name).device().type(), testing::test_device().type()) << name;
+    EXPECT_EQ(resumed.at(name).device().type(), test::test_device().type()) << name;
     EXPECT_TRUE(at::equal(resumed.at(name).detach().to(at::kCPU), tensor.detach().to(at::kCPU)))
         << name;
   }
 }
 
-at::Tensor there(const at::Tensor& x) { return x.to(testing::test_device()); }
+at::Tensor there(const at::Tensor& x) { return x.to(test::test_device()); }
 
 TEST(TestDevice, TheDenoiserResumesThere) {
   expect_resume_there(
@@ -216,7 +216,7 @@ TEST(TestDevice, TheClassifierResumesThere) {
 
 TEST(TestDevice, AnXrayLeftOnTheCpuFailsThere) {
   auto model = small_denoiser();
-  model->to(testing::test_device());
+  model->to(test::test_device());
   EXPECT_ANY_THROW(model->condition(at::rand({1, 1, 32, 32})));
 }
 

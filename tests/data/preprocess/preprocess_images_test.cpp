@@ -13,7 +13,7 @@ namespace {
 using test::error_of;
 using test::TemporaryFolder;
 
-PreprocessOptions small_options() {
+PreprocessOptions small_image_options() {
   PreprocessOptions options;
   options.grid = {12, 20, 24};
   options.cxr_size = 32;
@@ -56,7 +56,7 @@ TEST(PreprocessMask, TheManifestsMaskTakesThePlaceOfTheFoundLungs) {
   TemporaryFolder folder;
   write_nifti(left_mask(48), folder / "mask.nii", "mask");
   const auto manifest = thorax_manifest(folder, ",mask", ",mask.nii");
-  preprocess(read_inputs({manifest}), small_options(), 0, folder / "set");
+  preprocess(read_inputs({manifest}), small_image_options(), 0, folder / "set");
   const Volume volume = only_volume(folder / "set");
   EXPECT_NEAR(volume.centre_mm()[0], 70, 5);
   EXPECT_NEAR(volume.spacing_mm[0] * 24, 96, 8);
@@ -67,11 +67,11 @@ TEST(PreprocessMask, AMaskOfLungsMustBePlausibleAndAnyRegionGoesWithBoxMask) {
   write_nifti(left_mask(16), folder / "mask.nii", "mask");
   const auto manifest = thorax_manifest(folder, ",mask", ",mask.nii");
   EXPECT_EQ(error_of([&] {
-              preprocess(read_inputs({manifest}), small_options(), 0, folder / "lungs");
+              preprocess(read_inputs({manifest}), small_image_options(), 0, folder / "lungs");
             }).find("none of 1 studies"),
             0u);
   EXPECT_EQ(only_rejection(folder / "lungs"), "mask-unusable");
-  PreprocessOptions options = small_options();
+  PreprocessOptions options = small_image_options();
   options.box = "mask";
   preprocess(read_inputs({manifest}), options, 0, folder / "region");
   EXPECT_NEAR(only_volume(folder / "region").spacing_mm[0] * 24, 32, 8);
@@ -79,7 +79,7 @@ TEST(PreprocessMask, AMaskOfLungsMustBePlausibleAndAnyRegionGoesWithBoxMask) {
 
 TEST(PreprocessMask, BoxMaskWithoutAMaskAndAMissingFileAreRejectedWithCodes) {
   TemporaryFolder folder;
-  PreprocessOptions options = small_options();
+  PreprocessOptions options = small_image_options();
   options.box = "mask";
   EXPECT_NE(error_of([&] {
               preprocess(read_inputs({thorax_manifest(folder)}), options, 0, folder / "none");
@@ -96,7 +96,7 @@ TEST(PreprocessMask, BoxMaskWithoutAMaskAndAMissingFileAreRejectedWithCodes) {
 
 TEST(PreprocessPublished, SpansTheBoxFromVoxelCentreToVoxelCentreInWholeHu) {
   TemporaryFolder folder;
-  PreprocessOptions options = small_options();
+  PreprocessOptions options = small_image_options();
   options.interpolation = "published";
   options.box = "none";
   preprocess(read_inputs({thorax_manifest(folder)}), options, 0, folder / "set");
@@ -118,7 +118,7 @@ TEST(PreprocessPublished, SpansTheBoxFromVoxelCentreToVoxelCentreInWholeHu) {
 
 TEST(PreprocessPublished, TheMarginWidensTheBoxByWholeVoxels) {
   TemporaryFolder folder;
-  PreprocessOptions options = small_options();
+  PreprocessOptions options = small_image_options();
   options.interpolation = "published";
   options.margin_mm = 8;
   preprocess(read_inputs({thorax_manifest(folder)}), options, 0, folder / "set");
@@ -133,7 +133,7 @@ TEST(PreprocessPublished, TheMarginWidensTheBoxByWholeVoxels) {
 
 TEST(PreprocessRendered, StudiesWithoutAnXrayGetOneWhenAsked) {
   TemporaryFolder folder;
-  PreprocessOptions options = small_options();
+  PreprocessOptions options = small_image_options();
   const auto manifest = thorax_manifest(folder);
   preprocess(read_inputs({manifest}), options, 0, folder / "none");
   EXPECT_TRUE(Dataset::open(folder / "none").cases()[0].cxr.empty());
@@ -153,7 +153,7 @@ TEST(PreprocessRendered, AllReplacesTheGivenXrayAndNoiseFollowsTheSeed) {
   TemporaryFolder folder;
   write_png16(torch::rand({32, 32}), folder / "x.png");
   const auto manifest = thorax_manifest(folder, ",cxr", ",x.png");
-  PreprocessOptions options = small_options();
+  PreprocessOptions options = small_image_options();
   options.cxr_from_ct = "all";
   options.drr.photons = 2000;
   const auto made = [&](const char* name, int64_t seed) {
@@ -171,7 +171,7 @@ TEST(PreprocessXray, WhatIsNoChestFilmIsRejectedOnDemand) {
   TemporaryFolder folder;
   write_png16(torch::rand({64, 64}), folder / "x.png");
   write_file(folder / "m.csv", "id,cxr\na,x.png\n");
-  PreprocessOptions options = small_options();
+  PreprocessOptions options = small_image_options();
   EXPECT_EQ(preprocess(read_inputs({folder / "m.csv"}), options, 0, folder / "kept").cases, 1);
   options.cxr.refuse_not_chest = true;
   EXPECT_NE(error_of([&] {
@@ -190,7 +190,7 @@ TEST(PreprocessWindow, APresetReplacesTheWindow) {
   TemporaryFolder folder;
   const auto manifest = thorax_manifest(folder);
   for (const auto& [name, window] : presets) {
-    PreprocessOptions options = small_options();
+    PreprocessOptions options = small_image_options();
     options.window.min_hu = -10, options.window.max_hu = 20;
     options.window_preset = name;
     const auto info = preprocess(read_inputs({manifest}), options, 0, folder / name).info;

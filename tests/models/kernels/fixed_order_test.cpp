@@ -9,7 +9,7 @@
 namespace x2ctpa {
 namespace {
 
-using testing::relative_error;
+using test::relative_error;
 
 // Equal outputs, and equal gradients of every input for one random cotangent.
 void expect_equal(const std::vector<at::Tensor>& inputs,

@@ -10,7 +10,7 @@
 namespace x2ctpa {
 namespace {
 
-using testing::relative_error;
+using test::relative_error;
 
 void expect_equal(const at::Tensor& x, const at::Tensor& scale, const at::Tensor& shift) {
   std::vector<at::Tensor> a, b;

@@ -4,8 +4,8 @@
 namespace x2ctpa {
 namespace {
 
-using testing::expect_error;
-using testing::relative_error;
+using test::expect_error;
+using test::relative_error;
 
 struct Shape {
   std::vector<int64_t> downsample, size;
