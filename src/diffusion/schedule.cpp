@@ -78,11 +78,6 @@ Mixture NoiseSchedule::at(int64_t t) const {
   return {signal_.const_data_ptr<double>()[t], noise_.const_data_ptr<double>()[t]};
 }
 
-double NoiseSchedule::alpha_bar(int64_t t) const {
-  const auto [signal, noise] = at(t);
-  return signal * signal / (signal * signal + noise * noise);
-}
-
 std::vector<int64_t> sampling_timesteps(int64_t timesteps, int64_t steps,
                                         const std::string& spacing, bool without_zero) {
   const bool trailing = spacing == "trailing";

@@ -68,10 +68,6 @@ DifferenceSums mean_differences(const at::Tensor& truth, const at::Tensor& image
 
 }  // namespace
 
-double mean_absolute_error(const at::Tensor& truth, const at::Tensor& image) {
-  return mean_differences(truth, image).absolute;
-}
-
 double mean_squared_error(const at::Tensor& truth, const at::Tensor& image) {
   return mean_differences(truth, image).squared;
 }

@@ -10,6 +10,12 @@
 
 namespace x2ctpa::test {
 
+/// signal^2 / (signal^2 + noise^2) of one timestep, a_t where the variance is preserved.
+inline double alpha_bar(const NoiseSchedule& schedule, int64_t t) {
+  const auto [signal, noise] = schedule.at(t);
+  return signal * signal / (signal * signal + noise * noise);
+}
+
 /// alphas_cumprod in float32 as diffusers makes them from given betas. Near the last timestep x_0
 /// is a difference of two numbers that agree in their first four digits, so that the results keep
 /// the roundings of the alphas that the denoiser was made with.

@@ -46,8 +46,6 @@ class NoiseSchedule {
 
   /// The mixture of one timestep; t = -1 is the clean end.
   Mixture at(int64_t t) const;
-  /// signal^2 / (signal^2 + noise^2) of one timestep, a_t where the variance is preserved.
-  double alpha_bar(int64_t t) const;
 
  private:
   at::Tensor signal_, noise_;

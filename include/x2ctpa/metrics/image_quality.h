@@ -58,7 +58,6 @@ struct PlanesQuality {
 PlanesQuality planes_quality(const at::Tensor& truth, const at::Tensor& image, double data_range);
 
 /// The parts of image_quality alone, for tensors of any (equal) shape.
-double mean_absolute_error(const at::Tensor& truth, const at::Tensor& image);
 double mean_squared_error(const at::Tensor& truth, const at::Tensor& image);
 double psnr_db(double mean_squared_error, double data_range);
 
