@@ -169,11 +169,4 @@ std::pair<at::Tensor, at::Tensor> CtpaDenoiserImpl::own_and_null(const at::Tenso
   return {both[0], both[1]};
 }
 
-at::Tensor CtpaDenoiserImpl::guided(const at::Tensor& x_t, const at::Tensor& t,
-                                    const CxrCondition& condition, double scale) {
-  if (scale == 1) return forward(x_t, t, condition);
-  const auto [own, null] = own_and_null(x_t, t, condition);
-  return null + scale * (own - null);
-}
-
 }  // namespace x2ctpa

@@ -260,16 +260,4 @@ at::Tensor Unet3dImpl::forward(const at::Tensor& x, const at::Tensor& t, const a
   return y.permute({0, 4, 1, 2, 3}).contiguous();
 }
 
-at::Tensor Unet3dImpl::forward_with_guidance(const at::Tensor& x, const at::Tensor& t,
-                                             const at::Tensor& cond, double scale) {
-  if (scale == 1 || options_.cond_dim == 0) return forward(x, t, cond);
-  check_inputs(x, t, cond, {});
-  const int64_t batch = x.size(0);
-  const auto drop = at::cat({at::zeros({batch}, t.options().dtype(torch::kBool)),
-                             at::ones({batch}, t.options().dtype(torch::kBool))});
-  const auto both = forward(at::cat({x, x}), at::cat({t, t}), at::cat({cond, cond}), drop);
-  const auto own = both.narrow(0, 0, batch), null = both.narrow(0, batch, batch);
-  return null + scale * (own - null);
-}
-
 }  // namespace x2ctpa

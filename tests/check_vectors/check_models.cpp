@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "case.h"
+#include "x2ctpa/diffusion/guidance.h"
 #include "x2ctpa/diffusion/sampler.h"
 #include "x2ctpa/models/autoencoder_kl.h"
 #include "x2ctpa/models/densenet3d.h"
@@ -98,10 +99,12 @@ void check_unet3d(Case& c) {
     if (!conditional) return {{"eps", model->forward(x, t)}};
     const auto& given = in.at("cond");
     const auto cond = given.dim() == 3 ? model->condition(given) : given;
-    return {{"eps", model->forward(x, t, cond)},
-            {"eps_null",
-             model->forward(x, t, cond, torch::ones({x.size(0)}, t.options().dtype(torch::kBool)))},
-            {"eps_scale3", model->forward_with_guidance(x, t, cond, 3)}};
+    const auto own = model->forward(x, t, cond);
+    const auto null =
+        model->forward(x, t, cond, torch::ones({x.size(0)}, t.options().dtype(torch::kBool)));
+    return {{"eps", own},
+            {"eps_null", null},
+            {"eps_scale3", guided(SamplerOptions{.guidance_scale = 3}, own, null)}};
   });
   if (c.has("noise")) check_diffusion(c, model);
 }

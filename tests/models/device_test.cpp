@@ -73,20 +73,20 @@ TEST(Device, TrainsTheDenoiser) {
   });
 }
 
-TEST(Device, SamplesFromTheDenoiserWithGuidance) {
+TEST(Device, PredictsWithAndWithoutTheConditionInOneBatch) {
   Unet3dOptions o;
   o.dim = 8;
   o.dim_mults = {1, 2};
   o.cond_dim = 4;
   o.attention_heads = 2;
   Unet3d model(o);
-  const auto x = torch::randn({1, 4, 3, 4, 4}), t = torch::full({1}, 5),
-             cond = torch::randn({1, 4});
+  const auto x = torch::randn({2, 4, 3, 4, 4}), t = torch::full({2}, 5),
+             cond = torch::randn({2, 4}), drop = torch::tensor({false, true});
   torch::NoGradGuard no_grad;
-  const auto expected = model->forward_with_guidance(x, t, cond, 2);
+  const auto expected = model->forward(x, t, cond, drop);
   model->to(test_device());
-  const auto found = model->forward_with_guidance(x.to(test_device()), t.to(test_device()),
-                                                  cond.to(test_device()), 2);
+  const auto found = model->forward(x.to(test_device()), t.to(test_device()),
+                                    cond.to(test_device()), drop.to(test_device()));
   EXPECT_LT(relative_error(found, expected), 1e-4);
   EXPECT_THROW(model->forward(x, t, cond), c10::Error);
 }

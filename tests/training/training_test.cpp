@@ -8,6 +8,7 @@
 #include "support/test_device.h"
 #include "x2ctpa/core/error.h"
 #include "x2ctpa/core/files.h"
+#include "x2ctpa/diffusion/guidance.h"
 #include "x2ctpa/diffusion/sampler.h"
 #include "x2ctpa/models/ctpa_denoiser.h"
 #include "x2ctpa/models/densenet3d.h"
@@ -122,10 +123,12 @@ at::Tensor train_and_sample(const c10::Device device) {
   at::NoGradGuard no_grad;
   SamplerOptions sampler;
   sampler.steps = 2;
+  sampler.guidance_scale = 2;
   const auto condition = model->condition(cxr);
   return sample(NoiseSchedule(ScheduleOptions{}), Prediction::v, sampler,
                 [&](const at::Tensor& x_t, const at::Tensor& at_t) {
-                  return model->guided(x_t, at_t, condition, 2.0);
+                  const auto [own, null] = model->own_and_null(x_t, at_t, condition);
+                  return guided(sampler, own, null);
                 },
                 x, {})
       .to(at::kCPU);
@@ -230,8 +233,23 @@ TEST(CtpaDenoiser, TheXrayChangesThePredictionAndADroppedOneDoesNot) {
   const auto dropped = at::ones({1}, at::kBool);
   EXPECT_FALSE(at::allclose(model->forward(x, t, a), model->forward(x, t, b)));
   EXPECT_TRUE(at::equal(model->forward(x, t, a, dropped), model->forward(x, t, b, dropped)));
-  const auto guided = model->guided(x, t, a, 1.0 + 1e-9);
-  EXPECT_LT((guided - model->forward(x, t, a)).abs().max().item<double>(), 1e-4);
+}
+
+TEST(CtpaDenoiser, TheTwoPredictionsThatGuidanceNeedsAreThoseOfTheirOwn) {
+  auto model = small_denoiser();
+  model->eval();
+  at::NoGradGuard no_grad;
+  const auto x = at::randn({2, 3, 2, 4, 4}), t = at::tensor({500, 20}, at::kLong);
+  const auto condition = model->condition(at::rand({2, 1, 32, 32}));
+  const auto [own, null] = model->own_and_null(x, t, condition);
+  const auto alone = model->forward(x, t, condition),
+             without = model->forward(x, t, condition, at::ones({2}, at::kBool));
+  EXPECT_LT((own - alone).abs().max().item<double>(), 1e-4);
+  EXPECT_LT((null - without).abs().max().item<double>(), 1e-4);
+  const SamplerOptions three{.guidance_scale = 3};
+  EXPECT_LT(
+      (guided(three, own, null) - (without + 3 * (alone - without))).abs().max().item<double>(),
+      1e-3);
 }
 
 }  // namespace

@@ -64,13 +64,10 @@ class CtpaDenoiserImpl : public torch::nn::Module {
   at::Tensor forward(const at::Tensor& x_t, const at::Tensor& t, const CxrCondition& condition,
                      const at::Tensor& drop = {});
 
-  /// The prediction under the condition and the one without it, of one batch of two.
+  /// The prediction under the condition and the one without it, of one batch of two; guided() in
+  /// diffusion/guidance.h makes one of both.
   std::pair<at::Tensor, at::Tensor> own_and_null(const at::Tensor& x_t, const at::Tensor& t,
                                                  const CxrCondition& condition);
-
-  /// null + scale (own - null); a scale of 1 costs one prediction, any other one batch of two.
-  at::Tensor guided(const at::Tensor& x_t, const at::Tensor& t, const CxrCondition& condition,
-                    double scale);
 
   const CtpaDenoiserOptions& options() const { return options_; }
   /// The finetuned encoder, to be loaded before training; empty for the other kinds.

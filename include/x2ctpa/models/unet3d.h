@@ -57,11 +57,6 @@ class Unet3dImpl : public torch::nn::Module {
   /// cond_tokens a condition is returned as it came.
   at::Tensor condition(const at::Tensor& tokens);
 
-  /// Classifier-free guidance (arXiv 2207.12598): null + scale (own - null), both predictions in
-  /// one batch; a scale of 1 costs one prediction.
-  at::Tensor forward_with_guidance(const at::Tensor& x, const at::Tensor& t, const at::Tensor& cond,
-                                   double scale);
-
   /// H and W of the latent must be multiples of this: 2 to the power of the levels less one.
   int64_t size_factor() const;
 
