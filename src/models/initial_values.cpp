@@ -1,4 +1,6 @@
+#include <ATen/CPUGeneratorImpl.h>
 #include <torch/library.h>
+#include <torch/nn/modules/linear.h>
 
 #include "x2ctpa/models/model_folder.h"
 
@@ -10,8 +12,8 @@ constexpr auto generic_mode_key = c10::DispatchKey::TESTING_ONLY_GenericMode;
 
 at::Tensor& leave(at::Tensor& x, double, double, std::optional<at::Generator>) { return x; }
 
-// At the first use: the registration passes through all operators, for which --help has no time.
-c10::DispatchKey registered_key() {
+// The registration passes through all operators, for which --help has no time.
+void register_mode() {
   static const auto registered = [] {
     std::pair libraries(MAKE_TORCH_LIBRARY_IMPL(_, TESTING_ONLY_GenericMode),
                         MAKE_TORCH_LIBRARY_IMPL(aten, TESTING_ONLY_GenericMode));
@@ -20,11 +22,49 @@ c10::DispatchKey registered_key() {
     libraries.second.impl("normal_", leave);
     return libraries;
   }();
-  return generic_mode_key;
+}
+
+// Whether under `key` random fills leave a tensor as it is and a small layer can be built and used.
+bool leaves_random_fills(c10::DispatchKey key) {
+  at::Generator generator = at::detail::getDefaultCPUGenerator();
+  const at::Tensor state = generator.get_state();
+  bool works = false;
+  try {
+    const c10::impl::IncludeDispatchKeyGuard mode(key);
+    const at::Tensor twos = at::full({2}, 2.0);
+    twos.uniform_();
+    twos.normal_();
+    torch::nn::Linear layer(2, 3);
+    at::NoGradGuard no_grad;
+    layer->weight.fill_(1);
+    layer->bias.fill_(1);
+    works = at::equal(twos, at::full({2}, 2.0)) &&
+            at::equal(layer->forward(twos), at::full({3}, 5.0)) &&
+            at::equal(generator.get_state(), state);
+  } catch (const std::exception&) {
+  }
+  if (!works) generator.set_state(state);
+  return works;
+}
+
+bool mode_works() {
+  try {
+    register_mode();
+    return leaves_random_fills(generic_mode_key);
+  } catch (const std::exception&) {
+    return false;
+  }
 }
 
 }  // namespace
 
-WithoutInitialValues::WithoutInitialValues() : mode_(registered_key()) {}
+WithoutInitialValues::WithoutInitialValues() {
+  static const bool works = mode_works();
+  if (works) mode_.emplace(generic_mode_key);
+}
+
+WithoutInitialValues::WithoutInitialValues(c10::DispatchKey key) {
+  if (leaves_random_fills(key)) mode_.emplace(key);
+}
 
 }  // namespace x2ctpa

@@ -38,6 +38,7 @@ TEST(ModelFolder, DrawsNoInitialValuesForAModelThatIsLoaded) {
   const at::Tensor before = generator.get_state();
   {
     const WithoutInitialValues scope;
+    EXPECT_TRUE(scope.acts());
     const Vqgan3d model(small());
     EXPECT_TRUE(at::equal(generator.get_state(), before));
     const auto x = at::full({3}, 2.0);
@@ -46,6 +47,19 @@ TEST(ModelFolder, DrawsNoInitialValuesForAModelThatIsLoaded) {
   }
   EXPECT_NE(first(torch::nn::Linear(4, 4)), first(torch::nn::Linear(4, 4)));
   EXPECT_FALSE(at::equal(generator.get_state(), before));
+}
+
+TEST(ModelFolder, BuildsPlainlyWhereTheDispatchKeyDoesNotServe) {
+  // No operator is registered for this key, and under CPU random fills draw as ever.
+  for (const auto key : {c10::DispatchKey::TESTING_ONLY_GenericWrapper, c10::DispatchKey::CPU}) {
+    torch::manual_seed(3);
+    const torch::nn::Linear expected(4, 4);
+    torch::manual_seed(3);
+    const WithoutInitialValues scope(key);
+    EXPECT_FALSE(scope.acts()) << c10::toString(key);
+    const torch::nn::Linear found(4, 4);
+    EXPECT_TRUE(at::equal(found->weight, expected->weight)) << c10::toString(key);
+  }
 }
 
 // The weights of a small model after `change`, loaded into another: the error's text.

@@ -6,6 +6,7 @@
 #include <torch/nn/module.h>
 
 #include <filesystem>
+#include <optional>
 #include <string>
 
 #include "x2ctpa/core/options.h"
@@ -34,12 +35,22 @@ std::filesystem::path model_weights_file(const std::filesystem::path& folder);
 
 /// While one lives, random fills (uniform_, normal_) on this thread leave tensors as they are, so
 /// that layers about to be loaded do not take the time and memory of initial values.
+///
+/// LibTorch has no supported switch for this. The dispatch key that serves, one of its
+/// TESTING_ONLY keys, may change its meaning or go with any version. The first use therefore
+/// builds a small layer under it; when that does not do what it should, nothing is left out:
+/// models are built with initial values as ever, which costs time and memory but nothing else.
 class WithoutInitialValues {
  public:
   WithoutInitialValues();
+  /// Under another key, as where LibTorch's has changed; tried in the same way.
+  explicit WithoutInitialValues(c10::DispatchKey key);
+
+  /// Whether random fills are left out.
+  bool acts() const { return mode_.has_value(); }
 
  private:
-  c10::impl::IncludeDispatchKeyGuard mode_;
+  std::optional<c10::impl::IncludeDispatchKeyGuard> mode_;
 };
 
 /// What `make` builds, its weights still to be loaded.
