@@ -119,6 +119,7 @@ int run_command(BoundCommand& bound, const std::string& command_line) {
   context.experiment.describe(context.options);
   for (const auto& file : bound.flags.configs) context.options.load_yaml(file);
   for (const auto& [key, text] : bound.option_flags) context.options.set(key, text, "--" + key);
+  bound.command->check(context.experiment);
   install_interrupt_handlers();
   configure_runtime(context.experiment.runtime);
   return int(bound.command->run(context));

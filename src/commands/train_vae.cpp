@@ -2,7 +2,6 @@
 #include <CLI/CLI.hpp>
 
 #include "commands/train_flags.h"
-#include "x2ctpa/core/error.h"
 
 namespace x2ctpa {
 namespace {
@@ -23,13 +22,9 @@ class TrainVaeCommand : public Command {
         ->type_name("DIR");
   }
 
+  void check(const Experiment& experiment) const override { check_trainable(experiment.vae); }
+
   ExitCode run(CommandContext& context) override {
-    if (context.experiment.vae.kind == "kl") {
-      throw Error(
-          "vae.kind is kl: the published autoencoder is not trained. Convert it with "
-          "scripts/convert_weights.py into "
-          "<run>/vae/model and go on with train-diffusion; or set vae.kind to vqgan.");
-    }
     const auto folder = context.run / "vae";
     return flags_.run(context, folder, [&](const Dataset& dataset, const TrainCall& call) {
       train_vae(dataset, optional_model(lpips_, context.run / "lpips" / "model"),

@@ -1,5 +1,9 @@
 #include "x2ctpa/training/stages.h"
 
+#include <fmt/format.h>
+
+#include "x2ctpa/core/error.h"
+
 namespace x2ctpa {
 
 VaeOptions::VaeOptions() {
@@ -11,13 +15,22 @@ VaeOptions::VaeOptions() {
 
 void VaeOptions::describe(OptionList& options) {
   options.add("kind", &kind,
-              "vqgan: the 3D VQ-GAN, trained by train-vae; kl: Stable Diffusion's, converted into "
-              "<run>/vae/model or "
-              "given as --vae.",
+              "vqgan: the 3D VQ-GAN, which train-vae trains; kl: Stable Diffusion's, used as it "
+              "was published, converted into <run>/vae/model or given as --vae. train-vae refuses "
+              "it.",
               {.choices = {"vqgan", "kl"}});
   options.section("model", model);
   options.section("train", train);
   options.section("loss", loss);
+}
+
+void check_trainable(const VaeOptions& options) {
+  if (options.kind == "vqgan") return;
+  throw Error(fmt::format(
+      "train-vae: expected vae.kind vqgan, found {}: Stable Diffusion's autoencoder is used as it "
+      "was published. Convert it with scripts/convert_weights.py into <run>/vae/model and go on "
+      "with train-diffusion; or train the other one with --vae.kind vqgan.",
+      options.kind));
 }
 
 DiffusionOptions::DiffusionOptions() {

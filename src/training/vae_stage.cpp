@@ -171,6 +171,7 @@ void write_reconstruction(const Dataset& dataset, VqganTask& task,
 void train_vae(const Dataset& dataset, const std::filesystem::path& lpips,
                const VaeOptions& options, const RuntimeOptions& runtime,
                const std::filesystem::path& folder, const TrainCall& call) {
+  check_trainable(options);
   const Processes& processes = *call.processes;
   const auto device = select_device(runtime);
   LoaderOptions loading{.batch_size = options.train.batch_size,

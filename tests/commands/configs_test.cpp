@@ -1,5 +1,9 @@
 #include <gtest/gtest.h>
 
+#include <string>
+
+#include "commands/run_binary.h"
+#include "support/temporary_folder.h"
 #include "x2ctpa/commands/experiment.h"
 
 namespace x2ctpa {
@@ -17,6 +21,21 @@ TEST(Configs, EveryShippedExperimentFileHoldsKnownKeysAndAllowedValues) {
     ++files;
   }
   EXPECT_GE(files, 2);
+}
+
+TEST(Configs, TrainVaeRefusesAnAutoencoderThatIsNotTrainedBeforeItTouchesTheRun) {
+  const test::TemporaryFolder folder;
+  const std::string line = "train-vae --config " X2CTPA_SOURCE_DIR "/configs/paper.yaml --run " +
+                           (folder / "run").string();
+  const auto refused = test::run_binary(line);
+  EXPECT_EQ(refused.exit_code, 1);
+  EXPECT_NE(refused.err.find("expected vae.kind vqgan, found kl"), std::string::npos)
+      << refused.err;
+  EXPECT_NE(refused.err.find("--vae.kind vqgan"), std::string::npos) << refused.err;
+  EXPECT_FALSE(fs::exists(folder / "run"));
+  const auto taken = test::run_binary(line + " --vae.kind vqgan");
+  EXPECT_EQ(taken.err.find("vae.kind"), std::string::npos) << taken.err;
+  EXPECT_NE(taken.err.find("dataset"), std::string::npos) << taken.err;
 }
 
 }  // namespace

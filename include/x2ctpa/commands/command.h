@@ -39,6 +39,9 @@ class Command {
   virtual bool short_flags() const { return false; }
   /// Flags of its own, bound to members (--input, --cxr, ...).
   virtual void add_flags(CLI::App& app) {}
+  /// Called when all options are read, before anything is done. Throws Error for values that are
+  /// sound in themselves but not for this command.
+  virtual void check(const Experiment& experiment) const {}
   virtual ExitCode run(CommandContext& context) = 0;
 };
 

@@ -40,9 +40,13 @@ struct DiffusionOptions {
   void describe(OptionList& options);
 };
 
-/// Trains the autoencoder on the training volumes of `dataset` and writes `folder`/model,
-/// `folder`/metrics.jsonl and `folder`/reconstruction.csv (PSNR of every test case, data range the
-/// window). `lpips`: the model folder of the perceptual loss's network; empty: that loss is off.
+/// Throws Error unless train_vae() trains an autoencoder of options.kind, and says what to do.
+void check_trainable(const VaeOptions& options);
+
+/// Trains the autoencoder, of a kind that check_trainable() passes, on the training volumes of
+/// `dataset` and writes `folder`/model, `folder`/metrics.jsonl and `folder`/reconstruction.csv
+/// (PSNR of every test case, data range the window). `lpips`: the model folder of the perceptual
+/// loss's network; empty: that loss is off.
 void train_vae(const Dataset& dataset, const std::filesystem::path& lpips,
                const VaeOptions& options, const RuntimeOptions& runtime,
                const std::filesystem::path& folder, const TrainCall& call);
