@@ -149,7 +149,7 @@ CxrCondition CtpaGenerator::condition_of(const std::vector<SampleRequest>& reque
   CxrCondition condition;
   if (frozen_encoder_) {
     const auto found = frozen_encoder_->find(cxr);
-    condition = denoiser_->frozen_condition({found.tokens.to(type), found.pooled.to(type)}, labels);
+    condition = denoiser_->condition_from({found.tokens.to(type), found.pooled.to(type)}, labels);
   } else {
     condition = denoiser_->condition(cxr.to(type), labels);
   }

@@ -122,7 +122,7 @@ at::Tensor CtpaDenoiserImpl::with_label(const at::Tensor& embedding,
 
 CxrCondition CtpaDenoiserImpl::condition(const at::Tensor& cxr, const at::Tensor& labels) {
   if (transformer_) {
-    return frozen_condition(transformer_->find(cxr), labels);
+    return condition_from(transformer_->find(cxr), labels);
   }
   if (!encoder_) throw Error("this denoiser takes what a frozen CXR encoder found, not an X-ray");
   const CxrFeatures features = encoder_->forward(cxr);
@@ -131,8 +131,8 @@ CxrCondition CtpaDenoiserImpl::condition(const at::Tensor& cxr, const at::Tensor
   return {embedding, projected(features.map, features.embedding)};
 }
 
-CxrCondition CtpaDenoiserImpl::frozen_condition(const VisionFeatures& found,
-                                                const at::Tensor& labels) {
+CxrCondition CtpaDenoiserImpl::condition_from(const VisionFeatures& found,
+                                              const at::Tensor& labels) {
   const auto embedding =
       unet_->condition(options_.unet.cond_tokens > 0 ? found.tokens : found.pooled);
   if (!options_.spatial_condition) return {with_label(embedding, labels), {}};

@@ -56,7 +56,7 @@ CxrCondition DenoisingTask::condition(const Batch& batch, const at::Tensor& labe
   if (!features_) return model_->condition(moved(batch.cxr, device_), labels);
   VisionFeatures found{{}, moved(batch.more.at("pooled"), device_)};
   if (features_->has_tokens()) found.tokens = moved(batch.more.at("tokens"), device_);
-  return model_->frozen_condition(found, labels);
+  return model_->condition_from(found, labels);
 }
 
 at::Tensor DenoisingTask::labels_of(const Batch& batch, at::Generator random,

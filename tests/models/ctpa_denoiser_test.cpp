@@ -29,12 +29,12 @@ CtpaDenoiser make(const CtpaDenoiserOptions& options) {
 TEST(CtpaDenoiser, LabelGuidanceJoinsTheLabelBehindTheEmbeddingAndUnknownIsTheDefault) {
   auto model = make(frozen(true));
   const auto embedding = torch::randn({2, 6});
-  const auto condition = model->frozen_condition({{}, embedding}, torch::tensor({0, 1})).embedding;
+  const auto condition = model->condition_from({{}, embedding}, torch::tensor({0, 1})).embedding;
   EXPECT_EQ(condition.sizes(), at::IntArrayRef({2, 7}));
   EXPECT_TRUE(at::equal(condition.narrow(1, 0, 6), embedding)) << "the embedding lost digits";
   EXPECT_EQ(condition[0][6].item<double>(), 0);
   EXPECT_EQ(condition[1][6].item<double>(), 1);
-  EXPECT_TRUE(at::equal(model->frozen_condition({{}, embedding}).embedding.select(1, 6),
+  EXPECT_TRUE(at::equal(model->condition_from({{}, embedding}).embedding.select(1, 6),
                         torch::full({2}, 2.f)));
 }
 
@@ -44,7 +44,7 @@ TEST(CtpaDenoiser, TheLabelChangesThePrediction) {
   const auto embedding = torch::randn({1, 6}), x = torch::randn({1, 3, 2, 4, 4}),
              t = torch::tensor({500});
   const auto with = [&](int64_t label) {
-    return model->forward(x, t, model->frozen_condition({{}, embedding}, torch::tensor({label})));
+    return model->forward(x, t, model->condition_from({{}, embedding}, torch::tensor({label})));
   };
   EXPECT_GT(test::relative_error(with(label_positive), with(label_negative)), 1e-4);
 }
@@ -53,7 +53,7 @@ TEST(CtpaDenoiser, RefusesALabelWithoutLabelGuidanceAndGuidanceBesideTokens) {
   auto model = make(frozen(false));
   expect_error(
       [&] {
-        model->frozen_condition({{}, torch::randn({1, 6})}, torch::tensor({1}));
+        model->condition_from({{}, torch::randn({1, 6})}, torch::tensor({1}));
       },
       "without label guidance");
   auto options = frozen(true);
@@ -82,13 +82,13 @@ TEST(CtpaDenoiser, ThePatchTokensOfAFrozenTransformerReachTheSideOfTheVolumeThat
   auto model = under_tokens("geometry");
   EXPECT_TRUE(model->needs_tokens());
   const auto pooled = torch::randn({1, 6}), tokens = torch::randn({1, 5, 5});
-  const auto spatial = model->frozen_condition({tokens, pooled}).spatial;
+  const auto spatial = model->condition_from({tokens, pooled}).spatial;
   EXPECT_EQ(spatial.sizes(),
             at::IntArrayRef({1, model->options().encoder.feature_channels, 2, 4, 4}));
   auto changed = tokens.clone();
   changed[0][1] += torch::randn({5});  // upper left of the picture: superior, patient right
   const auto difference =
-      (model->frozen_condition({changed, pooled}).spatial - spatial).abs().sum({0, 1, 3});
+      (model->condition_from({changed, pooled}).spatial - spatial).abs().sum({0, 1, 3});
   EXPECT_GT(difference[1][0].item<double>(), 0);
   EXPECT_EQ(difference[0][3].item<double>(), 0);
 }
@@ -101,8 +101,8 @@ TEST(CtpaDenoiser, ALearnedAlignmentStartsFromTheGeometryAndHasAGradient) {
   load_tensors(*fixed, weights, "the other");
   const VisionFeatures found{torch::randn({2, 5, 5}), torch::randn({2, 6})};
   const auto x = torch::randn({2, 3, 2, 4, 4}), t = torch::tensor({500, 20});
-  const auto out = model->forward(x, t, model->frozen_condition(found));
-  EXPECT_LT(test::relative_error(out, fixed->forward(x, t, fixed->frozen_condition(found))), 1e-5);
+  const auto out = model->forward(x, t, model->condition_from(found));
+  EXPECT_LT(test::relative_error(out, fixed->forward(x, t, fixed->condition_from(found))), 1e-5);
   out.square().sum().backward();
   EXPECT_GT(named_tensors(*model).at("alignment.weight").grad().abs().max().item<double>(), 0);
 }

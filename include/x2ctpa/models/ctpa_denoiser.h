@@ -51,12 +51,12 @@ class CtpaDenoiserImpl : public torch::nn::Module {
   /// The trained encoder's embedding (B, encoder.embedding_dim) of X-rays alone.
   at::Tensor embed(const at::Tensor& cxr);
 
-  /// The condition from what a frozen encoder found: `pooled` (B, encoder.embedding_dim), or with
-  /// unet.cond_tokens `tokens` (B, cond_tokens, encoder.embedding_dim), which spatial conditioning
-  /// needs as well.
-  CxrCondition frozen_condition(const VisionFeatures& found, const at::Tensor& labels = {});
+  /// The condition from what a vision transformer, frozen or finetuned, found: `pooled` (B,
+  /// encoder.embedding_dim), or with unet.cond_tokens `tokens` (B, cond_tokens,
+  /// encoder.embedding_dim), which spatial conditioning needs as well.
+  CxrCondition condition_from(const VisionFeatures& found, const at::Tensor& labels = {});
 
-  /// Whether frozen_condition() reads the tokens.
+  /// Whether condition_from() reads the tokens.
   bool needs_tokens() const;
 
   /// The prediction for x_t (B, C, d, h, w) at t (B); `drop` (B) bool hides the X-ray of a sample,
