@@ -11,6 +11,7 @@
 #include "x2ctpa/models/unet3d.h"
 #include "x2ctpa/models/vision_transformer.h"
 #include "x2ctpa/models/vqgan3d.h"
+#include "x2ctpa/training/losses.h"
 #include "x2ctpa/training/optimiser.h"
 
 namespace x2ctpa::bench {
@@ -129,7 +130,8 @@ Operation vqgan_train(const Setup& setup) {
   return training_step(
       [=]() mutable {
         const auto out = model->forward(x);
-        return 4 * (out.reconstruction - x).abs().mean() + out.codes.commitment_loss;
+        return 4 * reconstruction_loss(out.reconstruction, x) +
+               commitment_loss(out.codes, model->options().commitment_weight);
       },
       [=] { return optimiser->gradient_norm(); },
       [=](double norm) { optimiser->step(3e-4, std::max(1.0, norm)); });

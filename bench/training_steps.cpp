@@ -13,6 +13,7 @@
 #include "x2ctpa/models/kernels/recompute.h"
 #include "x2ctpa/models/unet3d.h"
 #include "x2ctpa/models/vqgan3d.h"
+#include "x2ctpa/training/losses.h"
 #include "x2ctpa/training/optimiser.h"
 
 namespace x2ctpa::bench {
@@ -130,6 +131,6 @@ int main(int argc, char** argv) {
   bench::recomputation("3D VQ-GAN, batch 1, 32x64x64", rounds, [&] {
     vae->zero_grad();
     const auto out = vae->forward(volume);
-    return (out.reconstruction - volume).abs().mean() + out.codes.commitment_loss;
+    return reconstruction_loss(out.reconstruction, volume) + commitment_loss(out.codes, 0.25);
   });
 }

@@ -110,28 +110,4 @@ at::Tensor predicted_x0(const NoiseSchedule& schedule, Prediction kind, const at
   return signal * x_t - noise * prediction;
 }
 
-at::Tensor prediction_loss(const std::string& loss, const at::Tensor& prediction,
-                           const at::Tensor& target, double huber_delta) {
-  const auto per_sample = [](const at::Tensor& x) { return x.flatten(1).mean(1); };
-  if (loss == "l1") return per_sample((prediction - target).abs());
-  if (loss == "mse") return per_sample((prediction - target).square());
-  if (loss == "huber")
-    return per_sample(at::huber_loss(prediction, target, at::Reduction::None, huber_delta));
-  throw Error(fmt::format("the loss must be l1, mse or huber, found \"{}\"", loss));
-}
-
-at::Tensor min_snr_weights(const NoiseSchedule& schedule, Prediction kind, const at::Tensor& t,
-                           double gamma) {
-  const auto rows = t.to(at::kCPU);
-  const auto signal = schedule.signal().index_select(0, rows),
-             noise = schedule.noise().index_select(0, rows);
-  const auto signal2 = signal.square(), noise2 = noise.square();
-  // min(signal^2, gamma noise^2) is noise^2 min(SNR, gamma), and finite at both ends.
-  auto weights = at::minimum(signal2, gamma * noise2);
-  if (kind == Prediction::noise) weights = weights / signal2.clamp_min(1e-16);
-  if (kind == Prediction::flow) weights = weights / (signal + noise).square();
-  if (kind == Prediction::x0) weights = weights / noise2.clamp_min(1e-16);
-  return weights.to(t.device(), at::kFloat);
-}
-
 }  // namespace x2ctpa

@@ -119,7 +119,8 @@ Quantised CodebookImpl::forward(const at::Tensor& z, std::optional<at::Generator
     result.perplexity = (-(frequency * (frequency + 1e-10).log()).sum()).exp();
     if (is_training()) update(rows, indices, counts, generator);
   }
-  result.commitment_loss = options_.commitment_weight * torch::mse_loss(z32, codes);
+  result.z = z32;
+  result.nearest = codes;
   result.quantised = (z32 + (codes - z32).detach()).to(z.scalar_type());
   return result;
 }

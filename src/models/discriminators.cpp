@@ -6,7 +6,6 @@
 #include <algorithm>
 
 #include "models/checks.h"
-#include "x2ctpa/core/error.h"
 
 namespace x2ctpa {
 
@@ -152,33 +151,6 @@ LatentDiscriminatorImpl::LatentDiscriminatorImpl(LatentDiscriminatorOptions opti
 PatchLogits LatentDiscriminatorImpl::forward(const at::Tensor& x) {
   require_shape(x, {-1, options_.channels, -1, -1, -1}, "discriminator: latent (B, C, D, H, W)");
   return run(stages_, x);
-}
-
-at::Tensor discriminator_loss(const std::string& kind, const at::Tensor& real,
-                              const at::Tensor& fake) {
-  if (kind == "hinge") return 0.5 * (at::relu(1 - real).mean() + at::relu(1 + fake).mean());
-  if (kind == "vanilla") {
-    return 0.5 * (at::softplus(-real).mean() + at::softplus(fake).mean());
-  }
-  if (kind == "least-squares") {
-    return 0.5 * ((real - 1).square().mean() + fake.square().mean());
-  }
-  throw Error(fmt::format(
-      "the discriminator's loss must be hinge, vanilla or least-squares, found \"{}\"", kind));
-}
-
-at::Tensor generator_loss(const std::string& kind, const at::Tensor& fake) {
-  return kind == "least-squares" ? (fake - 1).square().mean() : -fake.mean();
-}
-
-at::Tensor feature_matching_loss(const PatchLogits& fake, const PatchLogits& real) {
-  const size_t count = fake.features.size() - 1;
-  at::Tensor sum;
-  for (size_t i = 0; i < count; ++i) {
-    const auto distance = (fake.features[i] - real.features.at(i).detach()).abs().mean();
-    sum = sum.defined() ? sum + distance : distance;
-  }
-  return sum * (4.0 / double(count));
 }
 
 }  // namespace x2ctpa

@@ -50,8 +50,7 @@ void check_options(const Vqgan3dOptions& o) {
 }
 
 CodebookOptions codebook_options(const Vqgan3dOptions& o) {
-  return {o.codes,     o.embedding_dim,  o.commitment_weight,
-          o.ema_decay, o.random_restart, o.restart_threshold};
+  return {o.codes, o.embedding_dim, o.ema_decay, o.random_restart, o.restart_threshold};
 }
 
 }  // namespace

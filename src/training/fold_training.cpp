@@ -12,6 +12,7 @@
 #include "x2ctpa/data/loader.h"
 #include "x2ctpa/metrics/classification.h"
 #include "x2ctpa/models/model_folder.h"
+#include "x2ctpa/training/losses.h"
 
 namespace x2ctpa {
 namespace {
@@ -87,8 +88,8 @@ StepLoss FoldTraining::loss_of(int64_t batch) {
   }
   const at::Tensor x = augmented(at::stack(inputs), options_, random);
   torch::manual_seed(stream_seed(seed_, fmt::format("{}/dropout/{}", stream_, batch)));
-  StepLoss loss = at::binary_cross_entropy_with_logits(network_->forward(x.to(device_)),
-                                                       at::tensor(labels).to(device_), {}, weight_);
+  StepLoss loss =
+      cross_entropy(network_->forward(x.to(device_)), at::tensor(labels).to(device_), weight_);
   loss.cases = ids;
   loss.inputs = {x};
   return loss;
@@ -104,8 +105,7 @@ Validation FoldTraining::validate() {
     const at::Tensor logit = network_->forward(x);
     logits.push_back(logit.item<double>());
     const at::Tensor label = at::full({1}, double(validation_.labels()[i]), logit.options());
-    loss += at::binary_cross_entropy_with_logits(logit, label, {}, weight_).item<double>() /
-            double(validation_.size());
+    loss += cross_entropy(logit, label, weight_).item<double>() / double(validation_.size());
   }
   const int64_t positives = validation_.positives();
   if (positives == 0 || positives == int64_t(validation_.size())) return loss;

@@ -1,10 +1,13 @@
 #include "x2ctpa/training/losses.h"
 
+#include <ATen/ATen.h>
+#include <fmt/format.h>
 #include <torch/autograd.h>
 
 #include <chrono>
 
 #include "x2ctpa/core/autocast.h"
+#include "x2ctpa/core/error.h"
 
 namespace x2ctpa {
 namespace {
@@ -31,6 +34,48 @@ at::Tensor weighted_sum(const std::vector<LossTerm>& terms) {
     sum = sum.defined() ? sum + part : part;
   }
   return sum;
+}
+
+at::Tensor reconstruction_loss(const at::Tensor& x_hat, const at::Tensor& x) {
+  return (x_hat - x).abs().mean();
+}
+
+at::Tensor commitment_loss(const Quantised& codes, double weight) {
+  const FullPrecision full(codes.z);
+  return weight * at::mse_loss(codes.z, codes.nearest);
+}
+
+at::Tensor slice_distance(Lpips& lpips, const at::Tensor& x, const at::Tensor& x_hat,
+                          const at::Tensor& place) {
+  const FullPrecision full(x);
+  return lpips->forward(slices_at(single(x_hat), place), slices_at(single(x), place)).mean();
+}
+
+at::Tensor discriminator_loss(const std::string& kind, const at::Tensor& real,
+                              const at::Tensor& fake) {
+  if (kind == "hinge") return 0.5 * (at::relu(1 - real).mean() + at::relu(1 + fake).mean());
+  if (kind == "vanilla") {
+    return 0.5 * (at::softplus(-real).mean() + at::softplus(fake).mean());
+  }
+  if (kind == "least-squares") {
+    return 0.5 * ((real - 1).square().mean() + fake.square().mean());
+  }
+  throw Error(fmt::format(
+      "the discriminator's loss must be hinge, vanilla or least-squares, found \"{}\"", kind));
+}
+
+at::Tensor generator_loss(const std::string& kind, const at::Tensor& fake) {
+  return kind == "least-squares" ? (fake - 1).square().mean() : -fake.mean();
+}
+
+at::Tensor feature_matching_loss(const PatchLogits& fake, const PatchLogits& real) {
+  const size_t count = fake.features.size() - 1;
+  at::Tensor sum;
+  for (size_t i = 0; i < count; ++i) {
+    const auto distance = (fake.features[i] - real.features.at(i).detach()).abs().mean();
+    sum = sum.defined() ? sum + distance : distance;
+  }
+  return sum * (4.0 / double(count));
 }
 
 AdversarialLosses adversarial_losses(DiscriminatorPair& discriminators, const std::string& kind,
@@ -63,10 +108,27 @@ std::vector<LossTerm> discriminator_losses(DiscriminatorPair& discriminators,
   return {{"slices", 1, slices}, {"volumes", 1, volumes}};
 }
 
-at::Tensor slice_distance(Lpips& lpips, const at::Tensor& x, const at::Tensor& x_hat,
-                          const at::Tensor& place) {
-  const FullPrecision full(x);
-  return lpips->forward(slices_at(single(x_hat), place), slices_at(single(x), place)).mean();
+at::Tensor prediction_loss(const std::string& loss, const at::Tensor& prediction,
+                           const at::Tensor& target, double huber_delta) {
+  if (loss == "l1") return per_sample((prediction - target).abs());
+  if (loss == "mse") return per_sample((prediction - target).square());
+  if (loss == "huber")
+    return per_sample(at::huber_loss(prediction, target, at::Reduction::None, huber_delta));
+  throw Error(fmt::format("the loss must be l1, mse or huber, found \"{}\"", loss));
+}
+
+at::Tensor min_snr_weights(const NoiseSchedule& schedule, Prediction kind, const at::Tensor& t,
+                           double gamma) {
+  const auto rows = t.to(at::kCPU);
+  const auto signal = schedule.signal().index_select(0, rows),
+             noise = schedule.noise().index_select(0, rows);
+  const auto signal2 = signal.square(), noise2 = noise.square();
+  // min(signal^2, gamma noise^2) is noise^2 min(SNR, gamma), and finite at both ends.
+  auto weights = at::minimum(signal2, gamma * noise2);
+  if (kind == Prediction::noise) weights = weights / signal2.clamp_min(1e-16);
+  if (kind == Prediction::flow) weights = weights / (signal + noise).square();
+  if (kind == Prediction::x0) weights = weights / noise2.clamp_min(1e-16);
+  return weights.to(t.device(), at::kFloat);
 }
 
 at::Tensor perceptual_losses(Lpips& lpips, LatentCodec& autoencoder, const at::Tensor& z_hat,
@@ -102,6 +164,11 @@ at::Tensor classification_losses(DenseNet3d& classifier, const at::Tensor& z_hat
       (y == 0).to(logit.scalar_type()) + positive_weight * (y == 1).to(logit.scalar_type());
   return at::binary_cross_entropy_with_logits(logit, y.clamp(0, 1), weight, {},
                                               at::Reduction::None);
+}
+
+at::Tensor cross_entropy(const at::Tensor& logits, const at::Tensor& labels,
+                         const at::Tensor& positive_weight) {
+  return at::binary_cross_entropy_with_logits(logits, labels, {}, positive_weight);
 }
 
 TimedLoss timed_loss(const at::Tensor& z_hat,

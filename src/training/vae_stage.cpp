@@ -13,6 +13,7 @@
 #include "x2ctpa/data/loader.h"
 #include "x2ctpa/data/volume_picture.h"
 #include "x2ctpa/models/model_folder.h"
+#include "x2ctpa/training/losses.h"
 #include "x2ctpa/training/stages.h"
 
 namespace x2ctpa {
@@ -89,7 +90,7 @@ void train_vae(const Dataset& dataset, const std::filesystem::path& lpips,
     double l1 = 0, psnr = 0;
     for (const auto& c : held_out) {
       const auto x = dataset.load_ct(c), made = task.reconstruction(x).to(at::kCPU);
-      l1 += (made - x).abs().mean().item<double>() / double(held_out.size());
+      l1 += reconstruction_loss(made, x).item<double>() / double(held_out.size());
       psnr += psnr_db(made, x) / double(held_out.size());
     }
     Validation found(l1);

@@ -40,8 +40,9 @@ StepLoss VqganTask::loss(const Batch& batch, int64_t number) {
   const auto place =
       at::rand({x.size(0)}, random_stream(seed_, fmt::format("vae/slice/{}", number)),
                at::TensorOptions(at::kFloat));
-  std::vector<LossTerm> terms{{"l1", options_.l1_weight, (out.reconstruction - x).abs().mean()},
-                              {"commitment", 1, out.codes.commitment_loss}};
+  std::vector<LossTerm> terms{
+      {"l1", options_.l1_weight, reconstruction_loss(out.reconstruction, x)},
+      {"commitment", 1, commitment_loss(out.codes, vqgan_->options().commitment_weight)}};
   if (lpips_)
     terms.push_back({"perceptual", options_.perceptual_weight,
                      slice_distance(lpips_, x, out.reconstruction, place)});

@@ -13,6 +13,7 @@
 #include "x2ctpa/models/unet3d.h"
 #include "x2ctpa/models/vision_transformer.h"
 #include "x2ctpa/models/vqgan3d.h"
+#include "x2ctpa/training/losses.h"
 
 namespace x2ctpa::check {
 namespace {
@@ -117,7 +118,7 @@ void check_vqgan(Case& c) {
   c.compare("z", out.z);
   c.compare("indices", out.codes.indices);
   c.compare("quantized", out.codes.quantised);
-  c.compare("commitment", out.codes.commitment_loss.view(1));
+  c.compare("commitment", commitment_loss(out.codes, model->options().commitment_weight).view(1));
   c.compare("perplexity", out.codes.perplexity.view(1));
   c.compare("recon", out.reconstruction);
   const auto [low, high] = model->codebook()->range();

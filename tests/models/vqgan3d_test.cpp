@@ -33,7 +33,8 @@ TEST(Vqgan3d, FeedsAGradientToEveryParameter) {
   Vqgan3d model(small());
   const auto x = torch::randn({1, 1, 8, 8, 8});
   const auto out = model->forward(x);
-  ((out.reconstruction - x).square().mean() + out.codes.commitment_loss).backward();
+  ((out.reconstruction - x).square().mean() + at::mse_loss(out.codes.z, out.codes.nearest))
+      .backward();
   EXPECT_EQ(test::parameters_without_gradient(*model), "");
 }
 
@@ -64,7 +65,8 @@ TEST(Vqgan3d, LearnsOneVolume) {
   for (int step = 0; step < 30; ++step) {
     optimiser.zero_grad();
     const auto out = model->forward(x);
-    const auto loss = (out.reconstruction - x).square().mean() + out.codes.commitment_loss;
+    const auto loss =
+        (out.reconstruction - x).square().mean() + at::mse_loss(out.codes.z, out.codes.nearest);
     loss.backward();
     optimiser.step();
     (step == 0 ? first : last) = loss.item<double>();

@@ -3,8 +3,11 @@
 #include <gtest/gtest.h>
 #include <torch/optim.h>
 
+#include <cmath>
+
 #include "support/temporary_folder.h"
 #include "x2ctpa/core/autocast.h"
+#include "x2ctpa/core/error.h"
 #include "x2ctpa/diffusion/objective.h"
 #include "x2ctpa/models/ctpa_denoiser.h"
 #include "x2ctpa/models/latent_codec.h"
@@ -209,6 +212,119 @@ TEST(DiscriminatorLosses, TrainBothDiscriminatorsAndGiveNoGradientToTheReconstru
   EXPECT_FALSE(r.x_hat.grad().defined());
   for (const auto& item : r.discriminators->named_parameters())
     EXPECT_TRUE(item.value().grad().defined()) << item.key();
+}
+
+TEST(ReconstructionLoss, IsTheMeanDistance) {
+  EXPECT_EQ(reconstruction_loss(at::tensor({1.0, -1.0}), at::tensor({0.5, 1.0})).item<double>(),
+            1.25);
+}
+
+TEST(CommitmentLoss, DrawsLatentsToTheirCodes) {
+  const auto z = at::tensor({1.f, 3.f}).requires_grad_(), codes = at::tensor({0.f, 1.f});
+  Quantised quantised;
+  quantised.z = z;
+  quantised.nearest = codes;
+  const auto loss = commitment_loss(quantised, 0.5);
+  EXPECT_EQ(loss.item<double>(), 0.5 * (1 + 4) / 2);
+  loss.backward();
+  EXPECT_TRUE(at::equal(z.grad(), at::tensor({0.5f, 1.f})));
+}
+
+TEST(CrossEntropy, WeighsPositiveCases) {
+  const auto logits = at::tensor({0.f, 2.f});
+  const double of_positive = std::log(2.0), of_negative = std::log(1 + std::exp(2.0));
+  EXPECT_NEAR(cross_entropy(logits, at::tensor({1.f, 0.f}), at::tensor({3.f})).item<double>(),
+              (3 * of_positive + of_negative) / 2, 1e-6);
+}
+
+TEST(DiscriminatorLoss, FollowsItsFormula) {
+  const auto real = at::tensor({2.0, 0.5}), fake = at::tensor({-3.0, 0.25});
+  const auto loss = [&](const std::string& kind) {
+    return discriminator_loss(kind, real, fake).item<double>();
+  };
+  EXPECT_NEAR(loss("hinge"), 0.5 * ((0 + 0.5) / 2 + (0 + 1.25) / 2), 1e-6);
+  const auto softplus = [](double x) { return std::log1p(std::exp(x)); };
+  EXPECT_NEAR(loss("vanilla"),
+              0.25 * (softplus(-2) + softplus(-0.5) + softplus(-3) + softplus(0.25)), 1e-6);
+  EXPECT_NEAR(loss("least-squares"), 0.25 * (1 + 0.25 + 9 + 0.0625), 1e-6);
+  EXPECT_THROW(loss("wasserstein"), Error);
+  EXPECT_NEAR(generator_loss("hinge", fake).item<double>(), 1.375, 1e-6);
+  EXPECT_NEAR(generator_loss("least-squares", fake).item<double>(), (16 + 0.5625) / 2, 1e-6);
+}
+
+TEST(FeatureMatchingLoss, ComparesAllStagesButTheLastAndSparesTheRealImage) {
+  auto a = at::ones({2}).requires_grad_(), b = at::zeros({2}).requires_grad_();
+  const PatchLogits fake{a, {a, 3 * a, 100 * a}}, real{b, {b, b, b}};
+  const auto loss = feature_matching_loss(fake, real);
+  EXPECT_NEAR(loss.item<double>(), 4.0 / 2 * (1 + 3), 1e-6);
+  loss.backward();
+  EXPECT_TRUE(a.grad().defined());
+  EXPECT_FALSE(b.grad().defined());
+}
+
+TEST(PredictionLoss, IsTheMeanOverEachSampleOnItsOwn) {
+  const auto target = at::zeros({2, 1, 1, 1, 2});
+  const auto prediction = at::tensor({0.5, -0.5, 3.0, 1.0}).view({2, 1, 1, 1, 2}).to(at::kFloat);
+  const auto values = [&](const std::string& loss, double delta = 1) {
+    return prediction_loss(loss, prediction, target, delta);
+  };
+  EXPECT_TRUE(at::allclose(values("l1"), at::tensor({0.5f, 2.0f})));
+  EXPECT_TRUE(at::allclose(values("mse"), at::tensor({0.25f, 5.0f})));
+  // d^2 / 2 within delta, delta (|d| - delta / 2) beyond.
+  EXPECT_TRUE(at::allclose(values("huber"), at::tensor({0.125f, (2.5f + 0.5f) / 2})));
+  EXPECT_TRUE(
+      at::allclose(values("huber", 0.5), at::tensor({0.125f, (0.5f * 2.75f + 0.5f * 0.75f) / 2})));
+  EXPECT_THROW(values("l3"), Error);
+}
+
+constexpr Prediction kinds[] = {Prediction::noise, Prediction::x0, Prediction::v, Prediction::flow};
+
+TEST(MinSnr, WeighsEveryPredictionAsTheSquaredErrorOfTheCleanLatentItStandsFor) {
+  // An error e of the prediction moves x_0 by (d x_0 / d prediction) e, so with one error of x_0
+  // weight times squared error must be min(SNR, gamma) (d x_0)^2 whatever is predicted.
+  const NoiseSchedule schedule(ScheduleOptions{});
+  const auto t = at::tensor({0, 100, 500, 900}, at::kLong);
+  const auto x_t = at::zeros({4, 1, 1, 1, 1}), zero = at::zeros({4, 1, 1, 1, 1});
+  const double gamma = 5;
+  const auto expected = [&](int64_t step) {
+    const auto [signal, noise] = schedule.at(step);
+    return std::min(signal * signal / (noise * noise), gamma);
+  };
+  for (const auto kind : kinds) {
+    const auto per_unit = (predicted_x0(schedule, kind, x_t, t, zero + 1) -
+                           predicted_x0(schedule, kind, x_t, t, zero))
+                              .flatten();
+    const auto weights = min_snr_weights(schedule, kind, t, gamma);
+    for (int64_t i = 0; i < 4; ++i) {
+      const double change = per_unit[i].item<double>(),
+                   wanted = expected(t[i].item<int64_t>()) * change * change;
+      EXPECT_NEAR(weights[i].item<double>(), wanted, 1e-4 * wanted + 1e-6) << int(kind) << " " << i;
+    }
+  }
+}
+
+TEST(MinSnr, HasThePublishedFormOfEachPrediction) {
+  const NoiseSchedule schedule(ScheduleOptions{});
+  const auto t = at::tensor({20, 500, 999}, at::kLong);
+  for (int64_t i = 0; i < 3; ++i) {
+    const auto [signal, noise] = schedule.at(t[i].item<int64_t>());
+    const double snr = signal * signal / (noise * noise), least = std::min(snr, 5.0);
+    const auto weight = [&](Prediction kind) {
+      return min_snr_weights(schedule, kind, t, 5)[i].item<double>();
+    };
+    EXPECT_NEAR(weight(Prediction::x0), least, 1e-4 * least);
+    EXPECT_NEAR(weight(Prediction::noise), least / snr, 1e-4);
+    EXPECT_NEAR(weight(Prediction::v), least / (snr + 1), 1e-5);
+  }
+}
+
+TEST(MinSnr, IsFiniteWhereTheScheduleEndsInPureNoise) {
+  const NoiseSchedule schedule(ScheduleOptions{.zero_terminal_snr = true});
+  for (const auto kind : kinds) {
+    EXPECT_TRUE(std::isfinite(
+        min_snr_weights(schedule, kind, at::tensor({999}, at::kLong), 5).item<double>()))
+        << int(kind);
+  }
 }
 
 }  // namespace

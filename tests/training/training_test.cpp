@@ -16,6 +16,7 @@
 #include "x2ctpa/models/vqgan3d.h"
 #include "x2ctpa/training/checkpoint.h"
 #include "x2ctpa/training/loop.h"
+#include "x2ctpa/training/losses.h"
 #include "x2ctpa/training/optimiser.h"
 
 namespace x2ctpa {
@@ -201,7 +202,8 @@ TEST(TestDevice, TheVqganResumesThere) {
                       [](Vqgan3d& model) {
                         const auto x = there(at::rand({1, 1, 4, 8, 8}));
                         const auto out = model->forward(x);
-                        return (out.reconstruction - x).abs().mean() + out.codes.commitment_loss;
+                        return (out.reconstruction - x).abs().mean() +
+                               commitment_loss(out.codes, 0.25);
                       });
 }
 

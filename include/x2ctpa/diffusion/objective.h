@@ -1,4 +1,4 @@
-// What the denoiser predicts, and its loss.
+// What the denoiser predicts.
 //
 // Latents x_0, noise eps and x_t are (B, C, D, H, W); t is (B) int64.
 #pragma once
@@ -50,18 +50,5 @@ Denoised denoised(Prediction kind, Mixture now, const at::Tensor& x_t,
 /// The x_0 of denoised(), each sample at a t of its own.
 at::Tensor predicted_x0(const NoiseSchedule& schedule, Prediction kind, const at::Tensor& x_t,
                         const at::Tensor& t, const at::Tensor& prediction);
-
-/// (B): the mean over a sample of |d| ("l1"), d^2 ("mse"), or Huber's loss ("huber": d^2 / 2 up to
-/// |d| = delta, then delta (|d| - delta / 2)), with d = prediction - target. Throws Error for
-/// another word.
-at::Tensor prediction_loss(const std::string& loss, const at::Tensor& prediction,
-                           const at::Tensor& target, double huber_delta = 1);
-
-/// (B) float32: the weights of min-SNR-gamma (arXiv 2303.09556), with SNR = signal_t^2 / noise_t^2.
-/// min(SNR, gamma) weighs the squared error of x_0; a prediction's own error is smaller or larger
-/// by (d x_0 / d prediction)^2: 1 for x0, noise^2 / signal^2 for noise, noise^2 for v, and
-/// noise^2 / (signal + noise)^2 for flow.
-at::Tensor min_snr_weights(const NoiseSchedule& schedule, Prediction kind, const at::Tensor& t,
-                           double gamma);
 
 }  // namespace x2ctpa

@@ -15,17 +15,17 @@ namespace x2ctpa {
 struct CodebookOptions {
   int64_t codes = 16384;
   int64_t embedding_dim = 8;
-  double commitment_weight = 0.25;
   double ema_decay = 0.99;
   bool random_restart = true;
   double restart_threshold = 1.0;  ///< codes used less than this on average are drawn anew
 };
 
 struct Quantised {
-  at::Tensor quantised;        ///< as z; its gradient goes to z unchanged (straight-through)
-  at::Tensor commitment_loss;  ///< scalar: weight x mean squared distance of z to its code
-  at::Tensor perplexity;       ///< scalar: exp of the entropy of code use, 1 to codes
-  at::Tensor indices;          ///< (B, d, h, w) int64
+  at::Tensor quantised;   ///< as z; its gradient goes to z unchanged (straight-through)
+  at::Tensor z;           ///< in float32
+  at::Tensor nearest;     ///< the code of each vector of z, in float32, without gradient
+  at::Tensor perplexity;  ///< scalar: exp of the entropy of code use, 1 to codes
+  at::Tensor indices;     ///< (B, d, h, w) int64
 };
 
 class CodebookImpl : public torch::nn::Module {

@@ -1,5 +1,5 @@
 // PatchGAN discriminators (Isola et al., arXiv 1611.07004): those of the published 3D VQ-GAN, on
-// slices and on volumes (TATS, arXiv 2204.03638), and MONAI's on latents; and the losses.
+// slices and on volumes (TATS, arXiv 2204.03638), and MONAI's on latents.
 // The tensor names are those of the published checkpoints.
 #pragma once
 
@@ -93,19 +93,5 @@ class LatentDiscriminatorImpl : public torch::nn::Module {
   std::vector<torch::nn::Sequential> stages_;
 };
 TORCH_MODULE(LatentDiscriminator);
-
-/// The discriminator's loss on logits of real and of made images, half of each part; `kind`:
-/// "hinge", mean(relu(1 - real)) and mean(relu(1 + fake)); "vanilla", mean(softplus(-real)) and
-/// mean(softplus(fake)); "least-squares" (arXiv 1611.04076), mean((real - 1)^2) and mean(fake^2).
-/// Throws Error for another word.
-at::Tensor discriminator_loss(const std::string& kind, const at::Tensor& real,
-                              const at::Tensor& fake);
-
-/// The generator's: -mean(fake), or mean((fake - 1)^2) with "least-squares".
-at::Tensor generator_loss(const std::string& kind, const at::Tensor& fake);
-
-/// Feature matching (arXiv 1711.11585): the L1 distances between the features of each stage but
-/// the last, times 4 / (number of stages - 1), as published. Gradients go to `fake` only.
-at::Tensor feature_matching_loss(const PatchLogits& fake, const PatchLogits& real);
 
 }  // namespace x2ctpa
