@@ -5,6 +5,7 @@
 
 #include "evaluation/steps.h"
 #include "x2ctpa/core/error.h"
+#include "x2ctpa/imaging/clipped_air.h"
 #include "x2ctpa/imaging/volume/lungs.h"
 #include "x2ctpa/imaging/xray/radiograph.h"
 #include "x2ctpa/inference/uncertainty.h"
@@ -45,15 +46,8 @@ constexpr IntensityWindow x2ct_window{-1024, 1476};
 
 bool in_hu(const EvaluationInputs& inputs) { return inputs.info.unit == "HU"; }
 
-// What a window's lower end cut off of a volume is air or lung; the segmentation needs it back.
-Volume with_air(Volume volume, const IntensityWindow& window) {
-  const double low = window.min_hu + 0.1 * (window.max_hu - window.min_hu);
-  if (volume.hu.min().item<double>() > -600)
-    volume.hu = volume.hu.masked_fill(volume.hu < low, -850.0);
-  return volume;
-}
-
-at::Tensor lungs_of(const Volume& volume) {
+at::Tensor lungs_of(Volume volume, const IntensityWindow& window) {
+  volume.hu = with_clipped_air(volume.hu, window.min_hu, window.max_hu, ClippedAir::step);
   try {
     return segment_lungs(volume).mask;
   } catch (const Error&) {
@@ -86,7 +80,7 @@ VolumeComparison::VolumeComparison(const SamplePair& pair, const EvaluationInput
   check_volume(truth_, inputs, "true volume");
   clipped_ = clip(truth_.hu);
   if (in_hu(inputs)) {
-    lungs_ = lungs_of(with_air(truth_, inputs.window));
+    lungs_ = lungs_of(truth_, inputs.window);
     find_vessels();
   }
   if (!pair.vessels.empty() && in_hu(inputs)) find_arteries(pair.vessels);
@@ -174,7 +168,7 @@ void VolumeComparison::add_anatomy(MetricValues& values, const Volume& image,
   values[metric::lung_mae] = inside.mae;
   Volume placed = truth_;
   placed.hu = image.hu;
-  const auto lungs = lungs_of(with_air(placed, inputs_.window));
+  const auto lungs = lungs_of(placed, inputs_.window);
   values[metric::lung_dice] = lungs.defined() ? dice(lungs_, lungs) : 0;
   if (!bright_.defined()) return;
   values[metric::vessel_dice] = dice(bright_, centre_.logical_and(clipped >= bright_hu));

@@ -5,22 +5,13 @@
 #include <cmath>
 
 #include "x2ctpa/core/error.h"
+#include "x2ctpa/imaging/clipped_air.h"
 #include "x2ctpa/imaging/drr/drr.h"
 #include "x2ctpa/imaging/volume_io.h"
 
 namespace x2ctpa {
 namespace fs = std::filesystem;
 namespace {
-
-constexpr double lung_hu = -850;
-
-// HU with what the window cut off at its lower end, air and lung, put back: from `min_hu` on over
-// a tenth of the window, values run from lung's to themselves.
-at::Tensor with_lungs(const at::Tensor& hu, const IntensityWindow& window) {
-  const double ramp = 0.1 * (window.max_hu - window.min_hu);
-  const auto share = ((hu - window.min_hu) / ramp).clamp(0, 1);
-  return lung_hu + share * (hu - lung_hu);
-}
 
 // (S, S) without its slow variation.
 at::Tensor detail_of(const at::Tensor& picture) {
@@ -77,7 +68,9 @@ double projection_similarity(const Volume& volume, const at::Tensor& cxr, const 
   options.source_to_centre_mm = info.geometry.source_to_centre_mm;
   options.detector_mm = info.geometry.detector_mm;
   Volume filled = volume;
-  filled.hu = with_lungs(volume.hu.to(at::kFloat), info.window).contiguous();
+  filled.hu = with_clipped_air(volume.hu.to(at::kFloat), info.window.min_hu, info.window.max_hu,
+                               ClippedAir::ramp)
+                  .contiguous();
   const auto projection = render_drr(filled, options);
   const auto crossed = projection > 0.05 * projection.max().item<float>();
   const auto own = detail_of(projection).masked_select(crossed),

@@ -2,6 +2,7 @@
 // patient's right on the left, coronal and sagittal with the head up.
 #include "evaluation/report/html.h"
 #include "evaluation/steps.h"
+#include "x2ctpa/imaging/clipped_air.h"
 #include "x2ctpa/imaging/drr/drr.h"
 #include "x2ctpa/imaging/xray/radiograph.h"
 
@@ -42,9 +43,7 @@ std::string mosaic_tag(const at::Tensor& volume, const char* kind) {
 // The X-ray that the volume itself would give, in the geometry of the dataset.
 at::Tensor film_of(Volume volume, const EvaluationInputs& inputs) {
   const auto& w = inputs.window;
-  if (volume.hu.min().item<double>() > -600) {
-    volume.hu = volume.hu.masked_fill(volume.hu < w.min_hu + 0.1 * (w.max_hu - w.min_hu), -850.0);
-  }
+  volume.hu = with_clipped_air(volume.hu, w.min_hu, w.max_hu, ClippedAir::step);
   DrrOptions options;
   options.source_to_detector_mm = inputs.info.geometry.source_to_detector_mm;
   options.source_to_centre_mm = inputs.info.geometry.source_to_centre_mm;
