@@ -47,9 +47,9 @@ Operation drr(const Setup& setup) {
   const auto volume = read_volume(setup.options.at("volume").get<std::string>());
   DrrOptions options;
   options.size = setup.options.at("size");
-  options.source_to_detector_mm = setup.options.at("source_to_detector_mm");
-  options.source_to_centre_mm = setup.options.at("source_to_centre_mm");
-  options.detector_mm = setup.options.at("detector_mm");
+  options.geometry.source_to_detector_mm = setup.options.at("source_to_detector_mm");
+  options.geometry.source_to_centre_mm = setup.options.at("source_to_centre_mm");
+  options.geometry.detector_mm = setup.options.at("detector_mm");
   options.method = setup.options.at("method");
   return of_volume([=] { return render_drr(volume, options); });
 }

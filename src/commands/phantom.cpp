@@ -6,9 +6,9 @@
 #include "x2ctpa/core/files.h"
 #include "x2ctpa/core/interrupt.h"
 #include "x2ctpa/core/log.h"
+#include "x2ctpa/core/projection_geometry.h"
 #include "x2ctpa/core/random.h"
 #include "x2ctpa/imaging/dicom/dicom_write.h"
-#include "x2ctpa/imaging/drr/drr.h"
 #include "x2ctpa/imaging/phantom/phantom.h"
 #include "x2ctpa/imaging/volume_io.h"
 
@@ -118,7 +118,7 @@ class PhantomCommand : public Command {
     // From a stream of its own, so that the share does not change the patients.
     tags.mono1 =
         double(stream_seed(seed, "phantom/mono1/" + id) >> 11) * 0x1p-53 < options.mono1_fraction;
-    tags.pixel_spacing_mm = DrrOptions().detector_mm / double(options.cxr_size);
+    tags.pixel_spacing_mm = ProjectionGeometry().detector_mm / double(options.cxr_size);
     write_cxr(patient.cxr, beside / "cxr.dcm", tags);
     if (options.write_masks) {
       Volume mask = patient.ct;

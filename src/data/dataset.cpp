@@ -142,14 +142,6 @@ void IntensityWindow::describe(OptionList& options) {
               "HU (or the unit of other volumes) that becomes 1; higher values are clipped.");
 }
 
-void ProjectionGeometry::describe(OptionList& options) {
-  options.add("source_to_detector_mm", &source_to_detector_mm, "X-ray source to detector in mm.",
-              {.min = 1});
-  options.add("source_to_centre_mm", &source_to_centre_mm,
-              "X-ray source to the centre of the volume in mm.", {.min = 1});
-  options.add("detector_mm", &detector_mm, "Side of the square detector in mm.", {.min = 1});
-}
-
 Vec3 DatasetInfo::typical_spacing_at_mm(const std::vector<int64_t>& size_dhw) const {
   Vec3 spacing = typical_spacing_mm;
   for (size_t a = 0; a < 3; ++a) {

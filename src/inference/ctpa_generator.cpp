@@ -49,9 +49,7 @@ CtpaGenerator::CtpaGenerator(const fs::path& model, const RuntimeOptions& runtim
   info_ = load_options<DatasetInfo>(model / "dataset.yaml");
   process_ = load_options<DiffusionProcess>(model / "diffusion.yaml");
   scale_ = load_options<LatentScale>(model / "latent.yaml");
-  const BackProjectionGeometry geometry{
-      info_.geometry.source_to_detector_mm, info_.geometry.source_to_centre_mm,
-      info_.geometry.detector_mm, info_.typical_spacing_at_mm(scale_.size)};
+  const BackProjectionGeometry geometry{info_.geometry, info_.typical_spacing_at_mm(scale_.size)};
   denoiser_ = load_model(model, [&] {
     return CtpaDenoiser(
         load_options<CtpaDenoiserOptions>(model_config_file(model)), scale_.channels(),

@@ -64,9 +64,7 @@ Spread spread_of(const std::vector<fs::path>& volumes) {
 double projection_similarity(const Volume& volume, const at::Tensor& cxr, const DatasetInfo& info) {
   DrrOptions options;
   options.size = cxr.size(1);
-  options.source_to_detector_mm = info.geometry.source_to_detector_mm;
-  options.source_to_centre_mm = info.geometry.source_to_centre_mm;
-  options.detector_mm = info.geometry.detector_mm;
+  options.geometry = info.geometry;
   Volume filled = volume;
   filled.hu = with_clipped_air(volume.hu.to(at::kFloat), info.window.min_hu, info.window.max_hu,
                                ClippedAir::ramp)

@@ -17,19 +17,20 @@ at::Tensor centred_axis(int64_t count, double spacing_mm) {
 
 void check_geometry(const BackProjectionGeometry& g, const std::array<int64_t, 3>& grid_dhw) {
   const auto& s = g.spacing_xyz_mm;
-  if (g.source_to_detector_mm <= 0 || g.source_to_centre_mm <= 0 || g.detector_mm <= 0 ||
-      s[0] <= 0 || s[1] <= 0 || s[2] <= 0) {
+  const auto& [source_to_detector_mm, source_to_centre_mm, detector_mm] = g.beam;
+  if (source_to_detector_mm <= 0 || source_to_centre_mm <= 0 || detector_mm <= 0 || s[0] <= 0 ||
+      s[1] <= 0 || s[2] <= 0) {
     throw Error(fmt::format(
         "back-projection: expected positive lengths in mm, found source_to_detector {}, "
         "source_to_centre {}, detector {}, spacing {} x {} x {}",
-        g.source_to_detector_mm, g.source_to_centre_mm, g.detector_mm, s[0], s[1], s[2]));
+        source_to_detector_mm, source_to_centre_mm, detector_mm, s[0], s[1], s[2]));
   }
   const double last_y_mm = 0.5 * double(grid_dhw[1] - 1) * s[1];
-  if (last_y_mm >= g.source_to_centre_mm) {
+  if (last_y_mm >= source_to_centre_mm) {
     throw Error(
         fmt::format("back-projection: the volume reaches {} mm behind its centre, "
                     "up to the X-ray source at {} mm",
-                    last_y_mm, g.source_to_centre_mm));
+                    last_y_mm, source_to_centre_mm));
   }
 }
 
@@ -42,8 +43,9 @@ at::Tensor detector_coordinates(const BackProjectionGeometry& geometry,
   const auto x = centred_axis(width, geometry.spacing_xyz_mm[0]).view({1, 1, width});
   const auto y = centred_axis(height, geometry.spacing_xyz_mm[1]).view({1, height, 1});
   const auto z = centred_axis(depth, geometry.spacing_xyz_mm[2]).view({depth, 1, 1});
-  const auto magnification = geometry.source_to_detector_mm / (geometry.source_to_centre_mm - y);
-  const double half_detector_mm = 0.5 * geometry.detector_mm;
+  const auto magnification =
+      geometry.beam.source_to_detector_mm / (geometry.beam.source_to_centre_mm - y);
+  const double half_detector_mm = 0.5 * geometry.beam.detector_mm;
   const auto column = (magnification * x / half_detector_mm).expand({depth, height, width});
   const auto row = (-magnification * z / half_detector_mm).expand({depth, height, width});
   return torch::stack({column, row}, -1).to(torch::kFloat);

@@ -80,9 +80,7 @@ Trainee make_trainee(const DiffusionOptions& options, const DiffusionInputs& inp
                      const DatasetInfo& info, const LatentScale& scale, int64_t seed,
                      c10::Device device) {
   torch::manual_seed(stream_seed(seed, "diffusion/weights"));
-  const BackProjectionGeometry beam{info.geometry.source_to_detector_mm,
-                                    info.geometry.source_to_centre_mm, info.geometry.detector_mm,
-                                    info.typical_spacing_at_mm(scale.size)};
+  const BackProjectionGeometry beam{info.geometry, info.typical_spacing_at_mm(scale.size)};
   const auto make = [&] {
     return CtpaDenoiser(options.denoiser, scale.channels(),
                         std::array<int64_t, 3>{scale.size[0], scale.size[1], scale.size[2]}, beam);

@@ -9,9 +9,9 @@ using test::expect_error;
 
 BackProjectionGeometry geometry() {
   BackProjectionGeometry g;
-  g.source_to_detector_mm = 1000;
-  g.source_to_centre_mm = 800;
-  g.detector_mm = 400;
+  g.beam.source_to_detector_mm = 1000;
+  g.beam.source_to_centre_mm = 800;
+  g.beam.detector_mm = 400;
   g.spacing_xyz_mm = {10, 20, 5};
   return g;
 }
@@ -33,7 +33,7 @@ TEST(BackProjection, PutsTheTopOfThePictureAtTheSuperiorEnd) {
   auto picture = torch::zeros({1, 1, 8, 8});
   picture.narrow(2, 0, 4).fill_(1);  // the upper half
   auto g = geometry();
-  g.detector_mm = 60;
+  g.beam.detector_mm = 60;
   g.spacing_xyz_mm = {10, 10, 10};
   const auto volume = BackProjection(g, {4, 2, 4})(picture);
   EXPECT_EQ(volume.sizes(), at::IntArrayRef({1, 1, 4, 2, 4}));
@@ -44,7 +44,7 @@ TEST(BackProjection, PutsTheTopOfThePictureAtTheSuperiorEnd) {
 TEST(BackProjection, KeepsPictureColumnsAlongWAndIsZeroOutsideTheDetector) {
   const auto picture = torch::arange(8, torch::kFloat).view({1, 1, 1, 8}).expand({1, 1, 8, 8}) + 1;
   auto g = geometry();
-  g.detector_mm = 40;
+  g.beam.detector_mm = 40;
   const auto row = BackProjection(g, {2, 1, 8})(picture)[0][0][0][0];
   EXPECT_GT(row[5].item<double>(), row[2].item<double>());
   EXPECT_EQ(row[0].item<double>(), 0);
@@ -81,7 +81,7 @@ TEST(BackProjection, AnAlignmentMovesAndScalesWhatAVoxelSeesAndLearns) {
 
 TEST(BackProjection, RefusesAVolumeThatReachesTheSource) {
   auto g = geometry();
-  g.source_to_centre_mm = 10;
+  g.beam.source_to_centre_mm = 10;
   expect_error([&] { detector_coordinates(g, {2, 4, 2}); }, "X-ray source");
 }
 

@@ -52,9 +52,7 @@ inline void write_tiny_model(const std::filesystem::path& folder, bool kl = fals
   options.encoder.embedding_dim = 16;
   options.unet.dim = 8;
   options.unet.dim_mults = {1, 2};
-  const BackProjectionGeometry beam{info.geometry.source_to_detector_mm,
-                                    info.geometry.source_to_centre_mm, info.geometry.detector_mm,
-                                    info.typical_spacing_at_mm(scale.size)};
+  const BackProjectionGeometry beam{info.geometry, info.typical_spacing_at_mm(scale.size)};
   const std::array<int64_t, 3> size{scale.size[0], scale.size[1], scale.size[2]};
   CtpaDenoiser denoiser(options, scale.channels(), size, beam);
   save_module(folder, *denoiser, options_to_yaml(options));

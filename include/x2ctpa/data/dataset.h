@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "x2ctpa/core/options.h"
+#include "x2ctpa/core/projection_geometry.h"
 #include "x2ctpa/imaging/volume/volume.h"
 
 namespace x2ctpa {
@@ -33,17 +34,6 @@ struct IntensityWindow {
   bool operator==(const IntensityWindow&) const = default;
 };
 
-/// The cone-beam geometry that relates a dataset's X-rays to its volumes. An X-ray of unknown
-/// geometry (a real film) is taken to fill the detector.
-struct ProjectionGeometry {
-  double source_to_detector_mm = 1800;
-  double source_to_centre_mm = 1600;  ///< source to the centre of the volume
-  double detector_mm = 430;           ///< side of the square detector
-
-  void describe(OptionList& options);
-  bool operator==(const ProjectionGeometry&) const = default;
-};
-
 /// What models must know about the data; a copy travels in every model folder.
 struct DatasetInfo {
   std::array<int64_t, 3> grid_dhw{0, 0, 0};
@@ -56,8 +46,8 @@ struct DatasetInfo {
   int64_t cxr_size = 0;              ///< side of the square X-rays in pixels
   double cxr_mean = 0.5;             ///< over the training X-rays, in [0, 1]
   double cxr_std = 0.25;
-  ProjectionGeometry geometry;
-  std::string hash;  ///< SHA-256 over index.csv and the fields above
+  ProjectionGeometry geometry;  ///< that relates the X-rays to the volumes
+  std::string hash;             ///< SHA-256 over index.csv and the fields above
 
   /// Spacing x, y, z of a grid of `size_dhw` that spans a typical volume, such as the latents'.
   Vec3 typical_spacing_at_mm(const std::vector<int64_t>& size_dhw) const;

@@ -11,12 +11,12 @@
 
 #include <array>
 
+#include "x2ctpa/core/projection_geometry.h"
+
 namespace x2ctpa {
 
 struct BackProjectionGeometry {
-  double source_to_detector_mm = 1800;
-  double source_to_centre_mm = 1600;              ///< source to the centre of the volume
-  double detector_mm = 430;                       ///< side of the square detector
+  ProjectionGeometry beam;
   std::array<double, 3> spacing_xyz_mm{1, 1, 1};  ///< of the grid projected onto (the latent's)
 };
 

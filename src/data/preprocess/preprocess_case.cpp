@@ -25,12 +25,8 @@ void set_xray(const at::Tensor& picture, PreparedCase& prepared) {
 // The X-ray that the CT would give, its central ray through the middle of the dataset's volume.
 void render_cxr(const Volume& volume, const Vec3& centre_mm, const PreprocessOptions& options,
                 int64_t seed, PreparedCase& prepared) {
-  DrrOptions drr;
-  static_cast<DrrRendering&>(drr) = options.drr;
-  drr.size = 2 * options.cxr_size;  // and then averaged, as a detector's pixels do
-  drr.source_to_detector_mm = options.geometry.source_to_detector_mm;
-  drr.source_to_centre_mm = options.geometry.source_to_centre_mm;
-  drr.detector_mm = options.geometry.detector_mm;
+  // Twice the size, then averaged, as a detector's pixels do.
+  const DrrOptions drr{options.drr, 2 * options.cxr_size, options.geometry};
   const CaseRecord& record = prepared.record;
   const auto picture =
       run_step("cxr-not-rendered", "rendering an X-ray from " + record.ct_source,

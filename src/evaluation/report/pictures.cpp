@@ -45,9 +45,7 @@ at::Tensor film_of(Volume volume, const EvaluationInputs& inputs) {
   const auto& w = inputs.window;
   volume.hu = with_clipped_air(volume.hu, w.min_hu, w.max_hu, ClippedAir::step);
   DrrOptions options;
-  options.source_to_detector_mm = inputs.info.geometry.source_to_detector_mm;
-  options.source_to_centre_mm = inputs.info.geometry.source_to_centre_mm;
-  options.detector_mm = inputs.info.geometry.detector_mm;
+  options.geometry = inputs.info.geometry;
   return film_picture(render_drr(volume, options));
 }
 

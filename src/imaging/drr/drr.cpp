@@ -31,8 +31,8 @@ void check_clear(const Volume& volume, const ConeBeam& beam, const DrrOptions& o
       "rendering an X-ray: the volume spans y = {:.0f} to {:.0f} mm, which must lie between the "
       "detector at y = {:.0f} mm and the source at y = {:.0f} mm. Increase "
       "source_to_detector_mm (now {}) or change source_to_centre_mm (now {}).",
-      low, high, beam.detector_y, beam.source[1], options.source_to_detector_mm,
-      options.source_to_centre_mm));
+      low, high, beam.detector_y, beam.source[1], options.geometry.source_to_detector_mm,
+      options.geometry.source_to_centre_mm));
 }
 
 X2CTPA_VECTOR_CLONES
@@ -96,11 +96,11 @@ ConeBeam cone_beam(const DrrOptions& options, const Vec3& centre) {
   const double sign = beam_sign(options);
   ConeBeam beam;
   beam.centre = centre;
-  beam.source = {centre[0], centre[1] - sign * options.source_to_centre_mm, centre[2]};
-  beam.to_detector_mm = options.source_to_detector_mm;
-  beam.detector_y = beam.source[1] + sign * options.source_to_detector_mm;
+  beam.source = {centre[0], centre[1] - sign * options.geometry.source_to_centre_mm, centre[2]};
+  beam.to_detector_mm = options.geometry.source_to_detector_mm;
+  beam.detector_y = beam.source[1] + sign * options.geometry.source_to_detector_mm;
   beam.size = options.size;
-  beam.pitch_mm = options.detector_mm / double(options.size);
+  beam.pitch_mm = options.geometry.detector_mm / double(options.size);
   return beam;
 }
 
@@ -138,8 +138,8 @@ std::array<double, 2> project_point(const Vec3& point, const Vec3& centre,
   const ConeBeam beam = cone_beam(options, centre);
   const double m = beam.to_detector_mm / std::abs(beam.source[1] - point[1]);
   const double u = m * (point[0] - centre[0]), v = m * (point[2] - centre[2]);
-  return {(0.5 * options.detector_mm - v) / beam.pitch_mm - 0.5,
-          (u + 0.5 * options.detector_mm) / beam.pitch_mm - 0.5};
+  return {(0.5 * options.geometry.detector_mm - v) / beam.pitch_mm - 0.5,
+          (u + 0.5 * options.geometry.detector_mm) / beam.pitch_mm - 0.5};
 }
 
 at::Tensor film_picture(const at::Tensor& line_integral, double low, double high, double exponent) {

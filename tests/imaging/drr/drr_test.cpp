@@ -112,8 +112,8 @@ TEST(Drr, LayerByLayerAndRayByRayGiveTheSamePicture) {
     for (const char* method : {"siddon", "trilinear"}) {
       DrrOptions options;
       options.size = 40;
-      options.source_to_detector_mm = 700;
-      options.source_to_centre_mm = 500;
+      options.geometry.source_to_detector_mm = 700;
+      options.geometry.source_to_centre_mm = 500;
       options.step_mm = 0.2;
       options.view = view, options.method = method;
       const auto layers = render_drr(volume, options, Vec3{20, 90, -340});
@@ -130,9 +130,9 @@ TEST(Drr, SiddonIsTheExactIntegralOfPiecewiseConstantVoxels) {
   volume.hu[4][4][4] = 0;
   DrrOptions options;
   options.size = 101;
-  options.detector_mm = 101;
-  options.source_to_detector_mm = 400;
-  options.source_to_centre_mm = 200;
+  options.geometry.detector_mm = 101;
+  options.geometry.source_to_detector_mm = 400;
+  options.geometry.source_to_centre_mm = 200;
   options.method = "siddon";
   const auto picture = render_drr(volume, options, volume.centre_mm());
   EXPECT_NEAR(picture[50][50].item<double>(), 10 * options.mu_water_per_mm, 1e-5);
@@ -150,9 +150,9 @@ TEST(Drr, LayersThickerThanTheyAreWideAreDividedUntilSiddonIsExact) {
   volume.spacing_mm = {2, 20, 2};
   DrrOptions options;
   options.size = 30;
-  options.detector_mm = 200;
-  options.source_to_detector_mm = 1000;
-  options.source_to_centre_mm = 600;
+  options.geometry.detector_mm = 200;
+  options.geometry.source_to_detector_mm = 1000;
+  options.geometry.source_to_centre_mm = 600;
   options.method = "siddon";
   const auto layers = render_drr(volume, options),
              rays = render_drr(barely_turned(volume), options);
@@ -191,7 +191,7 @@ TEST(DrrPicture, NoiseFollowsFromSeedAndCaseAndGrowsWithTheAbsorption) {
   water.hu.slice(2, 0, 30).zero_();
   DrrOptions options;
   options.size = 64;
-  options.detector_mm = 200;
+  options.geometry.detector_mm = 200;
   const auto clean = drr_picture(water, options, 1, "a");
   options.photons = 5000;
   const auto once = drr_picture(water, options, 1, "a");
@@ -206,7 +206,7 @@ TEST(DrrPicture, ExponentialOutputSaturatesWhereLogStaysLinear) {
   for (int64_t z = 0; z < 40; ++z) water.hu[z].slice(0, 0, z + 1).zero_();  // a wedge
   DrrOptions options;
   options.size = 48;
-  options.detector_mm = 200;
+  options.geometry.detector_mm = 200;
   const auto log = drr_picture(water, options, 0, "w");
   options.output = "exponential";
   const auto exponential = drr_picture(water, options, 0, "w");

@@ -22,6 +22,7 @@
 #include <string_view>
 
 #include "x2ctpa/core/options.h"
+#include "x2ctpa/core/projection_geometry.h"
 #include "x2ctpa/imaging/volume/volume.h"
 
 namespace x2ctpa {
@@ -42,9 +43,7 @@ struct DrrRendering {
 
 struct DrrOptions : DrrRendering {
   int64_t size = 256;
-  double source_to_detector_mm = 1800;
-  double source_to_centre_mm = 1600;
-  double detector_mm = 430;
+  ProjectionGeometry geometry;
 };
 
 /// The attenuation of HU in 1/mm: mu_water (1 + HU / 1000), steeper by bone_gain above

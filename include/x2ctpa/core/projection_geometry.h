@@ -1,0 +1,19 @@
+// The cone beam that X-rays are taken with: rendered ones, those of a dataset, and the one along
+// which models spread X-ray features over a volume.
+#pragma once
+
+#include "x2ctpa/core/options.h"
+
+namespace x2ctpa {
+
+/// An X-ray of unknown geometry (a real one) is taken to fill the detector.
+struct ProjectionGeometry {
+  double source_to_detector_mm = 1800;
+  double source_to_centre_mm = 1600;  ///< source to the centre of the volume
+  double detector_mm = 430;           ///< side of the square detector
+
+  void describe(OptionList& options);
+  bool operator==(const ProjectionGeometry&) const = default;
+};
+
+}  // namespace x2ctpa
