@@ -1,18 +1,25 @@
 #include "x2ctpa/core/files.h"
 
 #include <fcntl.h>
+#include <fmt/format.h>
 #include <openssl/evp.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cerrno>
 #include <cstring>
+#include <fstream>
+#include <memory>
+#include <vector>
 
 #include "x2ctpa/core/error.h"
 
 namespace x2ctpa {
 namespace fs = std::filesystem;
 namespace {
+
+constexpr std::string_view partial_prefix = ".part-";
 
 Error write_error(const fs::path& path, int code) {
   const char* advice = code == ENOSPC || code == EDQUOT || code == EFBIG
@@ -50,11 +57,33 @@ class Digest {
 
 }  // namespace
 
-AtomicFile::AtomicFile(fs::path path) : path_(std::move(path)) {
+// .part-<process>-<number>-<name>
+fs::path partial_path(const fs::path& path) {
   static std::atomic<int> counter{0};
+  return path.parent_path() /
+         fmt::format("{}{}-{}-{}", partial_prefix, getpid(), counter++, path.filename().string());
+}
+
+std::string name_of_partial(const fs::path& path) {
+  std::string name = path.filename().string();
+  if (!name.starts_with(partial_prefix)) return "";
+  name.erase(0, partial_prefix.size());
+  for (int number = 0; number < 2; ++number) {
+    const size_t digits = std::min(name.find_first_not_of("0123456789"), name.size());
+    if (digits == 0 || digits == name.size() || name[digits] != '-') return "";
+    name.erase(0, digits + 1);
+  }
+  return name;
+}
+
+void remove_partial_files(const fs::path& folder) {
+  std::error_code ignored;
+  for (const auto& entry : fs::directory_iterator(folder, ignored))
+    if (!name_of_partial(entry.path()).empty()) fs::remove(entry.path(), ignored);
+}
+
+AtomicFile::AtomicFile(fs::path path) : path_(std::move(path)), temporary_(partial_path(path_)) {
   make_folder(path_.parent_path());
-  temporary_ = path_.parent_path() /
-               fmt::format(".part-{}-{}-{}", getpid(), counter++, path_.filename().string());
 }
 
 AtomicFile::~AtomicFile() {

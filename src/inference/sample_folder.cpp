@@ -44,19 +44,20 @@ const std::vector<std::string> columns = {"name",
                                           "embedding_novelty",
                                           "unlike_training"};
 
-// Holds the folder for one process at a time; on file systems without locks, for as many as come.
-class FolderLock {
+// Waits until no other process changes tables in the folder and keeps others from it; on file
+// systems without locks, as many as come change them.
+class TableLock {
  public:
-  explicit FolderLock(const fs::path& folder)
+  explicit TableLock(const fs::path& folder)
       : descriptor_(::open(folder.c_str(), O_RDONLY | O_DIRECTORY)) {
     if (descriptor_ >= 0 && ::flock(descriptor_, LOCK_EX) != 0)
       log_debug("{} cannot be locked", folder.string());
   }
-  ~FolderLock() {
+  ~TableLock() {
     if (descriptor_ >= 0) ::close(descriptor_);
   }
-  FolderLock(const FolderLock&) = delete;
-  FolderLock& operator=(const FolderLock&) = delete;
+  TableLock(const TableLock&) = delete;
+  TableLock& operator=(const TableLock&) = delete;
 
  private:
   int descriptor_;
@@ -195,17 +196,11 @@ void SampleFolder::remove_parts(const std::vector<std::string>& names) const {
   for (const auto& folder : {root_, root_ / "previews", root_ / "dicom", root_ / "latents"}) {
     if (!fs::exists(folder)) continue;
     for (const auto& entry : fs::directory_iterator(folder)) {
-      // .part-<process>-<number>-<file>, and for a DICOM series .part-<process>-<name>
-      const std::string file = entry.path().filename().string();
-      if (file.rfind(".part-", 0) != 0) continue;
-      for (size_t dash = file.find('-', 6); dash != std::string::npos;
-           dash = file.find('-', dash + 1)) {
-        std::string name = file.substr(dash + 1);
-        for (const char* ending : {".nii.gz.stamped", ".nii.gz", ".json", ".png", ".safetensors"}) {
-          if (name.ends_with(ending)) name.resize(name.size() - std::string(ending).size());
-        }
-        if (wanted.count(name)) parts.push_back(entry.path());
+      std::string name = name_of_partial(entry.path());
+      for (const char* ending : {".nii.gz.stamped", ".nii.gz", ".json", ".png", ".safetensors"}) {
+        if (name.ends_with(ending)) name.resize(name.size() - std::string(ending).size());
       }
+      if (wanted.count(name)) parts.push_back(entry.path());
     }
   }
   std::error_code ignored;
@@ -289,7 +284,7 @@ void SampleFolder::record_failures(
 
 void SampleFolder::merge(const std::string& file, const CsvTable& rows, const std::string& key,
                          const std::vector<std::string>& remove) const {
-  const FolderLock lock(root_);
+  const TableLock lock(root_);
   const fs::path path = root_ / file;
   std::map<std::string, std::vector<std::string>> merged;
   const auto take = [&](const CsvTable& table) {

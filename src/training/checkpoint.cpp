@@ -62,12 +62,7 @@ void CheckpointWriter::check() {
     writing_.get();
 }
 
-void remove_unfinished(const fs::path& folder) {
-  std::error_code none;
-  for (const auto& entry : fs::directory_iterator(folder, none)) {
-    if (entry.path().filename().string().rfind(".part-", 0) == 0) fs::remove(entry.path(), none);
-  }
-}
+void remove_unfinished(const fs::path& folder) { remove_partial_files(folder); }
 
 std::optional<Checkpoint> newest_checkpoint(const fs::path& folder) {
   for (const auto& file : checkpoint_files(folder)) {

@@ -27,6 +27,17 @@ class AtomicFile {
   bool committed_ = false;
 };
 
+/// Where to write what gets the name `path` when it is whole: beside it, under a name that no other
+/// writer has and that keeps `path`'s extensions.
+std::filesystem::path partial_path(const std::filesystem::path& path);
+
+/// The name that a file or folder under a partial_path was to get; empty for any other path.
+std::string name_of_partial(const std::filesystem::path& path);
+
+/// Removes the partial files directly in `folder`, which processes that were killed left there.
+/// Only while nobody else writes to it.
+void remove_partial_files(const std::filesystem::path& folder);
+
 /// Writes `content` to `path` atomically.
 void write_file(const std::filesystem::path& path, std::string_view content);
 

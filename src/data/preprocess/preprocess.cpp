@@ -6,11 +6,12 @@
 #include <mutex>
 #include <thread>
 
-#include "data/preprocess/folder_lock.h"
+#include "data/preprocess/dataset_lock.h"
 #include "data/preprocess/intensity.h"
 #include "data/preprocess/preprocess_state.h"
 #include "data/preprocess/threads.h"
 #include "x2ctpa/core/device.h"
+#include "x2ctpa/core/files.h"
 #include "x2ctpa/core/interrupt.h"
 #include "x2ctpa/core/log.h"
 #include "x2ctpa/data/preprocess/splits.h"
@@ -87,11 +88,11 @@ int64_t process_all(const std::vector<const Study*>& studies, const PreprocessOp
   return kept;
 }
 
-void lock(FolderLock& lock, const PreprocessCall& call, const fs::path& out) {
+void lock(DatasetLock& lock, const PreprocessCall& call, const fs::path& out) {
   const bool alone = call.shard.whole();
   // A process that just writes the index leaves soon.
   for (int attempt = 0; attempt < 20; ++attempt) {
-    if (lock.take(alone ? FolderLock::Kind::exclusive : FolderLock::Kind::shared)) return;
+    if (lock.take(alone ? DatasetLock::Kind::exclusive : DatasetLock::Kind::shared)) return;
     std::this_thread::sleep_for(std::chrono::milliseconds(100));
   }
   throw Error(
@@ -121,7 +122,7 @@ Progressed progressed(const std::vector<const Study*>& studies, const FolderStat
   return done;
 }
 
-void remove_left_behind(const FolderLock& lock, const fs::path& out) {
+void remove_left_behind(const DatasetLock& lock, const fs::path& out) {
   if (!lock.real()) return;  // others may be writing
   for (const char* folder : {"", "ct", "cxr", "records", "rejections"})
     remove_partial_files(out / folder);
@@ -210,15 +211,15 @@ PreprocessResult preprocess(const std::vector<Study>& studies, const PreprocessO
     all.push_back(&studies[i]);
     if (call.shard.owns(int64_t(i))) mine.push_back(&studies[i]);
   }
-  FolderLock folder_lock(out);
-  lock(folder_lock, call, out);
+  DatasetLock dataset_lock(out);
+  lock(dataset_lock, call, out);
   const FolderState folder(out, options, seed);
   folder.claim(call, mine);
-  if (call.shard.whole()) remove_left_behind(folder_lock, out);
+  if (call.shard.whole()) remove_left_behind(dataset_lock, out);
   const int64_t kept = process_all(mine, options, seed, folder);
 
   // Others that still work hold the lock; the last of them will get it.
-  const bool alone = folder_lock.take(FolderLock::Kind::exclusive);
+  const bool alone = dataset_lock.take(DatasetLock::Kind::exclusive);
   const Progressed done = progressed(alone ? all : mine, folder);
   PreprocessResult result = result_of(done, kept);
   if (!alone || done.open > 0) {
@@ -227,7 +228,7 @@ PreprocessResult preprocess(const std::vector<Study>& studies, const PreprocessO
              out.string(), call.shard.index + 1, call.shard.count);
     return result;
   }
-  remove_left_behind(folder_lock, out);
+  remove_left_behind(dataset_lock, out);
   result.info = write_index(out, options, seed, done.finished, done.rejections);
   log_info("{} studies rejected{}", result.rejected,
            result.rejected > 0 ? fmt::format(", see {}", (out / "rejected.csv").string()) : "");

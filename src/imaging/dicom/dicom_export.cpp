@@ -1,7 +1,6 @@
 #include "x2ctpa/imaging/dicom/dicom_export.h"
 
 #include <fmt/format.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <cmath>
@@ -84,8 +83,7 @@ void write_synthetic_series(const Volume& volume, const fs::path& folder,
                           .to(torch::kInt32)
                           .contiguous();
   const uint64_t seed = std::stoull(sha256(series.unique).substr(0, 16), nullptr, 16);
-  const fs::path part =
-      folder.parent_path() / fmt::format(".part-{}-{}", getpid(), folder.filename().string());
+  const fs::path part = partial_path(folder);
   std::error_code ignored;
   try {
     fs::remove_all(part, ignored);

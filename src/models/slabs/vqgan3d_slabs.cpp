@@ -14,9 +14,10 @@ namespace {
 
 // Goes through the levels. On the device `meta` it computes nothing and finds out how much memory
 // it would take.
-class Run {
+class SlabRun {
  public:
-  Run(const std::vector<Level>& levels, const MemoryPlan& plan) : levels_(levels), plan_(plan) {}
+  SlabRun(const std::vector<Level>& levels, const MemoryPlan& plan)
+      : levels_(levels), plan_(plan) {}
 
   // (B, D, H, W, C) -> the same order.
   at::Tensor through(at::Tensor x);
@@ -41,17 +42,17 @@ class Run {
 };
 
 // Whether the layers of the next level can follow the last block of this one in the same pass.
-bool Run::flows_on(size_t level) const {
+bool SlabRun::flows_on(size_t level) const {
   return level + 1 < levels_.size() && levels_[level + 1].norm == nullptr && !recomputed(level + 1);
 }
 
 // Whether a norm follows the layers of this level.
-bool Run::norm_follows(size_t level) const {
+bool SlabRun::norm_follows(size_t level) const {
   return !levels_[level].blocks.empty() ||
          (level + 1 < levels_.size() && levels_[level + 1].norm != nullptr);
 }
 
-void Run::add_layers(Pass& pass, size_t level, const Moments& moments) const {
+void SlabRun::add_layers(Pass& pass, size_t level, const Moments& moments) const {
   const Level& l = levels_[level];
   for (size_t i = 0; i < l.layers.size(); ++i) {
     const bool last = level + 1 == levels_.size() && i + 1 == l.layers.size();
@@ -61,7 +62,7 @@ void Run::add_layers(Pass& pass, size_t level, const Moments& moments) const {
   }
 }
 
-void Run::note_memory(const Pass& pass, std::initializer_list<at::Tensor> whole) {
+void SlabRun::note_memory(const Pass& pass, std::initializer_list<at::Tensor> whole) {
   int64_t bytes = pass.temporary_bytes(plan_.slab_bytes);
   std::vector<at::Tensor> counted;
   for (const auto& t : whole) {
@@ -76,7 +77,8 @@ void Run::note_memory(const Pass& pass, std::initializer_list<at::Tensor> whole)
 
 // The output of a pass as a whole, in a new tensor or written over `into`; `alive` is another
 // tensor that has to be kept meanwhile.
-at::Tensor Run::collect(Pass& pass, bool with_moments, at::Tensor into, const at::Tensor& alive) {
+at::Tensor SlabRun::collect(Pass& pass, bool with_moments, at::Tensor into,
+                            const at::Tensor& alive) {
   if (!into.defined()) {
     into = at::empty(pass.size(), pass.source().options().dtype(pass.type()));
   }
@@ -90,7 +92,7 @@ at::Tensor Run::collect(Pass& pass, bool with_moments, at::Tensor into, const at
   return into;
 }
 
-Moments Run::statistics(Pass pass) {
+Moments SlabRun::statistics(Pass pass) {
   note_memory(pass, {pass.source()});
   Moments moments;
   pass.run(plan_.slab_bytes, [&](const at::Tensor& y, int64_t) { moments.add(y); });
@@ -98,7 +100,7 @@ Moments Run::statistics(Pass pass) {
 }
 
 // The blocks of a level and, where the next level has no norm, its layers.
-at::Tensor Run::blocks(at::Tensor x, size_t level) {
+at::Tensor SlabRun::blocks(at::Tensor x, size_t level) {
   const auto& all = levels_[level].blocks;
   at::Tensor inner;  // of the present block, in the place of the former's
   for (size_t i = 0; i < all.size(); ++i) {
@@ -131,7 +133,7 @@ at::Tensor Run::blocks(at::Tensor x, size_t level) {
 
 // The same without keeping the level's activations: every norm's statistics are found in a pass
 // of its own from the level's input.
-at::Tensor Run::blocks_from(const at::Tensor& source, size_t level) {
+at::Tensor SlabRun::blocks_from(const at::Tensor& source, size_t level) {
   const auto& all = levels_[level].blocks;
   const Moments before = moments_;
   std::vector<std::pair<Activation, Activation>> known;
@@ -155,7 +157,7 @@ at::Tensor Run::blocks_from(const at::Tensor& source, size_t level) {
   return collect(pass, norm_follows(on ? level + 1 : level));
 }
 
-at::Tensor Run::through(at::Tensor x) {
+at::Tensor SlabRun::through(at::Tensor x) {
   bool layers_done = false;
   for (size_t level = 0; level < levels_.size(); ++level) {
     if (recomputed(level)) {
@@ -175,7 +177,7 @@ at::Tensor Run::through(at::Tensor x) {
 
 int64_t bytes_of(const std::vector<Level>& levels, at::IntArrayRef input, const MemoryPlan& plan) {
   at::InferenceMode no_gradients;
-  Run run(levels, plan);
+  SlabRun run(levels, plan);
   run.through(at::empty({plan.at_once, input[2], input[3], input[4], input[1]}, at::kMeta));
   return run.peak_bytes();
 }
@@ -238,7 +240,7 @@ at::Tensor run(const std::vector<Level>& levels, const at::Tensor& input, const 
   for (int64_t b = 0; b < input.size(0); b += plan.at_once) {
     const auto part = input.narrow(0, b, std::min(plan.at_once, input.size(0) - b));
     const auto slabs = part.permute({0, 2, 3, 4, 1}).to(plan.type).contiguous();
-    parts.push_back(Run(levels, plan).through(slabs).permute({0, 4, 1, 2, 3}).contiguous());
+    parts.push_back(SlabRun(levels, plan).through(slabs).permute({0, 4, 1, 2, 3}).contiguous());
   }
   return parts.size() == 1 ? parts.front() : at::cat(parts);
 }

@@ -7,15 +7,15 @@ namespace x2ctpa {
 
 /// An advisory lock on a folder (flock), which ends with the process, however it ends. Where the
 /// file system knows no locks, every one is granted and `real()` is false.
-class FolderLock {
+class DatasetLock {
  public:
   enum class Kind { shared, exclusive };
 
   /// Makes the folder when it is missing. Holds nothing yet.
-  explicit FolderLock(const std::filesystem::path& folder);
-  ~FolderLock();
-  FolderLock(const FolderLock&) = delete;
-  FolderLock& operator=(const FolderLock&) = delete;
+  explicit DatasetLock(const std::filesystem::path& folder);
+  ~DatasetLock();
+  DatasetLock(const DatasetLock&) = delete;
+  DatasetLock& operator=(const DatasetLock&) = delete;
 
   /// Takes the lock, or changes its kind, without waiting. False when others hold it; what was
   /// held before is given up then.
@@ -26,9 +26,5 @@ class FolderLock {
   int descriptor_ = -1;
   bool real_ = true;
 };
-
-/// Removes what a process that was killed left half-written directly in `folder`. Only while
-/// nobody else writes there.
-void remove_partial_files(const std::filesystem::path& folder);
 
 }  // namespace x2ctpa
