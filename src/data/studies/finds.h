@@ -50,10 +50,6 @@ std::filesystem::path choose_film(const std::filesystem::path& folder);
 /// "P" and ten digits of a hash of the PatientID.
 std::string hashed_patient(const std::string& patient, const FindOptions& options);
 
-/// Makes studies of finds below `root`.
-std::vector<Study> group_finds(const std::filesystem::path& root, std::vector<Find> finds,
-                               const InputOptions& options);
-
 /// `wanted`, or with a number behind it when it is taken.
 std::string unique_id(const std::string& wanted, std::set<std::string>& taken);
 
