@@ -1,23 +1,29 @@
 #include "x2ctpa/inference/sample_run.h"
 
+#include <fmt/format.h>
+
+#include <algorithm>
 #include <chrono>
 #include <map>
 #include <memory>
-#include <set>
+#include <string>
+#include <utility>
+#include <vector>
 
-#include "inference/load_cxr.h"
+#include "inference/loaded_xrays.h"
+#include "inference/sample_context.h"
+#include "inference/sample_plan.h"
+#include "inference/sample_spread.h"
+#include "x2ctpa/core/error.h"
 #include "x2ctpa/core/files.h"
 #include "x2ctpa/core/interrupt.h"
 #include "x2ctpa/core/log.h"
-#include "x2ctpa/imaging/volume_io.h"
 #include "x2ctpa/inference/ctpa_generator.h"
-#include "x2ctpa/inference/sample_folder.h"
 #include "x2ctpa/inference/uncertainty.h"
 
 namespace x2ctpa {
 namespace {
 
-namespace fs = std::filesystem;
 using Clock = std::chrono::steady_clock;
 
 double seconds_since(Clock::time_point start) {
@@ -38,119 +44,27 @@ int64_t label_of(const SampleOptions& options) {
   return options.label == "positive" ? label_positive : label_negative;
 }
 
-class SampleRun {
+// Makes the volumes of a plan, batch by batch.
+class SampleMaker {
  public:
-  SampleRun(const SampleJob& job, const SampleOptions& options, const RuntimeOptions& runtime)
-      : job_(job), options_(options), runtime_(runtime), folder_(job.out, options) {
-    for (auto& item : samples_of(job.xrays, options.samples_per_cxr, options.name, runtime.seed)) {
-      names_.insert(item.name);
-      if (job.shard.owns(item.xray)) own_.push_back(std::move(item));
-    }
-    model_hash_ = CtpaGenerator::hash_of(job.model);
-    settings_ = settings_of(model_hash_, options, runtime);
-  }
+  SampleMaker(const SampleContext& run, const SamplePlan& plan, CtpaGenerator& generator,
+              LoadedXrays& xrays)
+      : run_(run), plan_(plan), generator_(generator), xrays_(xrays) {}
 
-  ExitCode run() {
-    find_todo();
-    const auto groups = unfinished_groups();
-    if (todo_.empty() && groups.empty()) {
-      log_info("nothing to do: all {} volumes are in {} already", own_.size(), job_.out.string());
-      return ExitCode::ok;
-    }
-    if (!job_.classifier.empty()) scorer_ = std::make_unique<PeScorer>(job_.classifier, runtime_);
-    generator_ = std::make_unique<CtpaGenerator>(job_.model, runtime_, model_hash_);
-    generate_all();
-    finish_groups();
-    return report();
-  }
-
- private:
-  const CxrItem& xray_of(const SampleItem& item) const { return job_.xrays[item.xray]; }
-
-  // Sorts the own items into done and to do, as the conflict policy says.
-  void find_todo() {
-    size_t kept = 0;
-    std::vector<std::string> done;
-    for (auto& item : own_) {
-      const auto state = [&](const std::string& name) {
-        return folder_.existing(name, xray_of(item).id, item.sample, settings_);
-      };
-      Existing found = state(item.name);
-      if (found == Existing::other && options_.on_conflict == "suffix") {
-        const std::string wanted = item.name;
-        for (int n = 2; found == Existing::other; ++n) {
-          const std::string name = fmt::format("{}_{}", wanted, n);
-          if (names_.count(name)) continue;
-          found = state(item.name = name);
-        }
-      }
-      if (found == Existing::same)
-        done.push_back(item.name);
-      else if (found == Existing::other && options_.on_conflict == "skip")
-        ++kept;
-      else
-        todo_.push_back(item);
-    }
-    already_ = done.size() + kept;
-    if (kept > 0) {
-      log_warning(
-          "{} volumes of other settings (seed, sampler, model) or other makers are in the way and "
-          "left as they are; "
-          "--on-conflict overwrite replaces them, suffix keeps both",
-          kept);
-    }
-    const auto recorded = folder_.recorded();
-    const std::set<std::string> known(recorded.begin(), recorded.end());
-    std::vector<std::string> unrecorded;
-    for (const auto& name : done) {
-      if (!known.count(name)) unrecorded.push_back(name);
-    }
-    std::vector<std::string> names;
-    for (const auto& item : todo_) names.push_back(item.name);
-    folder_.remove_parts(names);
-    folder_.record(unrecorded, {});
-  }
-
-  // The X-ray's picture and place; nothing, and a row in failures.csv, when it cannot be read.
-  const LoadedCxr* load(size_t xray) {
-    if (failed_.count(job_.xrays[xray].unique)) return nullptr;
-    const auto found = loaded_.find(xray);
-    if (found != loaded_.end()) return &found->second;
-    const CxrItem& item = job_.xrays[xray];
-    try {
-      LoadedCxr cxr = load_cxr(item, generator_->info(), options_.cxr);
-      cxr.novelty = generator_->novelty(cxr.picture);
-      if (cxr.novelty && cxr.novelty->unlike_training()) {
-        log_warning(
-            "{} is unlike the X-rays that the model was trained with (picture {:.1f}, embedding "
-            "{:.1f} times the limit): "
-            "its volume means little",
-            item.cxr.string(), cxr.novelty->picture, cxr.novelty->embedding);
-        ++unlike_;
-      }
-      return &loaded_.emplace(xray, std::move(cxr)).first->second;
-    } catch (const std::exception& e) {
-      const Error error = translate_exception(e, "reading " + item.cxr.string());
-      failed_[item.unique] = {item.cxr.string(), error.what()};
-      folder_.record_failures({{item.unique, failed_[item.unique]}}, {});
-      log_warning("{} is left out: {}", item.unique, error.what());
-      return nullptr;
-    }
-  }
-
-  void generate_all() {
+  void make_all() {
     const std::string of_shard =
-        job_.shard.count > 1 ? fmt::format(" {}/{}", job_.shard.index + 1, job_.shard.count) : "";
-    Progress progress("sample" + of_shard, int64_t(own_.size()),
-                      int64_t(own_.size() - todo_.size()));
-    start_ = Clock::now();
-    size_t batch_size = size_t(options_.batch_size), next = 0;
-    while (next < todo_.size()) {
+        run_.job.shard.count > 1
+            ? fmt::format(" {}/{}", run_.job.shard.index + 1, run_.job.shard.count)
+            : "";
+    Progress progress("sample" + of_shard, int64_t(plan_.own.size()),
+                      int64_t(plan_.own.size() - plan_.todo.size()));
+    size_t batch_size = size_t(run_.options.batch_size), next = 0;
+    while (next < plan_.todo.size()) {
       stop_if_interrupted();
       std::vector<SampleItem> batch;
       const size_t first = next;
-      for (; next < todo_.size() && batch.size() < batch_size; ++next) {
-        if (load(todo_[next].xray)) batch.push_back(todo_[next]);
+      for (; next < plan_.todo.size() && batch.size() < batch_size; ++next) {
+        if (xrays_.load(plan_.todo[next].xray)) batch.push_back(plan_.todo[next]);
       }
       try {
         if (!batch.empty()) make(batch);
@@ -167,32 +81,35 @@ class SampleRun {
           int64_t(next - first),
           fmt::format("{:.2f} s each", seconds_since(start_) / double(std::max<size_t>(made_, 1))));
       // The samples of an X-ray follow each other, so earlier ones are not needed any more.
-      if (next < todo_.size())
-        loaded_.erase(loaded_.begin(), loaded_.lower_bound(todo_[next].xray));
+      if (next < plan_.todo.size()) xrays_.forget_before(plan_.todo[next].xray);
     }
     progress.finish();
   }
 
+  size_t made() const { return made_; }
+  double seconds() const { return seconds_since(start_); }
+
+ private:
   void make(const std::vector<SampleItem>& batch) {
     const auto start = Clock::now();
     std::vector<SampleRequest> requests;
     for (const auto& item : batch)
-      requests.push_back(
-          {xray_of(item).id, load(item.xray)->picture, item.sample, label_of(options_)});
-    const auto latents = generator_->latents(requests, options_.sampler, runtime_.seed);
+      requests.push_back({run_.xray_of(item).id, xrays_.load(item.xray)->picture, item.sample,
+                          label_of(run_.options)});
+    const auto latents = generator_.latents(requests, run_.options.sampler, run_.runtime.seed);
     std::map<std::string, double> seconds;
     std::vector<std::string> names, xrays;
     const auto record = [&] {
-      folder_.record(names, seconds);
-      folder_.record_failures({}, xrays);
+      run_.folder.record(names, seconds);
+      run_.folder.record_failures({}, xrays);
     };
     try {
-      const auto hu = generator_->decode(latents);
+      const auto hu = generator_.decode(latents);
       const double each = seconds_since(start) / double(batch.size());
       for (size_t i = 0; i < batch.size(); ++i) {
         write(batch[i], hu[int64_t(i)], latents[int64_t(i)]);
         names.push_back(batch[i].name);
-        xrays.push_back(xray_of(batch[i]).unique);
+        xrays.push_back(run_.xray_of(batch[i]).unique);
         seconds[batch[i].name] = each;
         ++made_;
       }
@@ -204,187 +121,73 @@ class SampleRun {
   }
 
   void write(const SampleItem& item, const at::Tensor& hu, const at::Tensor& latent) {
-    const CxrItem& xray = xray_of(item);
-    const LoadedCxr& cxr = *load(item.xray);
+    const CxrItem& xray = run_.xray_of(item);
+    const LoadedCxr& cxr = *xrays_.load(item.xray);
     const Volume volume{hu.contiguous(), cxr.place.origin_mm, cxr.place.spacing_mm,
                         cxr.place.direction};
-    folder_.write(volume, generator_->info().window, latent.to(at::kCPU), cxr.picture[0],
-                  {.name = item.name,
-                   .case_id = xray.id,
-                   .patient_id = xray.patient_id,
-                   .split = xray.split,
-                   .sample = item.sample,
-                   .seed = runtime_.seed,
-                   .cxr_path = xray.cxr.string(),
-                   .cxr_sha256 = cxr.sha256,
-                   .model_hash = generator_->model_hash(),
-                   .dataset_hash = generator_->info().hash,
-                   .settings = settings_,
-                   .sampler = options_.sampler,
-                   .precision = runtime_.precision,
-                   .placed_by = cxr.placed_by,
-                   .novelty = cxr.novelty});
+    run_.folder.write(volume, generator_.info().window, latent.to(at::kCPU), cxr.picture[0],
+                      {.name = item.name,
+                       .case_id = xray.id,
+                       .patient_id = xray.patient_id,
+                       .split = xray.split,
+                       .sample = item.sample,
+                       .seed = run_.runtime.seed,
+                       .cxr_path = xray.cxr.string(),
+                       .cxr_sha256 = cxr.sha256,
+                       .model_hash = generator_.model_hash(),
+                       .dataset_hash = generator_.info().hash,
+                       .settings = run_.settings,
+                       .sampler = run_.options.sampler,
+                       .precision = run_.runtime.precision,
+                       .placed_by = cxr.placed_by,
+                       .novelty = cxr.novelty});
   }
 
-  fs::path spread_file(const CxrItem& xray, const char* kind) const {
-    return job_.out / "uncertainty" / fmt::format("{}_{}.nii.gz", xray.unique, kind);
-  }
-
-  // X-rays with several samples whose summary is missing or older than these settings.
-  std::set<size_t> unfinished_groups() const {
-    std::set<size_t> groups;
-    if (options_.samples_per_cxr < 2) return groups;
-    std::map<std::string, std::string> summarised;
-    if (fs::exists(job_.out / "uncertainty.csv")) {
-      const auto table = CsvTable::read(job_.out / "uncertainty.csv");
-      for (size_t r = 0; r < table.size(); ++r)
-        summarised[table.get(r, "xray")] = table.get(r, "summary_of");
-    }
-    for (const auto& item : own_) {
-      const auto& xray = xray_of(item);
-      const auto found = summarised.find(xray.unique);
-      const bool fresh = found != summarised.end() && found->second == summary_key() &&
-                         fs::exists(spread_file(xray, "std"));
-      if (!fresh) groups.insert(item.xray);
-    }
-    for (const auto& item : todo_) groups.insert(item.xray);
-    return groups;
-  }
-
-  std::string summary_key() const {
-    return fmt::format("{}/{}/{}", settings_, options_.samples_per_cxr, job_.classifier.string());
-  }
-
-  void finish_groups() {
-    const auto groups = unfinished_groups();
-    if (groups.empty()) return;
-    std::map<size_t, std::vector<const SampleItem*>> members;
-    for (const auto& item : own_) {
-      if (groups.count(item.xray) &&
-          folder_.existing(item.name, xray_of(item).id, item.sample, settings_) == Existing::same) {
-        members[item.xray].push_back(&item);
-      }
-    }
-    Progress progress("spread", int64_t(members.size()));
-    for (const auto& [xray, items] : members) {
-      stop_if_interrupted();
-      if (items.size() == size_t(options_.samples_per_cxr)) summarise(xray, items);
-      loaded_.erase(xray);
-      progress.advance();
-    }
-  }
-
-  void summarise(size_t index, const std::vector<const SampleItem*>& items) {
-    const LoadedCxr* cxr = load(index);
-    if (cxr == nullptr) return;
-    const CxrItem& xray = job_.xrays[index];
-    const Ranking ranking = ranked(items, *cxr);
-    std::vector<fs::path> files;
-    for (const auto* item : items) files.push_back(folder_.volume_file(item->name));
-    const Spread spread = spread_of(files);
-    write_nifti(spread.mean, spread_file(xray, "mean"),
-                "SYNTHETIC mean of CTPA samples by x2ctpa, research use only");
-    write_nifti(spread.std, spread_file(xray, "std"),
-                "SYNTHETIC std (HU) of CTPA samples by x2ctpa, research use only", false);
-    folder_.merge("ranking.csv", ranking.rows, "name");
-    CsvTable row({"xray", "case_id", "samples", "mean_file", "std_file", "mean_std_hu",
-                  "p95_std_hu", "best_sample", "pe_mean", "pe_std", "pe_min", "pe_max",
-                  "unlike_training", "summary_of"});
-    const auto relative = [&](const char* kind) {
-      return fs::relative(spread_file(xray, kind), job_.out).string();
-    };
-    std::vector<std::string> cells{xray.unique,
-                                   xray.id,
-                                   std::to_string(items.size()),
-                                   relative("mean"),
-                                   relative("std"),
-                                   fmt::format("{:.4g}", spread.std.hu.mean().item<double>()),
-                                   fmt::format("{:.4g}", quantile(spread.std.hu, 0.95)),
-                                   ranking.best};
-    for (const auto& cell : spread_cells(ranking.pe)) cells.push_back(cell);
-    cells.push_back(!cxr->novelty ? "" : cxr->novelty->unlike_training() ? "1" : "0");
-    cells.push_back(summary_key());
-    row.add(cells);
-    folder_.merge("uncertainty.csv", row, "xray");
-  }
-
-  struct Ranking {
-    CsvTable rows{
-        {"name", "xray", "case_id", "sample", "rank", "projection_similarity", "pe_score"}};
-    std::string best;
-    std::vector<double> pe;
-  };
-
-  Ranking ranked(const std::vector<const SampleItem*>& items, const LoadedCxr& cxr) {
-    Ranking ranking;
-    std::vector<std::pair<double, size_t>> order;
-    for (size_t i = 0; i < items.size(); ++i) {
-      const Volume volume = read_volume(folder_.volume_file(items[i]->name));
-      order.push_back({-projection_similarity(volume, cxr.picture, generator_->info()), i});
-      if (scorer_) ranking.pe.push_back(scorer_->score(volume, generator_->info().window));
-    }
-    std::sort(order.begin(), order.end());
-    for (size_t place = 0; place < order.size(); ++place) {
-      const auto& [negative, i] = order[place];
-      const CxrItem& xray = xray_of(*items[i]);
-      ranking.rows.add({items[i]->name, xray.unique, xray.id, std::to_string(items[i]->sample),
-                        std::to_string(place + 1), fmt::format("{:.4f}", -negative),
-                        scorer_ ? fmt::format("{:.9g}", ranking.pe[i]) : ""});
-    }
-    ranking.best = items[order[0].second]->name;
-    return ranking;
-  }
-
-  static double quantile(const at::Tensor& values, double q) {
-    const auto flat = values.flatten();
-    return std::get<0>(flat.kthvalue(std::max<int64_t>(1, int64_t(q * double(flat.numel())))))
-        .item<double>();
-  }
-
-  static std::vector<std::string> spread_cells(const std::vector<double>& values) {
-    if (values.empty()) return {"", "", "", ""};
-    const auto v = at::tensor(values, at::kDouble);
-    std::vector<std::string> cells;
-    for (const auto& x : {v.mean(), v.std(), v.min(), v.max()})
-      cells.push_back(fmt::format("{:.6g}", x.item<double>()));
-    return cells;
-  }
-
-  ExitCode report() {
-    const double seconds = seconds_since(start_);
-    log_info("{} volumes made in {:.0f} s ({:.2f} s each){} in {}", made_, seconds,
-             made_ > 0 ? seconds / double(made_) : 0.0,
-             already_ > 0 ? fmt::format(", {} were there", already_) : "", job_.out.string());
-    if (unlike_ > 0)
-      log_warning(
-          "{} X-rays are unlike those of the training set; see unlike_training in samples.csv",
-          unlike_);
-    if (failed_.empty()) return ExitCode::ok;
-    log_warning("{} X-rays gave no volume; failures.csv says why", failed_.size());
-    return made_ + already_ == 0 ? ExitCode::no_data : ExitCode::partial;
-  }
-
-  SampleJob job_;
-  SampleOptions options_;
-  RuntimeOptions runtime_;
-  SampleFolder folder_;
-  std::set<std::string> names_;  // of all shards' volumes
-  std::vector<SampleItem> own_, todo_;
-  std::string model_hash_, settings_;
-  std::unique_ptr<CtpaGenerator> generator_;
-  std::unique_ptr<PeScorer> scorer_;
-  std::map<size_t, LoadedCxr> loaded_;
-  std::map<std::string, std::pair<std::string, std::string>>
-      failed_;  // X-ray to its path and reason
-  size_t made_ = 0, already_ = 0, unlike_ = 0;
-  Clock::time_point start_;
+  const SampleContext& run_;
+  const SamplePlan& plan_;
+  CtpaGenerator& generator_;
+  LoadedXrays& xrays_;
+  size_t made_ = 0;
+  Clock::time_point start_ = Clock::now();
 };
+
+ExitCode report(const SampleContext& run, size_t already, const SampleMaker& maker,
+                const LoadedXrays& xrays) {
+  const double seconds = maker.seconds();
+  log_info("{} volumes made in {:.0f} s ({:.2f} s each){} in {}", maker.made(), seconds,
+           maker.made() > 0 ? seconds / double(maker.made()) : 0.0,
+           already > 0 ? fmt::format(", {} were there", already) : "", run.job.out.string());
+  if (xrays.unlike_training() > 0)
+    log_warning(
+        "{} X-rays are unlike those of the training set; see unlike_training in samples.csv",
+        xrays.unlike_training());
+  if (xrays.failed() == 0) return ExitCode::ok;
+  log_warning("{} X-rays gave no volume; failures.csv says why", xrays.failed());
+  return maker.made() + already == 0 ? ExitCode::no_data : ExitCode::partial;
+}
 
 }  // namespace
 
 ExitCode run_samples(const SampleJob& job, const SampleOptions& options,
                      const RuntimeOptions& runtime) {
-  return SampleRun(job, options, runtime).run();
+  SampleContext run{job, options, runtime, SampleFolder(job.out, options), ""};
+  auto samples = samples_of(job.xrays, options.samples_per_cxr, options.name, runtime.seed);
+  const std::string model_hash = CtpaGenerator::hash_of(job.model);
+  run.settings = settings_of(model_hash, options, runtime);
+  const SamplePlan plan = plan_samples(run, std::move(samples));
+  const auto groups = unsummarised_xrays(run, plan);
+  if (plan.todo.empty() && groups.empty()) {
+    log_info("nothing to do: all {} volumes are in {} already", plan.own.size(), job.out.string());
+    return ExitCode::ok;
+  }
+  std::unique_ptr<PeScorer> scorer;
+  if (!job.classifier.empty()) scorer = std::make_unique<PeScorer>(job.classifier, runtime);
+  CtpaGenerator generator(job.model, runtime, model_hash);
+  LoadedXrays xrays(run, generator);
+  SampleMaker maker(run, plan, generator, xrays);
+  maker.make_all();
+  SampleSpread(run, generator.info(), xrays, scorer.get()).summarise(plan.own, groups);
+  return report(run, plan.already, maker, xrays);
 }
 
 }  // namespace x2ctpa
