@@ -68,7 +68,7 @@ ExitCode analyse_readings(const std::vector<std::filesystem::path>& sheets,
 std::string number_text(double value, int digits = 2);
 std::string p_text(double p);
 
-/// A volume file in the house's axes.
+/// A volume file in the canonical axes.
 Volume read_oriented(const std::filesystem::path& file);
 
 }  // namespace x2ctpa

@@ -72,8 +72,8 @@ double projection_similarity(const Volume& volume, const at::Tensor& cxr, const 
   const auto projection = render_drr(filled, options);
   const auto crossed = projection > 0.05 * projection.max().item<float>();
   const auto own = detail_of(projection).masked_select(crossed),
-             film = detail_of(cxr[0].to(at::kFloat)).masked_select(crossed);
-  return correlation(own, film);
+             xray = detail_of(cxr[0].to(at::kFloat)).masked_select(crossed);
+  return correlation(own, xray);
 }
 
 namespace {

@@ -91,8 +91,8 @@ inline void write_synthetic_run(const std::filesystem::path& run,
            "cxr/" + id + ".png"};
     const Volume truth = thorax(options.grid_dhw, i);
     write_nifti(truth, run / "dataset" / c.ct, "true");
-    const auto film = truth.hu.clamp(-1000, 500).mean(1).flip(0);
-    const auto bright = (film - film.min()) / (film.max() - film.min());
+    const auto xray = truth.hu.clamp(-1000, 500).mean(1).flip(0);
+    const auto bright = (xray - xray.min()) / (xray.max() - xray.min());
     write_png16(square_radiograph(bright.to(torch::kFloat), info.cxr_size),
                 run / "dataset" / c.cxr);
     cases.push_back(c);

@@ -53,17 +53,17 @@ TEST(ProjectionSimilarity, IsHighestForTheVolumeThatTheXrayWasTakenOf) {
   taken.hu = at::where(taken.hu <= -200, at::full_like(taken.hu, -850), taken.hu).contiguous();
   DrrOptions options;
   options.size = 64;
-  const auto film = film_picture(render_drr(taken, options)).unsqueeze(0);
-  const double own = projection_similarity(chest(10), film, info);
+  const auto xray = displayed_xray(render_drr(taken, options)).unsqueeze(0);
+  const double own = projection_similarity(chest(10), xray, info);
   EXPECT_GT(own, 0.97);
   double last = own;
   for (const double x : {12.0, 14.0, 16.0}) {
-    const double other = projection_similarity(chest(x), film, info);
+    const double other = projection_similarity(chest(x), xray, info);
     EXPECT_LT(other, last) << x;
     last = other;
   }
-  // Exposure and contrast of the film do not count.
-  EXPECT_NEAR(projection_similarity(chest(10), 0.3 + 0.4 * film, info), own, 1e-4);
+  // Exposure and contrast of the X-ray do not count.
+  EXPECT_NEAR(projection_similarity(chest(10), 0.3 + 0.4 * xray, info), own, 1e-4);
 }
 
 TEST(PeScorer, ScoresVolumesAndRefusesWhatIsNoClassifierOfThem) {

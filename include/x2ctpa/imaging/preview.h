@@ -11,7 +11,7 @@ namespace x2ctpa {
 /// sagittal and axial maximum intensity projections, and below them four axial, coronal and
 /// sagittal slices each. Grey runs from `min_hu` to `max_hu`, millimetres are square, and
 /// everything hangs as radiologists hang it: the patient's right at the left, head up. `synthetic`
-/// prints at the top that the volume is generated. Volumes in the house's axes (oriented_to_lps).
+/// prints at the top that the volume is generated. Volumes in the canonical axes (oriented_to_lps).
 at::Tensor preview_picture(const Volume& volume, double min_hu, double max_hu,
                            const at::Tensor& cxr, bool synthetic);
 

@@ -11,7 +11,7 @@ namespace x2ctpa {
 
 /// Reads a volume file (.nii, .nii.gz, .nrrd, .mha, .mhd) or a folder that holds a DICOM CT series
 /// (see dicom_series.h for how the series is chosen and checked).
-/// Returned as stored; call oriented_to_lps for the house's axes.
+/// Returned as stored; call oriented_to_lps for the canonical axes.
 /// Throws Error naming the path when it is unreadable, not 3D, or of unknown geometry: no spacing,
 /// a spacing of zero (NIfTI's pixdim), or axes further from right angles than rounding explains.
 Volume read_volume(const std::filesystem::path& path);

@@ -77,9 +77,9 @@ std::string orientation_letters(const Mat3& direction) {
   return letters;
 }
 
-bool is_film(const DicomSeries& series) {
-  static const std::set<std::string> films = {"CR", "DX", "RF", "RG", "XA", "OT", "SC"};
-  return films.contains(series.modality);
+bool is_xray(const DicomSeries& series) {
+  static const std::set<std::string> xrays = {"CR", "DX", "RF", "RG", "XA", "OT", "SC"};
+  return xrays.contains(series.modality);
 }
 
 ordered_json describe_dicom(const fs::path& path, const std::vector<DicomSeries>& series) {

@@ -14,7 +14,7 @@ namespace x2ctpa {
 std::string orientation_letters(const Mat3& direction);
 
 /// True for the modalities of X-rays and pictures.
-bool is_film(const DicomSeries& series);
+bool is_xray(const DicomSeries& series);
 
 /// Each series of `path`, and which one preprocess would take.
 nlohmann::ordered_json describe_dicom(const std::filesystem::path& path,

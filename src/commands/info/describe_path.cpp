@@ -191,22 +191,22 @@ ordered_json run_parts(const fs::path& run) {
 }
 
 // A DICOM folder or file; its X-rays are described each.
-ordered_json describe_dicom_with_films(const fs::path& path,
+ordered_json describe_dicom_with_xrays(const fs::path& path,
                                        const std::vector<DicomSeries>& series) {
-  constexpr size_t most_films = 100;
+  constexpr size_t most_xrays = 100;
   ordered_json json = describe_dicom(path, series);
   for (const DicomSeries& one : series) {
-    if (!is_film(one)) continue;
+    if (!is_xray(one)) continue;
     for (const auto& files : {one.files, one.left_out}) {
       for (const fs::path& file : files) {
-        if (json.contains("xrays") && json["xrays"].size() >= most_films) break;
-        ordered_json film = {{"path", file.string()}};
+        if (json.contains("xrays") && json["xrays"].size() >= most_xrays) break;
+        ordered_json xray = {{"path", file.string()}};
         try {
-          film.update(describe_xray(file));
+          xray.update(describe_xray(file));
         } catch (const Error& e) {
-          film["unreadable_because"] = e.what();
+          xray["unreadable_because"] = e.what();
         }
-        json["xrays"].push_back(film);
+        json["xrays"].push_back(xray);
       }
     }
   }
@@ -217,7 +217,7 @@ ordered_json describe_dicom_with_films(const fs::path& path,
 ordered_json describe_dicom_file(const fs::path& file) {
   const std::vector<DicomSeries> series = scan_dicom_files({file});
   if (series.empty()) return {};
-  return series.size() == 1 && is_film(series[0]) ? describe_xray(file)
+  return series.size() == 1 && is_xray(series[0]) ? describe_xray(file)
                                                   : describe_dicom(file, series);
 }
 
@@ -229,7 +229,7 @@ ordered_json describe_folder(const fs::path& folder) {
     return {{"kind", "run"}, {"parts", parts}};
   const std::vector<DicomSeries> series = scan_dicom_folder(folder);
   if (series.empty()) refuse(folder, "nothing known in this folder");
-  return describe_dicom_with_films(folder, series);
+  return describe_dicom_with_xrays(folder, series);
 }
 
 bool is_volume_file(const fs::path& file) {

@@ -186,7 +186,7 @@ int64_t CheckReport::count(Severity severity) const {
 
 CheckReport check_studies(const std::vector<Study>& studies, const PreprocessOptions& given) {
   const PreprocessOptions options = with_preset(given);
-  check_intensity(options);
+  check_options(options);
   CheckReport report;
   report.studies.resize(studies.size());
   const auto count = int64_t(studies.size());

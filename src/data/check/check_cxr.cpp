@@ -19,25 +19,25 @@ std::string pixel_hash(const at::Tensor& pixels) {
 
 }  // namespace
 
-void examine_cxr(const Radiograph& film, const PreprocessOptions& options, StudyCheck& check) {
+void examine_cxr(const Radiograph& xray, const PreprocessOptions& options, StudyCheck& check) {
   CxrFacts facts;
-  facts.height = film.pixels.size(0);
-  facts.width = film.pixels.size(1);
-  facts.bits = film.bits;
-  facts.photometric = film.photometric;
-  facts.modality = film.modality;
-  facts.inverted = film.inverted;
-  facts.mean = film.pixels.mean().item<double>();
-  facts.hash = pixel_hash(film.pixels);
+  facts.height = xray.pixels.size(0);
+  facts.width = xray.pixels.size(1);
+  facts.bits = xray.bits;
+  facts.photometric = xray.photometric;
+  facts.modality = xray.modality;
+  facts.inverted = xray.inverted;
+  facts.mean = xray.pixels.mean().item<double>();
+  facts.hash = pixel_hash(xray.pixels);
   const auto add = [&](Severity severity, const std::string& code, const std::string& what) {
     check.findings.push_back({severity, code, check.study.id, what});
   };
   if (options.source == "cxr") {
-    for (size_t i = 0; i < film.warnings.size(); ++i) {
-      const std::string code = i < film.codes.size() ? film.codes[i] : "cxr-doubtful";
-      add(Severity::warning, code, "X-ray: " + film.warnings[i]);
+    for (size_t i = 0; i < xray.warnings.size(); ++i) {
+      const std::string code = i < xray.codes.size() ? xray.codes[i] : "cxr-doubtful";
+      add(Severity::warning, code, "X-ray: " + xray.warnings[i]);
     }
-    const double white = film.pixels.ge(0.999).to(torch::kFloat).mean().item<double>();
+    const double white = xray.pixels.ge(0.999).to(torch::kFloat).mean().item<double>();
     if (white > 0.1) {
       add(Severity::warning, "cxr-saturated",
           fmt::format("{:.0f}% of the X-ray is pure white", 100 * white));
@@ -48,7 +48,7 @@ void examine_cxr(const Radiograph& film, const PreprocessOptions& options, Study
         fmt::format("the X-ray has {} x {} pixels, fewer than the {} it is brought to", facts.width,
                     facts.height, options.cxr_size));
   }
-  check.pictures[2] = thumbnail(film.pixels, {1, 1});
+  check.pictures[2] = thumbnail(xray.pixels, {1, 1});
   check.cxr = facts;
 }
 

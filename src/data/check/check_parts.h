@@ -15,7 +15,7 @@ void examine_ct(const PreparedCase& prepared, const PreprocessOptions& options, 
 /// Adds what the headers of a DICOM folder say about its series.
 void examine_series(const Study& study, const SeriesRule& rule, StudyCheck& check);
 
-void examine_cxr(const Radiograph& film, const PreprocessOptions& options, StudyCheck& check);
+void examine_cxr(const Radiograph& xray, const PreprocessOptions& options, StudyCheck& check);
 
 /// What can only be seen over all studies; sets their splits from the splits file.
 std::vector<Finding> examine_set(std::vector<StudyCheck>& checks, const PreprocessOptions& options);

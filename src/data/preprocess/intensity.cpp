@@ -43,7 +43,7 @@ PreprocessOptions with_preset(PreprocessOptions options) {
   return options;
 }
 
-void check_intensity(const PreprocessOptions& options) {
+void check_options(const PreprocessOptions& options) {
   if (options.window.max_hu <= options.window.min_hu) {
     throw Error(fmt::format("preprocess.window_max_hu must be above window_min_hu, found {} and {}",
                             options.window.max_hu, options.window.min_hu));

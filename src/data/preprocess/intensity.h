@@ -24,6 +24,6 @@ std::string intensity_unit(const PreprocessOptions& options);
 PreprocessOptions with_preset(PreprocessOptions options);
 
 /// Throws Error for options that do not go together.
-void check_intensity(const PreprocessOptions& options);
+void check_options(const PreprocessOptions& options);
 
 }  // namespace x2ctpa

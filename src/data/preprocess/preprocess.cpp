@@ -24,7 +24,7 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 void check(const PreprocessOptions& options) {
-  check_intensity(options);
+  check_options(options);
   const size_t extents = options.field_of_view_mm.size();
   if (extents != 0 && extents != 3) {
     throw Error(fmt::format(

@@ -65,7 +65,7 @@ struct Rejection {
 /// A study in memory. Of a rejected one, what was made until then.
 struct PreparedCase {
   CaseRecord record;
-  std::optional<Volume> scan;  ///< as read, in the house's axes; only where `keep_scan`
+  std::optional<Volume> scan;  ///< as read, in the canonical axes; only where `keep_scan`
   std::optional<Lungs> lungs;  ///< on the grid of the scan
   std::optional<Volume> ct;    ///< on the dataset's grid
   at::Tensor cxr;              ///< (S, S)

@@ -10,9 +10,9 @@ namespace fs = std::filesystem;
 namespace x2ctpa {
 namespace {
 
-bool is_film_modality(const std::string& modality) {
-  static const std::set<std::string> films = {"CR", "DX", "RF", "RG", "XA", "OT", "SC"};
-  return films.contains(modality);
+bool is_xray_modality(const std::string& modality) {
+  static const std::set<std::string> xrays = {"CR", "DX", "RF", "RG", "XA", "OT", "SC"};
+  return xrays.contains(modality);
 }
 
 class DicomGrouping {
@@ -44,8 +44,8 @@ class DicomGrouping {
       for (const auto& file : series.left_out) groups_.broken[file.parent_path()].push_back(file);
       return;
     }
-    if (is_film_modality(series.modality))
-      groups_.films.push_back(std::move(series));
+    if (is_xray_modality(series.modality))
+      groups_.xrays.push_back(std::move(series));
     else if (!place_copies(series))
       place_one(std::move(series), {});
   }

@@ -14,7 +14,7 @@ struct DicomGroups {
   /// The series of each study that are no X-rays, under a key of patient, study and, where a series
   /// lies in several folders, folder.
   std::map<std::string, std::vector<DicomSeries>> studies;
-  std::vector<DicomSeries> films;
+  std::vector<DicomSeries> xrays;
   /// Files that cannot be parsed, by folder.
   std::map<std::filesystem::path, std::vector<std::filesystem::path>> broken;
 };

@@ -69,7 +69,7 @@ class DicomFinds {
     for (const auto& [path, listed] : listed_) files.push_back(path);
     DicomGroups groups = group_dicom_files(files, rule_.limits);
     for (auto& [key, group] : groups.studies) add_study(group);
-    for (const auto& series : groups.films) add_films(series);
+    for (const auto& series : groups.xrays) add_xrays(series);
     for (const auto& [folder, damaged] : groups.broken) add_broken(folder, damaged);
     return std::move(found_);
   }
@@ -119,8 +119,8 @@ class DicomFinds {
     }
   }
 
-  void add_films(const DicomSeries& series) {
-    // Beside a CT, pictures of a screen are dose reports and reconstructions, not films.
+  void add_xrays(const DicomSeries& series) {
+    // Beside a CT, pictures of a screen are dose reports and reconstructions, not X-rays.
     if (is_companion(series.modality) && ct_studies_.contains(series.tags->study_uid)) return;
     for (const auto& file : all_files(series)) {
       const Listed& listed = *listed_.at(file);

@@ -119,7 +119,7 @@ std::vector<Find> search(const std::shared_ptr<const Unpacked>& archive,
   return search_files(list_tree(archive->folder(), archive->archive(), archive), options);
 }
 
-fs::path choose_film(const fs::path& folder) {
+fs::path choose_xray(const fs::path& folder) {
   fs::path best;
   int best_rank = 4;
   for (const auto& file : list_tree(folder, folder, nullptr)) {

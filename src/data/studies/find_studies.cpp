@@ -51,12 +51,12 @@ std::vector<Study> find_studies(const fs::path& path, const InputOptions& option
   if (!fs::is_directory(path)) {
     const PathKind kind = kind_of(path);
     if (kind == PathKind::archive) return studies_in_archive(whole, options);
-    const bool film =
+    const bool xray =
         kind == PathKind::picture || (kind == PathKind::maybe_dicom && is_radiograph_file(path));
-    if (kind != PathKind::volume && !film) return {};
+    if (kind != PathKind::volume && !xray) return {};
     Study study;
     study.id = study.patient_id = safe_id(plain_name(whole, false));
-    (film ? study.cxr : study.ct) = path;
+    (xray ? study.cxr : study.ct) = path;
     return {study};
   }
   // A trailing slash would leave the folder without a name.

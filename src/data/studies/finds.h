@@ -45,7 +45,7 @@ std::vector<Find> search(const std::shared_ptr<const Unpacked>& archive,
 ArchiveLimits archive_limits(const FindOptions& options);
 
 /// The frontal X-ray among the files of `folder`, PA before AP before unknown views; empty: none.
-std::filesystem::path choose_film(const std::filesystem::path& folder);
+std::filesystem::path choose_xray(const std::filesystem::path& folder);
 
 /// "P" and ten digits of a hash of the PatientID.
 std::string hashed_patient(const std::string& patient, const FindOptions& options);

@@ -123,8 +123,8 @@ std::vector<Study> read_manifest(const fs::path& file, const InputOptions& optio
     if (study.patient_id.empty()) study.patient_id = study.id;
     std::error_code absent;
     if (!study.cxr.empty() && fs::is_directory(study.cxr, absent)) {
-      const fs::path film = choose_film(study.cxr);
-      if (!film.empty()) study.cxr = film;
+      const fs::path xray = choose_xray(study.cxr);
+      if (!xray.empty()) study.cxr = xray;
     }
   }
   return studies;

@@ -241,7 +241,7 @@ std::vector<Study> read_lidc_layout(const CsvTable& table, const fs::path& file,
   const bool has_places = table.has_column("File Location");
   if (!has_places) index.emplace(root, options);
   std::map<std::string, std::vector<Study>> scans;  // by subject
-  std::map<std::string, fs::path> films;
+  std::map<std::string, fs::path> xrays;
   std::vector<std::string> order;
   for (size_t i = 0; i < table.size(); ++i) {
     const ManifestRow row{table, i, file};
@@ -251,7 +251,7 @@ std::vector<Study> read_lidc_layout(const CsvTable& table, const fs::path& file,
     std::string place = row.get("File Location");
     std::replace(place.begin(), place.end(), '\\', '/');
     const fs::path path = has_places ? (root / place).lexically_normal() : fs::path();
-    if (modality == "CR" || modality == "DX") films.try_emplace(subject, path);
+    if (modality == "CR" || modality == "DX") xrays.try_emplace(subject, path);
     if (modality != "CT" && !modality.empty()) continue;
     Study study;
     study.patient_id = subject;
@@ -272,8 +272,8 @@ std::vector<Study> read_lidc_layout(const CsvTable& table, const fs::path& file,
     if (of_subject.empty()) of_subject.push_back({.patient_id = subject});
     for (Study& study : of_subject) {
       study.id = unique_id(safe_id(subject), taken);
-      if (const auto film = films.find(subject); film != films.end()) study.cxr = film->second;
-      if (!has_places && study.cxr.empty()) study.cxr = choose_film(study.ct);
+      if (const auto xray = xrays.find(subject); xray != xrays.end()) study.cxr = xray->second;
+      if (!has_places && study.cxr.empty()) study.cxr = choose_xray(study.ct);
       studies.push_back(std::move(study));
     }
   }

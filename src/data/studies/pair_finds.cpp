@@ -52,30 +52,30 @@ class Pairing {
     paired_.insert(&cxr);
   }
 
-  // Pairs the CTs and frontal films of one patient.
+  // Pairs the CTs and frontal X-rays of one patient.
   void pair_by_headers(const std::vector<const Find*>& finds) {
-    std::vector<const Find*> cts, films;
+    std::vector<const Find*> cts, xrays;
     for (const Find* find : finds)
       if (find->is_ct ? find->refused.empty() : !find->lateral)
-        (find->is_ct ? cts : films).push_back(find);
+        (find->is_ct ? cts : xrays).push_back(find);
     std::vector<std::tuple<double, const Find*, const Find*>> near;
     for (const Find* ct : cts)
-      for (const Find* film : films)
-        if (const auto hours = hours_between(*ct, *film); hours && *hours <= pair_hours_)
-          near.emplace_back(*hours, ct, film);
+      for (const Find* xray : xrays)
+        if (const auto hours = hours_between(*ct, *xray); hours && *hours <= pair_hours_)
+          near.emplace_back(*hours, ct, xray);
     std::stable_sort(near.begin(), near.end(),
                      [](const auto& a, const auto& b) { return std::get<0>(a) < std::get<0>(b); });
-    for (const auto& [hours, ct, film] : near)
-      if (!paired_.contains(ct) && !paired_.contains(film))
-        pair(*ct, *film, common_parent(ct->folder, film->folder),
+    for (const auto& [hours, ct, xray] : near)
+      if (!paired_.contains(ct) && !paired_.contains(xray))
+        pair(*ct, *xray, common_parent(ct->folder, xray->folder),
              fmt::format("paired by date: {:.1f} h apart", hours));
-    const bool one_of_each = cts.size() == 1 && films.size() == 1 && !paired_.contains(cts[0]);
-    if (one_of_each && !hours_between(*cts[0], *films[0]))
-      pair(*cts[0], *films[0], common_parent(cts[0]->folder, films[0]->folder),
+    const bool one_of_each = cts.size() == 1 && xrays.size() == 1 && !paired_.contains(cts[0]);
+    if (one_of_each && !hours_between(*cts[0], *xrays[0]))
+      pair(*cts[0], *xrays[0], common_parent(cts[0]->folder, xrays[0]->folder),
            "paired as the only CT and X-ray of the patient; their dates are unknown");
     else if (one_of_each)
       log_info("{} and {} are of one patient, but more than {} h apart; not paired",
-               cts[0]->shown.string(), films[0]->shown.string(), pair_hours_);
+               cts[0]->shown.string(), xrays[0]->shown.string(), pair_hours_);
   }
 
   bool may_pair(const Find& a, const Find& b) const {

@@ -46,7 +46,7 @@ at::Tensor film_of(Volume volume, const EvaluationInputs& inputs) {
   volume.hu = with_clipped_air(volume.hu, w.min_hu, w.max_hu, ClippedAir::step);
   DrrOptions options;
   options.geometry = inputs.info.geometry;
-  return film_picture(render_drr(volume, options));
+  return displayed_xray(render_drr(volume, options));
 }
 
 std::string film_row(const CaseResult& c, const Volume& truth, const Volume& made,

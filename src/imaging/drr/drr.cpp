@@ -130,7 +130,7 @@ at::Tensor drr_picture(const Volume& volume, const DrrOptions& options, int64_t 
   else if (options.output != "log")
     throw Error(
         fmt::format("drr.output: expected log or exponential, found '{}'.", options.output));
-  return film_picture(lines);
+  return displayed_xray(lines);
 }
 
 std::array<double, 2> project_point(const Vec3& point, const Vec3& centre,
@@ -142,7 +142,8 @@ std::array<double, 2> project_point(const Vec3& point, const Vec3& centre,
           (u + 0.5 * options.geometry.detector_mm) / beam.pitch_mm - 0.5};
 }
 
-at::Tensor film_picture(const at::Tensor& line_integral, double low, double high, double exponent) {
+at::Tensor displayed_xray(const at::Tensor& line_integral, double low, double high,
+                          double exponent) {
   constexpr double behind_patient = 0.35;  // line integral of 17 mm of water
   at::Tensor body = line_integral.masked_select(line_integral > behind_patient);
   if (body.numel() == 0) return torch::zeros_like(line_integral);

@@ -1,4 +1,4 @@
-// Pictures as float tensors, shared by the radiograph readers.
+// Pictures as float tensors, shared by the X-ray readers.
 #pragma once
 
 #include <torch/types.h>

@@ -35,11 +35,11 @@ Volume ct_grid(const PhantomOptions& o, const Patient& p) {
   return empty_volume(centre, {o.slices, o.ct_size, o.ct_size}, {pixel, pixel, slice}, p.direction);
 }
 
-// Tall enough to fill the film from neck to belly; coarser along the beam, which sums it up.
+// Tall enough to fill the X-ray from neck to belly; coarser along the beam, which sums it up.
 Volume cxr_grid(const PhantomOptions& o, const Patient& p) {
   const double fine = o.cxr_voxel_mm, deep = 2 * o.cxr_voxel_mm;
   const auto count = [](double mm, double voxel) { return int64_t(mm / voxel) + 1; };
-  // The lungs' middle, and with it the film's, lies below the frame's origin.
+  // The lungs' middle, and with it the X-ray's, lies below the frame's origin.
   const Vec3 centre{p.offset_mm[0], p.offset_mm[1], p.offset_mm[2] - 18};
   return empty_volume(centre, {count(445, fine), count(290, deep), count(400, fine)},
                       {fine, deep, fine}, {{{1, 0, 0}, {0, 1, 0}, {0, 0, 1}}});
@@ -61,10 +61,10 @@ Vec3 middle_of(const at::Tensor& mask, const Volume& volume) {
 
 // Noise of counting photons: the deviation of a line integral L is sqrt(exp(L) / photons).
 void add_photon_noise(at::Tensor& line_integral, double photons, uint64_t seed) {
-  phantom::Dice dice(seed);
+  phantom::Random random(seed);
   float* values = line_integral.mutable_data_ptr<float>();
   for (int64_t i = 0; i < line_integral.numel(); ++i)
-    values[i] += float(dice.normal() * std::sqrt(std::exp(values[i]) / photons));
+    values[i] += float(random.normal() * std::sqrt(std::exp(values[i]) / photons));
 }
 
 at::Tensor make_cxr(const PhantomOptions& o, const Patient& p, const phantom::Thorax& thorax,
@@ -77,7 +77,7 @@ at::Tensor make_cxr(const PhantomOptions& o, const Patient& p, const phantom::Th
   drr.step_mm = 2 * o.cxr_voxel_mm;
   at::Tensor lines = render_drr(canvas.volume, drr, centre);
   if (o.photons > 0) add_photon_noise(lines, o.photons, ~p.noise_seed);
-  return film_picture(lines);
+  return displayed_xray(lines);
 }
 
 }  // namespace

@@ -155,10 +155,10 @@ void paint_thorax(Slice& slice, const Thorax& thorax, const Frame& frame, int64_
 
 // Sum of four 16-bit uniforms: nearly normal, and the same on every machine.
 void add_noise(float* hu, int64_t count, float deviation, uint64_t seed) {
-  Dice dice(seed);
+  Random random(seed);
   const float scale = deviation * 1.7320508f / 65536;  // each uniform has variance 2^32 / 12
   for (int64_t i = 0; i < count; ++i) {
-    const uint64_t bits = dice.next();
+    const uint64_t bits = random.next();
     const auto sum =
         float((bits & 0xFFFF) + ((bits >> 16) & 0xFFFF) + ((bits >> 32) & 0xFFFF) + (bits >> 48));
     hu[i] += (sum - 131070) * scale;

@@ -11,18 +11,18 @@
 namespace x2ctpa {
 namespace phantom {
 
-uint64_t Dice::next() {
+uint64_t Random::next() {
   uint64_t z = (state_ += 0x9E3779B97F4A7C15ull);
   z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9ull;
   z = (z ^ (z >> 27)) * 0x94D049BB133111EBull;
   return z ^ (z >> 31);
 }
 
-double Dice::uniform(double low, double high) {
+double Random::uniform(double low, double high) {
   return low + (high - low) * (double(next() >> 11) * 0x1p-53);
 }
 
-double Dice::normal(double mean, double deviation) {
+double Random::normal(double mean, double deviation) {
   const double radius = std::sqrt(-2 * std::log(1 - uniform()));
   const double value = radius * std::cos(2 * std::numbers::pi * uniform());
   return mean + deviation * std::clamp(value, -2.2, 2.2);
@@ -38,72 +38,72 @@ Mat3 rotation_about_axes(double ax, double ay, double az) {
            {-sy, sx * cy, cx * cy}}};
 }
 
-void draw_chest(Patient& p, Dice& dice) {
+void draw_chest(Patient& p, Random& random) {
   // One factor of stature and one of habitus tie together what bodies vary in together.
-  const double stature = dice.normal(), habitus = dice.normal();
-  p.female = dice.chance(0.5);
+  const double stature = random.normal(), habitus = random.normal();
+  p.female = random.chance(0.5);
   p.truth.female = p.female;
   const double sex = p.female ? -1 : 1;
-  const double width = 127 + 3 * sex + 6 * stature + 2.5 * habitus + dice.normal(0, 3);
-  const double asymmetry = dice.normal(0, 0.025);
+  const double width = 127 + 3 * sex + 6 * stature + 2.5 * habitus + random.normal(0, 3);
+  const double asymmetry = random.normal(0, 0.025);
   p.half_width = {width * (1 + asymmetry), width * (1 - asymmetry)};
-  p.half_depth = 0.67 * width + 3 * habitus + dice.normal(0, 1.2);
-  p.pear = dice.normal(0, 0.6);
-  p.muscle = 15 + 2 * sex + dice.normal(0, 1);
+  p.half_depth = 0.67 * width + 3 * habitus + random.normal(0, 1.2);
+  p.pear = random.normal(0, 0.6);
+  p.muscle = 15 + 2 * sex + random.normal(0, 1);
   p.fat = std::clamp(11 + 6 * habitus, 3.0, 25.0);
-  p.breast = p.female ? std::clamp(42 + 7 * habitus + dice.normal(0, 3), 28.0, 60.0) : 0;
+  p.breast = p.female ? std::clamp(42 + 7 * habitus + random.normal(0, 3), 28.0, 60.0) : 0;
 
-  p.height = 188 + 6 * sex + 8 * stature - 4 * habitus + dice.normal(0, 9);
+  p.height = 188 + 6 * sex + 8 * stature - 4 * habitus + random.normal(0, 9);
   p.apex_z = 0.5 * p.height + 6;
-  p.dome_z[right] = p.apex_z - p.height + dice.normal(0, 3);
-  p.dome_z[left] = p.dome_z[right] - 9 + dice.normal(0, 7);
-  p.lung_hu = -812 + 8 * habitus + dice.normal(0, 12);
+  p.dome_z[right] = p.apex_z - p.height + random.normal(0, 3);
+  p.dome_z[left] = p.dome_z[right] - 9 + random.normal(0, 7);
+  p.lung_hu = -812 + 8 * habitus + random.normal(0, 12);
 
-  p.spine_bend = dice.normal(0, 7);
-  p.spine_phase = dice.uniform(0, 2 * std::numbers::pi);
-  p.middle_shift = dice.normal(0, 4);
-  p.heart_ratio = 0.46 + 0.012 * habitus + dice.normal(0, 0.025);
-  p.heart_shift = dice.normal(0, 5);
-  p.aorta_radius = 13.5 + dice.normal(0, 1.2);
-  p.aorta_tortuosity = dice.uniform(0, 1);
+  p.spine_bend = random.normal(0, 7);
+  p.spine_phase = random.uniform(0, 2 * std::numbers::pi);
+  p.middle_shift = random.normal(0, 4);
+  p.heart_ratio = 0.46 + 0.012 * habitus + random.normal(0, 0.025);
+  p.heart_shift = random.normal(0, 5);
+  p.aorta_radius = 13.5 + random.normal(0, 1.2);
+  p.aorta_tortuosity = random.uniform(0, 1);
 }
 
 // Signs come more often with PE than without; sign_strength scales the difference.
-void draw_disease(Patient& p, const PhantomOptions& options, Dice& dice) {
+void draw_disease(Patient& p, const PhantomOptions& options, Random& random) {
   const bool pe = p.truth.pe;
   const auto sign = [&](double with_pe, double without) {
     const double middle = 0.5 * (with_pe + without);
     const double half = 0.5 * (with_pe - without) * options.sign_strength;
-    return dice.chance(pe ? middle + half : middle - half);
+    return random.chance(pe ? middle + half : middle - half);
   };
   p.truth.enlarged_pa = sign(0.48, 0.16);
   p.truth.oligemia = sign(0.35, 0.07);
   p.truth.wedge = sign(0.30, 0.07);
   p.truth.effusion = sign(0.42, 0.18);
-  p.truth.cardiomegaly = dice.chance(0.2);
-  p.truth.opacity = dice.chance(pe ? 0.10 : 0.16);
+  p.truth.cardiomegaly = random.chance(0.2);
+  p.truth.opacity = random.chance(pe ? 0.10 : 0.16);
 
   if (p.truth.enlarged_pa)
-    p.pa_scale = dice.uniform(1.28, 1.5);
+    p.pa_scale = random.uniform(1.28, 1.5);
   else
-    p.pa_scale = dice.normal(1, 0.04);
-  if (p.truth.cardiomegaly) p.heart_ratio = dice.uniform(0.56, 0.62);
-  if (p.truth.oligemia) p.oligemia[dice.chance(0.55) ? right : left] = dice.uniform(0.7, 1);
+    p.pa_scale = random.normal(1, 0.04);
+  if (p.truth.cardiomegaly) p.heart_ratio = random.uniform(0.56, 0.62);
+  if (p.truth.oligemia) p.oligemia[random.chance(0.55) ? right : left] = random.uniform(0.7, 1);
   if (p.truth.effusion) {
-    const int side = dice.chance(0.5) ? right : left;
-    p.fluid_mm[side] = dice.uniform(25, 65);
-    if (dice.chance(0.3)) p.fluid_mm[1 - side] = dice.uniform(15, 35);
+    const int side = random.chance(0.5) ? right : left;
+    p.fluid_mm[side] = random.uniform(25, 65);
+    if (random.chance(0.3)) p.fluid_mm[1 - side] = random.uniform(15, 35);
   }
-  const auto side = [&] { return dice.chance(0.55) ? -1.0 : 1.0; };
-  p.wedge_place = {side(), dice.uniform(-0.2, 0.6), dice.uniform(0.08, 0.4)};
-  p.wedge_radius = dice.uniform(20, 30);
-  p.opacity_place = {side(), dice.uniform(-0.5, 0.5), dice.uniform(0.2, 0.75)};
-  p.opacity_radius = dice.uniform(16, 28);
+  const auto side = [&] { return random.chance(0.55) ? -1.0 : 1.0; };
+  p.wedge_place = {side(), random.uniform(-0.2, 0.6), random.uniform(0.08, 0.4)};
+  p.wedge_radius = random.uniform(20, 30);
+  p.opacity_place = {side(), random.uniform(-0.5, 0.5), random.uniform(0.2, 0.75)};
+  p.opacity_radius = random.uniform(16, 28);
 
-  p.pa_hu = dice.normal(345, 40);
-  p.aorta_hu = dice.normal(250, 40);
-  p.vein_hu = p.aorta_hu + dice.normal(20, 10);
-  p.svc_hu = p.pa_hu + dice.uniform(40, 200);
+  p.pa_hu = random.normal(345, 40);
+  p.aorta_hu = random.normal(250, 40);
+  p.vein_hu = p.aorta_hu + random.normal(20, 10);
+  p.svc_hu = p.pa_hu + random.uniform(40, 200);
   p.truth.main_pa_hu = p.pa_hu;
   p.truth.aorta_hu = p.aorta_hu;
   p.truth.cardiothoracic_ratio = p.heart_ratio;
@@ -112,22 +112,22 @@ void draw_disease(Patient& p, const PhantomOptions& options, Dice& dice) {
 }  // namespace
 
 Patient draw_patient(const PhantomOptions& options, int64_t seed, int64_t index) {
-  Dice dice(stream_seed(seed, "phantom/" + phantom_id(index)));
+  Random random(stream_seed(seed, "phantom/" + phantom_id(index)));
   Patient p;
   p.truth.pe = phantom_has_pe(options, seed, index);
-  draw_chest(p, dice);
-  draw_disease(p, options, dice);
+  draw_chest(p, random);
+  draw_disease(p, options, random);
   // Where the couch stands: patients lie a few cm off the scanner's axis, at any table height.
-  p.offset_mm = {dice.normal(0, 12), dice.normal(-150, 25), dice.uniform(-900, -300)};
+  p.offset_mm = {random.normal(0, 12), random.normal(-150, 25), random.uniform(-900, -300)};
   double tilt[3] = {0, 0, 0};
-  if (dice.chance(options.oblique_fraction)) {
+  if (random.chance(options.oblique_fraction)) {
     const double most = options.max_tilt_degrees * std::numbers::pi / 180;
-    for (double& angle : tilt) angle = dice.uniform(-most, most);
+    for (double& angle : tilt) angle = random.uniform(-most, most);
   }
   p.direction = rotation_about_axes(tilt[0], tilt[1], tilt[2]);
-  for (double& shift : p.jitter_mm) shift = dice.uniform(-options.jitter_mm, options.jitter_mm);
-  p.detail_seed = dice.next();
-  p.noise_seed = dice.next();
+  for (double& shift : p.jitter_mm) shift = random.uniform(-options.jitter_mm, options.jitter_mm);
+  p.detail_seed = random.next();
+  p.noise_seed = random.next();
   return p;
 }
 
@@ -144,8 +144,8 @@ bool phantom_has_pe(const PhantomOptions& options, int64_t seed, int64_t index) 
   const int64_t positives = share(block + 1) - share(block);
   std::array<int64_t, block_size> order{};
   for (int64_t i = 0; i < block_size; ++i) order[i] = i;
-  phantom::Dice dice(stream_seed(seed, fmt::format("phantom/labels/{}", block)));
-  for (int64_t i = block_size - 1; i > 0; --i) std::swap(order[i], order[dice.next() % (i + 1)]);
+  phantom::Random random(stream_seed(seed, fmt::format("phantom/labels/{}", block)));
+  for (int64_t i = block_size - 1; i > 0; --i) std::swap(order[i], order[random.next() % (i + 1)]);
   return order[index % block_size] < positives;
 }
 

@@ -12,9 +12,9 @@
 namespace x2ctpa::phantom {
 
 /// SplitMix64 (Steele et al., 2014); not std::*_distribution, whose numbers differ by library.
-class Dice {
+class Random {
  public:
-  explicit Dice(uint64_t seed) : state_(seed) {}
+  explicit Random(uint64_t seed) : state_(seed) {}
   uint64_t next();
   double uniform(double low = 0, double high = 1);
   /// Normal, cut off at 2.2 standard deviations so that no organ leaves the plausible.

@@ -52,16 +52,16 @@ void grow(Tree& tree, const Point& from, int parent, std::vector<Point> cloud) {
 }
 
 Tree make_tree(const Region& region, uint64_t seed) {
-  Dice dice(seed);
+  Random random(seed);
   std::vector<Point> cloud;
   for (int i = 0; i < region.ends; ++i) {
     // Best of some candidates: end points keep their distance, as acini do.
     Point best;
     float best_distance = -1;
     for (int attempt = 0; attempt < 12; ++attempt) {
-      const Point p{float(dice.uniform(region.low.x, region.high.x)),
-                    float(dice.uniform(region.low.y, region.high.y)),
-                    float(dice.uniform(region.low.z, region.high.z))};
+      const Point p{float(random.uniform(region.low.x, region.high.x)),
+                    float(random.uniform(region.low.y, region.high.y)),
+                    float(random.uniform(region.low.z, region.high.z))};
       float nearest = 9;
       for (const Point& other : cloud) nearest = std::min(nearest, length(p - other));
       if (nearest > best_distance) best = p, best_distance = nearest;
@@ -101,13 +101,13 @@ float radius_of(int ends) { return end_radius * std::pow(float(ends), 1 / branch
 
 // Lays a template into a lung from the physical point `root`.
 std::vector<Artery> lay(const Tree& tree, const Thorax& thorax, Side side, const Point& root,
-                        float root_radius, Dice& dice) {
+                        float root_radius, Random& random) {
   std::vector<Artery> pieces(tree.size());
   const float thin = 1 - 0.4f * float(thorax.patient().oligemia[side]);
   for (size_t i = 0; i < tree.size(); ++i) {
     const Branch& b = tree[i];
-    const Point shift{float(dice.normal(0, 1.6)), float(dice.normal(0, 1.6)),
-                      float(dice.normal(0, 1.6))};
+    const Point shift{float(random.normal(0, 1.6)), float(random.normal(0, 1.6)),
+                      float(random.normal(0, 1.6))};
     Artery& piece = pieces[i];
     piece.a = b.parent < 0 ? root : pieces[b.parent].b;
     piece.b = thorax.lung_point(side, b.to.x, b.to.y, b.to.z) + shift;
@@ -129,7 +129,7 @@ std::vector<Artery> central_arteries(const Thorax& thorax) {
   const auto at = [&](float px, float py, float pz) {
     return Point{x + px * side_x, y + py, h + pz};
   };
-  // An enlarged main artery also bulges to the left, where the film shows it.
+  // An enlarged main artery also bulges to the left, where the X-ray shows it.
   const float bulge = 26 * (s - 1);
   const Point root = at(14, -44, -34), top = at(22 + bulge, -26, 4), fork = at(15, -6, 13);
   const Point right_mid = at(-14, 2, 8), right_end = at(-42, 8, 2);
@@ -146,7 +146,7 @@ std::vector<Artery> central_arteries(const Thorax& thorax) {
           {left_end, at(56, 4, 26), 6.5f * s, 5.5f * s, Place::left_lobar}};
 }
 
-void add_veins(Shapes& shapes, const Thorax& thorax, Dice& dice) {
+void add_veins(Shapes& shapes, const Thorax& thorax, Random& random) {
   const Patient& p = thorax.patient();
   const float h = thorax.hilum_z() - 24;
   const float y = thorax.middle_y(h) + 0.12f * thorax.half_depth(h);
@@ -156,7 +156,7 @@ void add_veins(Shapes& shapes, const Thorax& thorax, Dice& dice) {
       const Point atrium{sign * 16, y + 6, h - 8.0f * lobe};
       const Point root{sign * 42, y + (lobe ? 12.0f : -8.0f), h + (lobe ? -14.0f : 6.0f)};
       shapes.push_back(capsule(atrium, root, 7, 5.5, p.vein_hu, blood_hu));
-      for (const Artery& v : lay(templates().veins[side][lobe], thorax, side, root, 5.5f, dice))
+      for (const Artery& v : lay(templates().veins[side][lobe], thorax, side, root, 5.5f, random))
         shapes.push_back(
             capsule(v.a, v.b, 0.9f * v.ra, 0.9f * v.rb, p.vein_hu, blood_hu, Layer::in_lung));
     }
@@ -167,8 +167,8 @@ void add_veins(Shapes& shapes, const Thorax& thorax, Dice& dice) {
 
 std::vector<Artery> add_pulmonary_vessels(Shapes& shapes, const Thorax& thorax) {
   const Patient& p = thorax.patient();
-  Dice dice(p.detail_seed);
-  add_veins(shapes, thorax, dice);
+  Random random(p.detail_seed);
+  add_veins(shapes, thorax, random);
   std::vector<Artery> arteries = central_arteries(thorax);
   const Artery right_low = arteries[6], right_up = arteries[7];
   const Artery left_low = arteries[8], left_up = arteries[9];
@@ -178,7 +178,7 @@ std::vector<Artery> add_pulmonary_vessels(Shapes& shapes, const Thorax& thorax) 
     const Artery* roots[3] = {&up, side == right ? &low : &up, &low};
     for (int lobe : {0, 1, 2}) {
       const auto tree = lay(templates().arteries[side][lobe], thorax, side, roots[lobe]->b,
-                            roots[lobe]->rb, dice);
+                            roots[lobe]->rb, random);
       arteries.insert(arteries.end(), tree.begin(), tree.end());
     }
   }
@@ -207,15 +207,15 @@ void add_clot(Shapes& shapes, const Artery& v, double t0, double t1, double fill
 void add_clots(Shapes& shapes, const std::vector<Artery>& arteries, const Patient& p) {
   using Place = Artery::Place;
   if (!p.truth.pe) return;
-  Dice dice(p.detail_seed ^ 0xC107C107C107C107ull);
-  const double hu = dice.uniform(30, 80);
+  Random random(p.detail_seed ^ 0xC107C107C107C107ull);
+  const double hu = random.uniform(30, 80);
   // One side or both (saddle); within a side the main artery, or all lobar branches, or both.
-  const bool saddle = dice.chance(0.3);
-  const bool right_side = saddle || dice.chance(0.6), left_side = saddle || !right_side;
-  const bool in_main = saddle || dice.chance(0.75);
+  const bool saddle = random.chance(0.3);
+  const bool right_side = saddle || random.chance(0.6), left_side = saddle || !right_side;
+  const bool in_main = saddle || random.chance(0.75);
   const auto aside = [&] {
-    return Point{float(dice.uniform(-0.1, 0.1)), float(dice.uniform(-0.12, 0.12)),
-                 float(dice.uniform(-0.12, 0.12))};
+    return Point{float(random.uniform(-0.1, 0.1)), float(random.uniform(-0.12, 0.12)),
+                 float(random.uniform(-0.12, 0.12))};
   };
   for (const Artery& v : arteries) {
     const bool right_piece = v.place == Place::right_main || v.place == Place::right_lobar;
@@ -223,16 +223,16 @@ void add_clots(Shapes& shapes, const std::vector<Artery>& arteries, const Patien
     if (!((right_piece && right_side) || (left_piece && left_side))) continue;
     const bool main_piece = v.place == Place::right_main || v.place == Place::left_main;
     if (main_piece && !in_main) continue;
-    if (!main_piece && in_main && dice.chance(0.35)) continue;
-    add_clot(shapes, v, dice.uniform(0, 0.1), dice.uniform(0.9, 1), dice.uniform(0.78, 0.95),
-             aside(), hu + dice.normal(0, 4));
+    if (!main_piece && in_main && random.chance(0.35)) continue;
+    add_clot(shapes, v, random.uniform(0, 0.1), random.uniform(0.9, 1), random.uniform(0.78, 0.95),
+             aside(), hu + random.normal(0, 4));
   }
   std::vector<const Artery*> segmental;
   for (const Artery& v : arteries)
     if (v.place == Place::peripheral && v.rb > 2.2f && v.rb < 4.5f) segmental.push_back(&v);
-  const int wanted = int(dice.uniform(1, 6));
+  const int wanted = int(random.uniform(1, 6));
   for (int i = 0; i < wanted && !segmental.empty(); ++i)
-    add_clot(shapes, *segmental[dice.next() % segmental.size()], 0.05, 0.95, 0.95, {}, hu);
+    add_clot(shapes, *segmental[random.next() % segmental.size()], 0.05, 0.95, 0.95, {}, hu);
 }
 
 }  // namespace x2ctpa::phantom

@@ -19,7 +19,7 @@ struct ChestLikeness {
 
   /// The stated rule: a likeness of at least 0.65 that leads the negative's by 0.12; both lungs
   /// darker than the mediastinum by 0.35 and alike within 0.6 (1.2 from a likeness of 0.75 on); a
-  /// lower border brighter than the lungs, as a body reaches it on a film, unlike on a CT slice.
+  /// lower border brighter than the lungs, as a body reaches it on an X-ray, unlike on a CT slice.
   bool frontal() const;
   /// The rule holds for the negative and not for the picture.
   bool negative() const { return frontal() && bone_dark > bone_bright; }

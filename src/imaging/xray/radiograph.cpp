@@ -11,8 +11,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr int64_t smallest_side = 16;     // below this a file holds an icon, not a film
-constexpr double widest_aspect = 2.0;     // frontal films are between 1:1 and 1:1.5
+constexpr int64_t smallest_side = 16;     // below this a file holds an icon, not an X-ray
+constexpr double widest_aspect = 2.0;     // frontal X-rays are between 1:1 and 1:1.5
 constexpr double least_contrast = 0.01;   // standard deviation of the picture
 constexpr double doubted_likeness = 0.5;  // below this a header's "frontal" is doubted
 

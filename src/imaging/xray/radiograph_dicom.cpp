@@ -109,12 +109,12 @@ at::Tensor apply_voi(const gdcm::DataSet& data, const at::Tensor& x, const at::T
 }
 
 void check_modality(const fs::path& file, const std::string& modality, Radiograph& xray) {
-  static const std::set<std::string> films{"", "CR", "DX", "RF", "RG", "XA", "OT", "SC"};
+  static const std::set<std::string> xrays{"", "CR", "DX", "RF", "RG", "XA", "OT", "SC"};
   static const std::set<std::string> sections{"CT", "MR", "PT", "NM", "US", "SEG", "RTDOSE"};
   if (sections.contains(modality))
-    throw Error(fmt::format("{}: expected a radiograph (modality CR, DX or RF), found modality {}.",
+    throw Error(fmt::format("{}: expected an X-ray (modality CR, DX or RF), found modality {}.",
                             file.string(), modality));
-  if (!films.contains(modality))
+  if (!xrays.contains(modality))
     xray.warn("not-chest", fmt::format("not a chest X-ray? its modality is {}", modality));
 }
 
@@ -161,7 +161,7 @@ void add_header_warnings(const gdcm::DataSet& data, Radiograph& xray) {
   }
 }
 
-// Hung as a film is: patient right on the left, head up, where the header says how it lies.
+// Hung as an X-ray is: patient right on the left, head up, where the header says how it lies.
 at::Tensor hang(const gdcm::DataSet& data, at::Tensor pixels) {
   const std::string orientation = dicom_text(data, 0x0020, 0x0020);
   const auto separator = orientation.find('\\');

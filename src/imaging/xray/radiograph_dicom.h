@@ -1,4 +1,4 @@
-// Radiographs stored as DICOM.
+// X-rays stored as DICOM.
 #pragma once
 
 #include "x2ctpa/imaging/xray/radiograph.h"

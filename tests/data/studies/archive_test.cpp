@@ -125,10 +125,10 @@ TEST(Archive, StudiesInsideAreFoundAndNamedByTheArchive) {
         write_nifti({torch::zeros({3, 3, 3})}, p, "test");
       },
       "ct.nii");
-  const std::string film =
+  const std::string xray =
       file_bytes([](const fs::path& p) { write_png16(test::picture(16, 0), p); }, "x.png");
   write_archive(folder / "in" / "patients.zip",
-                {{"p1/ct.nii", volume, ""}, {"p1/x.png", film, ""}, {"p2/x.png", film, ""}});
+                {{"p1/ct.nii", volume, ""}, {"p1/x.png", xray, ""}, {"p2/x.png", xray, ""}});
   fs::path unpacked;
   {
     const auto studies = find_studies(folder / "in");

@@ -26,8 +26,8 @@ CtMaker ct_of(const std::string& patient, const std::string& uid,
   return ct;
 }
 
-// A chest film of a patient; `view` as in ViewPosition.
-void write_film(const fs::path& file, const std::string& patient, const std::string& date,
+// A chest X-ray of a patient; `view` as in ViewPosition.
+void write_xray(const fs::path& file, const std::string& patient, const std::string& date,
                 const std::string& time, const std::string& view = "PA") {
   DicomBytes d;
   d.text(0x00080016, "UI", "1.2.840.10008.5.1.4.1.1.1.1")
@@ -56,10 +56,10 @@ TEST(FindByHeaders, PatientsInOneFolderAreToldApartAndPairedByDate) {
   TemporaryFolder folder;
   ct_of("SMITH-123", "1.1").write(folder / "export");
   ct_of("JONES-456", "1.2").write(folder / "export");
-  write_film(folder / "export/a", "JONES-456", "20240229", "080000");
-  write_film(folder / "export/b", "SMITH-123", "20240301", "090000");
-  write_film(folder / "export/c", "SMITH-123", "20240229", "140000");
-  write_film(folder / "export/d", "SMITH-123", "20240229", "101500", "LL");
+  write_xray(folder / "export/a", "JONES-456", "20240229", "080000");
+  write_xray(folder / "export/b", "SMITH-123", "20240301", "090000");
+  write_xray(folder / "export/c", "SMITH-123", "20240229", "140000");
+  write_xray(folder / "export/d", "SMITH-123", "20240229", "101500", "LL");
   const auto studies = find_studies(folder.path());
   ASSERT_EQ(studies.size(), 4u);
   std::map<std::string, const Study*> with_ct;
@@ -76,7 +76,7 @@ TEST(FindByHeaders, PatientsInOneFolderAreToldApartAndPairedByDate) {
 TEST(FindByHeaders, NoIdentifierOfTheHeadersReachesIdsOrNotes) {
   TemporaryFolder folder;
   ct_of("SMITH-123", "1.1").write(folder / "Smith-123" / "ct_SMITH-123");
-  write_film(folder / "Smith-123" / "x.dcm", "SMITH-123", "20240229", "090000");
+  write_xray(folder / "Smith-123" / "x.dcm", "SMITH-123", "20240229", "090000");
   const auto studies = find_studies(folder.path());
   ASSERT_EQ(studies.size(), 1u);
   for (std::string text : {studies[0].id, studies[0].patient_id,
@@ -93,9 +93,9 @@ TEST(FindByHeaders, NoIdentifierOfTheHeadersReachesIdsOrNotes) {
 TEST(FindByHeaders, FilmsTooFarInTimeOrOfAnotherPatientAreNotPaired) {
   TemporaryFolder folder;
   ct_of("A", "1.1").write(folder / "one" / "ct");
-  write_film(folder / "one/x.dcm", "A", "20240302", "101600");
+  write_xray(folder / "one/x.dcm", "A", "20240302", "101600");
   ct_of("B", "1.2").write(folder / "two" / "ct");
-  write_film(folder / "two/x.dcm", "C", "20240229", "101500");
+  write_xray(folder / "two/x.dcm", "C", "20240229", "101500");
   const auto studies = find_studies(folder.path());
   ASSERT_EQ(studies.size(), 4u);
   for (const Study& s : studies) EXPECT_TRUE(s.ct.empty() || s.cxr.empty()) << s.id;
@@ -107,7 +107,7 @@ TEST(FindByHeaders, FilmsTooFarInTimeOrOfAnotherPatientAreNotPaired) {
 TEST(FindByHeaders, WithoutDatesTheOnlyCtAndFilmOfAPatientAreAPair) {
   TemporaryFolder folder;
   ct_of("A", "1.1", "").write(folder / "x" / "ct");
-  write_film(folder / "y/x.dcm", "A", "", "");
+  write_xray(folder / "y/x.dcm", "A", "", "");
   const auto studies = find_studies(folder.path());
   ASSERT_EQ(studies.size(), 1u);
   EXPECT_FALSE(studies[0].ct.empty() || studies[0].cxr.empty());
@@ -216,7 +216,7 @@ TEST_F(Layouts, PublishedAccessionColumnsFindImagesByNameAndByHeader) {
   ct_of("A", "1.1").write(folder_ / "cts/4015010182925/any/depth");
   write_png16(test::picture(16, 0), folder_ / "films/77.png");
   ct_of("B", "1.2").write(folder_ / "export");  // accession AB by its headers
-  write_film(folder_ / "export/x", "B", "20240101", "090000");
+  write_xray(folder_ / "export/x", "B", "20240101", "090000");
   const auto studies = read(
       "CT_Accession_number,cxr_Accession_number,PE\n4015010182925.0,77,1\nAB,XB,0\nmissing,,\n");
   ASSERT_EQ(studies.size(), 3u);
@@ -254,8 +254,8 @@ TEST_F(Layouts, ColumnsCanBeMappedAndLabelsInverted) {
 
 TEST_F(Layouts, LidcPairsBySubjectAndTakesTheSeriesNamed) {
   ct_of("L1", "1.1").write(folder_ / "LIDC/L1/ct");
-  write_film(folder_ / "LIDC/L1/film/lateral.dcm", "L1", "20000101", "090000", "LL");
-  write_film(folder_ / "LIDC/L1/film/z.dcm", "L1", "20000101", "090000", "PA");
+  write_xray(folder_ / "LIDC/L1/film/lateral.dcm", "L1", "20000101", "090000", "LL");
+  write_xray(folder_ / "LIDC/L1/film/z.dcm", "L1", "20000101", "090000", "PA");
   const auto studies = read(
       "Subject ID,Modality,Series UID,File "
       "Location\nL1,DX,9.9,.\\LIDC\\L1\\film\nL1,CT,1.1,.\\LIDC\\L1\\ct\n"

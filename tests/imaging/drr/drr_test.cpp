@@ -227,11 +227,11 @@ TEST(Drr, UnknownWordsAreRefused) {
 
 TEST(FilmPicture, IsBoneBrightBetweenZeroAndOne) {
   auto lines = torch::linspace(0, 5, 400).view({20, 20});
-  const auto picture = film_picture(lines);
+  const auto picture = displayed_xray(lines);
   EXPECT_EQ(picture.min().item<float>(), 0);
   EXPECT_EQ(picture.max().item<float>(), 1);
   EXPECT_TRUE((picture.flatten().diff() >= 0).all().item<bool>());
-  EXPECT_EQ(film_picture(torch::zeros({4, 4})).abs().sum().item<float>(), 0);
+  EXPECT_EQ(displayed_xray(torch::zeros({4, 4})).abs().sum().item<float>(), 0);
 }
 
 }  // namespace

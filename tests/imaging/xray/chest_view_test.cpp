@@ -40,38 +40,38 @@ Radiograph read_back(const at::Tensor& picture, const std::string& invert = "aut
 
 TEST(ChestView, ASimulatedFrontalFilmIsAChestXrayOfEitherPolarity) {
   for (int64_t i = 0; i < 4; ++i) {
-    const auto film = read_back(patient(i).cxr);
-    EXPECT_TRUE(film.is_chest_xray) << i << " likeness " << film.likeness;
-    EXPECT_EQ(film.view, "frontal");
-    EXPECT_TRUE(film.warnings.empty());
+    const auto xray = read_back(patient(i).cxr);
+    EXPECT_TRUE(xray.is_chest_xray) << i << " likeness " << xray.likeness;
+    EXPECT_EQ(xray.view, "frontal");
+    EXPECT_TRUE(xray.warnings.empty());
     const auto negative = read_back(1 - patient(i).cxr);
     EXPECT_TRUE(negative.inverted);
     EXPECT_TRUE(negative.is_chest_xray);
     EXPECT_TRUE(has_code(negative, "polarity"));
-    EXPECT_LT((negative.pixels - film.pixels).abs().max().item<float>(), 1e-3);
+    EXPECT_LT((negative.pixels - xray.pixels).abs().max().item<float>(), 1e-3);
   }
 }
 
 TEST(ChestView, InvertNeverTrustsTheHeaderAndAlwaysTurnsItOver) {
-  const auto& film = patient(0).cxr;
-  const auto never = read_back(1 - film, "never");
+  const auto& xray = patient(0).cxr;
+  const auto never = read_back(1 - xray, "never");
   EXPECT_FALSE(never.inverted);
   EXPECT_TRUE(has_code(never, "polarity"));
-  EXPECT_LT((never.pixels - (1 - film)).abs().max().item<float>(), 1e-3);
-  const auto always = read_back(film, "always");
+  EXPECT_LT((never.pixels - (1 - xray)).abs().max().item<float>(), 1e-3);
+  const auto always = read_back(xray, "always");
   EXPECT_TRUE(always.inverted);
-  EXPECT_LT((always.pixels - (1 - film)).abs().max().item<float>(), 1e-3);
-  EXPECT_THROW(read_back(film, "sometimes"), Error);
+  EXPECT_LT((always.pixels - (1 - xray)).abs().max().item<float>(), 1e-3);
+  EXPECT_THROW(read_back(xray, "sometimes"), Error);
 }
 
 TEST(ChestView, ADicomHeaderThatSaysTheWrongPolarityIsOverruledWithAWarning) {
   const test::TemporaryFolder folder;
-  const auto& film = patient(1).cxr;
+  const auto& xray = patient(1).cxr;
   for (const bool mono1 : {false, true}) {
     CxrTags tags;
     tags.mono1 = mono1;
-    write_cxr(film, folder / "right.dcm", tags);
-    write_cxr(1 - film, folder / "wrong.dcm", tags);
+    write_cxr(xray, folder / "right.dcm", tags);
+    write_cxr(1 - xray, folder / "wrong.dcm", tags);
     const auto right = read_radiograph(folder / "right.dcm");
     EXPECT_EQ(right.inverted, mono1);
     EXPECT_TRUE(right.warnings.empty());
@@ -82,27 +82,27 @@ TEST(ChestView, ADicomHeaderThatSaysTheWrongPolarityIsOverruledWithAWarning) {
   }
 }
 
-// `film` inside a frame of `level`, `top` rows and `side` columns wide.
-at::Tensor framed(const at::Tensor& film, int64_t top, int64_t side, double level) {
-  auto frame = torch::full({film.size(0) + 2 * top, film.size(1) + 2 * side}, level);
-  frame.slice(0, top, top + film.size(0)).slice(1, side, side + film.size(1)).copy_(film);
+// `xray` inside a frame of `level`, `top` rows and `side` columns wide.
+at::Tensor framed(const at::Tensor& xray, int64_t top, int64_t side, double level) {
+  auto frame = torch::full({xray.size(0) + 2 * top, xray.size(1) + 2 * side}, level);
+  frame.slice(0, top, top + xray.size(0)).slice(1, side, side + xray.size(1)).copy_(xray);
   return frame;
 }
 
 TEST(WithoutBorders, ACollimatorSFrameGoesAndTheFilmStays) {
-  const auto film = patient(2).cxr * 0.7 + 0.15;
+  const auto xray = patient(2).cxr * 0.7 + 0.15;
   for (const double level : {0.0, 1.0}) {
-    const auto trimmed = without_borders(framed(film, 9, 14, level));
-    EXPECT_EQ(trimmed.sizes(), film.sizes()) << level;
-    const auto burnt = framed(film, 9, 14, level);
+    const auto trimmed = without_borders(framed(xray, 9, 14, level));
+    EXPECT_EQ(trimmed.sizes(), xray.sizes()) << level;
+    const auto burnt = framed(xray, 9, 14, level);
     burnt[4].slice(0, 60, 66).fill_(0.5);  // a marker on the frame
-    EXPECT_EQ(without_borders(burnt).sizes(), film.sizes()) << level;
+    EXPECT_EQ(without_borders(burnt).sizes(), xray.sizes()) << level;
   }
 }
 
 TEST(WithoutBorders, NeverTakesMoreThanAFifthOfASide) {
-  const auto film = patient(2).cxr * 0.7 + 0.15;
-  const auto wide = framed(film, 60, 0, 1.0);
+  const auto xray = patient(2).cxr * 0.7 + 0.15;
+  const auto wide = framed(xray, 60, 0, 1.0);
   EXPECT_EQ(without_borders(wide).sizes(), wide.sizes());
   const auto blank = torch::zeros({40, 40});
   EXPECT_EQ(without_borders(blank).sizes(), blank.sizes());
@@ -124,19 +124,19 @@ TEST(WithoutBorders, LeaveAtLeastNineTenthsOfARealFilm) {
 }
 
 TEST(ChestView, AFrameChangesNeitherTheViewNorThePolarity) {
-  const auto film = patient(3).cxr * 0.8 + 0.1;
-  const auto seen = read_back(framed(film, 12, 12, 1.0));
+  const auto xray = patient(3).cxr * 0.8 + 0.1;
+  const auto seen = read_back(framed(xray, 12, 12, 1.0));
   EXPECT_EQ(seen.view, "frontal") << seen.likeness;
   EXPECT_FALSE(seen.inverted);
-  const auto negative = read_back(1 - framed(film, 12, 12, 0.0));
+  const auto negative = read_back(1 - framed(xray, 12, 12, 0.0));
   EXPECT_TRUE(negative.inverted) << negative.likeness;
 }
 
 TEST(ChestView, BarsThatMakeAPictureSquareDoNotMatter) {
   for (int64_t i = 0; i < 3; ++i) {
-    const auto film = patient(i).cxr * 0.8 + 0.1;
+    const auto xray = patient(i).cxr * 0.8 + 0.1;
     for (const auto& [top, side] : {std::pair<int64_t, int64_t>{40, 0}, {0, 50}}) {
-      const auto seen = read_back(framed(film, top, side, 0.0));
+      const auto seen = read_back(framed(xray, top, side, 0.0));
       EXPECT_EQ(seen.view, "frontal") << i << " likeness " << seen.likeness;
     }
   }
@@ -187,10 +187,10 @@ TEST(ChestView, WhatIsNoChestFilmIsDoubtedAndRefusedOnDemand) {
 
 TEST(LoadModelXray, GivesASquarePictureWithoutTheFrame) {
   const test::TemporaryFolder folder;
-  const auto film = patient(0).cxr * 0.7 + 0.15;
-  write_png16(framed(film, 16, 16, 1.0), folder / "a.png");
+  const auto xray = patient(0).cxr * 0.7 + 0.15;
+  write_png16(framed(xray, 16, 16, 1.0), folder / "a.png");
   const auto trimmed = load_model_xray(folder / "a.png", 64);
-  EXPECT_LT((trimmed.picture - square_radiograph(film, 64)).abs().max().item<float>(), 1e-3);
+  EXPECT_LT((trimmed.picture - square_radiograph(xray, 64)).abs().max().item<float>(), 1e-3);
   CxrOptions options;
   options.trim = false;
   EXPECT_GT(load_model_xray(folder / "a.png", 64, options).picture[0].min().item<float>(), 0.9);
@@ -199,20 +199,20 @@ TEST(LoadModelXray, GivesASquarePictureWithoutTheFrame) {
 TEST(ChestView, EveryRealChestFilmIsOneAndItsNegativeIsTurnedOver) {
   X2CTPA_NEEDS_REAL_DATA("cxr");
   const test::TemporaryFolder folder;
-  int64_t films = 0;
+  int64_t xrays = 0;
   for (const auto& entry : std::filesystem::recursive_directory_iterator(real_data("cxr"))) {
     if (!is_radiograph_file(entry.path())) continue;
-    ++films;
-    const auto film = read_radiograph(entry.path());
-    EXPECT_TRUE(film.is_chest_xray) << entry.path() << film.likeness;
-    EXPECT_EQ(film.view, "frontal") << entry.path() << film.likeness;
-    EXPECT_EQ(film.inverted, film.photometric == "MONOCHROME1") << entry.path();
-    write_png16(1 - film.pixels, folder / "negative.png");
+    ++xrays;
+    const auto xray = read_radiograph(entry.path());
+    EXPECT_TRUE(xray.is_chest_xray) << entry.path() << xray.likeness;
+    EXPECT_EQ(xray.view, "frontal") << entry.path() << xray.likeness;
+    EXPECT_EQ(xray.inverted, xray.photometric == "MONOCHROME1") << entry.path();
+    write_png16(1 - xray.pixels, folder / "negative.png");
     EXPECT_TRUE(read_radiograph(folder / "negative.png").inverted) << entry.path();
-    write_png16(film.pixels.t().contiguous(), folder / "lying.png");
+    write_png16(xray.pixels.t().contiguous(), folder / "lying.png");
     EXPECT_NE(read_radiograph(folder / "lying.png").view, "frontal") << entry.path();
   }
-  EXPECT_EQ(films, 15);
+  EXPECT_EQ(xrays, 15);
 }
 
 TEST(ChestView, ADentalFilmIsRefusedWithACode) {

@@ -25,7 +25,7 @@ struct Finding {
 /// What to do about a finding. One text per code.
 std::string advice_for(const std::string& code);
 
-/// What was measured on a CT as it was read, turned into the house's axes.
+/// What was measured on a CT as it was read, turned into the canonical axes.
 struct CtFacts {
   std::array<int64_t, 3> size_dhw{0, 0, 0};
   Vec3 spacing_mm{0, 0, 0};

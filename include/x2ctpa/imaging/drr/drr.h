@@ -11,7 +11,7 @@
 //   its pixel  column = (u + detector / 2) / detector * size - 0.5
 //              row    = (detector / 2 - v) / detector * size - 0.5
 //
-// so the picture hangs as films do: the patient's right at its left, the head up.
+// so the X-ray hangs as radiologists hang it: the patient's right at its left, the head up.
 #pragma once
 
 #include <torch/types.h>
@@ -59,7 +59,7 @@ at::Tensor attenuation(const at::Tensor& hu, const DrrRendering& options);
 at::Tensor render_drr(const Volume& volume, const DrrOptions& options,
                       const std::optional<Vec3>& centre_mm = std::nullopt);
 
-/// The rendered X-ray as a displayed radiograph (see film_picture), with the noise of counting
+/// The rendered X-ray as it is displayed (see displayed_xray), with the noise of counting
 /// photons, which depends on `seed` and `case_id`: a line integral L deviates by sqrt(exp(L) /
 /// photons).
 at::Tensor drr_picture(const Volume& volume, const DrrOptions& options, int64_t seed,
@@ -70,9 +70,9 @@ at::Tensor drr_picture(const Volume& volume, const DrrOptions& options, int64_t 
 std::array<double, 2> project_point(const Vec3& point_mm, const Vec3& centre_mm,
                                     const DrrOptions& options);
 
-/// Line integrals as a displayed radiograph in [0, 1], bone bright: linear between the `low` and
+/// Line integrals as a displayed X-ray in [0, 1], bone bright: linear between the `low` and
 /// `high` quantile of the pixels behind the patient, then raised to `exponent`.
-at::Tensor film_picture(const at::Tensor& line_integral, double low = 0.02, double high = 0.997,
-                        double exponent = 1.0);
+at::Tensor displayed_xray(const at::Tensor& line_integral, double low = 0.02, double high = 0.997,
+                          double exponent = 1.0);
 
 }  // namespace x2ctpa

@@ -3,7 +3,7 @@
 // A thorax is a list of analytic shapes (ellipses per level for body, rib cage and lungs; capsules
 // and ellipsoids for bones, heart and vessels) painted with soft edges onto any grid. The CT is
 // painted with contrast in the vessels, the X-ray is projected from a finer painting of the same
-// patient without it: a radiograph is taken before contrast is given, and shows no clot.
+// patient without it: an X-ray is taken before contrast is given, and shows no clot.
 //
 // Nearly every size is drawn together with what a frontal X-ray shows (lung widths and heights,
 // heart, spine, habitus); depths follow widths. Vessel trees are one template, bent to the patient.
@@ -63,7 +63,7 @@ struct Phantom {
   at::Tensor embolus_mask;      ///< uint8 (D, H, W): voxels that are mostly clot
   at::Tensor artery_mask;       ///< uint8 (D, H, W): pulmonary arteries, clots included
   at::Tensor lung_mask;         ///< uint8 (D, H, W): lungs with their vessels
-  at::Tensor cxr;               ///< float32 (S, S) in [0, 1], bone bright, hung as a PA film
+  at::Tensor cxr;               ///< float32 (S, S) in [0, 1], bone bright, hung as a PA X-ray
   Vec3 cxr_centre_mm{0, 0, 0};  ///< LPS point on the central ray: middle of the lungs, jittered
   PhantomTruth truth;
 };

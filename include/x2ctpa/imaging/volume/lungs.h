@@ -20,7 +20,7 @@ struct Lungs {
 };
 
 /// Body mask, air inside the body, the two lungs without the trachea, vessels closed.
-/// `volume` in HU in the house's axes (oriented_to_lps).
+/// `volume` in HU in the canonical axes (oriented_to_lps).
 /// Throws Error when nothing plausible as lungs is found: 0.5 to 12 litres, not of bare gas as in
 /// the bowels.
 Lungs segment_lungs(const Volume& volume);

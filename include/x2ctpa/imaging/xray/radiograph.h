@@ -22,10 +22,10 @@ struct CxrOptions {
   void describe(OptionList& options);
 };
 
-/// One X-ray picture with bone bright.
+/// One X-ray with bone bright.
 struct Radiograph {
   at::Tensor pixels;  ///< float32 (H, W) in [0, 1], bone bright, rows from superior to inferior,
-                      ///< columns from patient right to left (as a PA film is hung)
+                      ///< columns from patient right to left (as a PA X-ray is hung)
   std::array<double, 2> spacing_mm{0, 0};  ///< row, column pitch at the detector; 0: unknown
   std::string photometric;                 ///< "MONOCHROME1", "MONOCHROME2", "RGB", ...
   std::string modality;                    ///< DICOM modality; empty for pictures
