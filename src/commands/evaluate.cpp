@@ -1,45 +1,17 @@
 // x2ctpa evaluate: image quality against baselines, the PE experiment, and the report.
-#include <torch/version.h>
+#include <fmt/format.h>
+
 #include <CLI/CLI.hpp>
-
-#include <chrono>
+#include <filesystem>
 #include <iostream>
+#include <memory>
+#include <string>
+#include <vector>
 
-#include "evaluation/features.h"
 #include "evaluation/steps.h"
 #include "x2ctpa/commands/command.h"
-#include "x2ctpa/core/files.h"
-#include "x2ctpa/core/log.h"
 
 namespace x2ctpa {
-
-void EvaluateOptions::describe(OptionList& options) {
-  options.add(
-      "window_hu", &window_hu,
-      "Volumes are clipped to these HU before comparison; empty takes the dataset's window.",
-      {.count = 2});
-  options.add("split", &split, "Cases that are evaluated.",
-              {.choices = {"train", "val", "test", "all"}});
-  options.add("bootstrap", &bootstrap,
-              "Bootstrap resamples of each AUC; 0 leaves the interval out.",
-              {.min = 0, .max = 1e6});
-  options.add("threshold", &threshold,
-              "Score from which a case counts as PE when the table has neither a threshold nor "
-              "validation rows.");
-  options.add("report_cases", &report_cases,
-              "Cases with pictures in the report, from best to worst PSNR.", {.min = 0, .max = 50});
-  options.add(
-      "protocols", &protocols,
-      "Measured besides the numbers of x2ctpa: paper (slices and volumes in the window), x2ct "
-      "(X2CT-GAN's range and planes), maisi-2.5d (FID over three planes).",
-      {.choices = {"paper", "x2ct", "maisi-2.5d"}});
-  options.add("audit", &audit, "Look for the training volume nearest to each generated one.");
-  options.add("feature_size", &feature_size,
-              "Side in pixels to which slices are resized for --features under paper; 0: none.",
-              {.min = 0, .max = 2048});
-  options.add("feature_every", &feature_every,
-              "Of the slices, each how-manieth goes through --features.", {.min = 1});
-}
 
 namespace {
 
@@ -95,33 +67,17 @@ class EvaluateCommand : public Command {
   ExitCode run(CommandContext& context) override {
     if (!compare_.empty()) return compare_runs(compare_[0], compare_[1], out_);
     if (!readings_.empty()) return analyse_readings({readings_.begin(), readings_.end()}, out_);
-    Evaluation evaluation;
-    evaluation.options = context.experiment.evaluate;
-    evaluation.seed = context.experiment.runtime.seed;
-    evaluation.inputs = gather(context);
+    const EvaluateOptions& options = context.experiment.evaluate;
+    const int64_t seed = context.experiment.runtime.seed;
+    const EvaluationInputs inputs = gather(context);
     const fs::path out = out_.empty() ? context.run / "evaluation" : fs::path(out_);
-
     if (reader_study_ > 0)
-      return write_reader_study(evaluation.inputs, reader_study_, evaluation.seed,
-                                out / "reader-study");
-
-    evaluation.problems = evaluation.inputs.problems;
-    evaluation.images = evaluate_images(evaluation.inputs, evaluation.options, evaluation.seed,
-                                        evaluation.problems);
-    evaluation.features = evaluate_features(evaluation.inputs, evaluation.images,
-                                            evaluation.options, evaluation.seed);
-    if (evaluation.options.audit)
-      evaluation.memorisation = evaluate_memorisation(evaluation.inputs, evaluation.images);
-    evaluation.scores = evaluate_scores(evaluation.inputs, evaluation.options, evaluation.seed,
-                                        evaluation.problems);
-    refuse_nothing(evaluation);
-    evaluation.provenance = provenance(context, evaluation);
-    write_tables(evaluation, out);
-    write_file(out / "report.html", report_html(evaluation));
-
+      return write_reader_study(inputs, reader_study_, seed, out / "reader-study");
+    const Evaluation evaluation = evaluate(inputs, options, seed, context.command_line);
+    write_results(evaluation, out);
     std::cout << result_text(evaluation) << "report: " << (out / "report.html").string()
               << std::endl;
-    return summarise_problems(evaluation.problems, out);
+    return report_problems(evaluation.problems, out);
   }
 
  private:
@@ -145,55 +101,6 @@ class EvaluateCommand : public Command {
       throw Error("evaluate: --generated and --real go together");
     if (out_.empty()) throw Error("evaluate: --out is needed when there is no run folder");
     return inputs_of_folders({generated_, real_, training_, cxr_, vessels_, scores_}, options);
-  }
-
-  static void refuse_nothing(const Evaluation& evaluation) {
-    if (!evaluation.images.cases.empty() || !evaluation.scores.arms.empty()) return;
-    std::string message = "evaluate: nothing to evaluate in " + evaluation.inputs.title;
-    for (size_t i = 0; i < evaluation.problems.size() && i < 10; ++i) {
-      const Problem& p = evaluation.problems[i];
-      message += fmt::format("\n  {}: {}: {}", p.kind, p.name, p.detail);
-    }
-    if (evaluation.problems.size() > 10)
-      message += fmt::format("\n  and {} more", evaluation.problems.size() - 10);
-    throw Error(message + "\nRun x2ctpa sample or x2ctpa classify predict first.",
-                ExitCode::no_data);
-  }
-
-  static std::vector<std::pair<std::string, std::string>> provenance(const CommandContext& context,
-                                                                     const Evaluation& evaluation) {
-    const auto now = std::chrono::system_clock::to_time_t(std::chrono::system_clock::now());
-    char time[32];
-    std::strftime(time, sizeof time, "%Y-%m-%d %H:%M:%S UTC", std::gmtime(&now));
-    std::vector<std::pair<std::string, std::string>> lines{
-        {"x2ctpa", X2CTPA_VERSION},
-        {"LibTorch", TORCH_VERSION},
-        {"made", time},
-        {"command", context.command_line},
-        {"seed", std::to_string(evaluation.seed)}};
-    if (!evaluation.inputs.dataset_hash.empty())
-      lines.emplace_back("dataset (SHA-256)", evaluation.inputs.dataset_hash);
-    const fs::path samples = evaluation.inputs.run / "samples" / "samples.csv";
-    if (!evaluation.inputs.run.empty() && fs::exists(samples))
-      lines.emplace_back("samples.csv (SHA-256)", sha256_of_file(samples));
-    for (const fs::path& file : {evaluation.inputs.features, evaluation.inputs.video_features}) {
-      if (fs::is_regular_file(file))
-        lines.emplace_back(file.filename().string() + " (SHA-256)", sha256_of_file(file));
-    }
-    for (const auto& table : evaluation.inputs.scores) {
-      lines.emplace_back(fmt::format("scores of {} (SHA-256)", table.name),
-                         sha256_of_file(table.file));
-    }
-    return lines;
-  }
-
-  static ExitCode summarise_problems(const std::vector<Problem>& problems, const fs::path& out) {
-    if (problems.empty()) return ExitCode::ok;
-    const auto failures =
-        std::count_if(problems.begin(), problems.end(), [](const Problem& p) { return p.failure; });
-    log_warning("{} remarks on the input, {} of them failures: see {}", problems.size(), failures,
-                (out / "problems.csv").string());
-    return failures > 0 ? ExitCode::partial : ExitCode::ok;
   }
 
   std::string generated_, real_, training_, cxr_, vessels_, out_, lpips_, features_,

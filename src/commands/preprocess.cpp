@@ -77,10 +77,10 @@ class PreprocessCommand : public Command {
     const CheckReport report = check_studies(
         read_inputs(inputs, context.experiment.preprocess.input), context.experiment.preprocess);
     const fs::path out = check_out_.empty() ? context.run / "check" : fs::path(check_out_);
-    const std::string text = check_text(report);
+    const std::string text = check_text(report), json = check_json(report, inputs.front().string());
     write_file(out / "report.txt", text);
-    write_file(out / "report.json", check_json(report));
-    write_file(out / "report.html", check_html(report, inputs.front().string()));
+    write_file(out / "report.json", json);
+    write_file(out / "report.html", check_page(report, json));
     std::cout << text;
     log_info("report with pictures: {}", (out / "report.html").string());
     if (report.usable() == 0) return ExitCode::no_data;

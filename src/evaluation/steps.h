@@ -39,15 +39,23 @@ std::vector<Memorisation> evaluate_memorisation(const EvaluationInputs& inputs,
 ScoreEvaluation evaluate_scores(const EvaluationInputs& inputs, const EvaluateOptions& options,
                                 int64_t seed, std::vector<Problem>& problems);
 
-/// metrics.json, per_case.csv, image_quality.csv, table.csv and problems.csv in `folder`.
+/// All of the above. `command_line` is told in the provenance.
+/// Throws Error(no_data) when there is neither a pair nor a score.
+Evaluation evaluate(const EvaluationInputs& inputs, const EvaluateOptions& options, int64_t seed,
+                    const std::string& command_line);
+
+/// metrics.json, the tables, and report.html, which shows metrics.json, in `folder`.
+void write_results(const Evaluation& evaluation, const std::filesystem::path& folder);
+nlohmann::ordered_json metrics_json(const Evaluation& evaluation);
+
+/// per_case.csv, image_quality.csv, table.csv, table.md, table.tex and problems.csv in `folder`.
 void write_tables(const Evaluation& evaluation, const std::filesystem::path& folder);
-nlohmann::json metrics_json(const Evaluation& evaluation);
 
 /// The result as plain text for stdout.
 std::string result_text(const Evaluation& evaluation);
 
-/// One self-contained HTML page.
-std::string report_html(const Evaluation& evaluation);
+/// Warns of problems, of which `folder`/problems.csv tells; partial when one is a failure.
+ExitCode report_problems(const std::vector<Problem>& problems, const std::filesystem::path& folder);
 
 /// Compares metrics.json of two evaluations (or of the run folders that hold them): a table on
 /// stdout, and comparison.csv and comparison.md in `out` where it is given.

@@ -2,11 +2,14 @@
 #include <torch/script.h>
 #include <unistd.h>
 
+#include <array>
 #include <nlohmann/json.hpp>
 #include <set>
 
+#include "commands/report_page.h"
 #include "commands/run_binary.h"
 #include "commands/synthetic_run.h"
+#include "data/synthetic_study.h"
 #include "evaluation/steps.h"
 #include "x2ctpa/models/lpips.h"
 #include "x2ctpa/models/model_folder.h"
@@ -30,7 +33,10 @@ class Evaluate : public ::testing::Test {
     return test::run_binary(fmt::format("evaluate --run {} {}", run.string(), more));
   }
   json metrics() const { return json::parse(read_file(run / "evaluation" / "metrics.json")); }
-  std::string report() const { return read_file(run / "evaluation" / "report.html"); }
+  fs::path page() const { return run / "evaluation" / "report.html"; }
+
+  // The report draws from the JSON embedded in it: what stands there is shown.
+  std::string shown() const { return test::embedded_json(page(), "data").dump(); }
 
   // Rewrites a CSV of the run row by row; an empty result drops the row.
   template <class Edit>
@@ -135,7 +141,7 @@ TEST_F(Evaluate, CountsMissingDuplicateAndUnreadableSamplesAndGoesOn) {
   for (const auto& p : m["problems"]) kinds.insert(p["kind"]);
   for (const char* kind : {"unpaired sample", "further sample", "missing sample", "not evaluated"})
     EXPECT_TRUE(kinds.count(kind)) << kind;
-  EXPECT_NE(report().find("case015"), std::string::npos);
+  EXPECT_NE(shown().find("case015"), std::string::npos);
 }
 
 TEST_F(Evaluate, LeavesOutNanScoresAndSaysWhenThereIsOneClassOrOneScore) {
@@ -152,8 +158,8 @@ TEST_F(Evaluate, LeavesOutNanScoresAndSaysWhenThereIsOneClassOrOneScore) {
   EXPECT_TRUE(arms["ctpa"]["auc"].is_null());
   EXPECT_EQ(arms["generated"]["auc"], 0.5);
   EXPECT_TRUE(arms["generated"]["auc_delong"].is_null());
-  EXPECT_NE(report().find("one class only"), std::string::npos);
-  EXPECT_NE(report().find("all scores are equal"), std::string::npos);
+  EXPECT_NE(shown().find("one class only"), std::string::npos);
+  EXPECT_NE(shown().find("all scores are equal"), std::string::npos);
 }
 
 TEST_F(Evaluate, PrintsAProtocolBesideEveryNumber) {
@@ -226,7 +232,7 @@ TEST_F(Evaluate, RefusesScoresOfOtherPatientsAndContradictedLabels) {
   for (const auto& p : m["problems"]) kinds.insert(p["kind"]);
   EXPECT_EQ(kinds.count("other patients"), 1u);
   EXPECT_GE(kinds.count("contradicting labels"), 1u);
-  EXPECT_NE(report().find("labels that the dataset contradicts"), std::string::npos);
+  EXPECT_NE(shown().find("labels that the dataset contradicts"), std::string::npos);
 }
 
 TEST_F(Evaluate, OfTablesWithoutACommonStudyRefusesTheComparison) {
@@ -248,7 +254,7 @@ TEST_F(Evaluate, GivesCalibrationNetBenefitAndThePowerOfSmallSets) {
               1e-12);
   EXPECT_EQ(arm["net_benefit"].size(), 99u);
   EXPECT_GT(m["comparisons"][0]["detectable_auc_difference"].get<double>(), 0.1);
-  EXPECT_NE(report().find("small set"), std::string::npos);
+  EXPECT_NE(shown().find("small set"), std::string::npos);
 }
 
 TEST_F(Evaluate, WritesThePaperTableInThreeForms) {
@@ -394,13 +400,85 @@ TEST_F(Evaluate, TakesTheThresholdFromValidationRowsWhenTheTableHasNone) {
 
 TEST_F(Evaluate, ReportNeedsNoNetworkAndStatesItsProtocol) {
   ASSERT_EQ(evaluate().exit_code, 0);
-  const std::string html = report();
+  const std::string html = read_file(page()), metrics = read_file(run / "evaluation/metrics.json");
   for (const char* loads : {"src=\"http", "href=\"http", "@import", "url(http"})
     EXPECT_EQ(html.find(loads), std::string::npos) << loads;
   for (const char* words : {"data range 700 HU", "Research use only", "not for diagnosis",
                             "Wilcoxon", "Wilson", "DeLong", "0.827 [0.75-0.92]", "SHA-256"}) {
-    EXPECT_NE(html.find(words), std::string::npos) << words;
+    EXPECT_NE(shown().find(words), std::string::npos) << words;
+    EXPECT_NE(metrics.find(words), std::string::npos) << words;
   }
+}
+
+TEST_F(Evaluate, ReportShowsMetricsJsonAndPicturesOfItsCases) {
+  ASSERT_EQ(evaluate().exit_code, 0);
+  EXPECT_EQ(test::embedded_json(page(), "data"), metrics());
+  const json pictures = test::embedded_json(page(), "pictures"),
+             cases = metrics()["images"]["shown_cases"];
+  ASSERT_EQ(cases.size(), 3u);
+  ASSERT_EQ(pictures.size(), 3u);
+  for (size_t i = 0; i < 3; ++i) {
+    EXPECT_EQ(cases[i]["rank"], (std::array{"Best", "Median", "Worst"})[i]);
+    EXPECT_EQ(pictures[i]["case"], cases[i]["case"]);
+    EXPECT_EQ(pictures[i]["size_dhw"], (json{20, 36, 40}));
+    for (const char* key : {"real", "generated", "mip_real", "cxr", "drr_generated"})
+      EXPECT_EQ(pictures[i][key].get<std::string>().substr(0, 11), "iVBORw0KGgo")
+          << "a PNG: " << key;
+  }
+  const json by_case = metrics()["images"]["psnr_by_case"];
+  EXPECT_EQ(by_case["case"][0], cases[0]["case"]);
+  EXPECT_NEAR(by_case["generated"][8].get<double>(), cases[2]["psnr_db"].get<double>(), 1e-6);
+}
+
+TEST_F(Evaluate, NoTextOfTheInputCanEndAScriptOfTheReport) {
+  ASSERT_EQ(evaluate().exit_code, 0);
+  const auto scripts = [&] {
+    const std::string html = read_file(page());
+    return std::pair(test::occurrences(html, "<script"), test::occurrences(html, "</script"));
+  };
+  const auto before = scripts();
+  const std::string markup = "</script><script>alert(1)</script>{{script}}<!--";
+  edit("samples/samples.csv", [&](size_t row, std::vector<std::string>& fields) {
+    if (row == 0) fields[1] = markup;
+  });
+  evaluate();
+  EXPECT_EQ(scripts(), before);
+  EXPECT_EQ(read_file(page()).find("<!--"), std::string::npos);
+  EXPECT_EQ(test::embedded_json(page(), "data"), metrics());
+  EXPECT_NE(shown().find(markup), std::string::npos) << "the remarks name the sample";
+}
+
+TEST_F(Evaluate, ScriptOfTheReportShowsTheNumbersThatAreOnStdout) {
+  const auto result = evaluate();
+  ASSERT_EQ(result.exit_code, 0);
+  const auto text = test::shown_text(page());
+  if (!text) GTEST_SKIP() << "there is no Node.js to run report.js";
+  const json m = metrics(), arms = m["classification"]["arms"];
+  for (const char* metric : {"psnr_db", "mae_hu"}) {
+    for (const char* source : source_keys) {
+      const auto median = m["images"]["metrics"][metric][source]["median"].get<double>();
+      EXPECT_CONTAINS(*text, "\n" + number_text(median) + " [");
+      EXPECT_CONTAINS(result.out, number_text(median));
+    }
+  }
+  for (const auto& [name, arm] : arms.items()) {
+    EXPECT_CONTAINS(*text, number_text(arm["auc"].get<double>(), 3));
+    for (const char* key : {"accuracy", "specificity", "sensitivity", "ppv", "npv"}) {
+      const std::string percent = number_text(100 * arm[key]["value"].get<double>(), 1);
+      EXPECT_CONTAINS(*text, "\n" + percent + " [");
+      EXPECT_CONTAINS(result.out, percent);
+    }
+  }
+  for (const auto& c : m["classification"]["comparisons"])
+    EXPECT_CONTAINS(*text, "(Holm " + p_text(c["delong"]["p_holm"].get<double>()) + ")");
+  for (const auto& [name, caption] : m["captions"].items()) {
+    if (name != "diversity" && name != "features") {
+      EXPECT_CONTAINS(*text, caption.get<std::string>());
+    }
+  }
+  for (const char* words : {"0.827 [0.75-0.92]", "None: every case was paired and read.",
+                            "chart: ROC, 10 series", "chart: Diffusion, 2 series"})
+    EXPECT_CONTAINS(*text, words);
 }
 
 TEST_F(Evaluate, WithNothingToEvaluateExitsWith2AndWithWrongUseWith1) {

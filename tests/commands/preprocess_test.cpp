@@ -1,6 +1,7 @@
 #include <map>
 #include <nlohmann/json.hpp>
 
+#include "commands/report_page.h"
 #include "commands/run_binary.h"
 #include "data/synthetic_study.h"
 #include "x2ctpa/core/files.h"
@@ -129,10 +130,15 @@ TEST(PreprocessCommand, CheckWritesAReportAndNothingElse) {
   EXPECT_CONTAINS(good.out, "2 studies: 2 usable, 0 would be rejected");
   EXPECT_EQ(read_file(run / "check/report.txt"), good.out);
   EXPECT_FALSE(fs::exists(run / "dataset"));
-  const std::string html = read_file(run / "check/report.html");
-  EXPECT_CONTAINS(html, "data:image/png;base64,");
-  EXPECT_EQ(html.find("http"), std::string::npos);
+  const fs::path page = run / "check/report.html";
+  EXPECT_EQ(read_file(page).find("http"), std::string::npos);
   const auto json = nlohmann::json::parse(read_file(run / "check/report.json"));
+  EXPECT_EQ(test::embedded_json(page, "data"), json);
+  const auto pictures = test::embedded_json(page, "pictures");
+  ASSERT_EQ(pictures.size(), 2u);
+  for (const auto& of_study : pictures) EXPECT_EQ(of_study.size(), 3u);
+  EXPECT_EQ(pictures[0][2].get<std::string>().substr(0, 11), "iVBORw0KGgo") << "a PNG";
+  EXPECT_EQ(json["schema"], "x2ctpa.check/1");
   EXPECT_EQ(json["studies"].size(), 2u);
   EXPECT_EQ(json["studies"][0]["id"], "a");
   write_file(run / "bad.nii", "no volume");
@@ -140,6 +146,15 @@ TEST(PreprocessCommand, CheckWritesAReportAndNothingElse) {
                               (run / "elsewhere").string());
   EXPECT_EQ(bad.exit_code, 2) << bad.err;
   EXPECT_CONTAINS(read_file(run / "elsewhere/report.txt"), "ct-unreadable");
+  const auto found = nlohmann::json::parse(read_file(run / "elsewhere/report.json"))["by_code"][0];
+  EXPECT_EQ(found["code"], "ct-unreadable");
+  EXPECT_EQ(found["count"], 1);
+  EXPECT_EQ(found["entries"][0]["where"], "bad");
+  if (const auto text = test::shown_text(run / "elsewhere/report.html")) {
+    EXPECT_CONTAINS(*text, "ct-unreadable");
+    EXPECT_CONTAINS(*text, "\nbad: " + found["entries"][0]["what"].get<std::string>());
+    EXPECT_CONTAINS(*text, found["what_to_do"].get<std::string>());
+  }
   const auto part = run_binary(base + " --input " + (run / "bad.nii").string() + " " +
                                (run / "phantom/manifest.csv").string());
   EXPECT_EQ(part.exit_code, 3) << part.err;

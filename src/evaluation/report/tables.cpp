@@ -1,6 +1,5 @@
 // Results as CSV, Markdown and LaTeX.
 #include <cmath>
-#include <nlohmann/json.hpp>
 
 #include "evaluation/steps.h"
 #include "x2ctpa/core/csv.h"
@@ -174,7 +173,6 @@ std::string latex_table(const Evaluation& evaluation) {
 }  // namespace
 
 void write_tables(const Evaluation& evaluation, const std::filesystem::path& folder) {
-  write_file(folder / "metrics.json", metrics_json(evaluation).dump(2) + "\n");
   per_case_table(evaluation).write(folder / "per_case.csv");
   image_table(evaluation).write(folder / "image_quality.csv");
   paper_table(evaluation).write(folder / "table.csv");

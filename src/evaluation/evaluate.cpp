@@ -1,0 +1,104 @@
+// The steps of `evaluate` in their order, and what it leaves on disk.
+#include <fmt/format.h>
+#include <torch/version.h>
+
+#include <algorithm>
+#include <ctime>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "evaluation/features.h"
+#include "evaluation/report/page.h"
+#include "evaluation/report/report_json.h"
+#include "evaluation/steps.h"
+#include "x2ctpa/core/files.h"
+#include "x2ctpa/core/log.h"
+
+namespace x2ctpa {
+namespace {
+
+namespace fs = std::filesystem;
+
+void refuse_nothing(const Evaluation& evaluation) {
+  if (!evaluation.images.cases.empty() || !evaluation.scores.arms.empty()) return;
+  std::string message = "evaluate: nothing to evaluate in " + evaluation.inputs.title;
+  for (size_t i = 0; i < evaluation.problems.size() && i < 10; ++i) {
+    const Problem& p = evaluation.problems[i];
+    message += fmt::format("\n  {}: {}: {}", p.kind, p.name, p.detail);
+  }
+  if (evaluation.problems.size() > 10)
+    message += fmt::format("\n  and {} more", evaluation.problems.size() - 10);
+  throw Error(message + "\nRun x2ctpa sample or x2ctpa classify predict first.", ExitCode::no_data);
+}
+
+std::vector<std::pair<std::string, std::string>> provenance_of(const Evaluation& evaluation,
+                                                               const std::string& command_line) {
+  const std::time_t now = std::time(nullptr);
+  char time[32];
+  std::strftime(time, sizeof time, "%Y-%m-%d %H:%M:%S UTC", std::gmtime(&now));
+  const EvaluationInputs& inputs = evaluation.inputs;
+  std::vector<std::pair<std::string, std::string>> lines{{"x2ctpa", X2CTPA_VERSION},
+                                                         {"LibTorch", TORCH_VERSION},
+                                                         {"made", time},
+                                                         {"command", command_line},
+                                                         {"seed", std::to_string(evaluation.seed)}};
+  if (!inputs.dataset_hash.empty()) lines.emplace_back("dataset (SHA-256)", inputs.dataset_hash);
+  const fs::path samples = inputs.run / "samples" / "samples.csv";
+  if (!inputs.run.empty() && fs::exists(samples))
+    lines.emplace_back("samples.csv (SHA-256)", sha256_of_file(samples));
+  for (const fs::path& file : {inputs.features, inputs.video_features}) {
+    if (fs::is_regular_file(file))
+      lines.emplace_back(file.filename().string() + " (SHA-256)", sha256_of_file(file));
+  }
+  for (const ScoreTable& table : inputs.scores) {
+    lines.emplace_back(fmt::format("scores of {} (SHA-256)", table.name),
+                       sha256_of_file(table.file));
+  }
+  const auto& cases = evaluation.images.cases;
+  if (!cases.empty() && !cases[0].pair.sampler.empty()) {
+    const SamplePair& p = cases[0].pair;
+    lines.emplace_back("sampler (first sample)",
+                       fmt::format("{}, {} steps, guidance scale {}, seed {}", p.sampler, p.steps,
+                                   p.guidance_scale, p.seed));
+  }
+  return lines;
+}
+
+}  // namespace
+
+Evaluation evaluate(const EvaluationInputs& inputs, const EvaluateOptions& options, int64_t seed,
+                    const std::string& command_line) {
+  Evaluation evaluation;
+  evaluation.inputs = inputs;
+  evaluation.options = options;
+  evaluation.seed = seed;
+  evaluation.problems = inputs.problems;
+  evaluation.images = evaluate_images(inputs, options, seed, evaluation.problems);
+  evaluation.features = evaluate_features(inputs, evaluation.images, options, seed);
+  if (options.audit) evaluation.memorisation = evaluate_memorisation(inputs, evaluation.images);
+  evaluation.scores = evaluate_scores(inputs, options, seed, evaluation.problems);
+  refuse_nothing(evaluation);
+  evaluation.provenance = provenance_of(evaluation, command_line);
+  return evaluation;
+}
+
+void write_results(const Evaluation& evaluation, const fs::path& folder) {
+  const std::string metrics = json_text(metrics_json(evaluation));
+  write_file(folder / "metrics.json", metrics);
+  write_tables(evaluation, folder);
+  write_file(folder / "report.html", report_page(metrics, case_pictures(evaluation), true));
+}
+
+ExitCode report_problems(const std::vector<Problem>& problems, const fs::path& folder) {
+  if (problems.empty()) return ExitCode::ok;
+  const auto failures =
+      std::count_if(problems.begin(), problems.end(), [](const Problem& p) { return p.failure; });
+  log_warning("{} remarks on the input, {} of them failures: see {}", problems.size(), failures,
+              (folder / "problems.csv").string());
+  return failures > 0 ? ExitCode::partial : ExitCode::ok;
+}
+
+}  // namespace x2ctpa

@@ -1,0 +1,107 @@
+// What the report says below its tables and charts.
+#include <fmt/format.h>
+
+#include <nlohmann/json.hpp>
+#include <string>
+
+#include "evaluation/report/report_json.h"
+
+namespace x2ctpa {
+namespace {
+
+std::string data_range_text(const Evaluation& evaluation) {
+  const auto& w = evaluation.inputs.window;
+  return fmt::format("HU clipped to [{:g}, {:g}] (window of {}), data range {:g} HU, no mask",
+                     w.min_hu, w.max_hu, evaluation.inputs.window_source, w.max_hu - w.min_hu);
+}
+
+std::string image_caption(const Evaluation& evaluation) {
+  std::string method = "not available";
+  if (!evaluation.images.metrics.empty()) {
+    const auto& test = evaluation.images.metrics[0].tests[source::wrong_cxr];
+    if (test) method = test->wilcoxon.method;
+  }
+  return fmt::format(
+      "Protocols by row. Median [quartiles] over {} cases of split {}. {}. The last columns: "
+      "median of the paired differences, two-sided Wilcoxon signed-rank p ({}), Holm over all "
+      "tests "
+      "of this table. Another patient's CXR: a seeded derangement of the same samples (seed {}), "
+      "never the same patient. Mean volume of {} training cases. SSIM: Gaussian sigma 1.5, 11 "
+      "taps, "
+      "5 voxels of border left out; 2D is the mean over axial slices.",
+      evaluation.images.cases.size(), evaluation.options.split, data_range_text(evaluation), method,
+      evaluation.seed, evaluation.images.training_volumes);
+}
+
+std::string cases_caption(const Evaluation& evaluation) {
+  const auto& w = evaluation.inputs.window;
+  return fmt::format(
+      "Sliders move through the slices; grey from {:g} to {:g} HU; difference is generated − real. "
+      "Axial: anterior up, the patient's right on the left. Coronal and sagittal: head up; "
+      "sagittal: anterior on the left. MIP: maximum intensity projection. DRR: the X-ray that the "
+      "volume would give, what the window cut off at its lower end taken as lung. Cases by rank of "
+      "PSNR among {}. Generated volumes are synthetic.",
+      w.min_hu, w.max_hu, evaluation.images.cases.size());
+}
+
+std::string classification_caption(const Evaluation& evaluation) {
+  return fmt::format(
+      "Protocol x2ctpa/1. Split {}. AUC: Mann-Whitney, ties one half; interval: DeLong on the "
+      "logit "
+      "scale, and {} bootstrap resamples of patients, stratified by PE (seed {}). Proportions: 95% "
+      "Wilson intervals; a score at or above the threshold is positive. Paper: figures printed in "
+      "X-ray2CTPA (arXiv 2406.16109), on its own data.",
+      evaluation.options.split, evaluation.options.bootstrap, evaluation.seed);
+}
+
+const char* const memorisation_caption =
+    "Protocol x2ctpa/1. Median distance to the nearest training volume: root mean square "
+    "difference "
+    "of volumes (HU) or latents, averaged to at most 32 values per axis; two-sided Wilcoxon "
+    "signed-rank over cases. A model that copies puts its volumes nearer to training than unseen "
+    "patients lie. Suspicious: less than half of the smallest distance of a held-out true volume.";
+
+const char* const calibration_caption =
+    "ECE and the parts of the Brier score over ten bins of equal width (Brier = reliability − "
+    "resolution + uncertainty + spread inside bins). Slope and intercept: logistic regression of "
+    "PE "
+    "on the logit of the score; 1 and 0 are perfect. Net benefit: true positives less false "
+    "positives weighted by the odds of the threshold, per study. Bars of the calibration chart: "
+    "95% "
+    "Wilson intervals.";
+
+const char* const comparisons_caption =
+    "Paired DeLong test on the studies that both arms scored; two-sample Kolmogorov-Smirnov test "
+    "between the scores of the same studies, as in the paper. Two-sided. Detectable: the "
+    "difference "
+    "that DeLong's test would find in 80% of sets like this one.";
+
+}  // namespace
+
+nlohmann::ordered_json captions_json(const Evaluation& evaluation) {
+  const std::string data_range = data_range_text(evaluation);
+  return {
+      {"image_quality", image_caption(evaluation)},
+      {"psnr_by_case",
+       "Protocol paper/1. Left: each case once per series, cases from best to worst PSNR of the "
+       "right CXR. Right: cases per paired difference. " +
+           data_range + "."},
+      {"diversity", "Protocol x2ctpa/1: mean over the pairs of the first four samples of a case, " +
+                        data_range + "."},
+      {"features",
+       "Between all true and all generated volumes, by the features of the network given; the "
+       "numbers depend on it and on the number of pictures."},
+      {"memorisation", memorisation_caption},
+      {"cases", cases_caption(evaluation)},
+      {"classification", classification_caption(evaluation)},
+      {"classification_charts",
+       "ROC bands: 95% of the bootstrap, pointwise. All charts of this section: the studies and "
+       "intervals of the table above."},
+      {"calibration", calibration_caption},
+      {"comparisons", comparisons_caption},
+      {"training",
+       "Loss by training step, from metrics.jsonl of each stage; logarithmic axis. Classifiers: "
+       "fold 0 where there are folds."}};
+}
+
+}  // namespace x2ctpa

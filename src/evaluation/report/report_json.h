@@ -1,0 +1,39 @@
+// Parts of metrics.json. The report draws all that it shows, pictures aside, from this file.
+#pragma once
+
+#include <nlohmann/json_fwd.hpp>
+#include <string>
+#include <vector>
+
+#include "x2ctpa/evaluation/evaluation.h"
+
+namespace x2ctpa {
+
+/// null for what is not finite; rounded to six decimals for points of curves.
+nlohmann::ordered_json number_json(double value);
+nlohmann::ordered_json rounded_json(double value);
+nlohmann::ordered_json interval_json(const Interval& interval);
+
+/// Arms with their curves, tests between them, and the published figures.
+nlohmann::ordered_json classification_json(const Evaluation& evaluation);
+
+/// The small print of each table and chart: its protocol.
+nlohmann::ordered_json captions_json(const Evaluation& evaluation);
+
+/// From best to worst PSNR.
+std::vector<const CaseResult*> cases_by_psnr(const ImageEvaluation& images);
+
+/// A case with pictures and its place among all: "Best", "Median", "Worst" or a percentile.
+struct ShownCase {
+  const CaseResult* result = nullptr;
+  std::string rank;
+};
+
+/// `evaluate.report_cases` cases, evenly spread over the ranks.
+std::vector<ShownCase> shown_cases(const Evaluation& evaluation);
+
+/// Of each shown case, in their order: PNG files in base64 of slices, MIP, DRR and X-ray, and the
+/// sizes by which report.js cuts the slices out. They are too large for metrics.json.
+nlohmann::ordered_json case_pictures(const Evaluation& evaluation);
+
+}  // namespace x2ctpa
