@@ -6,6 +6,7 @@
 #include "x2ctpa/core/files.h"
 #include "x2ctpa/core/interrupt.h"
 #include "x2ctpa/core/log.h"
+#include "x2ctpa/core/version.h"
 
 namespace x2ctpa {
 namespace {
@@ -136,7 +137,7 @@ int run_program(int argc, char** argv) {
   CLI::App program(
       "x2ctpa: 3D CT pulmonary angiography volumes from chest X-rays.\n"
       "Research use only, not for diagnosis.");
-  program.set_version_flag("--version", std::string("x2ctpa ") + X2CTPA_VERSION);
+  program.set_version_flag("--version", std::string("x2ctpa ") + version());
   program.require_subcommand(1);
   Experiment defaults;
   OptionList options;

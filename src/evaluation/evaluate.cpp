@@ -16,6 +16,7 @@
 #include "evaluation/steps.h"
 #include "x2ctpa/core/files.h"
 #include "x2ctpa/core/log.h"
+#include "x2ctpa/core/version.h"
 
 namespace x2ctpa {
 namespace {
@@ -40,7 +41,7 @@ std::vector<std::pair<std::string, std::string>> provenance_of(const Evaluation&
   char time[32];
   std::strftime(time, sizeof time, "%Y-%m-%d %H:%M:%S UTC", std::gmtime(&now));
   const EvaluationInputs& inputs = evaluation.inputs;
-  std::vector<std::pair<std::string, std::string>> lines{{"x2ctpa", X2CTPA_VERSION},
+  std::vector<std::pair<std::string, std::string>> lines{{"x2ctpa", version()},
                                                          {"LibTorch", TORCH_VERSION},
                                                          {"made", time},
                                                          {"command", command_line},

@@ -27,7 +27,7 @@ void EvaluateOptions::describe(OptionList& options) {
               "Side in pixels to which slices are resized for --features under paper; 0: none.",
               {.min = 0, .max = 2048});
   options.add("feature_every", &feature_every,
-              "Of the slices, each how-manieth goes through --features.", {.min = 1});
+              "Every n-th slice goes through --features; 1 takes all.", {.min = 1});
 }
 
 }  // namespace x2ctpa

@@ -10,6 +10,7 @@
 #include "x2ctpa/core/files.h"
 #include "x2ctpa/core/log.h"
 #include "x2ctpa/core/random.h"
+#include "x2ctpa/core/version.h"
 #include "x2ctpa/imaging/dicom/dicom_export.h"
 #include "x2ctpa/metrics/rater_agreement.h"
 
@@ -54,7 +55,7 @@ void write_blinded(const Volume& volume, const Volume& place, const EvaluationIn
   Volume shown = place;
   shown.hu = volume.hu.clamp(inputs.window.min_hu, inputs.window.max_hu).round().contiguous();
   write_synthetic_series(shown, folder,
-                         {name, "Blinded reader study: acquired or generated", X2CTPA_VERSION,
+                         {name, "Blinded reader study: acquired or generated", version(),
                           fmt::format("reader-study/{}/{}", seed, name),
                           0.5 * (inputs.window.min_hu + inputs.window.max_hu),
                           inputs.window.max_hu - inputs.window.min_hu});

@@ -11,6 +11,7 @@
 #include "x2ctpa/core/files.h"
 #include "x2ctpa/core/log.h"
 #include "x2ctpa/core/safetensors.h"
+#include "x2ctpa/core/version.h"
 #include "x2ctpa/imaging/dicom/dicom_export.h"
 #include "x2ctpa/imaging/preview.h"
 #include "x2ctpa/imaging/volume_io.h"
@@ -21,7 +22,8 @@ namespace fs = std::filesystem;
 using nlohmann::ordered_json;
 namespace {
 
-constexpr const char* program = "x2ctpa " X2CTPA_VERSION;
+std::string program() { return std::string("x2ctpa ") + version(); }
+
 constexpr const char* notice =
     "SYNTHETIC CTPA generated from a chest X-ray; research use only, not for diagnosis";
 
@@ -77,7 +79,7 @@ ordered_json sidecar_of(const Provenance& p, const Volume& volume, const Intensi
   ordered_json json;
   json["synthetic"] = true;
   json["notice"] = notice;
-  json["program"] = program;
+  json["program"] = program();
   json["name"] = p.name;
   json["case_id"] = p.case_id;
   json["sample"] = p.sample;
@@ -151,7 +153,7 @@ std::string derivation_of(const Provenance& p) {
       "Generated from a chest X-ray by {}: model {}, sampler {}, {} steps, guidance {}, seed {}, "
       "sample {}. "
       "Not an image of a patient.",
-      program, p.model_hash.substr(0, 16), p.sampler.kind, p.sampler.steps,
+      program(), p.model_hash.substr(0, 16), p.sampler.kind, p.sampler.steps,
       p.sampler.guidance_scale, p.seed, p.sample);
 }
 
@@ -183,7 +185,7 @@ SampleFolder::SampleFolder(fs::path root, const SampleOptions& options)
     : root_(std::move(root)), options_(options) {
   AtomicFile probe(root_ / "probe");
   std::ofstream stream(probe.temporary());
-  stream << program << std::flush;
+  stream << program() << std::flush;
   if (!stream)
     throw Error(fmt::format(
         "cannot write to the folder {}. Choose --out where you may write and there is space.",
@@ -240,7 +242,7 @@ void SampleFolder::write(const Volume& volume, const IntensityWindow& window,
         volume, root_ / "dicom" / p.name,
         {.subject_id = p.case_id,
          .derivation = derivation_of(p),
-         .version = X2CTPA_VERSION,
+         .version = version(),
          .unique = p.settings + "/" + p.cxr_sha256 + "/" + p.name + "/" + std::to_string(p.sample),
          .window_centre_hu = (window.min_hu + window.max_hu) / 2,
          .window_width_hu = window.max_hu - window.min_hu});

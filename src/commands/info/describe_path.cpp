@@ -13,6 +13,7 @@
 #include "x2ctpa/core/error.h"
 #include "x2ctpa/core/files.h"
 #include "x2ctpa/core/safetensors.h"
+#include "x2ctpa/core/version.h"
 #include "x2ctpa/data/dataset.h"
 #include "x2ctpa/data/studies/archive.h"
 #include "x2ctpa/imaging/dicom/dicom_series.h"
@@ -274,7 +275,7 @@ ordered_json describe_program() {
       devices.push_back(fmt::format("cuda:{}", i));
     }
   }
-  return {{"x2ctpa", X2CTPA_VERSION},
+  return {{"x2ctpa", version()},
           {"libtorch", TORCH_VERSION},
           {"devices", devices},
           {"cores", available_cores()},
