@@ -33,7 +33,7 @@ void RuntimeOptions::describe(OptionList& options) {
   options.add("precision", &precision,
               "Number format of the networks when sampling; bf16 needs a CPU or GPU that has it. "
               "Statistics and noise are fp32; training has its own, train.precision.",
-              {.choices = {"fp32", "bf16"}});
+              {Precision::fp32, Precision::bf16});
   options.add(
       "tf32", &tf32,
       "On a GPU: multiply float32 with the 10 bits of TF32, in training too; errors near 1e-3.");
@@ -136,7 +136,7 @@ bool cpu_computes_bf16(const std::filesystem::path& root) {
 }
 
 c10::ScalarType compute_type(const RuntimeOptions& options) {
-  if (options.precision != "bf16") return c10::kFloat;
+  if (options.precision != Precision::bf16) return c10::kFloat;
   const bool cuda = select_device(options).is_cuda();
   const bool can = cuda ? at::detail::getCUDAHooks().supportsBFloat16ConvolutionWithCuDNNv8()
                         : cpu_computes_bf16();

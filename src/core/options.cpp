@@ -128,6 +128,10 @@ struct Assign {
     check_count(parsed.size(), limits);
     *value = parsed;
   }
+  void operator()(const OptionWord& value) const {
+    check_word(text, limits);
+    value.set(text);
+  }
 };
 
 struct ToText {
@@ -144,6 +148,7 @@ struct ToText {
   std::string operator()(const std::vector<std::string>* v) const {
     return fmt::format("[{}]", fmt::join(*v, ", "));
   }
+  std::string operator()(const OptionWord& v) const { return v.get(); }
 };
 
 // Dotted keys of a YAML tree with their scalar or list text.
@@ -174,7 +179,8 @@ void flatten(const YAML::Node& node, const std::string& prefix, const std::strin
 
 std::string yaml_scalar(const OptionValue& value) {
   const std::string text = option_text(value);
-  if (!std::holds_alternative<std::string*>(value)) return text;
+  if (!std::holds_alternative<std::string*>(value) && !std::holds_alternative<OptionWord>(value))
+    return text;
   YAML::Emitter emitter;
   emitter << text;
   return text.empty() ? "\"\"" : emitter.c_str();
@@ -264,9 +270,9 @@ std::string option_type_text(const Option& option) {
     const bool list = std::holds_alternative<std::vector<std::string>*>(option.value);
     return fmt::format("{}one of {}", list ? "a list, each " : "", fmt::join(limits.choices, ", "));
   }
-  static const char* const names[] = {"true or false",  "an integer",         "a number",
-                                      "text",           "a list of integers", "a list of numbers",
-                                      "a list of words"};
+  static const char* const names[] = {
+      "true or false",      "an integer",        "a number",        "text",
+      "a list of integers", "a list of numbers", "a list of words", "a word"};
   std::string text = names[option.value.index()];
   if (limits.count > 0) text += fmt::format(" ({} values)", limits.count);
   const bool low = std::isfinite(limits.min), high = std::isfinite(limits.max);

@@ -33,7 +33,7 @@ ordered_json to_json(DatasetInfo info) {
   info.describe(list);
   ordered_json json;
   for (const Option& option : list.all()) {
-    std::visit([&](auto* value) { json[option.key] = *value; }, option.value);
+    with_value(option.value, [&](const auto& value) { json[option.key] = value; });
   }
   return json;
 }
@@ -49,9 +49,14 @@ DatasetInfo info_from_json(const ordered_json& json, const fs::path& file) {
           "{}: no field '{}': written by another version or damaged; run preprocess again",
           file.string(), option.key));
     }
+    const auto& field = json.at(option.key);
     std::visit(
-        [&](auto* value) {
-          *value = json.at(option.key).get<std::remove_pointer_t<decltype(value)>>();
+        [&](const auto& value) {
+          using Value = std::decay_t<decltype(value)>;
+          if constexpr (std::is_same_v<Value, OptionWord>)
+            list.set(option.key, field.template get<std::string>(), file.string());
+          else
+            *value = field.template get<std::remove_pointer_t<Value>>();
         },
         option.value);
   }

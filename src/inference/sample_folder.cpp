@@ -70,7 +70,7 @@ ordered_json options_json(SamplerOptions options) {
   options.describe(list);
   ordered_json out;
   for (const auto& option : list.all()) {
-    std::visit([&](const auto* value) { out[option.key] = *value; }, option.value);
+    with_value(option.value, [&](const auto& value) { out[option.key] = value; });
   }
   return out;
 }

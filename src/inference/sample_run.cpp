@@ -138,7 +138,7 @@ class SampleMaker {
                        .dataset_hash = generator_.info().hash,
                        .settings = run_.settings,
                        .sampler = run_.options.sampler,
-                       .precision = run_.runtime.precision,
+                       .precision = std::string(word_of(run_.runtime.precision)),
                        .placed_by = cxr.placed_by,
                        .novelty = cxr.novelty});
   }

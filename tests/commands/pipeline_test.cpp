@@ -104,7 +104,7 @@ TEST_F(Pipeline, SamplingInBfloat16StaysCloseToFloat32OrSaysThatItIsFloat32) {
       x2ctpa("sample --precision bf16 --split test --out " + (root_ / "bf16").string());
   ASSERT_EQ(result.exit_code, 0) << result.err;
   RuntimeOptions runtime;
-  runtime.precision = "bf16";
+  runtime.precision = Precision::bf16;
   const bool has_bf16 = compute_type(runtime) == c10::kBFloat16;
   EXPECT_EQ(result.err.find("fp32 is used") == std::string::npos, has_bf16) << result.err;
   int volumes = 0;

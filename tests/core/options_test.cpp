@@ -1,6 +1,14 @@
 #include "x2ctpa/core/options.h"
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
+
+#include <array>
+#include <filesystem>
+#include <functional>
+#include <string>
+#include <utility>
+#include <vector>
 
 #include "x2ctpa/core/error.h"
 #include "x2ctpa/core/files.h"
@@ -8,12 +16,17 @@
 namespace x2ctpa {
 namespace {
 
+enum class Kind { ddim, ddpm, two_parts };
+constexpr auto words(Kind) { return std::array{"ddim", "ddpm", "two-parts"}; }
+
 struct Inner {
   int64_t steps = 30;
-  std::string kind = "ddim";
+  Kind kind = Kind::ddim;
+  std::string text = "a";
   void describe(OptionList& o) {
     o.add("steps", &steps, "Steps.", {.min = 1, .max = 1000});
-    o.add("kind", &kind, "Kind.", {.choices = {"ddim", "ddpm"}});
+    o.add("kind", &kind, "Kind.");
+    o.add("text", &text, "Text.", {.choices = {"a", "b"}});
   }
 };
 struct Outer {
@@ -43,6 +56,7 @@ std::string message_of(const std::function<void()>& action) {
 TEST(Options, TheDumpReadsBackToTheSameValues) {
   Outer a;
   a.sampler.steps = 7;
+  a.sampler.kind = Kind::two_parts;
   a.rate = 0.1 + 0.2;
   a.grid = {1, 2, 3};
   a.name = "a: \"b\" # c";
@@ -50,6 +64,7 @@ TEST(Options, TheDumpReadsBackToTheSameValues) {
   write_file(file, options_to_yaml(a));
   const auto b = load_options<Outer>(file);
   EXPECT_EQ(b.sampler.steps, 7);
+  EXPECT_EQ(b.sampler.kind, Kind::two_parts);
   EXPECT_EQ(b.rate, a.rate);
   EXPECT_EQ(b.grid, a.grid);
   EXPECT_EQ(b.name, a.name);
@@ -73,6 +88,8 @@ TEST(Options, AWrongValueSaysWhatWasExpectedAndLeavesTheOldOne) {
                                                         {"sampler.steps", "3.5"},
                                                         {"sampler.steps", "many"},
                                                         {"sampler.kind", "euler"},
+                                                        {"sampler.kind", ""},
+                                                        {"sampler.text", "c"},
                                                         {"rate", "nan"},
                                                         {"rate", "-1"},
                                                         {"grid", "1,2"},
@@ -82,6 +99,7 @@ TEST(Options, AWrongValueSaysWhatWasExpectedAndLeavesTheOldOne) {
     EXPECT_NE(text.find("must be"), std::string::npos) << key << " " << value << ": " << text;
   }
   EXPECT_EQ(o.sampler.steps, 30);
+  EXPECT_EQ(o.sampler.kind, Kind::ddim);
   EXPECT_EQ(o.grid, (std::vector<int64_t>{4, 8, 8}));
 }
 
@@ -93,6 +111,31 @@ TEST(Options, ALaterSourceWinsAndIsNamed) {
   list.set("rate", "0.25", "--rate");
   EXPECT_EQ(o.rate, 0.25);
   EXPECT_NE(list.to_yaml(true).find("rate: 0.25  # --rate"), std::string::npos);
+}
+
+TEST(Options, AnEnumIsSetAndShownByItsWord) {
+  Outer o;
+  OptionList list;
+  o.describe(list);
+  list.set("sampler.kind", "two-parts", "--sampler.kind");
+  EXPECT_EQ(o.sampler.kind, Kind::two_parts);
+  EXPECT_NE(list.to_yaml().find("  kind: two-parts\n"), std::string::npos);
+  EXPECT_NE(list.to_markdown("sampler").find(
+                "| `sampler.kind` | one of ddim, ddpm, two-parts | `two-parts` | Kind. |"),
+            std::string::npos);
+  EXPECT_EQ(message_of([&] { list.set("sampler.kind", "dddim", "a.yaml"); }),
+            "a.yaml: sampler.kind must be one of ddim, ddpm, two-parts, found \"dddim\". Meaning: "
+            "Kind.");
+  EXPECT_EQ(fmt::format("{}", o.sampler.kind), "two-parts");
+}
+
+TEST(Options, AnEnumMayBeAllowedSomeOfItsWords) {
+  Kind kind = Kind::ddpm;
+  OptionList list;
+  list.add("kind", &kind, "Kind.", {Kind::ddpm, Kind::ddim});
+  EXPECT_EQ(option_type_text(list.all()[0]), "one of ddpm, ddim");
+  EXPECT_NE(message_of([&] { list.set("kind", "two-parts", "--kind"); }), "no error");
+  EXPECT_EQ(kind, Kind::ddpm);
 }
 
 }  // namespace

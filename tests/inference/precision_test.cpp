@@ -36,7 +36,7 @@ TEST_P(Precision, Bf16GivesTheVolumeOfFp32Within7Hu) {
   RuntimeOptions runtime;
   runtime.device = "cpu";
   const auto fp32 = volume_of(folder_.path(), runtime);
-  runtime.precision = "bf16";
+  runtime.precision = Precision::bf16;
   const auto bf16 = volume_of(folder_.path(), runtime);
   const double spread = fp32.std().item<double>();
   RecordProperty("rms_hu", std::to_string(rms_hu(bf16, fp32)));

@@ -4,6 +4,7 @@
 #include <c10/core/Device.h>
 #include <c10/core/ScalarType.h>
 
+#include <array>
 #include <cstdint>
 #include <filesystem>
 #include <string>
@@ -12,12 +13,16 @@
 
 namespace x2ctpa {
 
+/// Number format of convolutions and matrix products.
+enum class Precision { fp32, bf16, fp16 };
+constexpr auto words(Precision) { return std::array{"fp32", "bf16", "fp16"}; }
+
 struct RuntimeOptions {
   std::string device = "auto";
   int64_t threads = 0;
   int64_t seed = 0;
   bool deterministic = false;
-  std::string precision = "fp32";
+  Precision precision = Precision::fp32;
   double memory_gb = 0;
   bool tf32 = false;
   bool cuda_graph = false;
@@ -38,7 +43,7 @@ void configure_runtime(const RuntimeOptions& options);
 /// The number of cores that this process may run on.
 int64_t available_cores();
 
-/// kFloat for "fp32"; kBFloat16 for "bf16" where the device has instructions for it, else kFloat
+/// kFloat for fp32; kBFloat16 for bf16 where the device has instructions for it, else kFloat
 /// with a warning, once: without them bf16 is slower than fp32.
 c10::ScalarType compute_type(const RuntimeOptions& options);
 

@@ -5,10 +5,15 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <limits>
 #include <string>
+#include <type_traits>
+#include <utility>
 #include <variant>
 #include <vector>
+
+#include "x2ctpa/core/words.h"
 
 namespace x2ctpa {
 
@@ -16,13 +21,32 @@ namespace x2ctpa {
 struct Limits {
   double min = -std::numeric_limits<double>::infinity();
   double max = std::numeric_limits<double>::infinity();
-  std::vector<std::string> choices;  ///< for strings: the allowed words; empty: any
+  std::vector<std::string> choices;  ///< for words and strings: those allowed; empty: any
   int64_t count = 0;                 ///< for lists: the number of elements; 0: any
+};
+
+/// A member that is an enum, read and written as its word.
+struct OptionWord {
+  std::function<std::string()> get;
+  std::function<void(const std::string& word)> set;  ///< of the enum's words only
 };
 
 /// A pointer into the options struct; the struct must outlive the list.
 using OptionValue = std::variant<bool*, int64_t*, double*, std::string*, std::vector<int64_t>*,
-                                 std::vector<double>*, std::vector<std::string>*>;
+                                 std::vector<double>*, std::vector<std::string>*, OptionWord>;
+
+/// Calls `f` with the value itself: a bool, number, text or list. An enum is given as its word.
+template <class F>
+void with_value(const OptionValue& value, F&& f) {
+  std::visit(
+      [&](const auto& v) {
+        if constexpr (std::is_same_v<std::decay_t<decltype(v)>, OptionWord>)
+          f(v.get());
+        else
+          f(*v);
+      },
+      value);
+}
 
 struct Option {
   std::string key;  ///< dotted, as in flags: "diffusion.sampler.steps"
@@ -37,6 +61,19 @@ class OptionList {
  public:
   /// Called from describe(): declares the member `value` as `name` of the current section.
   void add(const std::string& name, OptionValue value, const std::string& help, Limits limits = {});
+
+  /// The same for an enum: one of `allowed`, or of all its words where that is empty.
+  template <WordEnum E>
+  void add(const std::string& name, E* value, const std::string& help,
+           const std::vector<E>& allowed = {}) {
+    Limits limits;
+    for (const E word : allowed) limits.choices.emplace_back(word_of(word));
+    if (allowed.empty()) limits.choices = all_words<E>();
+    add(name,
+        OptionWord{[value] { return std::string(word_of(*value)); },
+                   [value](const std::string& word) { *value = find_word<E>(word).value(); }},
+        help, std::move(limits));
+  }
 
   /// Declares every option of `child` under `name.`.
   template <class T>
