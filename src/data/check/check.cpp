@@ -133,8 +133,8 @@ StudyCheck check_study(const Study& study, const PreprocessOptions& options) {
     }
     if (!study.cxr.empty()) {
       const bool any_picture = options.source == "picture";
-      examine_cxr(read_radiograph(study.cxr, any_picture ? "never" : options.cxr.invert), options,
-                  check);
+      examine_cxr(read_radiograph(study.cxr, any_picture ? CxrInvert::never : options.cxr.invert),
+                  options, check);
     } else if (prepared.record.cxr_rendered) {
       check.pictures[2] = thumbnail(prepared.cxr, {1, 1});
     }

@@ -124,11 +124,13 @@ Volume on_dataset_grid(const Volume& volume, const Study& study, const Preproces
                        double outside, PreparedCase& prepared) {
   const Box box = choose_box(volume, study, options, prepared);
   return run_step("ct-not-resampled", "resampling " + study.ct.string(), [&] {
-    if (options.interpolation == "published") {
+    if (options.interpolation == GridInterpolation::published) {
       return zoom_as_published(boxed(volume, box, options.margin_mm),
                                {options.grid[0], options.grid[1], options.grid[2]});
     }
-    return resample(volume, target_grid(volume, box, options), options.interpolation, outside);
+    const auto kernel = options.interpolation == GridInterpolation::cubic ? Interpolation::cubic
+                                                                          : Interpolation::linear;
+    return resample(volume, target_grid(volume, box, options), kernel, outside);
   });
 }
 

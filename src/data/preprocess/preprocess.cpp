@@ -30,7 +30,7 @@ void check(const PreprocessOptions& options) {
     throw Error(fmt::format(
         "preprocess.field_of_view_mm: expected no value or three (x, y, z), found {}", extents));
   }
-  if (extents != 0 && options.interpolation == "published") {
+  if (extents != 0 && options.interpolation == GridInterpolation::published) {
     throw Error(
         "preprocess.field_of_view_mm: expected none with preprocess.interpolation published, which "
         "stretches the box to the grid; choose cubic or linear for a fixed field of view");
@@ -158,8 +158,7 @@ void PreprocessOptions::describe(OptionList& options) {
   options.add(
       "interpolation", &interpolation,
       "Linear (averaging where the grid is coarser), cubic B-spline, or published: two cubic "
-      "splines, to 1 mm and to the grid, equal to the published scipy steps.",
-      {.choices = {"linear", "cubic", "published"}});
+      "splines, to 1 mm and to the grid, equal to the published scipy steps.");
   options.add("intensity", &intensity,
               "What maps values to the models' range: the window below, the percentiles of each "
               "volume, or those of the training volumes (the median over them).",
@@ -201,7 +200,7 @@ PreprocessResult preprocess(const std::vector<Study>& studies, const PreprocessO
                             int64_t seed, const fs::path& out, const PreprocessCall& call) {
   const PreprocessOptions options = with_preset(given);
   check(options);
-  if (options.cxr_from_ct != "none" && options.drr.view == "ap") {
+  if (options.cxr_from_ct != "none" && options.drr.view == BeamView::ap) {
     log_warning(
         "preprocess.drr.view is ap: models that project X-ray features into the volume do it along "
         "a beam from the back (pa)");

@@ -102,7 +102,7 @@ void prepare_cxr(const Study& study, const PreprocessOptions& options, PreparedC
   // The place of a simulated X-ray's pixels is known, and must stay.
   if (study.cxr_centre_mm) reading.trim = false;
   const bool any_picture = options.source == "picture";
-  if (any_picture) reading = {.invert = "never", .trim = false, .refuse_not_chest = false};
+  if (any_picture) reading = {.invert = CxrInvert::never, .trim = false, .refuse_not_chest = false};
   const ModelXray xray = run_step("cxr-unreadable", "reading " + study.cxr.string(), [&] {
     try {
       return load_model_xray(study.cxr, options.cxr_size, reading);

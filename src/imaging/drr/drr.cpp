@@ -45,20 +45,14 @@ void attenuate(const float* hu, float* mu, int64_t n, float water, float slope, 
 }
 
 // -1 for PA, where the beam runs to the front, 1 for AP.
-double beam_sign(const DrrOptions& options) {
-  if (options.view == "pa") return -1;
-  if (options.view == "ap") return 1;
-  throw Error(fmt::format("drr.view: expected pa or ap, found '{}'.", options.view));
-}
+double beam_sign(const DrrOptions& options) { return options.view == BeamView::pa ? -1 : 1; }
 
 }  // namespace
 
 void DrrRendering::describe(OptionList& options) {
-  options.add("view", &view, "Beam from back to front (pa) or from front to back (ap).",
-              {.choices = {"pa", "ap"}});
+  options.add("view", &view, "Beam from back to front (pa) or from front to back (ap).");
   options.add("method", &method,
-              "Trilinear samples at equal steps, or the exact length in each voxel (siddon).",
-              {.choices = {"trilinear", "siddon"}});
+              "Trilinear samples at equal steps, or the exact length in each voxel (siddon).");
   options.add("step_mm", &step_mm, "Trilinear: largest step along the beam in mm.",
               {.min = 0.05, .max = 50});
   options.add("mu_water_per_mm", &mu_water_per_mm, "Attenuation of water in 1/mm.",
@@ -74,8 +68,7 @@ void DrrRendering::describe(OptionList& options) {
   options.add(
       "output", &output,
       "Grey levels by the attenuation along the ray (log), or by the share of the beam that "
-      "is absorbed (exponential).",
-      {.choices = {"log", "exponential"}});
+      "is absorbed (exponential).");
 }
 
 at::Tensor attenuation(const at::Tensor& hu, const DrrRendering& options) {
@@ -108,11 +101,8 @@ at::Tensor render_drr(const Volume& volume, const DrrOptions& options,
                       const std::optional<Vec3>& centre_mm) {
   const ConeBeam beam = cone_beam(options, centre_mm.value_or(volume.centre_mm()));
   check_clear(volume, beam, options);
-  if (options.method != "siddon" && options.method != "trilinear")
-    throw Error(
-        fmt::format("drr.method: expected trilinear or siddon, found '{}'.", options.method));
   const at::Tensor mu = attenuation(volume.hu, options);
-  const bool siddon = options.method == "siddon";
+  const bool siddon = options.method == DrrMethod::siddon;
   return has_parallel_layers(volume) ? project_layers(mu, volume, beam, options.step_mm, siddon)
                                      : project_rays(mu, volume, beam, options.step_mm, siddon);
 }
@@ -125,11 +115,7 @@ at::Tensor drr_picture(const Volume& volume, const DrrOptions& options, int64_t 
     const auto noise = at::randn(lines.sizes(), generator, lines.options());
     lines.add_(noise.mul_((lines / 2).exp_().div_(std::sqrt(options.photons))));
   }
-  if (options.output == "exponential")
-    lines = 1 - lines.clamp_min(0).neg_().exp_();
-  else if (options.output != "log")
-    throw Error(
-        fmt::format("drr.output: expected log or exponential, found '{}'.", options.output));
+  if (options.output == DrrOutput::exponential) lines = 1 - lines.clamp_min(0).neg_().exp_();
   return displayed_xray(lines);
 }
 

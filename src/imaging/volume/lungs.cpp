@@ -112,7 +112,7 @@ at::Tensor onto(const at::Tensor& mask, const Grid& from, const Volume& volume) 
     target = target.narrow(d, begin, end - begin);
   }
   part.origin_mm = volume.point(origin);
-  target.copy_(resample(coarse, part, "linear", 0).hu > 0.5);
+  target.copy_(resample(coarse, part, Interpolation::linear, 0).hu > 0.5);
   return result;
 }
 
@@ -169,7 +169,7 @@ Lungs segment_lungs(const Volume& volume) {
   const double finest_mm = *std::min_element(volume.spacing_mm.begin(), volume.spacing_mm.end());
   const double voxel_mm = std::clamp(finest_mm, working_mm, coarsest_mm);
   const Grid grid = cubic_grid(volume, voxel_mm);
-  const at::Tensor hu = resample(volume, grid, "linear", -1024).hu;
+  const at::Tensor hu = resample(volume, grid, Interpolation::linear, -1024).hu;
   const at::Tensor coarse = lungs_at_working_size(hu, voxel_mm);
   const Lungs lungs = measured(without_thin_top(onto(coarse, grid, volume)), volume);
   if (lungs.litres < smallest_litres || lungs.litres > largest_litres)
@@ -196,7 +196,8 @@ Lungs region_of_mask(const Volume& volume, const Volume& mask, bool of_lungs) {
   };
   const double given = binary.hu.sum(torch::kDouble).item<double>() * voxel_litres(binary);
   if (given == 0) throw Error("the mask is empty: all of its voxels are 0.");
-  const auto inside = (resample(binary, grid_of(volume), "linear", 0).hu > 0.5).to(torch::kUInt8);
+  const auto inside =
+      (resample(binary, grid_of(volume), Interpolation::linear, 0).hu > 0.5).to(torch::kUInt8);
   const double held = double(inside.sum(torch::kLong).item<int64_t>()) * voxel_litres(volume);
   if (held < (1 - most_outside) * given)
     throw Error(
@@ -217,8 +218,8 @@ Box body_box(const Volume& volume) {
   volume.size_dhw();
   const double coarse_mm = 2 * working_mm;
   const Grid grid = cubic_grid(volume, coarse_mm);
-  const auto dense =
-      (resample(volume, grid, "linear", -1024).hu > body_threshold_hu).to(torch::kUInt8);
+  const auto dense = (resample(volume, grid, Interpolation::linear, -1024).hu > body_threshold_hu)
+                         .to(torch::kUInt8);
   // Opened, so that the table, which touches the skin in places, stays outside.
   const auto core = 1 - dilated(1 - dense, coarse_mm, coarse_mm);
   const auto pieces = connected_components(core);

@@ -1,24 +1,17 @@
 #include "x2ctpa/imaging/volume/resample.h"
 
 #include <ATen/Parallel.h>
+#include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
+#include <optional>
 
 #include "imaging/volume/axis_filter.h"
 #include "x2ctpa/core/error.h"
 
 namespace x2ctpa {
 namespace {
-
-enum class Kernel { nearest, linear, cubic };
-
-Kernel kernel_of(const std::string& interpolation) {
-  if (interpolation == "nearest") return Kernel::nearest;
-  if (interpolation == "linear") return Kernel::linear;
-  if (interpolation == "cubic") return Kernel::cubic;
-  throw Error(fmt::format("resample: interpolation must be nearest, linear or cubic, found '{}'.",
-                          interpolation));
-}
 
 constexpr double edge_tolerance = 1e-6;  // in source voxels
 
@@ -37,12 +30,12 @@ void cubic_weights(double c, int64_t n, int64_t& first, std::vector<float>& weig
   weights.assign(cubic.weights.begin(), cubic.weights.begin() + cubic.count);
 }
 
-void point_weights(double c, int64_t n, Kernel kernel, int64_t& first,
+void point_weights(double c, int64_t n, Interpolation kernel, int64_t& first,
                    std::vector<float>& weights) {
   if (c < -0.5 - edge_tolerance || c > double(n) - 0.5 + edge_tolerance) return;
-  if (kernel == Kernel::cubic) return cubic_weights(c, n, first, weights);
+  if (kernel == Interpolation::cubic) return cubic_weights(c, n, first, weights);
   c = std::clamp(c, 0.0, double(n - 1));
-  if (kernel == Kernel::nearest) {
+  if (kernel == Interpolation::nearest) {
     first = std::llround(c);
     weights = {1.0f};
     return;
@@ -63,9 +56,10 @@ void box_weights(double c, double width, int64_t n, int64_t& first, std::vector<
 }
 
 // What makes targets at c = start + step * j of n samples.
-AxisFilter axis_filter(int64_t targets, int64_t n, double start, double step, Kernel kernel) {
-  AxisFilter filter(n, kernel == Kernel::cubic ? Prefilter::mirror : Prefilter::none);
-  const bool average = kernel == Kernel::linear && std::abs(step) > 1 + 1e-6;
+AxisFilter axis_filter(int64_t targets, int64_t n, double start, double step,
+                       Interpolation kernel) {
+  AxisFilter filter(n, kernel == Interpolation::cubic ? Prefilter::mirror : Prefilter::none);
+  const bool average = kernel == Interpolation::linear && std::abs(step) > 1 + 1e-6;
   std::vector<float> weights;
   for (int64_t j = 0; j < targets; ++j) {
     const double c = start + step * double(j);
@@ -155,7 +149,7 @@ std::optional<std::array<int, 3>> parallel_axes(const IndexMap& map, const Grid&
 }
 
 at::Tensor resample_parallel(at::Tensor x, const IndexMap& map, const std::array<int, 3>& partner,
-                             const Grid& grid, Kernel kernel, double outside_hu) {
+                             const Grid& grid, Interpolation kernel, double outside_hu) {
   // Axes that shrink most come first: fewer voxels for the passes that follow. Rows last among
   // equals, as their blocks must be transposed.
   std::array<int, 3> order{1, 2, 0};
@@ -177,8 +171,8 @@ at::Tensor resample_parallel(at::Tensor x, const IndexMap& map, const std::array
 }
 
 // One sample of `x` at a continuous index (x, y, z).
-float sample_at(const float* x, const std::array<int64_t, 3>& n_xyz, const Vec3& c, Kernel kernel,
-                std::array<std::vector<float>, 3>& weights) {
+float sample_at(const float* x, const std::array<int64_t, 3>& n_xyz, const Vec3& c,
+                Interpolation kernel, std::array<std::vector<float>, 3>& weights) {
   std::array<int64_t, 3> first{0, 0, 0};
   for (int a = 0; a < 3; ++a) {
     weights[a].clear();
@@ -199,9 +193,9 @@ float sample_at(const float* x, const std::array<int64_t, 3>& n_xyz, const Vec3&
 
 // Points spread evenly over a target voxel (x, y, z offsets in target voxels), fine enough to see
 // every source voxel in it.
-std::vector<Vec3> sub_points(const IndexMap& map, Kernel kernel) {
+std::vector<Vec3> sub_points(const IndexMap& map, Interpolation kernel) {
   std::array<int, 3> count{1, 1, 1};
-  if (kernel == Kernel::linear)
+  if (kernel == Interpolation::linear)
     for (int b = 0; b < 3; ++b) {
       const double step = std::hypot(map.matrix[0][b], map.matrix[1][b], map.matrix[2][b]);
       count[b] = std::clamp(int(std::ceil(step - 0.05)), 1, 8);
@@ -216,7 +210,7 @@ std::vector<Vec3> sub_points(const IndexMap& map, Kernel kernel) {
 }
 
 at::Tensor resample_oblique(const at::Tensor& x, const IndexMap& map, const Grid& grid,
-                            Kernel kernel) {
+                            Interpolation kernel) {
   const auto [depth, height, width] = grid.size_dhw;
   const std::array<int64_t, 3> n_xyz{x.size(2), x.size(1), x.size(0)};
   const auto points = sub_points(map, kernel);
@@ -272,11 +266,9 @@ Grid centred_grid(const std::array<int64_t, 3>& size_dhw, const Vec3& centre_mm,
   return grid;
 }
 
-Volume resample(const Volume& volume, const Grid& grid, const std::string& interpolation,
-                double outside_hu) {
+Volume resample(const Volume& volume, const Grid& grid, Interpolation kernel, double outside_hu) {
   volume.size_dhw();
   check_grid(grid);
-  const Kernel kernel = kernel_of(interpolation);
   // Relative to the outside value, what lies beyond the source is zero and drops out of the sums.
   at::Tensor x = volume.hu.to(torch::kCPU, torch::kFloat).contiguous();
   const IndexMap map = index_map(volume, grid);
@@ -284,7 +276,7 @@ Volume resample(const Volume& volume, const Grid& grid, const std::string& inter
     x = resample_parallel(x, map, *partner, grid, kernel, outside_hu);
   } else {
     x = x - outside_hu;
-    if (kernel == Kernel::cubic) x = spline_coefficients(x);
+    if (kernel == Interpolation::cubic) x = spline_coefficients(x);
     x = resample_oblique(x, map, grid, kernel);
   }
   return {x.add_(outside_hu), grid.origin_mm, grid.spacing_mm, grid.direction};

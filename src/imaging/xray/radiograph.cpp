@@ -53,15 +53,15 @@ bool has(const Radiograph& xray, const std::string& code) {
 }
 
 // Turns the picture over where `invert` or the picture itself says so.
-void settle_polarity(Radiograph& xray, ChestLikeness& likeness, const std::string& invert) {
+void settle_polarity(Radiograph& xray, ChestLikeness& likeness, CxrInvert invert) {
   const bool wrong_way = likeness.negative();
-  if (invert != "always" && !(invert == "auto" && wrong_way)) {
+  if (invert != CxrInvert::always && !(invert == CxrInvert::automatic && wrong_way)) {
     if (wrong_way)
       xray.warn("polarity",
                 "its grey levels look inverted; preprocess.cxr.invert is never, so they stay");
     return;
   }
-  if (invert == "auto")
+  if (invert == CxrInvert::automatic)
     xray.warn(
         "polarity",
         fmt::format("its grey levels are inverted against {}; it is turned over (likeness to a "
@@ -93,7 +93,7 @@ void judge_view(Radiograph& xray, const ChestLikeness& likeness) {
 }
 
 // The doubts that any picture may raise.
-void judge_picture(Radiograph& xray, const std::string& invert) {
+void judge_picture(Radiograph& xray, CxrInvert invert) {
   const auto height = double(xray.pixels.size(0)), width = double(xray.pixels.size(1));
   if (std::max(height, width) > widest_aspect * std::min(height, width))
     xray.warn("not-chest",
@@ -122,8 +122,7 @@ void CxrOptions::describe(OptionList& options) {
   options.add(
       "invert", &invert,
       "Turn an X-ray over: auto where its negative looks like a chest X-ray and it does not, "
-      "never beyond what the header says, or always.",
-      {.choices = {"auto", "never", "always"}});
+      "never beyond what the header says, or always.");
   options.add("trim", &trim, "Cut off the borders of a collimator, at most 20% of each side.");
   options.add("refuse_not_chest", &refuse_not_chest,
               "Refuse lateral views and pictures that are no chest X-ray, instead of a warning.");
@@ -134,12 +133,10 @@ void Radiograph::warn(const std::string& code, const std::string& warning) {
   warnings.push_back(warning);
 }
 
-Radiograph read_radiograph(const fs::path& file, const std::string& invert) {
+Radiograph read_radiograph(const fs::path& file, CxrInvert invert) {
   std::error_code error;
   if (!fs::is_regular_file(file, error))
     throw Error(fmt::format("{}: no such file.", file.string()));
-  if (invert != "auto" && invert != "never" && invert != "always")
-    throw Error(fmt::format("cxr.invert: expected auto, never or always, found '{}'.", invert));
   const std::string extension = lower_extension(file);
   const bool dicom = has_dicom_magic(file) || extension == ".dcm" || extension == ".dicom";
   Radiograph xray = dicom ? read_dicom_radiograph(file) : read_picture(file);

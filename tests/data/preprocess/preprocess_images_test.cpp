@@ -97,7 +97,7 @@ TEST(PreprocessMask, BoxMaskWithoutAMaskAndAMissingFileAreRejectedWithCodes) {
 TEST(PreprocessPublished, SpansTheBoxFromVoxelCentreToVoxelCentreInWholeHu) {
   TemporaryFolder folder;
   PreprocessOptions options = small_image_options();
-  options.interpolation = "published";
+  options.interpolation = GridInterpolation::published;
   options.box = "none";
   preprocess(read_inputs({thorax_manifest(folder)}), options, 0, folder / "set");
   const Volume volume = only_volume(folder / "set"), source = test::thorax();
@@ -119,7 +119,7 @@ TEST(PreprocessPublished, SpansTheBoxFromVoxelCentreToVoxelCentreInWholeHu) {
 TEST(PreprocessPublished, TheMarginWidensTheBoxByWholeVoxels) {
   TemporaryFolder folder;
   PreprocessOptions options = small_image_options();
-  options.interpolation = "published";
+  options.interpolation = GridInterpolation::published;
   options.margin_mm = 8;
   preprocess(read_inputs({thorax_manifest(folder)}), options, 0, folder / "set");
   const Volume volume = only_volume(folder / "set");

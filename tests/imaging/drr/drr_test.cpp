@@ -108,8 +108,8 @@ Volume barely_turned(Volume volume) {
 
 TEST(Drr, LayerByLayerAndRayByRayGiveTheSamePicture) {
   const Volume volume = random_volume();
-  for (const char* view : {"pa", "ap"})
-    for (const char* method : {"siddon", "trilinear"}) {
+  for (const auto view : {BeamView::pa, BeamView::ap})
+    for (const auto method : {DrrMethod::siddon, DrrMethod::trilinear}) {
       DrrOptions options;
       options.size = 40;
       options.geometry.source_to_detector_mm = 700;
@@ -118,9 +118,9 @@ TEST(Drr, LayerByLayerAndRayByRayGiveTheSamePicture) {
       options.view = view, options.method = method;
       const auto layers = render_drr(volume, options, Vec3{20, 90, -340});
       const auto rays = render_drr(barely_turned(volume), options, Vec3{20, 90, -340});
-      const double tolerance = options.method == "siddon" ? 0.002 : 0.01;
+      const double tolerance = options.method == DrrMethod::siddon ? 0.002 : 0.01;
       EXPECT_LT((layers - rays).abs().max().item<double>(), tolerance * layers.max().item<double>())
-          << view << method;
+          << word_of(view) << word_of(method);
     }
 }
 
@@ -133,7 +133,7 @@ TEST(Drr, SiddonIsTheExactIntegralOfPiecewiseConstantVoxels) {
   options.geometry.detector_mm = 101;
   options.geometry.source_to_detector_mm = 400;
   options.geometry.source_to_centre_mm = 200;
-  options.method = "siddon";
+  options.method = DrrMethod::siddon;
   const auto picture = render_drr(volume, options, volume.centre_mm());
   EXPECT_NEAR(picture[50][50].item<double>(), 10 * options.mu_water_per_mm, 1e-5);
   // A ray through the corner column u, v = 9 mm: at y = 195..205 mm from the source it is 4.3875 to
@@ -153,7 +153,7 @@ TEST(Drr, LayersThickerThanTheyAreWideAreDividedUntilSiddonIsExact) {
   options.geometry.detector_mm = 200;
   options.geometry.source_to_detector_mm = 1000;
   options.geometry.source_to_centre_mm = 600;
-  options.method = "siddon";
+  options.method = DrrMethod::siddon;
   const auto layers = render_drr(volume, options),
              rays = render_drr(barely_turned(volume), options);
   EXPECT_LT((layers - rays).abs().max().item<double>(), 0.005 * layers.max().item<double>());
@@ -163,7 +163,7 @@ TEST(Drr, FromTheFrontThePatientsRightStaysOnTheLeft) {
   Volume volume = air({40, 30, 50}, {3, 4, 5});
   volume.hu[31][22][9] = 2000;
   DrrOptions options;
-  options.view = "ap";
+  options.view = BeamView::ap;
   options.size = 215;
   const Vec3 centre{2, 90, -300};
   const auto picture = render_drr(volume, options, centre);
@@ -173,7 +173,7 @@ TEST(Drr, FromTheFrontThePatientsRightStaysOnTheLeft) {
   EXPECT_NEAR(double(at % 215), expected[1], 1);
   // Farther from the source than the centre of the beam is from it: less magnified than in PA.
   DrrOptions pa = options;
-  pa.view = "pa";
+  pa.view = BeamView::pa;
   const auto point = volume.point({9, 29, 31});
   EXPECT_LT(std::abs(project_point(point, centre, options)[1] - 107),
             std::abs(project_point(point, centre, pa)[1] - 107));
@@ -208,21 +208,10 @@ TEST(DrrPicture, ExponentialOutputSaturatesWhereLogStaysLinear) {
   options.size = 48;
   options.geometry.detector_mm = 200;
   const auto log = drr_picture(water, options, 0, "w");
-  options.output = "exponential";
+  options.output = DrrOutput::exponential;
   const auto exponential = drr_picture(water, options, 0, "w");
   // Both run from 0 to 1 along the wedge; the middle of the wedge is brighter where it saturates.
   EXPECT_GT(exponential.median().item<double>(), log.median().item<double>() + 0.1);
-}
-
-TEST(Drr, UnknownWordsAreRefused) {
-  const Volume volume = random_volume();
-  DrrOptions options;
-  options.view = "lateral";
-  EXPECT_THROW(render_drr(volume, options), Error);
-  options.view = "pa", options.method = "magic";
-  EXPECT_THROW(render_drr(volume, options), Error);
-  options.method = "siddon", options.output = "square";
-  EXPECT_THROW(drr_picture(volume, options, 0, "x"), Error);
 }
 
 TEST(FilmPicture, IsBoneBrightBetweenZeroAndOne) {

@@ -27,8 +27,8 @@ Grid inner_grid(const Volume& v, double degrees) {
 
 TEST(Resample, OntoItsOwnGridChangesNothing) {
   const Volume v = linear_field(rotation(25));
-  for (const char* kind : {"nearest", "linear", "cubic"})
-    EXPECT_TRUE(torch::allclose(resample(v, grid_of(v), kind).hu, v.hu, 1e-5, 1e-3)) << kind;
+  for (const auto kind : {Interpolation::nearest, Interpolation::linear, Interpolation::cubic})
+    EXPECT_TRUE(torch::allclose(resample(v, grid_of(v), kind).hu, v.hu, 1e-5, 1e-3)) << int(kind);
 }
 
 TEST(Resample, LinearInterpolationIsExactForALinearField) {
@@ -74,7 +74,7 @@ TEST(Resample, BeyondTheSourceIsTheOutsideValue) {
   for (double degrees : {0.0, 12.0}) {
     Grid grid = inner_grid(v, degrees);
     grid.origin_mm = v.point({100, 3, 3});
-    for (const char* kind : {"linear", "cubic"})
+    for (const auto kind : {Interpolation::linear, Interpolation::cubic})
       EXPECT_TRUE((resample(v, grid, kind, -777).hu == -777).all().item<bool>());
   }
 }
@@ -86,7 +86,7 @@ TEST(Resample, CubicSplineReproducesACubicPolynomialAwayFromTheEnds) {
   Grid grid = grid_of(v);
   grid.size_dhw[2] = 20;
   grid.origin_mm[0] = 20.3;
-  const auto out = resample(v, grid, "cubic").hu;
+  const auto out = resample(v, grid, Interpolation::cubic).hu;
   for (int64_t i = 0; i < 20; ++i)
     EXPECT_NEAR(out[1][1][i].item<float>(), cubic(20.3 + double(i)), 2e-3);
 }
@@ -95,7 +95,7 @@ TEST(Resample, CubicOnAnObliqueGridAgreesWithTheField) {
   const Volume v = linear_field(rotation(25), {24, 24, 24});
   Grid grid = inner_grid(v, 12);
   grid.origin_mm = v.point({10, 10, 10});
-  EXPECT_LT(error_of_linear_field(resample(v, grid, "cubic")), 0.05);
+  EXPECT_LT(error_of_linear_field(resample(v, grid, Interpolation::cubic)), 0.05);
 }
 
 TEST(Resample, CentredGridSpansTheExtentAroundTheCentre) {
@@ -105,9 +105,8 @@ TEST(Resample, CentredGridSpansTheExtentAroundTheCentre) {
   EXPECT_DOUBLE_EQ(grid.origin_mm[2], 3 - 7.5);
 }
 
-TEST(Resample, UnknownInterpolationAndEmptyGridsAreRefused) {
+TEST(Resample, AnEmptyGridIsRefused) {
   const Volume v = linear_field(rotation(0));
-  EXPECT_THROW(resample(v, grid_of(v), "sinc"), Error);
   EXPECT_THROW(resample(v, Grid{}), Error);
 }
 
@@ -176,7 +175,9 @@ TEST(Resample, LongAndShortLinesAgreeWithTheSplineThroughAllSamples) {
   for (const int64_t n : {1, 2, 3, 5, 31, 32, 33, 130}) {
     torch::manual_seed(n);
     Volume v{torch::randn({n, 3, 70}) * 500, {0, 0, 0}, {1, 1, 1}};
-    EXPECT_LT((resample(v, grid_of(v), "cubic").hu - v.hu).abs().max().item<float>(), 2e-2) << n;
+    EXPECT_LT((resample(v, grid_of(v), Interpolation::cubic).hu - v.hu).abs().max().item<float>(),
+              2e-2)
+        << n;
   }
 }
 

@@ -1,6 +1,7 @@
 // From studies as they come to a dataset folder: one grid, one window, one X-ray size.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <filesystem>
 #include <string>
@@ -15,6 +16,9 @@
 
 namespace x2ctpa {
 
+enum class GridInterpolation { linear, cubic, published };
+constexpr auto words(GridInterpolation) { return std::array{"linear", "cubic", "published"}; }
+
 /// Section `preprocess`. The defaults are the published settings.
 struct PreprocessOptions {
   std::vector<int64_t> grid = {128, 256, 256};
@@ -22,7 +26,7 @@ struct PreprocessOptions {
   std::string box = "lungs";
   double margin_mm = 0;
   std::vector<double> field_of_view_mm;
-  std::string interpolation = "linear";
+  GridInterpolation interpolation = GridInterpolation::linear;
   std::string intensity = "window";
   std::string window_preset = "custom";
   IntensityWindow window;

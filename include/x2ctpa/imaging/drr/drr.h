@@ -18,7 +18,6 @@
 
 #include <array>
 #include <optional>
-#include <string>
 #include <string_view>
 
 #include "x2ctpa/core/options.h"
@@ -27,16 +26,25 @@
 
 namespace x2ctpa {
 
+enum class BeamView { pa, ap };
+constexpr auto words(BeamView) { return std::array{"pa", "ap"}; }
+
+enum class DrrMethod { trilinear, siddon };
+constexpr auto words(DrrMethod) { return std::array{"trilinear", "siddon"}; }
+
+enum class DrrOutput { log, exponential };
+constexpr auto words(DrrOutput) { return std::array{"log", "exponential"}; }
+
 /// How rays become grey levels.
 struct DrrRendering {
-  std::string view = "pa";
-  std::string method = "trilinear";
+  BeamView view = BeamView::pa;
+  DrrMethod method = DrrMethod::trilinear;
   double step_mm = 2;
   double mu_water_per_mm = 0.0206;
   double bone_gain = 1.45;
   double bone_from_hu = 100;
   double photons = 0;
-  std::string output = "log";
+  DrrOutput output = DrrOutput::log;
 
   void describe(OptionList& options);
 };

@@ -3,7 +3,6 @@
 
 #include <array>
 #include <cstdint>
-#include <string>
 
 #include "x2ctpa/imaging/volume/volume.h"
 
@@ -25,11 +24,13 @@ Grid grid_of(const Volume& volume);
 Grid centred_grid(const std::array<int64_t, 3>& size_dhw, const Vec3& centre_mm,
                   const Vec3& extent_mm);
 
+/// linear: trilinear after averaging over the target voxel where the target is coarser
+/// (anti-aliased); cubic: separable cubic B-spline interpolation (as scipy.ndimage order 3).
+enum class Interpolation { nearest, linear, cubic };
+
 /// `volume` sampled at the voxel centres of `grid`; `outside_hu` beyond the source.
-/// "linear": trilinear after averaging over the target voxel where the target is coarser
-/// (anti-aliased); "cubic": separable cubic B-spline interpolation (as scipy.ndimage order 3).
-Volume resample(const Volume& volume, const Grid& grid, const std::string& interpolation = "linear",
-                double outside_hu = -1024);
+Volume resample(const Volume& volume, const Grid& grid,
+                Interpolation interpolation = Interpolation::linear, double outside_hu = -1024);
 
 /// The published preprocessing: `boxed` by a cubic spline to voxels of 1 mm, rounded to whole HU,
 /// and by a second one to `size_dhw`, rounded again. Equal to scipy.ndimage.zoom of order 3 on

@@ -13,9 +13,14 @@
 
 namespace x2ctpa {
 
+/// Which X-rays are turned over: those whose negative looks like a frontal chest X-ray and that do
+/// not themselves, with a warning; none beyond what the header says; or all.
+enum class CxrInvert { automatic, never, always };
+constexpr auto words(CxrInvert) { return std::array{"auto", "never", "always"}; }
+
 /// How X-rays are read, for training and sampling alike. Section `preprocess.cxr`.
 struct CxrOptions {
-  std::string invert = "auto";
+  CxrInvert invert = CxrInvert::automatic;
   bool trim = true;
   bool refuse_not_chest = false;
 
@@ -57,10 +62,9 @@ bool is_radiograph_file(const std::filesystem::path& file);
 
 /// Reads one X-ray. DICOM: first frame, modality LUT or rescale, VOI LUT or window (else the 0.5 to
 /// 99.5 percentile range), MONOCHROME1 inverted. Pictures: grey or colour to grey, full range of
-/// the stored type. `invert`: "auto" turns the picture over, with a warning, where its negative
-/// looks like a frontal chest X-ray and it does not; "never" trusts the header; "always" turns over
-/// what the header would give. Throws Error naming the file and the reason.
-Radiograph read_radiograph(const std::filesystem::path& file, const std::string& invert = "auto");
+/// the stored type. Throws Error naming the file and the reason.
+Radiograph read_radiograph(const std::filesystem::path& file,
+                           CxrInvert invert = CxrInvert::automatic);
 
 /// The picture without the borders of a collimator: lines of one level along an edge (90% of the
 /// line within 0.03), at most 20% of the side, behind which most of the line jumps by 0.05 or more.
