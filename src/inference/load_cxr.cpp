@@ -23,7 +23,7 @@ at::Tensor picture_of(const CxrItem& item, const DatasetInfo& info, const CxrOpt
     return picture.unsqueeze(0);
   }
   // A model of any pictures was trained on them as they are, whatever they show.
-  const bool any_picture = info.source == "picture";
+  const bool any_picture = info.source == PictureSource::picture;
   const CxrOptions as_is{.invert = CxrInvert::never, .trim = false, .refuse_not_chest = false};
   const ModelXray xray = load_model_xray(item.cxr, info.cxr_size, any_picture ? as_is : options);
   if (any_picture) return xray.picture.unsqueeze(0);

@@ -136,7 +136,7 @@ TEST(Translations, AnyPictureToMr) {
       run_all("generic.yaml", run.path(), " --input " + (run / "in/manifest.csv").string());
   EXPECT_EQ(set.cases().size(), 12u);
   EXPECT_EQ(set.info().window, (IntensityWindow{0, 1000}));
-  EXPECT_EQ(set.info().source, "picture");
+  EXPECT_EQ(set.info().source, PictureSource::picture);
   const Volume made = read_volume(run / "samples" / (set.split("test").at(0).id + ".nii.gz"));
   EXPECT_GE(made.hu.min().item<float>(), 0);
   EXPECT_LE(made.hu.max().item<float>(), 1000);

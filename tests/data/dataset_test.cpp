@@ -105,7 +105,7 @@ TEST(Dataset, ASetWithoutFoldsAndLaterFieldsStillOpensWithItsHash) {
   "hash": "7d8e75f0c5f6a7d4e083339cb6d9b0559b4385ccea642ca289c816ac2c91f517"
 })");
   const Dataset set = Dataset::open(folder.path());
-  EXPECT_EQ(set.info().modality, "CT");
+  EXPECT_EQ(set.info().modality, Modality::ct);
   EXPECT_EQ(set.info().unit, "HU");
   EXPECT_EQ(set.folds(), 0);
   EXPECT_CONTAINS(error_of([&] { set.with_fold(0); }), "without folds");

@@ -34,17 +34,32 @@ struct IntensityWindow {
   bool operator==(const IntensityWindow&) const = default;
 };
 
+/// What the volumes are: CT in HU, MR, or another modality's values as they are stored.
+enum class Modality { ct, mr, other };
+constexpr auto words(Modality) { return std::array{"CT", "MR", "other"}; }
+
+/// How the window comes about: given, from each volume's percentiles, or from those of the
+/// training volumes.
+enum class Intensity { window, volume_percentiles, set_percentiles };
+constexpr auto words(Intensity) {
+  return std::array{"window", "volume-percentiles", "set-percentiles"};
+}
+
+/// What the 2D pictures are: chest X-rays, or any picture.
+enum class PictureSource { cxr, picture };
+constexpr auto words(PictureSource) { return std::array{"cxr", "picture"}; }
+
 /// What models must know about the data; a copy travels in every model folder.
 struct DatasetInfo {
   std::array<int64_t, 3> grid_dhw{0, 0, 0};
   Vec3 typical_spacing_mm{1, 1, 1};  ///< x, y, z: median over the training cases
   IntensityWindow window;
-  std::string modality = "CT";       ///< of the volumes
-  std::string intensity = "window";  ///< "window", "volume-percentiles" or "set-percentiles"
-  std::string unit = "HU";           ///< of the volumes' values and of the window
-  std::string source = "cxr";        ///< what the 2D pictures are: "cxr", or "picture" for any
-  int64_t cxr_size = 0;              ///< side of the square X-rays in pixels
-  double cxr_mean = 0.5;             ///< over the training X-rays, in [0, 1]
+  Modality modality = Modality::ct;  ///< of the volumes
+  Intensity intensity = Intensity::window;
+  std::string unit = "HU";  ///< of the volumes' values and of the window
+  PictureSource source = PictureSource::cxr;
+  int64_t cxr_size = 0;   ///< side of the square X-rays in pixels
+  double cxr_mean = 0.5;  ///< over the training X-rays, in [0, 1]
   double cxr_std = 0.25;
   ProjectionGeometry geometry;  ///< that relates the X-rays to the volumes
   std::string hash;             ///< SHA-256 over index.csv and the fields above

@@ -132,7 +132,7 @@ StudyCheck check_study(const Study& study, const PreprocessOptions& options) {
                                 "the lungs touch the first or the last slice"});
     }
     if (!study.cxr.empty()) {
-      const bool any_picture = options.source == "picture";
+      const bool any_picture = options.source == PictureSource::picture;
       examine_cxr(read_radiograph(study.cxr, any_picture ? CxrInvert::never : options.cxr.invert),
                   options, check);
     } else if (prepared.record.cxr_rendered) {

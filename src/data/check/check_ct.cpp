@@ -209,7 +209,7 @@ std::string voxel_hash(const at::Tensor& values) {
 
 void examine_ct(const PreparedCase& prepared, const PreprocessOptions& options, StudyCheck& check) {
   const Volume& scan = *prepared.scan;
-  const bool hu = options.modality == "CT";
+  const bool hu = options.modality == Modality::ct;
   CtFacts facts;
   facts.size_dhw = scan.size_dhw();
   facts.spacing_mm = scan.spacing_mm;

@@ -32,7 +32,7 @@ void examine_cxr(const Radiograph& xray, const PreprocessOptions& options, Study
   const auto add = [&](Severity severity, const std::string& code, const std::string& what) {
     check.findings.push_back({severity, code, check.study.id, what});
   };
-  if (options.source == "cxr") {
+  if (options.source == PictureSource::cxr) {
     for (size_t i = 0; i < xray.warnings.size(); ++i) {
       const std::string code = i < xray.codes.size() ? xray.codes[i] : "cxr-doubtful";
       add(Severity::warning, code, "X-ray: " + xray.warnings[i]);

@@ -167,7 +167,7 @@ std::vector<Finding> examine_set(std::vector<StudyCheck>& checks,
       checks, "X-ray", [](const StudyCheck& c) { return c.cxr ? c.cxr->hash : ""; }, findings);
   add_pair_findings(checks, findings);
   add_label_findings(checks, findings);
-  if (options.modality == "CT") add_contrast_findings(checks, findings);
+  if (options.modality == Modality::ct) add_contrast_findings(checks, findings);
   return findings;
 }
 

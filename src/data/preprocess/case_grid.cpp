@@ -57,15 +57,15 @@ Box mask_box(const Volume& volume, const Study& study, bool lungs, PreparedCase&
 
 Box choose_box(const Volume& volume, const Study& study, const PreprocessOptions& options,
                PreparedCase& prepared) {
-  if (options.box == "none") return whole_box(volume);
-  if (options.box == "body") {
+  if (options.box == BoxRule::none) return whole_box(volume);
+  if (options.box == BoxRule::body) {
     return run_step("no-body", "finding the body", [&] {
-      return body_box(options.modality == "CT" ? voxels_of(volume)
-                                               : as_if_ct(volume, prepared.record));
+      return body_box(options.modality == Modality::ct ? voxels_of(volume)
+                                                       : as_if_ct(volume, prepared.record));
     });
   }
-  if (!study.mask.empty()) return mask_box(volume, study, options.box == "lungs", prepared);
-  if (options.box == "mask") {
+  if (!study.mask.empty()) return mask_box(volume, study, options.box == BoxRule::lungs, prepared);
+  if (options.box == BoxRule::mask) {
     throw RejectedStudy("no-mask",
                         fmt::format("study {} has no mask; preprocess.box is mask, so the "
                                     "manifest must name one in its column mask",

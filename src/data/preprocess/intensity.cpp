@@ -24,22 +24,31 @@ std::array<double, 2> percentile_values(const at::Tensor& values,
 }
 
 std::string intensity_unit(const PreprocessOptions& options) {
-  if (options.intensity == "volume-percentiles") {
+  if (options.intensity == Intensity::volume_percentiles) {
     return fmt::format("1/{:g} of the range from percentile {:g} to {:g} of the volume",
                        percentile_scale, options.percentiles[0], options.percentiles[1]);
   }
-  return options.modality == "CT" ? "HU" : "as stored";
+  return options.modality == Modality::ct ? "HU" : "as stored";
 }
 
 PreprocessOptions with_preset(PreprocessOptions options) {
-  const std::string& preset = options.window_preset;
   auto set = [&](double min_hu, double max_hu) {
     options.window.min_hu = min_hu;
     options.window.max_hu = max_hu;
   };
-  if (preset == "ctpa") set(-200, 500);
-  if (preset == "wide") set(-100, 900);
-  if (preset == "lung" || preset == "lidc") set(-1200, 600);
+  switch (options.window_preset) {
+    case WindowPreset::custom:
+      break;
+    case WindowPreset::ctpa:
+      set(-200, 500);
+      break;
+    case WindowPreset::wide:
+      set(-100, 900);
+      break;
+    case WindowPreset::lung:
+    case WindowPreset::lidc:
+      set(-1200, 600);
+  }
   return options;
 }
 
@@ -54,7 +63,7 @@ void check_options(const PreprocessOptions& options) {
                     "and {}",
                     options.percentiles[0], options.percentiles[1]));
   }
-  if (options.modality != "CT" && options.box == "lungs") {
+  if (options.modality != Modality::ct && options.box == BoxRule::lungs) {
     throw Error(
         fmt::format("preprocess.box: lungs are found by their HU, which a volume of "
                     "modality {} does not have; choose body, mask or none",

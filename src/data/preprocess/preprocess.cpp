@@ -143,13 +143,11 @@ void PreprocessOptions::describe(OptionList& options) {
               {.min = 4, .max = 2048, .count = 3});
   options.add(
       "modality", &modality,
-      "What the volumes are: CT in HU, MR, or another modality's values as they are stored.",
-      {.choices = {"CT", "MR", "other"}});
+      "What the volumes are: CT in HU, MR, or another modality's values as they are stored.");
   options.add(
       "box", &box,
       "What the grid is laid around: the lungs (by the manifest's mask where it names one), "
-      "the body, that mask whatever it shows, or the whole scan.",
-      {.choices = {"lungs", "body", "mask", "none"}});
+      "the body, that mask whatever it shows, or the whole scan.");
   options.add("margin_mm", &margin_mm, "Margin around the box on every side in mm.", {.min = 0});
   options.add("field_of_view_mm", &field_of_view_mm,
               "Fixed extent x, y, z in mm around the centre of the box, which keeps true scale; "
@@ -161,26 +159,22 @@ void PreprocessOptions::describe(OptionList& options) {
       "splines, to 1 mm and to the grid, equal to the published scipy steps.");
   options.add("intensity", &intensity,
               "What maps values to the models' range: the window below, the percentiles of each "
-              "volume, or those of the training volumes (the median over them).",
-              {.choices = {"window", "volume-percentiles", "set-percentiles"}});
+              "volume, or those of the training volumes (the median over them).");
   options.add(
       "window", &window_preset,
       "A window by name, in place of window_min_hu and window_max_hu: ctpa (-200 to 500), wide "
-      "(-100 to 900), lung or lidc (-1200 to 600).",
-      {.choices = {"custom", "ctpa", "wide", "lung", "lidc"}});
+      "(-100 to 900), lung or lidc (-1200 to 600).");
   window.describe(options);
   options.add("percentiles", &percentiles, "Low and high percentile of the values of a volume.",
               {.min = 0, .max = 100, .count = 2});
   options.add(
       "source", &source,
-      "What the 2D pictures are: chest X-rays, which are checked to be some, or any picture.",
-      {.choices = {"cxr", "picture"}});
+      "What the 2D pictures are: chest X-rays, which are checked to be some, or any picture.");
   options.add("cxr_size", &cxr_size, "Side of the square X-rays in pixels.",
               {.min = 8, .max = 4096});
   options.section("cxr", cxr);
   options.add("cxr_from_ct", &cxr_from_ct,
-              "Render X-rays from the CTs: for no study, for those without an X-ray, or for all.",
-              {.choices = {"none", "missing", "all"}});
+              "Render X-rays from the CTs: for no study, for those without an X-ray, or for all.");
   options.section("drr", drr);
   geometry.describe(options);
   options.add("splits", &splits, "Shares of patients in train, val and test.",
@@ -200,7 +194,7 @@ PreprocessResult preprocess(const std::vector<Study>& studies, const PreprocessO
                             int64_t seed, const fs::path& out, const PreprocessCall& call) {
   const PreprocessOptions options = with_preset(given);
   check(options);
-  if (options.cxr_from_ct != "none" && options.drr.view == BeamView::ap) {
+  if (options.cxr_from_ct != CxrFromCt::none && options.drr.view == BeamView::ap) {
     log_warning(
         "preprocess.drr.view is ap: models that project X-ray features into the volume do it along "
         "a beam from the back (pa)");

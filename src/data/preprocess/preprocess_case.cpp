@@ -41,7 +41,8 @@ void refuse_unit_spacing(const Study& study, const PreprocessOptions& options,
   const auto& problems = record.ct_problems;
   const bool doubtful =
       std::find(problems.begin(), problems.end(), "unit-spacing") != problems.end();
-  if (!doubtful || options.modality != "CT" || (options.box != "lungs" && options.box != "body"))
+  if (!doubtful || options.modality != Modality::ct ||
+      (options.box != BoxRule::lungs && options.box != BoxRule::body))
     return;
   throw RejectedStudy(
       "unit-spacing",
@@ -53,7 +54,7 @@ void refuse_unit_spacing(const Study& study, const PreprocessOptions& options,
 // Measures the percentiles where the options or the modality need them.
 void measure_intensity(const Study& study, const PreprocessOptions& options, const Volume& volume,
                        CaseRecord& record) {
-  if (options.intensity == "window" && options.modality == "CT") return;
+  if (options.intensity == Intensity::window && options.modality == Modality::ct) return;
   const auto [low, high] = percentile_values(volume.hu, options.percentiles);
   if (!(low < high)) {
     throw RejectedStudy(
@@ -77,7 +78,7 @@ void prepare_ct(const Study& study, const PreprocessOptions& options, int64_t se
   Volume volume = oriented_to_lps(reading.volume);
   reading.volume = {};
   double outside = air_hu;
-  if (options.modality == "CT") {
+  if (options.modality == Modality::ct) {
     volume.hu.clamp_min_(air_hu);
   } else {
     outside = volume.hu.min().item<double>();
@@ -85,7 +86,7 @@ void prepare_ct(const Study& study, const PreprocessOptions& options, int64_t se
   if (prepared.keep_scan) prepared.scan = volume;
   measure_intensity(study, options, volume, record);
   Volume resampled = on_dataset_grid(volume, study, options, outside, prepared);
-  if (options.intensity == "volume-percentiles") {
+  if (options.intensity == Intensity::volume_percentiles) {
     const double scale = percentile_scale / (record.high_value - record.low_value);
     resampled.hu = (resampled.hu - record.low_value) * scale;
   }
@@ -93,7 +94,8 @@ void prepare_ct(const Study& study, const PreprocessOptions& options, int64_t se
   record.spacing_mm = resampled.spacing_mm;
   const Vec3 centre_mm = resampled.centre_mm();
   prepared.ct = std::move(resampled);
-  if (options.cxr_from_ct == "all" || (options.cxr_from_ct == "missing" && study.cxr.empty()))
+  if (options.cxr_from_ct == CxrFromCt::all ||
+      (options.cxr_from_ct == CxrFromCt::missing && study.cxr.empty()))
     render_cxr(volume, centre_mm, options, seed, prepared);
 }
 
@@ -101,7 +103,7 @@ void prepare_cxr(const Study& study, const PreprocessOptions& options, PreparedC
   CxrOptions reading = options.cxr;
   // The place of a simulated X-ray's pixels is known, and must stay.
   if (study.cxr_centre_mm) reading.trim = false;
-  const bool any_picture = options.source == "picture";
+  const bool any_picture = options.source == PictureSource::picture;
   if (any_picture) reading = {.invert = CxrInvert::never, .trim = false, .refuse_not_chest = false};
   const ModelXray xray = run_step("cxr-unreadable", "reading " + study.cxr.string(), [&] {
     try {
@@ -119,9 +121,11 @@ void prepare_cxr(const Study& study, const PreprocessOptions& options, PreparedC
 
 // Of the written volume; a NIfTI header has 79 characters for it.
 std::string description(const PreprocessOptions& options) {
-  if (options.intensity == "volume-percentiles")
-    return options.modality + ", its percentiles at 0 and 1000, x2ctpa dataset";
-  return options.modality + (options.modality == "CT" ? " in HU" : "") + ", x2ctpa dataset";
+  if (options.intensity == Intensity::volume_percentiles)
+    return std::string(word_of(options.modality)) +
+           ", its percentiles at 0 and 1000, x2ctpa dataset";
+  return std::string(word_of(options.modality)) +
+         (options.modality == Modality::ct ? " in HU" : "") + ", x2ctpa dataset";
 }
 
 int64_t bytes_of(const fs::path& file) { return int64_t(fs::file_size(file)); }
@@ -160,7 +164,7 @@ CaseRecord preprocess_case(const Study& study, const PreprocessOptions& options,
   CaseRecord& record = prepared.record;
   if (prepared.ct) {
     const bool whole_numbers =
-        options.modality == "CT" || options.intensity == "volume-percentiles";
+        options.modality == Modality::ct || options.intensity == Intensity::volume_percentiles;
     write_nifti(*prepared.ct, out / record.ct, description(options), whole_numbers);
     record.ct_bytes = bytes_of(out / record.ct);
   }

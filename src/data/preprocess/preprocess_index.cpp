@@ -55,8 +55,8 @@ void add_statistics(const std::vector<Case>& cases, const std::vector<FinishedSt
 // The window of the dataset, in its unit.
 IntensityWindow window_of(const PreprocessOptions& options, const std::vector<Case>& cases,
                           const std::vector<FinishedStudy>& finished) {
-  if (options.intensity == "volume-percentiles") return {0, percentile_scale};
-  if (options.intensity == "window") return options.window;
+  if (options.intensity == Intensity::volume_percentiles) return {0, percentile_scale};
+  if (options.intensity == Intensity::window) return options.window;
   std::vector<double> low, high;
   for (const bool train_only : {true, false}) {
     for (size_t i = 0; i < cases.size(); ++i) {

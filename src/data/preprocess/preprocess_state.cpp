@@ -33,7 +33,7 @@ const std::set<std::string> split_keys = {"preprocess.splits", "preprocess.folds
 
 bool of_splits(const Option& option, const PreprocessOptions& options) {
   // The noise of rendered X-rays comes from the seed as well.
-  if (option.key == "seed" && options.cxr_from_ct != "none") return false;
+  if (option.key == "seed" && options.cxr_from_ct != CxrFromCt::none) return false;
   return split_keys.contains(option.key);
 }
 

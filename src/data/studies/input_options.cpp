@@ -21,8 +21,7 @@ void ManifestOptions::describe(OptionList& options) {
   options.add("layout", &layout,
               "Layout of a CSV manifest: paths (x2ctpa), accession numbers, LIDC-IDRI's or "
               "RSPECT's table; auto: told by "
-              "its columns.",
-              {.choices = {"auto", "x2ctpa", "accession", "lidc", "rspect"}});
+              "its columns.");
   options.add(
       "images", &images,
       "Folder that holds the images of a manifest without paths; empty: the manifest's own.");

@@ -94,24 +94,25 @@ static std::vector<Study> read_paths_layout(const CsvTable& table, const fs::pat
   return studies;
 }
 
-static std::string layout_of(const CsvTable& table, const ManifestOptions& options) {
-  if (options.layout != "auto") return options.layout;
-  if (table.has_column("ct") || table.has_column("cxr")) return "x2ctpa";
+static ManifestLayout layout_of(const CsvTable& table, const ManifestOptions& options) {
+  if (options.layout != ManifestLayout::automatic) return options.layout;
+  if (table.has_column("ct") || table.has_column("cxr")) return ManifestLayout::x2ctpa;
   if (table.has_column(options.ct_column) || table.has_column(options.cxr_column))
-    return "accession";
+    return ManifestLayout::accession;
   if (table.has_column("StudyInstanceUID") && table.has_column("SeriesInstanceUID"))
-    return "rspect";
-  if (table.has_column("Subject ID")) return "lidc";
-  return "x2ctpa";
+    return ManifestLayout::rspect;
+  if (table.has_column("Subject ID")) return ManifestLayout::lidc;
+  return ManifestLayout::x2ctpa;
 }
 
 std::vector<Study> read_manifest(const fs::path& file, const InputOptions& options) {
   const CsvTable table = CsvTable::read(file);
-  const std::string layout = layout_of(table, options.manifest);
-  std::vector<Study> studies = layout == "accession" ? read_accession_layout(table, file, options)
-                               : layout == "lidc"    ? read_lidc_layout(table, file, options)
-                               : layout == "rspect"  ? read_rspect_layout(table, file, options)
-                                                     : read_paths_layout(table, file);
+  const ManifestLayout layout = layout_of(table, options.manifest);
+  std::vector<Study> studies =
+      layout == ManifestLayout::accession ? read_accession_layout(table, file, options)
+      : layout == ManifestLayout::lidc    ? read_lidc_layout(table, file, options)
+      : layout == ManifestLayout::rspect  ? read_rspect_layout(table, file, options)
+                                          : read_paths_layout(table, file);
   std::set<std::string> taken;
   for (size_t i = 0; i < studies.size(); ++i) {
     if (studies[i].id.empty() || taken.insert(studies[i].id).second) continue;

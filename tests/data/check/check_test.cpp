@@ -112,7 +112,7 @@ TEST(Check, TurnedAnatomyIsSeenAndAStraightOneIsNot) {
 
 TEST(Check, ValuesThatAreNotHuAreNamed) {
   PreprocessOptions options = small_options();
-  options.box = "none";
+  options.box = BoxRule::none;
   Volume stored = phantom();
   stored.hu += 1024;
   auto report = check_volume(stored, options);

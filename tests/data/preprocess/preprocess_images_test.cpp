@@ -72,7 +72,7 @@ TEST(PreprocessMask, AMaskOfLungsMustBePlausibleAndAnyRegionGoesWithBoxMask) {
             0u);
   EXPECT_EQ(only_rejection(folder / "lungs"), "mask-unusable");
   PreprocessOptions options = small_image_options();
-  options.box = "mask";
+  options.box = BoxRule::mask;
   preprocess(read_inputs({manifest}), options, 0, folder / "region");
   EXPECT_NEAR(only_volume(folder / "region").spacing_mm[0] * 24, 32, 8);
 }
@@ -80,7 +80,7 @@ TEST(PreprocessMask, AMaskOfLungsMustBePlausibleAndAnyRegionGoesWithBoxMask) {
 TEST(PreprocessMask, BoxMaskWithoutAMaskAndAMissingFileAreRejectedWithCodes) {
   TemporaryFolder folder;
   PreprocessOptions options = small_image_options();
-  options.box = "mask";
+  options.box = BoxRule::mask;
   EXPECT_NE(error_of([&] {
               preprocess(read_inputs({thorax_manifest(folder)}), options, 0, folder / "none");
             }),
@@ -98,7 +98,7 @@ TEST(PreprocessPublished, SpansTheBoxFromVoxelCentreToVoxelCentreInWholeHu) {
   TemporaryFolder folder;
   PreprocessOptions options = small_image_options();
   options.interpolation = GridInterpolation::published;
-  options.box = "none";
+  options.box = BoxRule::none;
   preprocess(read_inputs({thorax_manifest(folder)}), options, 0, folder / "set");
   const Volume volume = only_volume(folder / "set"), source = test::thorax();
   for (size_t axis = 0; axis < 3; ++axis) {
@@ -137,7 +137,7 @@ TEST(PreprocessRendered, StudiesWithoutAnXrayGetOneWhenAsked) {
   const auto manifest = thorax_manifest(folder);
   preprocess(read_inputs({manifest}), options, 0, folder / "none");
   EXPECT_TRUE(Dataset::open(folder / "none").cases()[0].cxr.empty());
-  options.cxr_from_ct = "missing";
+  options.cxr_from_ct = CxrFromCt::missing;
   preprocess(read_inputs({manifest}), options, 0, folder / "missing");
   const Dataset set = Dataset::open(folder / "missing");
   const auto xray = set.load_cxr(set.cases().at(0))[0];
@@ -154,7 +154,7 @@ TEST(PreprocessRendered, AllReplacesTheGivenXrayAndNoiseFollowsTheSeed) {
   write_png16(torch::rand({32, 32}), folder / "x.png");
   const auto manifest = thorax_manifest(folder, ",cxr", ",x.png");
   PreprocessOptions options = small_image_options();
-  options.cxr_from_ct = "all";
+  options.cxr_from_ct = CxrFromCt::all;
   options.drr.photons = 2000;
   const auto made = [&](const char* name, int64_t seed) {
     preprocess(read_inputs({manifest}), options, seed, folder / name);
@@ -192,7 +192,7 @@ TEST(PreprocessWindow, APresetReplacesTheWindow) {
   for (const auto& [name, window] : presets) {
     PreprocessOptions options = small_image_options();
     options.window.min_hu = -10, options.window.max_hu = 20;
-    options.window_preset = name;
+    options.window_preset = find_word<WindowPreset>(name).value();
     const auto info = preprocess(read_inputs({manifest}), options, 0, folder / name).info;
     EXPECT_EQ(info.window.min_hu, window[0]) << name;
     EXPECT_EQ(info.window.max_hu, window[1]) << name;

@@ -57,7 +57,7 @@ void expect_world_points_survive(bool from_dicom) {
     else
       write_nifti(ramp(axis, slope), source, "test", false);
     PreprocessOptions options = small_options();
-    options.box = "none";
+    options.box = BoxRule::none;
     options.field_of_view_mm = {40, 36, 30};
     preprocess(read_inputs({source}), options, 0, folder / "set");
     const Dataset set = Dataset::open(folder / "set");
@@ -367,14 +367,14 @@ TEST(Preprocess, AnMrVolumeIsScaledByItsPercentilesWhateverTheScannersGain) {
   write_nifti(head(1, 0), folder / "in/a.nii", "test", false);
   write_nifti(head(0.01, 7), folder / "in/b.nii", "test", false);
   PreprocessOptions options = small_options();
-  options.modality = "MR";
-  options.box = "body";
-  options.intensity = "volume-percentiles";
+  options.modality = Modality::mr;
+  options.box = BoxRule::body;
+  options.intensity = Intensity::volume_percentiles;
   const auto result = preprocess(read_inputs({folder / "in"}), options, 0, folder / "set");
   EXPECT_EQ(result.info.window, (IntensityWindow{0, 1000}));
   EXPECT_CONTAINS(result.info.unit, "percentile 0.5 to 99.5");
   const Dataset set = Dataset::open(folder / "set");
-  EXPECT_EQ(set.info().modality, "MR");
+  EXPECT_EQ(set.info().modality, Modality::mr);
   const auto a = set.load_ct(set.cases()[0]), b = set.load_ct(set.cases()[1]);
   EXPECT_LT((a - b).abs().max().item<float>(), 0.01);
   EXPECT_LT(a.min().item<float>(), -0.99);
@@ -389,13 +389,13 @@ TEST(Preprocess, PercentilesOfTheSetBecomeTheWindowInStoredUnits) {
   write_nifti(head(1, 0), folder / "in/a.nii", "test", false);
   write_nifti(head(0.5, 0), folder / "in/b.nii", "test", false);
   PreprocessOptions options = small_options();
-  options.modality = "MR";
-  options.box = "none";
-  options.intensity = "set-percentiles";
+  options.modality = Modality::mr;
+  options.box = BoxRule::none;
+  options.intensity = Intensity::set_percentiles;
   const auto result = preprocess(read_inputs({folder / "in"}), options, 0, folder / "set");
   EXPECT_NEAR(result.info.window.min_hu, 0, 1e-3);
   EXPECT_NEAR(result.info.window.max_hu, 0.75 * 2900, 150);
-  options.box = "lungs";
+  options.box = BoxRule::lungs;
   EXPECT_CONTAINS(error_of([&] { preprocess({}, options, 0, folder / "none"); }), "box");
 }
 

@@ -16,25 +16,36 @@
 
 namespace x2ctpa {
 
+/// What the grid is laid around.
+enum class BoxRule { lungs, body, mask, none };
+constexpr auto words(BoxRule) { return std::array{"lungs", "body", "mask", "none"}; }
+
+enum class WindowPreset { custom, ctpa, wide, lung, lidc };
+constexpr auto words(WindowPreset) { return std::array{"custom", "ctpa", "wide", "lung", "lidc"}; }
+
+/// The studies whose X-ray is rendered from their CT: none, those without an X-ray, or all.
+enum class CxrFromCt { none, missing, all };
+constexpr auto words(CxrFromCt) { return std::array{"none", "missing", "all"}; }
+
 enum class GridInterpolation { linear, cubic, published };
 constexpr auto words(GridInterpolation) { return std::array{"linear", "cubic", "published"}; }
 
 /// Section `preprocess`. The defaults are the published settings.
 struct PreprocessOptions {
   std::vector<int64_t> grid = {128, 256, 256};
-  std::string modality = "CT";
-  std::string box = "lungs";
+  Modality modality = Modality::ct;
+  BoxRule box = BoxRule::lungs;
   double margin_mm = 0;
   std::vector<double> field_of_view_mm;
   GridInterpolation interpolation = GridInterpolation::linear;
-  std::string intensity = "window";
-  std::string window_preset = "custom";
+  Intensity intensity = Intensity::window;
+  WindowPreset window_preset = WindowPreset::custom;
   IntensityWindow window;
   std::vector<double> percentiles = {0.5, 99.5};
-  std::string source = "cxr";
+  PictureSource source = PictureSource::cxr;
   int64_t cxr_size = 224;
   CxrOptions cxr;
-  std::string cxr_from_ct = "none";
+  CxrFromCt cxr_from_ct = CxrFromCt::none;
   DrrRendering drr;
   ProjectionGeometry geometry;
   std::vector<double> splits = {0.7, 0.1, 0.2};

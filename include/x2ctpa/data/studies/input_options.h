@@ -1,6 +1,7 @@
 // How studies are found, chosen and paired. Sections `preprocess.series`, `.find` and `.manifest`.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <string>
 
@@ -19,9 +20,15 @@ struct FindOptions {
   void describe(OptionList& options);
 };
 
+/// Layout of a CSV manifest.
+enum class ManifestLayout { automatic, x2ctpa, accession, lidc, rspect };
+constexpr auto words(ManifestLayout) {
+  return std::array{"auto", "x2ctpa", "accession", "lidc", "rspect"};
+}
+
 /// Section `preprocess.manifest`: which CSV layout, and where its images lie.
 struct ManifestOptions {
-  std::string layout = "auto";
+  ManifestLayout layout = ManifestLayout::automatic;
   std::string images;
   std::string ct_column = "CT_Accession_number";
   std::string cxr_column = "cxr_Accession_number";
