@@ -8,8 +8,7 @@ namespace x2ctpa {
 
 void DiffusionProcess::describe(OptionList& options) {
   options.section("schedule", schedule);
-  options.add("prediction", &prediction, "What the denoiser predicts.",
-              {.choices = {"noise", "x0", "v", "flow"}});
+  options.add("prediction", &prediction, "What the denoiser predicts.");
   options.add("x0_limit", &x0_limit,
               "Clean latents lie within +-this, so sampling clamps them there unless its own clamp "
               "is set; 0: no limit.",
@@ -19,25 +18,17 @@ void DiffusionProcess::describe(OptionList& options) {
       "Decode generated latents by the VQ-GAN's nearest codes, as the published code does.");
 }
 
-Prediction prediction_from(const std::string& word) {
-  if (word == "noise") return Prediction::noise;
-  if (word == "x0") return Prediction::x0;
-  if (word == "v") return Prediction::v;
-  if (word == "flow") return Prediction::flow;
-  throw Error(fmt::format("the prediction must be noise, x0, v or flow, found \"{}\"", word));
-}
-
 void check_process(const DiffusionProcess& process) {
   const auto& schedule = process.schedule;
-  const bool flow = schedule.kind == "rectified-flow";
-  if (process.prediction == "noise" && (schedule.zero_terminal_snr || flow)) {
+  const bool flow = schedule.kind == NoiseScheduleKind::rectified_flow;
+  if (process.prediction == Prediction::noise && (schedule.zero_terminal_snr || flow)) {
     throw Error(
         fmt::format("prediction noise with {}: at the last timestep x_t is nothing but noise, "
                     "which says nothing of the "
                     "clean latent. Predict v, x0 or flow instead.",
                     flow ? "the schedule rectified-flow" : "schedule.zero_terminal_snr"));
   }
-  if (process.prediction == "v" && flow) {
+  if (process.prediction == Prediction::v && flow) {
     throw Error(
         "prediction v is not defined on the schedule rectified-flow; predict flow, or take the "
         "schedule cosine");

@@ -13,12 +13,10 @@ void SamplerOptions::describe(OptionList& options) {
   options.add("kind", &kind,
               "ddim: few steps, deterministic at eta 0; ddpm: ancestral; dpmpp2m and unipc: second "
               "order, fewer steps; "
-              "euler: for the schedule rectified-flow.",
-              {.choices = {"ddim", "ddpm", "dpmpp2m", "unipc", "euler"}});
+              "euler: for the schedule rectified-flow.");
   options.add("steps", &steps, "Denoising steps per sample.", {.min = 1, .max = 100000});
   options.add("timesteps", &timesteps,
-              "trailing: from the last timestep; leading: down to 0; linspace: both.",
-              {.choices = {"trailing", "leading", "linspace"}});
+              "trailing: from the last timestep; leading: down to 0; linspace: both.");
   options.add("eta", &eta, "Share of fresh noise in DDIM; 1 is ancestral.", {.min = 0, .max = 1});
   options.add("guidance_scale", &guidance_scale, "Classifier-free guidance; 1 is none.",
               {.min = 0, .max = 100});
@@ -43,7 +41,7 @@ void SamplerOptions::describe(OptionList& options) {
 namespace {
 
 bool multistep(const SamplerOptions& options) {
-  return options.kind == "dpmpp2m" || options.kind == "unipc";
+  return options.kind == Sampler::dpmpp2m || options.kind == Sampler::unipc;
 }
 
 // x + (s_next - s) u with the velocity u = eps - x_0.
@@ -57,10 +55,10 @@ at::Tensor euler_step(const at::Tensor& x, const Denoised& d, Mixture now, Mixtu
 
 // The sampler's step; `noise` as in sample().
 Stepper stepper(const SamplerOptions& options, const NoiseFunction& noise) {
-  if (options.kind == "dpmpp2m") return dpm_solver_pp_2m();
-  if (options.kind == "unipc") return unipc_2();
-  if (options.kind == "euler") return euler_step;
-  const double eta = options.kind == "ddpm" ? 1.0 : options.eta;
+  if (options.kind == Sampler::dpmpp2m) return dpm_solver_pp_2m();
+  if (options.kind == Sampler::unipc) return unipc_2();
+  if (options.kind == Sampler::euler) return euler_step;
+  const double eta = options.kind == Sampler::ddpm ? 1.0 : options.eta;
   return [eta, noise, step = int64_t{0}](const at::Tensor&, const Denoised& d, Mixture now,
                                          Mixture next) mutable {
     const int64_t number = step++;

@@ -8,8 +8,7 @@
 namespace x2ctpa {
 
 void ScheduleOptions::describe(OptionList& options) {
-  options.add("kind", &kind, "Noise schedule.",
-              {.choices = {"cosine", "linear", "scaled-linear", "rectified-flow"}});
+  options.add("kind", &kind, "Noise schedule.");
   options.add("timesteps", &timesteps, "Timesteps T of the forward process.",
               {.min = 2, .max = 100000});
   options.add("zero_terminal_snr", &zero_terminal_snr,
@@ -28,9 +27,9 @@ std::vector<double> betas_of(const ScheduleOptions& options) {
   for (int64_t t = 0; t < n; ++t) {
     const double fraction = double(t) / double(n - 1);
     double& beta = betas[size_t(t)];
-    if (options.kind == "cosine")
+    if (options.kind == NoiseScheduleKind::cosine)
       beta = std::min(1 - cosine(double(t + 1)) / cosine(double(t)), 0.9999);
-    else if (options.kind == "linear")
+    else if (options.kind == NoiseScheduleKind::linear)
       beta = 1e-4 + fraction * (2e-2 - 1e-4);
     else
       beta = std::pow(std::sqrt(0.00085) + fraction * (std::sqrt(0.012) - std::sqrt(0.00085)), 2);
@@ -43,7 +42,7 @@ std::vector<double> betas_of(const ScheduleOptions& options) {
 double Mixture::lambda() const { return std::log(signal) - std::log(noise); }
 
 NoiseSchedule::NoiseSchedule(const ScheduleOptions& options) {
-  if (options.kind == "rectified-flow") {
+  if (options.kind == NoiseScheduleKind::rectified_flow) {
     noise_ = at::arange(1, options.timesteps + 1, at::kDouble) / double(options.timesteps);
     signal_ = 1 - noise_;
     return;
@@ -78,13 +77,9 @@ Mixture NoiseSchedule::at(int64_t t) const {
   return {signal_.const_data_ptr<double>()[t], noise_.const_data_ptr<double>()[t]};
 }
 
-std::vector<int64_t> sampling_timesteps(int64_t timesteps, int64_t steps,
-                                        const std::string& spacing, bool without_zero) {
-  const bool trailing = spacing == "trailing";
-  if (!trailing && spacing != "leading" && spacing != "linspace") {
-    throw Error(
-        fmt::format("the timesteps must be trailing, leading or linspace, found \"{}\"", spacing));
-  }
+std::vector<int64_t> sampling_timesteps(int64_t timesteps, int64_t steps, TimestepSpacing spacing,
+                                        bool without_zero) {
+  const bool trailing = spacing == TimestepSpacing::trailing;
   const int64_t points = steps + (without_zero && !trailing ? 1 : 0);
   if (steps < 1 || points > timesteps) {
     throw Error(
@@ -97,7 +92,7 @@ std::vector<int64_t> sampling_timesteps(int64_t timesteps, int64_t steps,
     if (trailing) {
       out.push_back(
           int64_t(std::nearbyint(double(timesteps) - double(i * timesteps) / double(steps))) - 1);
-    } else if (spacing == "leading") {
+    } else if (spacing == TimestepSpacing::leading) {
       out.push_back(from_end * (timesteps / points));
     } else {
       const double fraction = points > 1 ? double(from_end) / double(points - 1) : 1;

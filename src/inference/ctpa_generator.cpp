@@ -178,7 +178,7 @@ at::Tensor CtpaGenerator::latents_of_batch(const std::vector<SampleRequest>& req
   const auto times = timesteps_of(schedule, options);
   int64_t step = 0;
   const auto x0 = sample(
-      schedule, prediction_from(process_.prediction), options,
+      schedule, process_.prediction, options,
       [&](const at::Tensor& x, const at::Tensor& t) {
         stop_if_interrupted();
         const std::vector<at::Tensor> inputs{x.to(type), t, condition.embedding, condition.spatial};

@@ -21,7 +21,7 @@ DenoisingTask::DenoisingTask(const DiffusionOptions& options, Latents latents, L
                              LossNetworks networks, c10::Device device)
     : options_(options),
       schedule_(options.process.schedule),
-      prediction_(prediction_from(options.process.prediction)),
+      prediction_(options.process.prediction),
       latents_(std::move(latents)),
       scale_(std::move(scale)),
       features_(std::move(features)),

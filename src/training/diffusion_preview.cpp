@@ -28,7 +28,7 @@ at::Tensor DiffusionPreview::volume(const Case& c, const CxrCondition& condition
       case_noise(runtime_.seed, c.id, 0,
                  {1, scale_.channels(), scale_.size[0], scale_.size[1], scale_.size[2]});
   const auto x0 = sample(
-      NoiseSchedule(process_.schedule), prediction_from(process_.prediction), options,
+      NoiseSchedule(process_.schedule), process_.prediction, options,
       [&](const at::Tensor& x, const at::Tensor& t) { return model_->forward(x, t, condition); },
       noise.to(device), {});
   const auto latent = scale_.restore(x0);

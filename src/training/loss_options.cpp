@@ -56,8 +56,7 @@ void ClassificationOptions::describe(OptionList& options) {
 }
 
 void DenoiserLossOptions::describe(OptionList& options) {
-  options.add("kind", &kind, "Loss between prediction and target.",
-              {.choices = {"l1", "mse", "huber"}});
+  options.add("kind", &kind, "Loss between prediction and target.");
   options.add("weight", &weight, "Weight of that loss.", {.min = 0});
   options.add("huber_delta", &huber_delta,
               "Difference at which huber turns from quadratic to linear.", {.min = 1e-6});

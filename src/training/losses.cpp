@@ -108,13 +108,17 @@ std::vector<LossTerm> discriminator_losses(DiscriminatorPair& discriminators,
   return {{"slices", 1, slices}, {"volumes", 1, volumes}};
 }
 
-at::Tensor prediction_loss(const std::string& loss, const at::Tensor& prediction,
+at::Tensor prediction_loss(PredictionLoss loss, const at::Tensor& prediction,
                            const at::Tensor& target, double huber_delta) {
-  if (loss == "l1") return per_sample((prediction - target).abs());
-  if (loss == "mse") return per_sample((prediction - target).square());
-  if (loss == "huber")
-    return per_sample(at::huber_loss(prediction, target, at::Reduction::None, huber_delta));
-  throw Error(fmt::format("the loss must be l1, mse or huber, found \"{}\"", loss));
+  switch (loss) {
+    case PredictionLoss::l1:
+      return per_sample((prediction - target).abs());
+    case PredictionLoss::mse:
+      return per_sample((prediction - target).square());
+    case PredictionLoss::huber:
+      break;
+  }
+  return per_sample(at::huber_loss(prediction, target, at::Reduction::None, huber_delta));
 }
 
 at::Tensor min_snr_weights(const NoiseSchedule& schedule, Prediction kind, const at::Tensor& t,

@@ -1,5 +1,7 @@
 #include <torch/torch.h>
 
+#include <optional>
+
 #include "case.h"
 #include "support/closed_form_denoiser.h"
 #include "x2ctpa/core/error.h"
@@ -10,32 +12,30 @@
 namespace x2ctpa::check {
 namespace {
 
-// "dpmpp2m_leading_25" -> the sampler, and the number of steps at the end; empty for other names.
-SamplerOptions options_of(const std::string& name) {
-  SamplerOptions options;
-  options.kind.clear();
-  for (const std::string kind : {"ddim", "dpmpp2m", "unipc"}) {
-    if (name.rfind(kind + "_", 0) == 0) options.kind = kind;
-  }
+// "dpmpp2m_leading_25" -> the sampler, and the number of steps at the end; none for other names.
+std::optional<SamplerOptions> options_of(const std::string& name) {
+  const auto kind = find_word<Sampler>(name.substr(0, name.find('_')));
   const auto digits = name.substr(name.rfind('_') + 1);
   const bool number =
       !digits.empty() && digits.find_first_not_of("0123456789") == std::string::npos;
-  if (!number) options.kind.clear();
-  if (options.kind.empty()) return options;
+  if (!number || !kind) return std::nullopt;
+  SamplerOptions options;
+  options.kind = *kind;
   options.steps = std::stoll(digits);
-  options.clamp = options.kind == "ddim" ? 1 : 0;  // diffusers' default clip_sample
+  options.clamp = options.kind == Sampler::ddim ? 1 : 0;  // diffusers' default clip_sample
   options.keep_noise = true;
   return options;
 }
 
-// The spacing that gives the stored timesteps; "trailing" when none does.
-std::string spacing_of(const NoiseSchedule& schedule, SamplerOptions options,
-                       const at::Tensor& timesteps) {
-  for (const std::string spacing : {"trailing", "leading", "linspace"}) {
+// The spacing that gives the stored timesteps; trailing when none does.
+TimestepSpacing spacing_of(const NoiseSchedule& schedule, SamplerOptions options,
+                           const at::Tensor& timesteps) {
+  for (const auto spacing :
+       {TimestepSpacing::trailing, TimestepSpacing::leading, TimestepSpacing::linspace}) {
     options.timesteps = spacing;
     if (at::tensor(timesteps_of(schedule, options)).equal(timesteps)) return spacing;
   }
-  return "trailing";
+  return TimestepSpacing::trailing;
 }
 
 }  // namespace
@@ -46,13 +46,14 @@ void check_samplers(Case& c) {
   const auto rounded = test::multistep_schedule_of_diffusers(alphas);
   const auto denoiser = test::closed_form_denoiser(alphas, c.input("target"));
   for (const auto& [name, expected] : c.tensors()) {
-    SamplerOptions options = options_of(name);
-    if (options.kind.empty()) continue;
+    const auto found = options_of(name);
+    if (!found) continue;
+    SamplerOptions options = *found;
     if (c.has(name + "_timesteps")) {
       options.timesteps = spacing_of(schedule, options, c.tensors().at(name + "_timesteps"));
       c.compare(name + "_timesteps", at::tensor(timesteps_of(schedule, options)));
     }
-    const auto& own = options.kind == "ddim" ? schedule : rounded;
+    const auto& own = options.kind == Sampler::ddim ? schedule : rounded;
     c.compare(name, sample(own, Prediction::noise, options, denoiser, c.input("x_T"), {}));
   }
 }

@@ -79,7 +79,7 @@ void check_diffusion(Case& c, Unet3d& model) {
              &noise = c.input("noise");
   const auto x_t = q_sample(schedule, x.clamp(-1, 1), t, noise);
   c.compare("q_sample", x_t);
-  const auto loss = prediction_loss("l1", model->forward(x_t, t, cond), noise).mean();
+  const auto loss = prediction_loss(PredictionLoss::l1, model->forward(x_t, t, cond), noise).mean();
   c.compare("loss_l1", loss.view(1));
   loss.backward();
   c.compare("grad_norm", torch::full({1}, gradient_norm(*model), at::kDouble));

@@ -24,13 +24,11 @@ DenoiserFunction gaussian_denoiser(const NoiseSchedule& schedule, Prediction kin
   };
 }
 
-class SamplerOfGaussian : public testing::TestWithParam<std::tuple<std::string, std::string, int>> {
-};
+class SamplerOfGaussian : public testing::TestWithParam<std::tuple<Sampler, Prediction, int>> {};
 
 TEST_P(SamplerOfGaussian, DrawsFromTheDataDistribution) {
-  const auto [sampler, word, steps] = GetParam();
+  const auto [sampler, kind, steps] = GetParam();
   const NoiseSchedule schedule(ScheduleOptions{});
-  const Prediction kind = prediction_from(word);
   SamplerOptions options;
   options.kind = sampler;
   options.steps = steps;
@@ -43,12 +41,14 @@ TEST_P(SamplerOfGaussian, DrawsFromTheDataDistribution) {
   EXPECT_NEAR(x.std().item<double>(), 0.3, 0.02);
 }
 
-INSTANTIATE_TEST_SUITE_P(
-    Samplers, SamplerOfGaussian,
-    testing::Values(std::tuple("ddim", "noise", 100), std::tuple("ddim", "v", 100),
-                    std::tuple("ddim", "x0", 100), std::tuple("dpmpp2m", "v", 50),
-                    std::tuple("unipc", "x0", 50), std::tuple("ddpm", "v", 1000),
-                    std::tuple("ddpm", "noise", 1000)));
+INSTANTIATE_TEST_SUITE_P(Samplers, SamplerOfGaussian,
+                         testing::Values(std::tuple(Sampler::ddim, Prediction::noise, 100),
+                                         std::tuple(Sampler::ddim, Prediction::v, 100),
+                                         std::tuple(Sampler::ddim, Prediction::x0, 100),
+                                         std::tuple(Sampler::dpmpp2m, Prediction::v, 50),
+                                         std::tuple(Sampler::unipc, Prediction::x0, 50),
+                                         std::tuple(Sampler::ddpm, Prediction::v, 1000),
+                                         std::tuple(Sampler::ddpm, Prediction::noise, 1000)));
 
 TEST(Objective, EveryPredictionLeadsBackToTheSameLatentAndNoise) {
   const NoiseSchedule schedule(ScheduleOptions{});
@@ -77,9 +77,10 @@ TEST(Schedule, ZeroTerminalSnrEndsInPureNoiseAndKeepsTheFirstStep) {
 }
 
 TEST(Schedule, TrailingTimestepsBeginAtTheLastAndAreDistinct) {
-  EXPECT_EQ(sampling_timesteps(1000, 4, "trailing"), (std::vector<int64_t>{999, 749, 499, 249}));
-  EXPECT_EQ(sampling_timesteps(1000, 1000, "trailing").back(), 0);
-  EXPECT_THROW(sampling_timesteps(10, 11, "trailing"), Error);
+  EXPECT_EQ(sampling_timesteps(1000, 4, TimestepSpacing::trailing),
+            (std::vector<int64_t>{999, 749, 499, 249}));
+  EXPECT_EQ(sampling_timesteps(1000, 1000, TimestepSpacing::trailing).back(), 0);
+  EXPECT_THROW(sampling_timesteps(10, 11, TimestepSpacing::trailing), Error);
 }
 
 }  // namespace

@@ -29,7 +29,7 @@ at::Tensor exact_end(const NoiseSchedule& schedule, const at::Tensor& target, co
   return target + 0.3 * (x_T - std::sqrt(a) * target) / std::sqrt(0.09 * a + 1 - a);
 }
 
-double error_of(const std::string& kind, int64_t steps) {
+double error_of(Sampler kind, int64_t steps) {
   const NoiseSchedule schedule(ScheduleOptions{});
   const auto target = 0.5 * standard_noise("target"), x_T = standard_noise("x_T");
   SamplerOptions options;
@@ -41,9 +41,9 @@ double error_of(const std::string& kind, int64_t steps) {
 }
 
 TEST(Multistep, SecondOrderSolversNeedFewerStepsThanDdim) {
-  for (const std::string kind : {"dpmpp2m", "unipc"}) {
-    EXPECT_LT(error_of(kind, 20), 0.5 * error_of("ddim", 20)) << kind;
-    EXPECT_LT(error_of(kind, 80), 0.3 * error_of(kind, 20)) << kind;
+  for (const auto kind : {Sampler::dpmpp2m, Sampler::unipc}) {
+    EXPECT_LT(error_of(kind, 20), 0.5 * error_of(Sampler::ddim, 20)) << word_of(kind);
+    EXPECT_LT(error_of(kind, 80), 0.3 * error_of(kind, 20)) << word_of(kind);
   }
 }
 
@@ -52,7 +52,7 @@ TEST(Multistep, SolversStartFromPureNoiseAtZeroTerminalSnr) {
   zero.zero_terminal_snr = true;
   const NoiseSchedule schedule(zero);
   const auto target = standard_noise("target"), x_T = standard_noise("x_T");
-  for (const std::string kind : {"dpmpp2m", "unipc", "ddim"}) {
+  for (const auto kind : {Sampler::dpmpp2m, Sampler::unipc, Sampler::ddim}) {
     SamplerOptions options;
     options.kind = kind;
     options.steps = 50;
@@ -63,17 +63,17 @@ TEST(Multistep, SolversStartFromPureNoiseAtZeroTerminalSnr) {
       return signal * (x - signal * x0) / noise - noise * x0;
     };
     const auto x = sample(schedule, Prediction::v, options, v, x_T, {});
-    EXPECT_LT(largest_difference(x, target + 0.3 * x_T), 0.15) << kind;
+    EXPECT_LT(largest_difference(x, target + 0.3 * x_T), 0.15) << word_of(kind);
   }
 }
 
 TEST(RectifiedFlow, IsSolvedInOneStepWherePathsAreStraight) {
   ScheduleOptions flow;
-  flow.kind = "rectified-flow";
+  flow.kind = NoiseScheduleKind::rectified_flow;
   const NoiseSchedule schedule(flow);
   const auto target = standard_noise("target"), x_T = standard_noise("x_T");
   SamplerOptions options;
-  options.kind = "euler";
+  options.kind = Sampler::euler;
   for (const int64_t steps : {1, 7}) {
     options.steps = steps;
     const auto velocity = [&](const at::Tensor&, const at::Tensor&) { return x_T - target; };
@@ -85,35 +85,35 @@ TEST(RectifiedFlow, IsSolvedInOneStepWherePathsAreStraight) {
 
 TEST(RectifiedFlow, TheDefaultSamplerFollowsAFlowModelFromPureNoiseToTheData) {
   ScheduleOptions flow;
-  flow.kind = "rectified-flow";
+  flow.kind = NoiseScheduleKind::rectified_flow;
   const NoiseSchedule schedule(flow);
   const auto velocity = [](const at::Tensor& x, const at::Tensor& t) {
     return (x * t[0].item<double>() / 1000).sin();
   };
-  const auto made = [&](const std::string& kind, int64_t steps) {
+  const auto made = [&](Sampler kind, int64_t steps) {
     SamplerOptions options;
     options.kind = kind;
     options.steps = steps;
     return sample(schedule, Prediction::flow, options, velocity, standard_noise("x_T"), {});
   };
-  const auto exact = made("euler", 1000);
+  const auto exact = made(Sampler::euler, 1000);
   EXPECT_LT(largest_difference(made(SamplerOptions().kind, SamplerOptions().steps), exact),
-            largest_difference(made("euler", 15), exact));
+            largest_difference(made(Sampler::euler, 15), exact));
 }
 
 TEST(RectifiedFlow, EulerStepsAreDdimSteps) {
   ScheduleOptions flow;
-  flow.kind = "rectified-flow";
+  flow.kind = NoiseScheduleKind::rectified_flow;
   const NoiseSchedule schedule(flow);
   const auto velocity = [](const at::Tensor& x, const at::Tensor& t) {
     return (x * t[0].item<double>() / 1000).sin();
   };
   SamplerOptions options;
-  options.kind = "ddim";
+  options.kind = Sampler::ddim;
   options.steps = 30;
   const auto ddim =
       sample(schedule, Prediction::flow, options, velocity, standard_noise("x_T"), {});
-  options.kind = "euler";
+  options.kind = Sampler::euler;
   const auto euler =
       sample(schedule, Prediction::flow, options, velocity, standard_noise("x_T"), {});
   EXPECT_LT(largest_difference(ddim, euler), 1e-12);
@@ -149,19 +149,23 @@ TEST(Thresholding, TurnsTheNoiseToTheLimitedLatentUnlessItIsKept) {
 
 TEST(SamplingTimesteps, FollowDiffusers) {
   using Steps = std::vector<int64_t>;
-  EXPECT_EQ(sampling_timesteps(1000, 4, "leading"), (Steps{750, 500, 250, 0}));
-  EXPECT_EQ(sampling_timesteps(1000, 4, "linspace"), (Steps{999, 666, 333, 0}));
-  EXPECT_EQ(sampling_timesteps(1000, 4, "leading", true), (Steps{800, 600, 400, 200}));
-  EXPECT_EQ(sampling_timesteps(1000, 4, "linspace", true), (Steps{999, 749, 500, 250}));
-  EXPECT_EQ(sampling_timesteps(1000, 4, "trailing", true), (Steps{999, 749, 499, 249}));
-  EXPECT_EQ(sampling_timesteps(1000, 1, "linspace"), Steps{999});
-  EXPECT_THROW(sampling_timesteps(1000, 4, "random"), Error);
-  EXPECT_THROW(sampling_timesteps(10, 10, "linspace", true), Error);
+  EXPECT_EQ(sampling_timesteps(1000, 4, TimestepSpacing::leading), (Steps{750, 500, 250, 0}));
+  EXPECT_EQ(sampling_timesteps(1000, 4, TimestepSpacing::linspace), (Steps{999, 666, 333, 0}));
+  EXPECT_EQ(sampling_timesteps(1000, 4, TimestepSpacing::leading, true),
+            (Steps{800, 600, 400, 200}));
+  EXPECT_EQ(sampling_timesteps(1000, 4, TimestepSpacing::linspace, true),
+            (Steps{999, 749, 500, 250}));
+  EXPECT_EQ(sampling_timesteps(1000, 4, TimestepSpacing::trailing, true),
+            (Steps{999, 749, 499, 249}));
+  EXPECT_EQ(sampling_timesteps(1000, 1, TimestepSpacing::linspace), Steps{999});
+  EXPECT_THROW(sampling_timesteps(10, 10, TimestepSpacing::linspace, true), Error);
 }
 
 // One entry of the samplers case: diffusers' result and our options for it.
 struct Published {
-  std::string name, kind, timesteps;
+  std::string name;
+  Sampler kind;
+  TimestepSpacing timesteps;
 };
 
 void PrintTo(const Published& published, std::ostream* out) { *out << published.name; }
@@ -176,10 +180,11 @@ TEST_P(SamplerOfDiffusers, LeadsToTheSameResult) {
   const auto alphas = test::alphas_of_diffusers(NoiseSchedule(ScheduleOptions{}));
   SamplerOptions options;
   options.kind = GetParam().kind;
-  const auto schedule = options.kind == "ddim" ? NoiseSchedule(ScheduleOptions{})
-                                               : test::multistep_schedule_of_diffusers(alphas);
+  const auto schedule = options.kind == Sampler::ddim
+                            ? NoiseSchedule(ScheduleOptions{})
+                            : test::multistep_schedule_of_diffusers(alphas);
   options.timesteps = GetParam().timesteps;
-  options.clamp = options.kind == "ddim" ? 1 : 0;
+  options.clamp = options.kind == Sampler::ddim ? 1 : 0;
   options.keep_noise = true;
   for (const int64_t steps : {10, 25, 50}) {
     options.steps = steps;
@@ -194,12 +199,13 @@ TEST_P(SamplerOfDiffusers, LeadsToTheSameResult) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Diffusers, SamplerOfDiffusers,
-                         testing::Values(Published{"ddim", "ddim", "leading"},
-                                         Published{"ddim_trailing", "ddim", "trailing"},
-                                         Published{"dpmpp2m", "dpmpp2m", "trailing"},
-                                         Published{"dpmpp2m_leading", "dpmpp2m", "linspace"},
-                                         Published{"unipc", "unipc", "trailing"}));
+INSTANTIATE_TEST_SUITE_P(
+    Diffusers, SamplerOfDiffusers,
+    testing::Values(Published{"ddim", Sampler::ddim, TimestepSpacing::leading},
+                    Published{"ddim_trailing", Sampler::ddim, TimestepSpacing::trailing},
+                    Published{"dpmpp2m", Sampler::dpmpp2m, TimestepSpacing::trailing},
+                    Published{"dpmpp2m_leading", Sampler::dpmpp2m, TimestepSpacing::linspace},
+                    Published{"unipc", Sampler::unipc, TimestepSpacing::trailing}));
 
 }  // namespace
 }  // namespace x2ctpa

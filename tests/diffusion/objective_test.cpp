@@ -29,13 +29,13 @@ TEST(Process, RefusesPredictionsThatMeanNothingOnTheSchedule) {
   EXPECT_NO_THROW(check_process(process));
   process.schedule.zero_terminal_snr = true;
   EXPECT_NO_THROW(check_process(process));
-  process.prediction = "noise";
+  process.prediction = Prediction::noise;
   EXPECT_THROW(check_process(process), Error);
-  process.schedule = {.kind = "rectified-flow"};
+  process.schedule = {.kind = NoiseScheduleKind::rectified_flow};
   EXPECT_THROW(check_process(process), Error);
-  process.prediction = "v";
+  process.prediction = Prediction::v;
   EXPECT_THROW(check_process(process), Error);
-  process.prediction = "flow";
+  process.prediction = Prediction::flow;
   EXPECT_NO_THROW(check_process(process));
 }
 

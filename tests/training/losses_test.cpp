@@ -58,7 +58,8 @@ struct Denoising {
     const auto t = at::tensor({100, 600}, at::kLong), x_t = q_sample(schedule, z, t, eps);
     const auto out = model->forward(x_t, t, model->condition(cxr));
     if (name == "l1" || name == "mse" || name == "huber") {
-      return prediction_loss(name, out, prediction_target(schedule, Prediction::v, z, t, eps))
+      return prediction_loss(*find_word<PredictionLoss>(name), out,
+                             prediction_target(schedule, Prediction::v, z, t, eps))
           .mean();
     }
     return timed_loss(predicted_x0(schedule, Prediction::v, x_t, t, out),
@@ -265,16 +266,15 @@ TEST(FeatureMatchingLoss, ComparesAllStagesButTheLastAndSparesTheRealImage) {
 TEST(PredictionLoss, IsTheMeanOverEachSampleOnItsOwn) {
   const auto target = at::zeros({2, 1, 1, 1, 2});
   const auto prediction = at::tensor({0.5, -0.5, 3.0, 1.0}).view({2, 1, 1, 1, 2}).to(at::kFloat);
-  const auto values = [&](const std::string& loss, double delta = 1) {
+  const auto values = [&](PredictionLoss loss, double delta = 1) {
     return prediction_loss(loss, prediction, target, delta);
   };
-  EXPECT_TRUE(at::allclose(values("l1"), at::tensor({0.5f, 2.0f})));
-  EXPECT_TRUE(at::allclose(values("mse"), at::tensor({0.25f, 5.0f})));
+  EXPECT_TRUE(at::allclose(values(PredictionLoss::l1), at::tensor({0.5f, 2.0f})));
+  EXPECT_TRUE(at::allclose(values(PredictionLoss::mse), at::tensor({0.25f, 5.0f})));
   // d^2 / 2 within delta, delta (|d| - delta / 2) beyond.
-  EXPECT_TRUE(at::allclose(values("huber"), at::tensor({0.125f, (2.5f + 0.5f) / 2})));
-  EXPECT_TRUE(
-      at::allclose(values("huber", 0.5), at::tensor({0.125f, (0.5f * 2.75f + 0.5f * 0.75f) / 2})));
-  EXPECT_THROW(values("l3"), Error);
+  EXPECT_TRUE(at::allclose(values(PredictionLoss::huber), at::tensor({0.125f, (2.5f + 0.5f) / 2})));
+  EXPECT_TRUE(at::allclose(values(PredictionLoss::huber, 0.5),
+                           at::tensor({0.125f, (0.5f * 2.75f + 0.5f * 0.75f) / 2})));
 }
 
 constexpr Prediction kinds[] = {Prediction::noise, Prediction::x0, Prediction::v, Prediction::flow};

@@ -117,7 +117,9 @@ at::Tensor train_and_sample(const c10::Device device) {
   const auto cxr = at::rand({2, 1, 32, 32}).to(device), x = at::randn({2, 3, 2, 4, 4}).to(device);
   const auto t = at::tensor({10, 700}, at::kLong).to(device),
              drop = (at::tensor({1, 0}) > 0).to(device);
-  prediction_loss("mse", model->forward(x, t, model->condition(cxr), drop), x).mean().backward();
+  prediction_loss(PredictionLoss::mse, model->forward(x, t, model->condition(cxr), drop), x)
+      .mean()
+      .backward();
   optimiser.step(1e-2, std::max(1.0, optimiser.gradient_norm()));
   average.update();
   average.apply();
@@ -182,7 +184,7 @@ TEST(TestDevice, TheDenoiserResumesThere) {
       [] { return small_denoiser(); },
       [](CtpaDenoiser& model) {
         const auto x = there(at::randn({2, 3, 2, 4, 4})), cxr = there(at::rand({2, 1, 32, 32}));
-        return prediction_loss("mse",
+        return prediction_loss(PredictionLoss::mse,
                                model->forward(x, there(at::tensor({10, 700}, at::kLong)),
                                               model->condition(cxr)),
                                x)

@@ -5,21 +5,20 @@
 
 #include <ATen/core/Tensor.h>
 
-#include <string>
+#include <array>
 
 #include "x2ctpa/diffusion/schedule.h"
 
 namespace x2ctpa {
 
+/// What the denoiser predicts.
 enum class Prediction { noise, x0, v, flow };
-
-/// From "noise", "x0", "v" or "flow"; throws Error for another word.
-Prediction prediction_from(const std::string& word);
+constexpr auto words(Prediction) { return std::array{"noise", "x0", "v", "flow"}; }
 
 /// What the denoiser's predictions mean; diffusion.yaml of the model folder.
 struct DiffusionProcess {
   ScheduleOptions schedule;
-  std::string prediction = "v";
+  Prediction prediction = Prediction::v;
   double x0_limit = 0;
   bool quantise_latents = false;
 
@@ -40,7 +39,7 @@ at::Tensor prediction_target(const NoiseSchedule& schedule, Prediction kind, con
                              const at::Tensor& t, const at::Tensor& eps);
 
 /// x_0 and eps that a prediction at x_t stands for; `now` is the mixture of the whole batch.
-/// "v" needs a schedule that preserves the variance.
+/// Prediction::v needs a schedule that preserves the variance.
 struct Denoised {
   at::Tensor x0, eps;
 };

@@ -5,18 +5,21 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <array>
 #include <functional>
-#include <string>
 #include <vector>
 
 #include "x2ctpa/diffusion/objective.h"
 
 namespace x2ctpa {
 
+enum class Sampler { ddim, ddpm, dpmpp2m, unipc, euler };
+constexpr auto words(Sampler) { return std::array{"ddim", "ddpm", "dpmpp2m", "unipc", "euler"}; }
+
 struct SamplerOptions {
-  std::string kind = "dpmpp2m";
+  Sampler kind = Sampler::dpmpp2m;
   int64_t steps = 15;
-  std::string timesteps = "trailing";
+  TimestepSpacing timesteps = TimestepSpacing::trailing;
   double eta = 0;
   double guidance_scale = 1;
   double guidance_rescale = 0;
@@ -37,7 +40,7 @@ using NoiseFunction = std::function<at::Tensor(int64_t step)>;
 /// The timesteps that sample() visits, from noisy to clean.
 std::vector<int64_t> timesteps_of(const NoiseSchedule& schedule, const SamplerOptions& options);
 
-/// x_0 from x_T. Throws Error for "euler" on another schedule than "rectified-flow".
+/// x_0 from x_T. Throws Error for euler on another schedule than rectified-flow.
 at::Tensor sample(const NoiseSchedule& schedule, Prediction prediction,
                   const SamplerOptions& options, const DenoiserFunction& denoiser, at::Tensor x_T,
                   const NoiseFunction& noise);

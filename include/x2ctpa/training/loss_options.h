@@ -1,10 +1,17 @@
 // Which losses the two trainers of the paper add up, and how.
 #pragma once
 
+#include <array>
+
 #include "x2ctpa/core/options.h"
 #include "x2ctpa/models/discriminators.h"
 
 namespace x2ctpa {
+
+/// The denoiser's loss between prediction and target: |d|, d^2, or Huber's: d^2 / 2 up to
+/// |d| = delta, then delta (|d| - delta / 2), with d = prediction - target.
+enum class PredictionLoss { l1, mse, huber };
+constexpr auto words(PredictionLoss) { return std::array{"l1", "mse", "huber"}; }
 
 /// The VQ-GAN's losses; the codebook's own weight is that of the model (commitment_weight).
 struct VqganLossOptions {
@@ -55,7 +62,7 @@ struct ClassificationOptions : LatentLossOptions {
 
 /// The denoiser's losses.
 struct DenoiserLossOptions {
-  std::string kind = "mse";
+  PredictionLoss kind = PredictionLoss::mse;
   double weight = 1;
   double huber_delta = 1;
   double min_snr_gamma = 0;

@@ -20,6 +20,7 @@
 #include "x2ctpa/models/discriminators.h"
 #include "x2ctpa/models/latent_codec.h"
 #include "x2ctpa/models/lpips.h"
+#include "x2ctpa/training/loss_options.h"
 
 namespace x2ctpa {
 
@@ -77,10 +78,8 @@ std::vector<LossTerm> discriminator_losses(DiscriminatorPair& discriminators,
 
 // The denoiser.
 
-/// (B): the mean over a sample of |d| ("l1"), d^2 ("mse"), or Huber's loss ("huber": d^2 / 2 up to
-/// |d| = delta, then delta (|d| - delta / 2)), with d = prediction - target. Throws Error for
-/// another word.
-at::Tensor prediction_loss(const std::string& loss, const at::Tensor& prediction,
+/// (B): the mean of the loss over a sample.
+at::Tensor prediction_loss(PredictionLoss loss, const at::Tensor& prediction,
                            const at::Tensor& target, double huber_delta = 1);
 
 /// (B) float32: the weights of min-SNR-gamma (arXiv 2303.09556), with SNR = signal_t^2 / noise_t^2.
