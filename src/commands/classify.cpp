@@ -53,21 +53,23 @@ class ClassifyCommand : public Command {
     if (action_ == "predict") return predict(context, folder);
     const ClassifierOptions& options = context.experiment.classifier;
     return flags_.run(context, folder, [&](const Dataset& dataset, const TrainCall& call) {
-      const auto arm = arm_of(dataset, arm_ == "cxr" ? options.cxr : options.input, context);
-      if (arm_ == "generated") check_samples(dataset, arm, context);
+      const auto arm =
+          arm_of(dataset, pe_arm() == PeArm::cxr ? options.cxr : options.input, context);
+      if (pe_arm() == PeArm::generated) check_samples(dataset, arm, context);
       train_classifier(dataset, arm, options, context.experiment.runtime, folder, call, fold_);
     });
   }
 
  private:
+  PeArm pe_arm() const { return find_word<PeArm>(arm_).value(); }
+
   fs::path samples(const CommandContext& context) const {
     return samples_.empty() ? context.run / "samples" : fs::path(samples_);
   }
 
-  ClassifierArm arm_of(const Dataset& dataset, const std::string& input,
-                       const CommandContext& context) const {
+  ClassifierArm arm_of(const Dataset& dataset, PeInput input, const CommandContext& context) const {
     const fs::path vae = vae_.empty() ? context.run / "vae" / "model" : fs::path(vae_);
-    return classifier_arm(arm_, input, dataset, {samples(context), vae, cxr_encoder_},
+    return classifier_arm(pe_arm(), input, dataset, {samples(context), vae, cxr_encoder_},
                           context.experiment.runtime);
   }
 

@@ -48,7 +48,8 @@ class TrainDiffusionCommand : public Command {
     inputs.autoencoder = vae_;
     inputs.cxr_encoder = cxr_encoder_;
     if (init_.empty() && vae_.empty()) inputs.autoencoder = context.run / "vae" / "model";
-    if (init_.empty() && cxr_encoder_.empty() && options.denoiser.cxr_encoder != "trained") {
+    if (init_.empty() && cxr_encoder_.empty() &&
+        options.denoiser.cxr_encoder != CxrEncoding::trained) {
       inputs.cxr_encoder = context.run / "cxr_encoder" / "model";
     }
     inputs.lpips = optional_model(lpips_, context.run / "lpips" / "model");

@@ -56,7 +56,7 @@ CtpaGenerator::CtpaGenerator(const fs::path& model, const RuntimeOptions& runtim
         std::array<int64_t, 3>{scale_.size[0], scale_.size[1], scale_.size[2]}, geometry);
   });
   autoencoder_ = load_latent_codec(model / "autoencoder", device_, compute_type(runtime));
-  if (denoiser_->options().cxr_encoder == "frozen") {
+  if (denoiser_->options().cxr_encoder == CxrEncoding::frozen) {
     frozen_encoder_ = load_model<VisionTransformer>(model / "cxr_encoder");
     frozen_encoder_->to(device_);
     frozen_encoder_->eval();

@@ -90,7 +90,7 @@ PeClassifier opened(const fs::path& model, const RuntimeOptions& runtime) {
 
 PeScorer::PeScorer(const fs::path& model, const RuntimeOptions& runtime)
     : model_(opened(model, runtime)) {
-  if (model_.info().input != "volume") {
+  if (model_.info().input != PeInput::volume) {
     throw Error(
         fmt::format("--classifier {}: expected a classifier of volumes, found one of {}s; "
                     "take the arm ctpa or generated with classifier.input volume",

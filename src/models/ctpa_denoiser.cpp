@@ -14,8 +14,7 @@ void CtpaDenoiserOptions::describe(OptionList& options) {
   options.add("cxr_encoder", &cxr_encoder,
               "trained: the small encoder, with the denoiser; frozen: a published vision "
               "transformer; finetuned: the same, "
-              "trained further with the denoiser.",
-              {.choices = {"trained", "frozen", "finetuned"}});
+              "trained further with the denoiser.");
   options.add("spatial_condition", &spatial_condition,
               "Back-project a CXR feature map (a vision transformer's patch tokens, or the small "
               "encoder's) along the beam "
@@ -23,8 +22,7 @@ void CtpaDenoiserOptions::describe(OptionList& options) {
   options.add("spatial_alignment", &spatial_alignment,
               "geometry: as the dataset's X-rays were projected; learned: from there, a shift, "
               "scale and turn of each X-ray "
-              "found in its embedding, for real X-rays whose geometry is not known.",
-              {.choices = {"geometry", "learned"}});
+              "found in its embedding, for real X-rays whose geometry is not known.");
   options.add(
       "label_guidance", &label_guidance,
       "Join the PE label (0, 1, or 2: unknown) to the condition, as the paper's variant does.");
@@ -34,7 +32,7 @@ CtpaDenoiserImpl::CtpaDenoiserImpl(CtpaDenoiserOptions options, int64_t latent_c
                                    std::array<int64_t, 3> latent_dhw,
                                    const BackProjectionGeometry& geometry)
     : options_(std::move(options)), project_(geometry, latent_dhw) {
-  const bool trained = options_.cxr_encoder == "trained";
+  const bool trained = options_.cxr_encoder == CxrEncoding::trained;
   if (trained && options_.unet.cond_tokens > 0) {
     throw Error(
         "diffusion.denoiser.unet.cond_tokens needs a vision transformer as CXR encoder: give "
@@ -49,7 +47,7 @@ CtpaDenoiserImpl::CtpaDenoiserImpl(CtpaDenoiserOptions options, int64_t latent_c
         "unet.cond_tokens to 0");
   }
   options_.unet.cond_dim = options_.encoder.embedding_dim + (options_.label_guidance ? 1 : 0);
-  if (options_.cxr_encoder == "finetuned")
+  if (options_.cxr_encoder == CxrEncoding::finetuned)
     transformer_ = register_module("transformer", VisionTransformer(options_.transformer));
   if (trained) encoder_ = register_module("encoder", CxrEncoder(options_.encoder));
   if (options_.spatial_condition) make_spatial_layers();
@@ -68,14 +66,14 @@ CtpaDenoiserImpl::CtpaDenoiserImpl(CtpaDenoiserOptions options, int64_t latent_c
 }
 
 void CtpaDenoiserImpl::make_spatial_layers() {
-  if (options_.cxr_encoder != "trained") {
+  if (options_.cxr_encoder != CxrEncoding::trained) {
     const int64_t width = options_.transformer.width;
     token_norm_ =
         register_module("token_norm", torch::nn::LayerNorm(torch::nn::LayerNormOptions({width})));
     token_map_ =
         register_module("token_map", torch::nn::Linear(width, options_.encoder.feature_channels));
   }
-  if (options_.spatial_alignment == "learned") {
+  if (options_.spatial_alignment == SpatialAlignment::learned) {
     alignment_ = register_module("alignment", torch::nn::Linear(options_.encoder.embedding_dim, 6));
     torch::nn::init::zeros_(alignment_->weight);  // the geometry, until the training says otherwise
     torch::nn::init::zeros_(alignment_->bias);
@@ -83,7 +81,7 @@ void CtpaDenoiserImpl::make_spatial_layers() {
 }
 
 bool CtpaDenoiserImpl::needs_tokens() const {
-  return options_.cxr_encoder != "trained" &&
+  return options_.cxr_encoder != CxrEncoding::trained &&
          (options_.unet.cond_tokens > 0 || options_.spatial_condition);
 }
 

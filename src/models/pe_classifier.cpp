@@ -13,9 +13,8 @@ namespace x2ctpa {
 namespace fs = std::filesystem;
 
 void PeClassifierInfo::describe(OptionList& options) {
-  options.add("arm", &arm, "what it was trained on", {.choices = {"ctpa", "generated", "cxr"}});
-  options.add("input", &input, "what it sees",
-              {.choices = {"volume", "latent", "xray", "embedding"}});
+  options.add("arm", &arm, "what it was trained on");
+  options.add("input", &input, "what it sees");
   options.add("folds", &folds, "networks, one per fold; 0: one without folds", {.min = 0});
   options.add("threshold", &threshold, "a score at or above it counts as PE");
   options.add("threshold_rule", &threshold_rule, "how it was chosen on validation cases");
@@ -79,8 +78,10 @@ PeClassifier::PeClassifier(const fs::path& folder, c10::Device device) : device_
   }
   if (described) return;
   const DenseNet3dOptions& options = members_[0]->options().densenet;
-  info_.arm = options.planar ? "cxr" : "ctpa";
-  info_.input = options.planar ? "xray" : options.channels == 1 ? "volume" : "latent";
+  info_.arm = options.planar ? PeArm::cxr : PeArm::ctpa;
+  info_.input = options.planar          ? PeInput::xray
+                : options.channels == 1 ? PeInput::volume
+                                        : PeInput::latent;
 }
 
 double PeClassifier::score(const at::Tensor& x, std::optional<int64_t> member) {

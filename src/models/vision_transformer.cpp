@@ -9,7 +9,7 @@
 namespace x2ctpa {
 
 VisionTransformerOptions clip_vit_large() {
-  return {.layout = "clip",
+  return {.layout = VisionLayout::clip,
           .patch_size = 14,
           .width = 1024,
           .depth = 24,
@@ -21,8 +21,7 @@ VisionTransformerOptions clip_vit_large() {
 }
 
 void VisionTransformerOptions::describe(OptionList& list) {
-  list.add("layout", &layout, "timm: BiomedCLIP's image tower; clip: transformers' CLIP",
-           {.choices = {"timm", "clip"}});
+  list.add("layout", &layout, "timm: BiomedCLIP's image tower; clip: transformers' CLIP");
   list.add("image_size", &image_size, "side of the square picture, in pixels", {.min = 1});
   list.add("patch_size", &patch_size, "side of a patch, in pixels", {.min = 1});
   list.add("width", &width, "channels of a token", {.min = 1});
@@ -40,7 +39,7 @@ namespace {
 using torch::nn::LayerNorm;
 using torch::nn::Linear;
 
-bool is_timm(const VisionTransformerOptions& o) { return o.layout == "timm"; }
+bool is_timm(const VisionTransformerOptions& o) { return o.layout == VisionLayout::timm; }
 
 LayerNorm layer_norm(const VisionTransformerOptions& o) {
   return LayerNorm(torch::nn::LayerNormOptions({o.width}).eps(is_timm(o) ? 1e-6 : 1e-5));

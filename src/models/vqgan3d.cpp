@@ -19,8 +19,7 @@ void Vqgan3dOptions::describe(OptionList& list) {
   list.add("codes", &codes, "size of the codebook", {.min = 1});
   list.add("downsample", &downsample, "downsampling along D, H, W; powers of two",
            {.min = 1, .count = 3});
-  list.add("norm", &norm, "group: by sample; batch: over the batch, its averages in evaluation",
-           {.choices = {"group", "batch"}});
+  list.add("norm", &norm, "group: by sample; batch: over the batch, its averages in evaluation");
   list.add("groups", &groups, "groups of GroupNorm; fewer where they do not divide the channels",
            {.min = 1});
   list.add("commitment_weight", &commitment_weight, "weight of the commitment loss", {.min = 0});

@@ -50,7 +50,7 @@ std::vector<Sizes> level_strides(const Sizes& downsample) {
 }
 
 NormImpl::NormImpl(int64_t channels, const Vqgan3dOptions& o)
-    : groups_(o.norm == "batch" ? 0 : fitting_groups(channels, o.groups)) {
+    : groups_(o.norm == Vqgan3dNorm::batch ? 0 : fitting_groups(channels, o.groups)) {
   weight_ = register_parameter("weight", at::ones({channels}));
   bias_ = register_parameter("bias", at::zeros({channels}));
   if (groups_ > 0) return;

@@ -58,15 +58,14 @@ Load embedded(const Dataset& dataset, const fs::path& encoder, c10::Device devic
 
 }  // namespace
 
-ClassifierArm classifier_arm(const std::string& name, const std::string& input,
-                             const Dataset& dataset, const ArmSources& sources,
-                             const RuntimeOptions& runtime) {
+ClassifierArm classifier_arm(PeArm name, PeInput input, const Dataset& dataset,
+                             const ArmSources& sources, const RuntimeOptions& runtime) {
   ClassifierArm arm{name, input, {}, {}};
   const c10::Device device = select_device(runtime);
-  if (name == "cxr") {
+  if (name == PeArm::cxr) {
     arm.inputs = [](const Case& c) { return int64_t(!c.cxr.empty()); };
     const DatasetInfo info = dataset.info();
-    if (input == "embedding") {
+    if (input == PeInput::embedding) {
       arm.load = embedded(dataset, sources.cxr_encoder, device);
     } else {
       arm.load = [&dataset, info](const Case& c, int64_t) {
@@ -75,7 +74,7 @@ ClassifierArm classifier_arm(const std::string& name, const std::string& input,
     }
     return arm;
   }
-  if (name == "ctpa") {
+  if (name == PeArm::ctpa) {
     arm.inputs = [](const Case& c) { return int64_t(!c.ct.empty()); };
     arm.load = [&dataset](const Case& c, int64_t) { return dataset.load_ct(c); };
   } else {
@@ -88,7 +87,7 @@ ClassifierArm classifier_arm(const std::string& name, const std::string& input,
       return read_windowed(files.at(c.id).at(size_t(index)), window);
     };
   }
-  if (input == "latent") arm.load = encoded(arm.load, sources.autoencoder, device);
+  if (input == PeInput::latent) arm.load = encoded(arm.load, sources.autoencoder, device);
   return arm;
 }
 

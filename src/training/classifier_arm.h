@@ -7,15 +7,13 @@
 namespace x2ctpa {
 
 struct ArmSources {
-  std::filesystem::path samples;      ///< folder with samples.csv, for "generated"
+  std::filesystem::path samples;      ///< folder with samples.csv, for the generated arm
   std::filesystem::path autoencoder;  ///< model folder, for latents
   std::filesystem::path cxr_encoder;  ///< model folder of a vision transformer, for embeddings
 };
 
-/// `name` is "ctpa", "generated" or "cxr", `input` as in PeClassifierInfo. `dataset` must outlive
-/// the arm. Throws Error when a source that it needs is missing.
-ClassifierArm classifier_arm(const std::string& name, const std::string& input,
-                             const Dataset& dataset, const ArmSources& sources,
-                             const RuntimeOptions& runtime);
+/// `dataset` must outlive the arm. Throws Error when a source that it needs is missing.
+ClassifierArm classifier_arm(PeArm name, PeInput input, const Dataset& dataset,
+                             const ArmSources& sources, const RuntimeOptions& runtime);
 
 }  // namespace x2ctpa

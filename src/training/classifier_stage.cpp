@@ -25,18 +25,17 @@ void ClassifierOptions::describe(OptionList& options) {
   options.add(
       "input", &input,
       "What the arms ctpa and generated see: volumes, or their latents under the autoencoder.",
-      {.choices = {"volume", "latent"}});
+      {PeInput::volume, PeInput::latent});
   options.add(
       "cxr", &cxr,
       "What the arm cxr sees: the X-ray, or the embedding of a frozen encoder (--cxr-encoder).",
-      {.choices = {"xray", "embedding"}});
+      {PeInput::xray, PeInput::embedding});
   options.add("folds", &folds, "Cross-validate when the dataset has folds.");
   options.add(
       "positive_weight", &positive_weight,
       "Weight of a positive case in the loss; 0: negatives / positives of the training cases.",
       {.min = 0});
-  options.add("threshold", &threshold, "Rule that chooses the threshold on validation cases.",
-              {.choices = {"youden", "sensitivity"}});
+  options.add("threshold", &threshold, "Rule that chooses the threshold on validation cases.");
   options.add("sensitivity", &sensitivity, "Sensitivity that the rule of that name reaches.",
               {.min = 0.01, .max = 1});
   options.add("flip", &flip, "Augment by mirroring left and right.");
@@ -70,7 +69,7 @@ double chosen_threshold(const ScoredCases& validation, const ClassifierOptions& 
     log_warning("the validation cases hold one class only: the threshold stays 0.5");
     return 0.5;
   }
-  return options.threshold == "youden"
+  return options.threshold == ThresholdRule::youden
              ? youden_threshold(validation.labels, validation.scores)
              : threshold_for_sensitivity(validation.labels, validation.scores, options.sensitivity);
 }

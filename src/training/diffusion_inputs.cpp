@@ -21,8 +21,8 @@ void take_over(DiffusionInputs& inputs, DiffusionOptions& options) {
   options.denoiser = load_options<CtpaDenoiserOptions>(model_config_file(inputs.init));
   options.process = load_options<DiffusionProcess>(inputs.init / "diffusion.yaml");
   if (inputs.autoencoder.empty()) inputs.autoencoder = inputs.init / "autoencoder";
-  if (options.denoiser.cxr_encoder != "frozen") inputs.cxr_encoder.clear();
-  if (options.denoiser.cxr_encoder == "frozen" && inputs.cxr_encoder.empty())
+  if (options.denoiser.cxr_encoder != CxrEncoding::frozen) inputs.cxr_encoder.clear();
+  if (options.denoiser.cxr_encoder == CxrEncoding::frozen && inputs.cxr_encoder.empty())
     inputs.cxr_encoder = inputs.init / "cxr_encoder";
   log_info("train-diffusion: the denoiser, its process and its latent scale are those of {}",
            inputs.init.string());
@@ -33,10 +33,10 @@ void complete(DiffusionOptions& options, const DiffusionInputs& inputs, const Da
   denoiser.encoder.mean = info.cxr_mean;
   denoiser.encoder.std = info.cxr_std;
   if (inputs.cxr_encoder.empty()) {
-    denoiser.cxr_encoder = "trained";
+    denoiser.cxr_encoder = CxrEncoding::trained;
     return;
   }
-  if (denoiser.cxr_encoder != "finetuned") denoiser.cxr_encoder = "frozen";
+  if (denoiser.cxr_encoder != CxrEncoding::finetuned) denoiser.cxr_encoder = CxrEncoding::frozen;
   const auto& transformer = denoiser.transformer =
       load_options<VisionTransformerOptions>(model_config_file(inputs.cxr_encoder));
   denoiser.encoder.embedding_dim = denoiser.unet.cond_tokens == 0 && transformer.output_dim > 0

@@ -90,7 +90,7 @@ Trainee make_trainee(const DiffusionOptions& options, const DiffusionInputs& inp
     t.model = load_model(inputs.init, make);
   } else {
     t.model = make();
-    if (options.denoiser.cxr_encoder == "finetuned")
+    if (options.denoiser.cxr_encoder == CxrEncoding::finetuned)
       load_module(inputs.cxr_encoder, *t.model->transformer());
   }
   t.model->to(device);
@@ -128,7 +128,7 @@ LossNetworks loss_networks(const DiffusionInputs& inputs, const DenoiserLossOpti
 std::optional<FrozenFeatures> frozen_features(const Dataset& dataset, const DiffusionInputs& inputs,
                                               CtpaDenoiser& model, const fs::path& folder,
                                               c10::Device device, const Processes& processes) {
-  if (model->options().cxr_encoder != "frozen") return std::nullopt;
+  if (model->options().cxr_encoder != CxrEncoding::frozen) return std::nullopt;
   FrozenFeatures features(dataset, inputs.cxr_encoder, folder, model->needs_tokens());
   features.encode_missing(dataset, device, {processes.rank(), processes.count()});
   processes.wait_for_all();
@@ -140,7 +140,8 @@ void write_model(const Dataset& dataset, const DiffusionInputs& inputs,
                  const DiffusionOptions& options, const Trainee& trainee, DenoisingTask& task,
                  const fs::path& out) {
   copy_model(inputs.autoencoder, out / "autoencoder");
-  if (options.denoiser.cxr_encoder == "frozen") copy_model(inputs.cxr_encoder, out / "cxr_encoder");
+  if (options.denoiser.cxr_encoder == CxrEncoding::frozen)
+    copy_model(inputs.cxr_encoder, out / "cxr_encoder");
   task.apply_updates();
   write_novelty(
       dataset, paired(dataset.split("train")),

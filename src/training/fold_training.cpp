@@ -20,7 +20,7 @@ namespace {
 PeNetworkOptions network_options(const ClassifierOptions& options, const ClassifierArm& arm,
                                  const at::Tensor& example) {
   PeNetworkOptions network;
-  if (arm.input == "embedding") {
+  if (arm.input == PeInput::embedding) {
     network.embedding_dim = example.size(0);
     return network;
   }
@@ -39,7 +39,7 @@ FoldTraining::FoldTraining(const Dataset& dataset, const ClassifierArm& arm,
       seed_(runtime.seed),
       device_(select_device(runtime)),
       stream_(fold ? fmt::format("classifier/{}/fold{}", arm.name, *fold)
-                   : "classifier/" + arm.name),
+                   : fmt::format("classifier/{}", arm.name)),
       training_(dataset.split("train"), arm),
       validation_(dataset.split("val"), arm) {
   const int64_t n = int64_t(training_.size()), positives = training_.positives();

@@ -17,7 +17,7 @@ void VqganLossOptions::describe(OptionList& options) {
   options.add("gan_start_step", &gan_start_step,
               "Step at which both discriminators and their losses begin.", {.min = 0});
   options.add("gan_loss", &gan_loss, "The discriminators' loss.",
-              {.choices = {"hinge", "vanilla"}});
+              {GanLoss::hinge, GanLoss::vanilla});
   options.add("discriminator_learning_rate", &discriminator_learning_rate,
               "Highest learning rate of the discriminators.", {.min = 0});
   options.add("discriminator_channels", &discriminator_channels,

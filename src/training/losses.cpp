@@ -51,21 +51,20 @@ at::Tensor slice_distance(Lpips& lpips, const at::Tensor& x, const at::Tensor& x
   return lpips->forward(slices_at(single(x_hat), place), slices_at(single(x), place)).mean();
 }
 
-at::Tensor discriminator_loss(const std::string& kind, const at::Tensor& real,
-                              const at::Tensor& fake) {
-  if (kind == "hinge") return 0.5 * (at::relu(1 - real).mean() + at::relu(1 + fake).mean());
-  if (kind == "vanilla") {
-    return 0.5 * (at::softplus(-real).mean() + at::softplus(fake).mean());
+at::Tensor discriminator_loss(GanLoss kind, const at::Tensor& real, const at::Tensor& fake) {
+  switch (kind) {
+    case GanLoss::hinge:
+      return 0.5 * (at::relu(1 - real).mean() + at::relu(1 + fake).mean());
+    case GanLoss::vanilla:
+      return 0.5 * (at::softplus(-real).mean() + at::softplus(fake).mean());
+    case GanLoss::least_squares:
+      break;
   }
-  if (kind == "least-squares") {
-    return 0.5 * ((real - 1).square().mean() + fake.square().mean());
-  }
-  throw Error(fmt::format(
-      "the discriminator's loss must be hinge, vanilla or least-squares, found \"{}\"", kind));
+  return 0.5 * ((real - 1).square().mean() + fake.square().mean());
 }
 
-at::Tensor generator_loss(const std::string& kind, const at::Tensor& fake) {
-  return kind == "least-squares" ? (fake - 1).square().mean() : -fake.mean();
+at::Tensor generator_loss(GanLoss kind, const at::Tensor& fake) {
+  return kind == GanLoss::least_squares ? (fake - 1).square().mean() : -fake.mean();
 }
 
 at::Tensor feature_matching_loss(const PatchLogits& fake, const PatchLogits& real) {
@@ -78,7 +77,7 @@ at::Tensor feature_matching_loss(const PatchLogits& fake, const PatchLogits& rea
   return sum * (4.0 / double(count));
 }
 
-AdversarialLosses adversarial_losses(DiscriminatorPair& discriminators, const std::string& kind,
+AdversarialLosses adversarial_losses(DiscriminatorPair& discriminators, GanLoss kind,
                                      const at::Tensor& x, const at::Tensor& x_hat,
                                      const at::Tensor& place) {
   const FullPrecision full(x);
@@ -95,9 +94,9 @@ AdversarialLosses adversarial_losses(DiscriminatorPair& discriminators, const st
       feature_matching_loss(slices, real_slices) + feature_matching_loss(volumes, real_volumes)};
 }
 
-std::vector<LossTerm> discriminator_losses(DiscriminatorPair& discriminators,
-                                           const std::string& kind, const at::Tensor& x,
-                                           const at::Tensor& x_hat, const at::Tensor& place) {
+std::vector<LossTerm> discriminator_losses(DiscriminatorPair& discriminators, GanLoss kind,
+                                           const at::Tensor& x, const at::Tensor& x_hat,
+                                           const at::Tensor& place) {
   const FullPrecision full(x);
   const auto real = single(x), made = single(x_hat.detach());
   const auto slices =

@@ -66,7 +66,7 @@ TEST_F(ClassifierInputs, LatentsOfTheRunsAutoencoderAreSeen) {
       scores_of("latents", "ctpa", "--classifier.input latent --classifier.folds false");
   const Dataset dataset = Dataset::open(root_ / "latents" / "dataset");
   PeClassifier classifier(root_ / "latents" / "classifier" / "ctpa" / "model", c10::kCPU);
-  EXPECT_EQ(classifier.info().input, "latent");
+  EXPECT_EQ(classifier.info().input, PeInput::latent);
   const auto codec = load_latent_codec(root_ / "latents" / "vae" / "model", c10::kCPU);
   at::NoGradGuard no_grad;
   expect_scores(table, dataset, [&](const Case& c) {
@@ -81,7 +81,7 @@ TEST_F(ClassifierInputs, TheEmbeddingOfAFrozenTransformerIsSeen) {
                     (root_ / "encoder").string());
   const Dataset dataset = Dataset::open(root_ / "embedding" / "dataset");
   PeClassifier classifier(root_ / "embedding" / "classifier" / "cxr" / "model", c10::kCPU);
-  EXPECT_EQ(classifier.info().input, "embedding");
+  EXPECT_EQ(classifier.info().input, PeInput::embedding);
   auto encoder = load_model<VisionTransformer>(root_ / "encoder");
   encoder->eval();
   at::NoGradGuard no_grad;

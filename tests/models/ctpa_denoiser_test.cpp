@@ -10,7 +10,7 @@ using test::expect_error;
 
 CtpaDenoiserOptions frozen(bool label_guidance) {
   CtpaDenoiserOptions o;
-  o.cxr_encoder = "frozen";
+  o.cxr_encoder = CxrEncoding::frozen;
   o.spatial_condition = false;
   o.encoder.embedding_dim = 6;
   o.label_guidance = label_guidance;
@@ -62,7 +62,7 @@ TEST(CtpaDenoiser, RefusesALabelWithoutLabelGuidanceAndGuidanceBesideTokens) {
 }
 
 // A denoiser under patch tokens of a transformer of 2 x 2 patches.
-CtpaDenoiser under_tokens(const std::string& alignment) {
+CtpaDenoiser under_tokens(SpatialAlignment alignment) {
   auto o = frozen(false);
   o.spatial_condition = true;
   o.spatial_alignment = alignment;
@@ -79,7 +79,7 @@ CtpaDenoiser under_tokens(const std::string& alignment) {
 
 TEST(CtpaDenoiser, ThePatchTokensOfAFrozenTransformerReachTheSideOfTheVolumeThatTheyShow) {
   torch::NoGradGuard no_grad;
-  auto model = under_tokens("geometry");
+  auto model = under_tokens(SpatialAlignment::geometry);
   EXPECT_TRUE(model->needs_tokens());
   const auto pooled = torch::randn({1, 6}), tokens = torch::randn({1, 5, 5});
   const auto spatial = model->condition_from({tokens, pooled}).spatial;
@@ -94,7 +94,8 @@ TEST(CtpaDenoiser, ThePatchTokensOfAFrozenTransformerReachTheSideOfTheVolumeThat
 }
 
 TEST(CtpaDenoiser, ALearnedAlignmentStartsFromTheGeometryAndHasAGradient) {
-  auto model = under_tokens("learned"), fixed = under_tokens("geometry");
+  auto model = under_tokens(SpatialAlignment::learned),
+       fixed = under_tokens(SpatialAlignment::geometry);
   auto weights = named_tensors(*model);
   weights.erase("alignment.weight");
   weights.erase("alignment.bias");

@@ -160,13 +160,13 @@ TEST(Device, TrainsTheSliceAutoencoderOnAVolume) {
 }
 
 TEST(Device, TrainsTheVisionTransformers) {
-  for (const std::string layout : {"timm", "clip"}) {
+  for (const auto layout : {VisionLayout::timm, VisionLayout::clip}) {
     VisionTransformerOptions o;
     o.layout = layout;
     o.image_size = o.width = o.mlp_width = 8;
     o.patch_size = 4;
     o.depth = o.heads = 2;
-    o.output_dim = layout == "timm" ? 6 : 0;
+    o.output_dim = layout == VisionLayout::timm ? 6 : 0;
     const auto x = torch::rand({2, 1, 10, 10});
     expect_same_step<VisionTransformer>(o, [&](VisionTransformer& model, at::Device d) {
       return (model->embed(x.to(d)) - 1).square().mean();

@@ -9,7 +9,7 @@ namespace {
 using test::expect_error;
 using test::relative_error;
 
-VisionTransformerOptions small(const std::string& layout) {
+VisionTransformerOptions small(VisionLayout layout) {
   VisionTransformerOptions o;
   o.layout = layout;
   o.image_size = 12;
@@ -18,22 +18,22 @@ VisionTransformerOptions small(const std::string& layout) {
   o.depth = 2;
   o.heads = 2;
   o.mlp_width = 16;
-  o.output_dim = layout == "timm" ? 6 : 0;
+  o.output_dim = layout == VisionLayout::timm ? 6 : 0;
   return o;
 }
 
 TEST(VisionTransformer, GivesATokenPerPatchAndOneForTheClass) {
   torch::NoGradGuard no_grad;
-  for (const std::string layout : {"timm", "clip"}) {
+  for (const auto layout : {VisionLayout::timm, VisionLayout::clip}) {
     VisionTransformer model(small(layout));
     const auto out = model->forward(torch::randn({2, 3, 12, 12}));
     EXPECT_EQ(out.tokens.sizes(), at::IntArrayRef({2, 10, 8}));
-    EXPECT_EQ(out.pooled.size(1), layout == "timm" ? 6 : 8);
+    EXPECT_EQ(out.pooled.size(1), layout == VisionLayout::timm ? 6 : 8);
   }
 }
 
 TEST(VisionTransformer, FeedsAGradientToEveryParameter) {
-  for (const std::string layout : {"timm", "clip"}) {
+  for (const auto layout : {VisionLayout::timm, VisionLayout::clip}) {
     VisionTransformer model(small(layout));
     model->forward(torch::randn({2, 3, 12, 12})).pooled.square().mean().backward();
     EXPECT_EQ(test::parameters_without_gradient(*model), "") << layout;
@@ -41,25 +41,25 @@ TEST(VisionTransformer, FeedsAGradientToEveryParameter) {
 }
 
 TEST(VisionTransformer, StandardisesXRaysOfAnySize) {
-  VisionTransformer model(small("timm"));
+  VisionTransformer model(small(VisionLayout::timm));
   const auto x = model->prepare(torch::full({2, 1, 30, 41}, 0.633 + 0.181));
   EXPECT_EQ(x.sizes(), at::IntArrayRef({2, 3, 12, 12}));
   EXPECT_LT((x - 1).abs().max().item<double>(), 1e-5);
 }
 
 TEST(VisionTransformer, EmbedsXRaysAsVectorsOfLengthOne) {
-  VisionTransformer model(small("timm"));
+  VisionTransformer model(small(VisionLayout::timm));
   const auto length = model->embed(torch::rand({3, 1, 20, 20})).square().sum(1);
   EXPECT_LT((length - 1).abs().max().item<double>(), 1e-5);
 }
 
 TEST(VisionTransformer, RefusesWrongSizesAndOptions) {
-  VisionTransformer model(small("timm"));
+  VisionTransformer model(small(VisionLayout::timm));
   expect_error([&] { model->forward(torch::zeros({1, 3, 12, 16})); }, "found (1, 3, 12, 16)");
-  auto bad = small("clip");
+  auto bad = small(VisionLayout::clip);
   bad.output_dim = 6;
   expect_error([&] { VisionTransformer wrong(bad); }, "found 6");
-  bad = small("timm");
+  bad = small(VisionLayout::timm);
   bad.patch_size = 5;
   expect_error([&] { VisionTransformer wrong(bad); }, "multiple of 5, found 12");
 }
@@ -71,7 +71,7 @@ TEST(VisionTransformer, HasThePublishedNumbersOfParameters) {
     return sum;
   };
   EXPECT_EQ(count({}), 86191872);  // ViT-B/16 without its classifier, 85,798,656, and 768 x 512
-  auto clip = small("clip");
+  auto clip = small(VisionLayout::clip);
   clip.width = 1024;
   clip.image_size = 224;
   clip.patch_size = 14;
@@ -85,7 +85,7 @@ TEST(VisionTransformer, HasThePublishedNumbersOfParameters) {
 TEST(VisionTransformer, ComputesWhatTransformersComputes) {
   X2CTPA_VECTORS_OR_SKIP("clip_vision_small");
   VisionTransformerOptions o;
-  o.layout = "clip";
+  o.layout = VisionLayout::clip;
   o.image_size = 56;
   o.patch_size = 14;
   o.width = 64;

@@ -77,7 +77,7 @@ TEST(Vqgan3d, LearnsOneVolume) {
 TEST(Vqgan3d, WithBatchNormEvaluatesEachSampleByTheAveragesOfTraining) {
   torch::manual_seed(2);
   auto options = small();
-  options.norm = "batch";
+  options.norm = Vqgan3dNorm::batch;
   Vqgan3d model(options);
   torch::NoGradGuard no_grad;
   const auto x = torch::randn({2, 1, 8, 8, 8}) * 2 + 1;

@@ -15,13 +15,23 @@
 
 namespace x2ctpa {
 
+/// What encodes the X-ray: the small encoder, trained with the denoiser; a published vision
+/// transformer; or the same, trained further with the denoiser.
+enum class CxrEncoding { trained, frozen, finetuned };
+constexpr auto words(CxrEncoding) { return std::array{"trained", "frozen", "finetuned"}; }
+
+/// Where the X-ray's features lie in the volume: as the dataset's X-rays were projected, or as an
+/// affine map found in each X-ray's embedding says from there.
+enum class SpatialAlignment { geometry, learned };
+constexpr auto words(SpatialAlignment) { return std::array{"geometry", "learned"}; }
+
 struct CtpaDenoiserOptions {
   CxrEncoderOptions encoder;
   VisionTransformerOptions transformer;  ///< a frozen or finetuned encoder; from its model folder
   Unet3dOptions unet;  ///< in_channels, out_channels and cond_dim follow from the rest
-  std::string cxr_encoder = "trained";
+  CxrEncoding cxr_encoder = CxrEncoding::trained;
   bool spatial_condition = true;
-  std::string spatial_alignment = "geometry";
+  SpatialAlignment spatial_alignment = SpatialAlignment::geometry;
   bool label_guidance = false;
 
   void describe(OptionList& options);

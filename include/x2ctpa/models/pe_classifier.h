@@ -14,9 +14,9 @@
 #include <torch/nn/modules/linear.h>
 #include <torch/nn/pimpl.h>
 
+#include <array>
 #include <filesystem>
 #include <optional>
-#include <string>
 #include <vector>
 
 #include "x2ctpa/core/options.h"
@@ -24,12 +24,23 @@
 
 namespace x2ctpa {
 
+/// What a classifier is trained on: true volumes, generated ones, or X-rays.
+enum class PeArm { ctpa, generated, cxr };
+constexpr auto words(PeArm) { return std::array{"ctpa", "generated", "cxr"}; }
+
+enum class PeInput { volume, latent, xray, embedding };
+constexpr auto words(PeInput) { return std::array{"volume", "latent", "xray", "embedding"}; }
+
+/// How the threshold is chosen on validation cases.
+enum class ThresholdRule { youden, sensitivity };
+constexpr auto words(ThresholdRule) { return std::array{"youden", "sensitivity"}; }
+
 struct PeClassifierInfo {
-  std::string arm = "ctpa";      ///< "ctpa", "generated" or "cxr"
-  std::string input = "volume";  ///< "volume", "latent", "xray" or "embedding"
-  int64_t folds = 0;             ///< 0: one network
-  double threshold = 0.5;        ///< a score at or above it counts as PE
-  std::string threshold_rule = "youden";
+  PeArm arm = PeArm::ctpa;
+  PeInput input = PeInput::volume;
+  int64_t folds = 0;       ///< 0: one network
+  double threshold = 0.5;  ///< a score at or above it counts as PE
+  ThresholdRule threshold_rule = ThresholdRule::youden;
 
   void describe(OptionList& options);
 };

@@ -1,6 +1,6 @@
 // The vision transformer (Dosovitskiy et al., arXiv 2010.11929) that encodes chest X-rays, in two
-// layouts: "timm", the image tower of BiomedCLIP (arXiv 2303.00915) with its linear projection, and
-// "clip", transformers' CLIPVisionModel (arXiv 2103.00020). The tensor names are those of the
+// layouts: timm, the image tower of BiomedCLIP (arXiv 2303.00915) with its linear projection, and
+// clip, transformers' CLIPVisionModel (arXiv 2103.00020). The tensor names are those of the
 // published weights.
 #pragma once
 
@@ -11,15 +11,18 @@
 #include <torch/nn/modules/normalization.h>
 #include <torch/nn/pimpl.h>
 
-#include <string>
+#include <array>
 #include <vector>
 
 #include "x2ctpa/core/options.h"
 
 namespace x2ctpa {
 
+enum class VisionLayout { timm, clip };
+constexpr auto words(VisionLayout) { return std::array{"timm", "clip"}; }
+
 struct VisionTransformerOptions {
-  std::string layout = "timm";
+  VisionLayout layout = VisionLayout::timm;
   int64_t image_size = 224;
   int64_t patch_size = 16;
   int64_t width = 768;
@@ -37,14 +40,14 @@ struct VisionTransformerOptions {
 VisionTransformerOptions clip_vit_large();
 
 struct VisionFeatures {
-  at::Tensor tokens;  ///< (B, 1 + patches, width): "timm" after the last norm, "clip" before it
+  at::Tensor tokens;  ///< (B, 1 + patches, width): timm after the last norm, clip before it
   at::Tensor pooled;  ///< of the class token after the last norm: (B, output_dim), or width if 0
 };
 
 class VisionTransformerImpl : public torch::nn::Module {
  public:
   /// Throws Error when patch_size does not divide image_size, or heads width, and for a projection
-  /// with the layout "clip".
+  /// with the layout clip.
   explicit VisionTransformerImpl(VisionTransformerOptions options = {});
 
   /// Standardised pictures (B, 3, image_size, image_size).

@@ -5,7 +5,7 @@
 #include <torch/nn/module.h>
 #include <torch/nn/pimpl.h>
 
-#include <string>
+#include <array>
 #include <vector>
 
 #include "x2ctpa/core/options.h"
@@ -14,13 +14,17 @@
 
 namespace x2ctpa {
 
+/// group: by sample; batch: over the batch, its averages in evaluation.
+enum class Vqgan3dNorm { group, batch };
+constexpr auto words(Vqgan3dNorm) { return std::array{"group", "batch"}; }
+
 struct Vqgan3dOptions {
   int64_t channels = 1;
   int64_t hidden_channels = 16;
   int64_t embedding_dim = 8;
   int64_t codes = 16384;
   std::vector<int64_t> downsample{4, 4, 4};
-  std::string norm = "group";
+  Vqgan3dNorm norm = Vqgan3dNorm::group;
   int64_t groups = 32;
   double commitment_weight = 0.25;
   double ema_decay = 0.99;

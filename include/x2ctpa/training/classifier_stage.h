@@ -18,11 +18,11 @@ namespace x2ctpa {
 struct ClassifierOptions {
   DenseNet3dOptions model;
   TrainOptions train;
-  std::string input = "volume";
-  std::string cxr = "xray";
+  PeInput input = PeInput::volume;
+  PeInput cxr = PeInput::xray;
   bool folds = true;
   double positive_weight = 0;
-  std::string threshold = "youden";
+  ThresholdRule threshold = ThresholdRule::youden;
   double sensitivity = 0.9;
   bool flip = false;
   double shift = 0;
@@ -34,8 +34,8 @@ struct ClassifierOptions {
 
 /// What a classifier sees of the cases of one arm.
 struct ClassifierArm {
-  std::string name;   ///< "ctpa", "generated" or "cxr"
-  std::string input;  ///< "volume", "latent", "xray" or "embedding"
+  PeArm name;
+  PeInput input;
   /// How many inputs a case has, such as several samples of one X-ray; 0: none.
   std::function<int64_t(const Case&)> inputs;
   /// Input `index` of a case, (C, D, H, W), (1, S, S) or (E), of one shape for all cases.

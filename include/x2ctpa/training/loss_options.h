@@ -8,6 +8,12 @@
 
 namespace x2ctpa {
 
+/// The discriminators' loss, by its terms of real and of made images. hinge: mean(relu(1 - real))
+/// and mean(relu(1 + fake)); vanilla: mean(softplus(-real)) and mean(softplus(fake));
+/// least-squares (arXiv 1611.04076): mean((real - 1)^2) and mean(fake^2).
+enum class GanLoss { hinge, vanilla, least_squares };
+constexpr auto words(GanLoss) { return std::array{"hinge", "vanilla", "least-squares"}; }
+
 /// The denoiser's loss between prediction and target: |d|, d^2, or Huber's: d^2 / 2 up to
 /// |d| = delta, then delta (|d| - delta / 2), with d = prediction - target.
 enum class PredictionLoss { l1, mse, huber };
@@ -21,7 +27,7 @@ struct VqganLossOptions {
   double volume_gan_weight = 1;
   double feature_weight = 4;
   int64_t gan_start_step = 10000;
-  std::string gan_loss = "hinge";
+  GanLoss gan_loss = GanLoss::hinge;
   double discriminator_learning_rate = 3e-4;
   int64_t discriminator_channels = 64;
   int64_t discriminator_layers = 3;

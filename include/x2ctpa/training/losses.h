@@ -47,15 +47,11 @@ at::Tensor commitment_loss(const Quantised& codes, double weight);
 at::Tensor slice_distance(Lpips& lpips, const at::Tensor& x, const at::Tensor& x_hat,
                           const at::Tensor& place);
 
-/// The discriminator's loss on logits of real and of made images, half of each part; `kind`:
-/// "hinge", mean(relu(1 - real)) and mean(relu(1 + fake)); "vanilla", mean(softplus(-real)) and
-/// mean(softplus(fake)); "least-squares" (arXiv 1611.04076), mean((real - 1)^2) and mean(fake^2).
-/// Throws Error for another word.
-at::Tensor discriminator_loss(const std::string& kind, const at::Tensor& real,
-                              const at::Tensor& fake);
+/// The discriminator's loss on logits of real and of made images, half of each part.
+at::Tensor discriminator_loss(GanLoss kind, const at::Tensor& real, const at::Tensor& fake);
 
-/// The generator's: -mean(fake), or mean((fake - 1)^2) with "least-squares".
-at::Tensor generator_loss(const std::string& kind, const at::Tensor& fake);
+/// The generator's: -mean(fake), or mean((fake - 1)^2) with least-squares.
+at::Tensor generator_loss(GanLoss kind, const at::Tensor& fake);
 
 /// Feature matching (arXiv 1711.11585): the L1 distances between the features of each stage but
 /// the last, times 4 / (number of stages - 1), as published. Gradients go to `fake` only.
@@ -67,14 +63,14 @@ struct AdversarialLosses {
   at::Tensor volumes;   ///< and on volumes
   at::Tensor features;  ///< feature matching, summed over both
 };
-AdversarialLosses adversarial_losses(DiscriminatorPair& discriminators, const std::string& kind,
+AdversarialLosses adversarial_losses(DiscriminatorPair& discriminators, GanLoss kind,
                                      const at::Tensor& x, const at::Tensor& x_hat,
                                      const at::Tensor& place);
 
 /// The discriminators' own losses, on slices and on volumes. No gradient goes to x_hat.
-std::vector<LossTerm> discriminator_losses(DiscriminatorPair& discriminators,
-                                           const std::string& kind, const at::Tensor& x,
-                                           const at::Tensor& x_hat, const at::Tensor& place);
+std::vector<LossTerm> discriminator_losses(DiscriminatorPair& discriminators, GanLoss kind,
+                                           const at::Tensor& x, const at::Tensor& x_hat,
+                                           const at::Tensor& place);
 
 // The denoiser.
 

@@ -63,7 +63,7 @@ struct DiffusionInputs {
 
 /// Trains the denoiser on latents of the autoencoder and writes `folder`/model: everything that
 /// sampling needs, the autoencoder included. The vision transformer is frozen unless
-/// options.denoiser.cxr_encoder is "finetuned". With `init` the denoiser, its process and the scale
+/// options.denoiser.cxr_encoder is finetuned. With `init` the denoiser, its process and the scale
 /// of its latents are that model's, and options.denoiser and options.process are not read; so are
 /// the autoencoder and the encoder where they are not given.
 void train_diffusion(const Dataset& dataset, DiffusionInputs inputs,

@@ -53,7 +53,7 @@ void add_denoiser(const Experiment& e, const LatentShape& latent, ordered_json& 
     entry["parameters"] = entry["parameters"].get<int64_t>() + entry["buffers"].get<int64_t>();
     entry["buffers"] = 0;
   }
-  if (model->options().cxr_encoder != "frozen") return;
+  if (model->options().cxr_encoder != CxrEncoding::frozen) return;
   models["biomedclip"] = counted("BiomedCLIP ViT-B/16 with projection, frozen: one of these two",
                                  *VisionTransformer());
   models["clip"] =

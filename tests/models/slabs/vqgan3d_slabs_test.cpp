@@ -18,7 +18,7 @@ const std::vector<Shape> shapes = {{{2, 2, 2}, {6, 10, 8}},
                                    {{8, 4, 2}, {40, 8, 6}}};
 
 // A model whose norms have weights and biases other than 1 and 0.
-Vqgan3d small(const std::vector<int64_t>& downsample, const std::string& norm = "group") {
+Vqgan3d small(const std::vector<int64_t>& downsample, Vqgan3dNorm norm = Vqgan3dNorm::group) {
   torch::manual_seed(3);
   Vqgan3dOptions o;
   o.norm = norm;
@@ -85,7 +85,7 @@ TEST(Vqgan3dSlabs, EncodeAsTheUndividedEncoder) {
 
 TEST(Vqgan3dSlabs, GoByTheRunningAveragesOfBatchNorm) {
   torch::NoGradGuard no_grad;
-  auto model = small({2, 4, 4}, "batch");
+  auto model = small({2, 4, 4}, Vqgan3dNorm::batch);
   const auto volume = torch::randn({2, 1, 12, 16, 16}) * 2 + 1;
   model->train();
   model->forward(volume);
