@@ -22,7 +22,7 @@ std::vector<Case> paired(const std::vector<Case>& cases) {
 }
 
 LatentScale scale_of(const Latents& latents, const std::vector<Case>& training,
-                     const std::string& kind) {
+                     LatentScaling scaling) {
   LatentStatistics statistics;
   for (const auto& c : training) {
     const auto latent = latents.batch({c});
@@ -35,7 +35,7 @@ LatentScale scale_of(const Latents& latents, const std::vector<Case>& training,
     }
     statistics.add(latent);
   }
-  return kind == "range" ? statistics.range() : statistics.standard();
+  return scaling == LatentScaling::range ? statistics.range() : statistics.standard();
 }
 
 // What tells sampling that an X-ray is unlike the training set. `found`: (1, E) or (1, tokens, E)
@@ -160,7 +160,7 @@ LatentScale latent_scale(DiffusionOptions& options, const DiffusionInputs& input
     check_same_latents(scale, latents.batch({training.front()})[0], inputs);
     return scale;
   }
-  if (options.latent_scale == "range" && options.process.x0_limit == 0)
+  if (options.latent_scale == LatentScaling::range && options.process.x0_limit == 0)
     options.process.x0_limit = 1;
   return scale_of(latents, training, options.latent_scale);
 }

@@ -77,7 +77,7 @@ std::string advice(const TrainOptions& options) {
                         options.batch_size / 2, options.accumulate * 2);
   }
   if (!options.recompute) text += " recompute true;";
-  if (options.precision == "fp32") text += " precision bf16;";
+  if (options.precision == Precision::fp32) text += " precision bf16;";
   return text + " or a smaller grid or model.";
 }
 

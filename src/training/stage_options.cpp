@@ -17,15 +17,14 @@ void VaeOptions::describe(OptionList& options) {
   options.add("kind", &kind,
               "vqgan: the 3D VQ-GAN, which train-vae trains; kl: Stable Diffusion's, used as it "
               "was published, converted into <run>/vae/model or given as --vae. train-vae refuses "
-              "it.",
-              {.choices = {"vqgan", "kl"}});
+              "it.");
   options.section("model", model);
   options.section("train", train);
   options.section("loss", loss);
 }
 
 void check_trainable(const VaeOptions& options) {
-  if (options.kind == "vqgan") return;
+  if (options.kind == AutoencoderKind::vqgan) return;
   throw Error(fmt::format(
       "train-vae: expected vae.kind vqgan, found {}: Stable Diffusion's autoencoder is used as it "
       "was published. Convert it with scripts/convert_weights.py into <run>/vae/model and go on "
@@ -52,8 +51,7 @@ void DiffusionOptions::describe(OptionList& options) {
   options.add("latent_scale", &latent_scale,
               "standard: each latent channel to mean 0 and deviation 1 over the training set; "
               "range: smallest and largest "
-              "value to -1 and 1, as published.",
-              {.choices = {"standard", "range"}});
+              "value to -1 and 1, as published.");
 }
 
 }  // namespace x2ctpa

@@ -14,13 +14,11 @@ void TrainOptions::describe(OptionList& options) {
   options.add("schedule", &schedule,
               "Course of the learning rate; warm-up: linear, then constant; cosine: falls to 0; "
               "one-cycle: linear warm-up, "
-              "then cosine to 0.",
-              {.choices = {"constant", "warm-up", "cosine", "one-cycle"}});
+              "then cosine to 0.");
   options.add("warmup_fraction", &warmup_fraction, "Share of the steps that warm up.",
               {.min = 0, .max = 1});
   options.add("optimiser", &optimiser,
-              "adam adds the weight decay to the gradient, adamw applies it apart.",
-              {.choices = {"adam", "adamw"}});
+              "adam adds the weight decay to the gradient, adamw applies it apart.");
   options.add("betas", &betas, "The optimiser's averaging factors.",
               {.min = 0, .max = 1, .count = 2});
   options.add("weight_decay", &weight_decay, "The optimiser's weight decay.", {.min = 0});
@@ -30,8 +28,7 @@ void TrainOptions::describe(OptionList& options) {
               {.min = 0, .max = 1});
   options.add("precision", &precision,
               "Number format of convolutions and matrix products in training; weights, norms, "
-              "quantiser and sums stay fp32.",
-              {.choices = {"fp32", "bf16", "fp16"}});
+              "quantiser and sums stay fp32.");
   options.add("recompute", &recompute,
               "Keep less for the backward pass and compute it anew: less memory, more time.");
   options.add("validate_every", &validate_every, "Steps between validations; 0: none.", {.min = 0});
@@ -50,12 +47,12 @@ void TrainOptions::describe(OptionList& options) {
 }
 
 double schedule_at(const TrainOptions& options, int64_t step) {
-  if (options.schedule == "constant") return 1;
-  const double warm = options.schedule == "cosine"
+  if (options.schedule == LearningRateCourse::constant) return 1;
+  const double warm = options.schedule == LearningRateCourse::cosine
                           ? 0
                           : std::max(1.0, options.warmup_fraction * double(options.steps));
   if (double(step) < warm) return double(step + 1) / warm;
-  if (options.schedule == "warm-up") return 1;
+  if (options.schedule == LearningRateCourse::warm_up) return 1;
   const double done = (double(step) - warm) / std::max(1.0, double(options.steps) - warm);
   return 0.5 * (1 + std::cos(std::numbers::pi * done));
 }

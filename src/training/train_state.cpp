@@ -9,7 +9,7 @@ namespace x2ctpa {
 TrainState::TrainState(const TrainingStage& stage, const TrainOptions& options,
                        const Processes& processes)
     : average(*stage.module, options.ema_decay), options_(options), processes_(processes) {
-  const bool decoupled = options.optimiser == "adamw";
+  const bool decoupled = options.optimiser == OptimiserKind::adamw;
   learners.push_back(std::make_unique<Learner>(
       "", *stage.module, options.learning_rate,
       AdamOptions{options.betas, options.weight_decay, decoupled}, processes));
@@ -18,7 +18,7 @@ TrainState::TrainState(const TrainingStage& stage, const TrainOptions& options,
                                                  AdamOptions{o.betas, o.weight_decay, decoupled},
                                                  processes));
   }
-  if (options.precision == "fp16") loss_scale.value = 65536;
+  if (options.precision == Precision::fp16) loss_scale.value = 65536;
 }
 
 bool TrainState::finished() const {
@@ -86,7 +86,7 @@ void TrainState::load(const TensorMap& tensors, const std::string& source) {
   const auto* state = found->second.const_data_ptr<double>();
   best_score_ = state[0];
   stale = int64_t(state[1]);
-  if (options_.precision == "fp16") loss_scale = {state[2], int64_t(state[3])};
+  if (options_.precision == Precision::fp16) loss_scale = {state[2], int64_t(state[3])};
 }
 
 }  // namespace x2ctpa

@@ -16,8 +16,10 @@ namespace {
 
 using nlohmann::json;
 
-c10::ScalarType type_of(const std::string& precision) {
-  return precision == "bf16" ? at::kBFloat16 : precision == "fp16" ? at::kHalf : at::kFloat;
+c10::ScalarType type_of(Precision precision) {
+  return precision == Precision::bf16   ? at::kBFloat16
+         : precision == Precision::fp16 ? at::kHalf
+                                        : at::kFloat;
 }
 
 }  // namespace
@@ -112,7 +114,7 @@ void TrainingStep::update(json& line) {
   }
   const double share = schedule_at(options_, state_.step);
   line["lr"] = share * options_.learning_rate;
-  if (options_.precision == "fp16") line["loss_scale"] = scale.value;
+  if (options_.precision == Precision::fp16) line["loss_scale"] = scale.value;
   if (!finite) return leave_out(line);
   for (size_t i = 0; i < learners.size(); ++i) {
     line[learners[i]->prefix + "grad_norm"] = norms[i];
@@ -121,13 +123,13 @@ void TrainingStep::update(json& line) {
     learners[i]->optimiser.step(share * learners[i]->learning_rate, clip * scale.value);
   }
   if (options_.ema_decay > 0) state_.average.update();
-  if (options_.precision == "fp16") scale.update(false);
+  if (options_.precision == Precision::fp16) scale.update(false);
 }
 
 void TrainingStep::leave_out(json& line) {
   std::string bad;
   for (const auto& learner : state_.learners) bad += learner->not_finite();
-  if (options_.precision != "fp16" || state_.loss_scale.value <= 1) {
+  if (options_.precision != Precision::fp16 || state_.loss_scale.value <= 1) {
     throw Error(
         fmt::format("the gradient of step {} is not finite.{}{} Lower the learning rate, or use "
                     "train.precision fp32.",

@@ -193,7 +193,7 @@ TEST(Loop, KeepsTheWeightsOfTheBestValidationAndEndsWhenNoneIsBetter) {
 TEST(Loop, Fp16LeavesOutAStepWhoseGradientOverflows) {
   const TemporaryFolder folder;
   Duel duel;
-  duel.options.precision = "fp16";
+  duel.options.precision = Precision::fp16;
   duel.stage.opponents.clear();
   const auto loss = duel.stage.loss;
   duel.stage.loss = [&](int64_t batch) {

@@ -74,13 +74,13 @@ TEST(Schedule, OneCycleWarmsUpToTheHighestAndEndsNearZero) {
 TEST(Schedule, EachNameIsItsCurve) {
   TrainOptions options;
   options.steps = 100;
-  options.schedule = "warm-up";
+  options.schedule = LearningRateCourse::warm_up;
   EXPECT_NEAR(schedule_at(options, 4), 0.5, 1e-12);
   EXPECT_EQ(schedule_at(options, 99), 1);
-  options.schedule = "cosine";
+  options.schedule = LearningRateCourse::cosine;
   EXPECT_EQ(schedule_at(options, 0), 1);
   EXPECT_NEAR(schedule_at(options, 50), 0.5, 1e-12);
-  options.schedule = "constant";
+  options.schedule = LearningRateCourse::constant;
   EXPECT_EQ(schedule_at(options, 0), 1);
 }
 

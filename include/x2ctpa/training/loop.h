@@ -4,29 +4,41 @@
 
 #include <torch/nn/module.h>
 
+#include <array>
 #include <filesystem>
 #include <functional>
 #include <memory>
 #include <string>
 
+#include "x2ctpa/core/device.h"
 #include "x2ctpa/core/options.h"
 #include "x2ctpa/training/processes.h"
 
 namespace x2ctpa {
+
+/// Course of the learning rate. constant; warm-up: linear, then constant; cosine: from 1 to 0;
+/// one-cycle: linear warm-up, then cosine to 0.
+enum class LearningRateCourse { constant, warm_up, cosine, one_cycle };
+constexpr auto words(LearningRateCourse) {
+  return std::array{"constant", "warm-up", "cosine", "one-cycle"};
+}
+
+enum class OptimiserKind { adam, adamw };
+constexpr auto words(OptimiserKind) { return std::array{"adam", "adamw"}; }
 
 struct TrainOptions {
   int64_t steps = 100000;
   int64_t batch_size = 2;
   int64_t accumulate = 1;
   double learning_rate = 3e-4;
-  std::string schedule = "one-cycle";
+  LearningRateCourse schedule = LearningRateCourse::one_cycle;
   double warmup_fraction = 0.1;
-  std::string optimiser = "adamw";
+  OptimiserKind optimiser = OptimiserKind::adamw;
   std::vector<double> betas{0.9, 0.999};
   double weight_decay = 0.01;
   double clip_norm = 1.0;
   double ema_decay = 0.995;
-  std::string precision = "fp32";
+  Precision precision = Precision::fp32;
   bool recompute = false;
   int64_t validate_every = 1000;
   bool keep_best = false;
@@ -49,8 +61,7 @@ struct TrainCall {
   std::shared_ptr<Processes> processes = std::make_shared<Processes>();
 };
 
-/// The share of the highest learning rate at `step` (0-based), 0 to 1. "constant"; "warm-up":
-/// linear, then constant; "cosine": from 1 to 0; "one-cycle": linear warm-up, then cosine to 0.
+/// The share of the highest learning rate at `step` (0-based), 0 to 1.
 double schedule_at(const TrainOptions& options, int64_t step);
 
 /// The loss of one batch.

@@ -1,6 +1,7 @@
 // The three things that are trained: the latent autoencoder, the denoiser, the PE classifier.
 #pragma once
 
+#include <array>
 #include <filesystem>
 #include <string>
 
@@ -16,8 +17,12 @@
 
 namespace x2ctpa {
 
+/// The 3D VQ-GAN, which is trained; or Stable Diffusion's autoencoder, which is converted.
+enum class AutoencoderKind { vqgan, kl };
+constexpr auto words(AutoencoderKind) { return std::array{"vqgan", "kl"}; }
+
 struct VaeOptions {
-  std::string kind = "vqgan";
+  AutoencoderKind kind = AutoencoderKind::vqgan;
   Vqgan3dOptions model;
   TrainOptions train;
   VqganLossOptions loss;
@@ -25,6 +30,11 @@ struct VaeOptions {
   VaeOptions();
   void describe(OptionList& options);
 };
+
+/// standard: each latent channel to mean 0 and deviation 1 over the training set; range: smallest
+/// and largest value to -1 and 1.
+enum class LatentScaling { standard, range };
+constexpr auto words(LatentScaling) { return std::array{"standard", "range"}; }
 
 struct DiffusionOptions {
   CtpaDenoiserOptions denoiser;
@@ -34,7 +44,7 @@ struct DiffusionOptions {
   LoraOptions lora;
   double condition_dropout = 0.1;
   double label_dropout = 0.5;
-  std::string latent_scale = "standard";
+  LatentScaling latent_scale = LatentScaling::standard;
 
   DiffusionOptions();
   void describe(OptionList& options);

@@ -27,7 +27,7 @@ struct LatentShape {
 // Builds the autoencoder, adds it to `models` and says what its latents are.
 LatentShape add_autoencoder(const Experiment& e, ordered_json& models) {
   const auto& grid = e.preprocess.grid;
-  if (e.vae.kind == "kl") {
+  if (e.vae.kind == AutoencoderKind::kl) {
     const AutoencoderKl model;
     models["autoencoder"] = counted("AutoencoderKL of Stable Diffusion, frozen", *model);
     const int64_t f = model->size_factor();
