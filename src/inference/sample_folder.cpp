@@ -162,8 +162,7 @@ std::string derivation_of(const Provenance& p) {
 void SampleOptions::describe(OptionList& options) {
   options.section("sampler", sampler);
   options.section("cxr", cxr);
-  options.add("label", &label, "PE label given to a model with label guidance.",
-              {.choices = {"unknown", "negative", "positive"}});
+  options.add("label", &label, "PE label given to a model with label guidance.");
   options.add("batch_size", &batch_size, "Volumes denoised together.", {.min = 1});
   options.add("samples_per_cxr", &samples_per_cxr,
               "Volumes per X-ray; from two on, their mean, spread and ranking too.",
@@ -174,8 +173,7 @@ void SampleOptions::describe(OptionList& options) {
               "{unique}_{sample} with several samples.");
   options.add("on_conflict", &on_conflict,
               "Where a volume of other settings has the name: skip leaves it, overwrite replaces "
-              "it, suffix takes another name.",
-              {.choices = {"skip", "overwrite", "suffix"}});
+              "it, suffix takes another name.");
   options.add("preview", &preview, "Write a PNG of slices and projections of each volume.");
   options.add("dicom", &dicom, "Write each volume as a DICOM series too.");
   options.add("latents", &latents, "Write the latent of each volume too.");

@@ -19,7 +19,7 @@ Existing find_existing(const SampleContext& run, const std::set<std::string>& ta
     return run.folder.existing(name, run.xray_of(item).id, item.sample, run.settings);
   };
   Existing found = state(item.name);
-  if (found == Existing::other && run.options.on_conflict == "suffix") {
+  if (found == Existing::other && run.options.on_conflict == OnConflict::suffix) {
     const std::string wanted = item.name;
     for (int n = 2; found == Existing::other; ++n) {
       const std::string name = fmt::format("{}_{}", wanted, n);
@@ -60,7 +60,7 @@ SamplePlan plan_samples(const SampleContext& run, std::vector<SampleItem> sample
     const Existing found = find_existing(run, names, item);
     if (found == Existing::same)
       done.push_back(item.name);
-    else if (found == Existing::other && run.options.on_conflict == "skip")
+    else if (found == Existing::other && run.options.on_conflict == OnConflict::skip)
       ++kept;
     else
       plan.todo.push_back(item);

@@ -40,8 +40,8 @@ std::string settings_of(const std::string& model_hash, const SampleOptions& opti
 }
 
 int64_t label_of(const SampleOptions& options) {
-  if (options.label == "unknown") return label_unknown;
-  return options.label == "positive" ? label_positive : label_negative;
+  if (options.label == SampleLabel::unknown) return label_unknown;
+  return options.label == SampleLabel::positive ? label_positive : label_negative;
 }
 
 // Makes the volumes of a plan, batch by batch.

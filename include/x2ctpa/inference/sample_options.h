@@ -1,6 +1,7 @@
 // Options of `x2ctpa sample`, the section `sample` of an experiment.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <string>
 
@@ -9,14 +10,23 @@
 
 namespace x2ctpa {
 
+/// PE label given to a model with label guidance.
+enum class SampleLabel { unknown, negative, positive };
+constexpr auto words(SampleLabel) { return std::array{"unknown", "negative", "positive"}; }
+
+/// What becomes of a volume whose name one of other settings has: it is not made, replaces that
+/// one, or takes another name.
+enum class OnConflict { skip, overwrite, suffix };
+constexpr auto words(OnConflict) { return std::array{"skip", "overwrite", "suffix"}; }
+
 struct SampleOptions {
   SamplerOptions sampler;
   CxrOptions cxr;  ///< as preprocess read those of the training set
-  std::string label = "unknown";
+  SampleLabel label = SampleLabel::unknown;
   int64_t batch_size = 4;
   int64_t samples_per_cxr = 1;
   std::string name;
-  std::string on_conflict = "skip";
+  OnConflict on_conflict = OnConflict::skip;
   bool preview = true;
   bool dicom = false;
   bool latents = false;
