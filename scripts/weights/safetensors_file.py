@@ -1,4 +1,9 @@
-"""Safetensors files: an 8-byte length, a JSON header, the raw data."""
+"""Safetensors files: an 8-byte length, a JSON header, the raw data.
+
+The package `safetensors` (0.8.0) does not serve here: with numpy, which has no bfloat16, it neither
+reads nor writes that type; it takes a header that names a tensor twice; and it writes tensors in
+the order of their types, not of their names as the program does.
+"""
 
 import json
 import math
