@@ -6,6 +6,7 @@
 #include "evaluation/steps.h"
 #include "x2ctpa/core/csv.h"
 #include "x2ctpa/core/error.h"
+#include "x2ctpa/core/file_kinds.h"
 #include "x2ctpa/imaging/volume_io.h"
 
 namespace x2ctpa {
@@ -122,34 +123,21 @@ void read_reconstruction(EvaluationInputs& inputs, const fs::path& file) {
     inputs.reconstruction_psnr_db = sum / double(inputs.reconstruction_cases);
 }
 
-using Endings = std::initializer_list<const char*>;
-constexpr auto volume_endings = {".nii", ".nii.gz", ".nrrd", ".mha", ".mhd"};
-constexpr auto pictures = {".png", ".dcm", ".jpg", ".jpeg", ".tif", ".tiff"};
-
-bool ends_with_any(const std::string& name, const Endings& endings) {
-  return std::any_of(endings.begin(), endings.end(),
-                     [&](const char* ending) { return name.ends_with(ending); });
-}
-
-std::string stem_of(const fs::path& file) {
-  fs::path stem = file.stem();
-  if (stem.extension() == ".nii") stem = stem.stem();
-  return stem.string();
-}
+bool is_xray_named(const fs::path& file) { return is_picture_file(file) || is_dicom_named(file); }
 
 // Files of a folder by stem; a stem that occurs twice keeps its first file by name.
-std::map<std::string, fs::path> files_in(const fs::path& folder, const Endings& endings,
+std::map<std::string, fs::path> files_in(const fs::path& folder, bool (*wanted)(const fs::path&),
                                          std::vector<Problem>& problems) {
   if (!fs::is_directory(folder))
     throw Error(fmt::format("evaluate: expected a folder, found none at {}", folder.string()));
   std::vector<fs::path> files;
   for (const auto& entry : fs::directory_iterator(folder)) {
-    if (ends_with_any(entry.path().filename().string(), endings)) files.push_back(entry.path());
+    if (wanted(entry.path())) files.push_back(entry.path());
   }
   std::sort(files.begin(), files.end());
   std::map<std::string, fs::path> volumes;
   for (const auto& file : files) {
-    if (!volumes.emplace(stem_of(file), file).second) {
+    if (!volumes.emplace(file_stem(file), file).second) {
       problems.push_back(
           {"duplicate", file.filename().string(), "another file of this name was taken"});
     }
@@ -158,12 +146,12 @@ std::map<std::string, fs::path> files_in(const fs::path& folder, const Endings& 
 }
 
 void pair_folders(EvaluationInputs& inputs, const PlainFolders& folders) {
-  const auto made = files_in(folders.generated, volume_endings, inputs.problems),
-             truth = files_in(folders.real, volume_endings, inputs.problems);
+  const auto made = files_in(folders.generated, is_volume_file, inputs.problems),
+             truth = files_in(folders.real, is_volume_file, inputs.problems);
   std::map<std::string, fs::path> cxr, vessels;
-  if (!folders.cxr.empty()) cxr = files_in(folders.cxr, pictures, inputs.problems);
+  if (!folders.cxr.empty()) cxr = files_in(folders.cxr, is_xray_named, inputs.problems);
   if (!folders.vessels.empty())
-    vessels = files_in(folders.vessels, volume_endings, inputs.problems);
+    vessels = files_in(folders.vessels, is_volume_file, inputs.problems);
   for (const auto& [stem, file] : made) {
     const auto found = truth.find(stem);
     if (found == truth.end()) {
@@ -255,7 +243,7 @@ EvaluationInputs inputs_of_folders(const PlainFolders& folders, const EvaluateOp
   inputs.info.window = inputs.window;
   if (!folders.generated.empty()) pair_folders(inputs, folders);
   if (!folders.training.empty()) {
-    for (const auto& [stem, file] : files_in(folders.training, volume_endings, inputs.problems))
+    for (const auto& [stem, file] : files_in(folders.training, is_volume_file, inputs.problems))
       inputs.training_volumes.push_back(file);
   }
   add_score_tables(inputs, folders.scores);

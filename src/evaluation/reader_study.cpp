@@ -7,6 +7,7 @@
 #include "evaluation/steps.h"
 #include "evaluation/volume_comparison.h"
 #include "x2ctpa/core/csv.h"
+#include "x2ctpa/core/file_kinds.h"
 #include "x2ctpa/core/files.h"
 #include "x2ctpa/core/log.h"
 #include "x2ctpa/core/random.h"
@@ -251,7 +252,7 @@ ExitCode write_reader_study(const EvaluationInputs& inputs, int64_t cases, int64
     const fs::path out = folder / "for-readers" / name;
     write_blinded(generated_first ? made : truth, truth, inputs, out / "a", name + "a", seed);
     write_blinded(generated_first ? truth : made, truth, inputs, out / "b", name + "b", seed);
-    if (pair.cxr.extension() == ".png") write_file(out / "cxr.png", read_file(pair.cxr));
+    if (file_ending(pair.cxr) == ".png") write_file(out / "cxr.png", read_file(pair.cxr));
     key.add({name, pair.case_id, generated_first ? "generated" : "real",
              generated_first ? "real" : "generated"});
     std::vector<std::string> row{name};

@@ -11,6 +11,7 @@
 #include "commands/synthetic_run.h"
 #include "data/synthetic_study.h"
 #include "evaluation/steps.h"
+#include "support/test_volumes.h"
 #include "x2ctpa/models/lpips.h"
 #include "x2ctpa/models/model_folder.h"
 
@@ -125,6 +126,25 @@ TEST_F(Evaluate, OfPlainFoldersPairsVolumesByFileName) {
   for (const auto& p : m["problems"]) kinds.insert(p["kind"]);
   EXPECT_EQ(kinds.count("unpaired real"), 1u);
   EXPECT_EQ(kinds.count("unpaired generated"), 1u);
+}
+
+TEST_F(Evaluate, OfPlainFoldersTakesEveryVolumeFormatInAnyCase) {
+  const fs::path real = run / "real", made = run / "made", cxr = run / "films";
+  for (const auto& folder : {real, made, cxr}) fs::create_directories(folder);
+  fs::copy_file(run / "dataset/ct/case014.nii", real / "case014.NII");
+  test::write_nhdr(read_volume(run / "dataset/ct/case015.nii"), real / "case015.nhdr");
+  fs::copy_file(run / "samples/case014.nii.gz", made / "case014.NII.GZ");
+  fs::copy_file(run / "samples/case015.nii.gz", made / "case015.nii.gz");
+  for (const char* name : {"case014.PNG", "case015.Png"})
+    write_png8(torch::rand({32, 32}), cxr / name);
+  const auto result = test::run_binary(
+      fmt::format("evaluate --generated {} --real {} --cxr {} --out {}", made.string(),
+                  real.string(), cxr.string(), (run / "evaluation").string()));
+  ASSERT_EQ(result.exit_code, 0) << result.err;
+  const json m = metrics();
+  EXPECT_EQ(m["images"]["cases"], 2);
+  for (const auto& p : m["problems"])
+    EXPECT_EQ(p["kind"].get<std::string>().find("unpaired"), std::string::npos) << p;
 }
 
 TEST_F(Evaluate, CountsMissingDuplicateAndUnreadableSamplesAndGoesOn) {

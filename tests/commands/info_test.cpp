@@ -2,6 +2,7 @@
 
 #include "commands/run_binary.h"
 #include "data/synthetic_study.h"
+#include "support/test_volumes.h"
 #include "x2ctpa/commands/experiment.h"
 #include "x2ctpa/core/files.h"
 #include "x2ctpa/core/safetensors.h"
@@ -54,6 +55,19 @@ TEST(InfoCommand, TellsAVolumeWithItsLungs) {
   EXPECT_NEAR(j.at("spacing_mm").at(2).get<double>(), 4, 1e-5);
   EXPECT_EQ(j.at("orientation"), "LPS");
   EXPECT_NEAR(j.at("lung_litres").get<double>(), 3.1, 0.5);
+}
+
+TEST(InfoCommand, TellsAVolumeWhateverTheCaseOfItsEndingAndOfNrrdsTwoFiles) {
+  TemporaryFolder folder;
+  write_nifti(test::thorax(), folder / "scan.nii.gz", "a thorax");
+  fs::rename(folder / "scan.nii.gz", folder / "SCAN.NII.GZ");
+  test::write_nhdr(test::thorax(), folder / "scan.nhdr");
+  for (const char* name : {"SCAN.NII.GZ", "scan.nhdr"}) {
+    const json j = info(folder / name);
+    ASSERT_TRUE(j.is_object()) << name;
+    EXPECT_EQ(j.at("kind"), "volume") << name;
+    EXPECT_EQ(j.at("size"), json({88, 64, 64})) << name;
+  }
 }
 
 TEST(InfoCommand, TellsAnXrayAndASafetensorsFileAndAModel) {

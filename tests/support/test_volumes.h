@@ -1,10 +1,14 @@
 // Volumes whose every voxel tells where it lies.
 #pragma once
 
+#include <fmt/format.h>
 #include <torch/torch.h>
 
 #include <cmath>
+#include <filesystem>
+#include <string>
 
+#include "x2ctpa/core/files.h"
 #include "x2ctpa/imaging/volume/volume.h"
 
 namespace x2ctpa::test {
@@ -49,6 +53,27 @@ inline double error_of_linear_field(const Volume& v) {
         worst = std::max(
             worst, std::abs(a[k][j][i] - linear_value(v.point({double(i), double(j), double(k)}))));
   return worst;
+}
+
+/// Writes an NRRD header, which `file` names, and its voxels beside it.
+inline void write_nhdr(const Volume& v, const std::filesystem::path& file) {
+  const auto vector = [](const Vec3& x) { return fmt::format("({},{},{})", x[0], x[1], x[2]); };
+  std::string axes;
+  for (int a = 0; a < 3; ++a) {
+    Vec3 step;
+    for (int row = 0; row < 3; ++row) step[row] = v.direction[row][a] * v.spacing_mm[a];
+    axes += " " + vector(step);
+  }
+  const auto size = v.size_dhw();
+  const std::string voxels = file.filename().string() + ".voxels";
+  write_file(file, fmt::format("NRRD0004\ntype: float\ndimension: 3\nsizes: {} {} {}\n"
+                               "space: left-posterior-superior\nspace directions:{}\n"
+                               "space origin: {}\nencoding: raw\nendian: little\n"
+                               "data file: {}\n",
+                               size[2], size[1], size[0], axes, vector(v.origin_mm), voxels));
+  const auto hu = v.hu.to(torch::kFloat).contiguous();
+  write_file(file.parent_path() / voxels,
+             {static_cast<const char*>(hu.const_data_ptr()), size_t(hu.nbytes())});
 }
 
 }  // namespace x2ctpa::test

@@ -11,6 +11,7 @@
 #include "commands/info/describe_dicom.h"
 #include "x2ctpa/core/device.h"
 #include "x2ctpa/core/error.h"
+#include "x2ctpa/core/file_kinds.h"
 #include "x2ctpa/core/files.h"
 #include "x2ctpa/core/safetensors.h"
 #include "x2ctpa/core/version.h"
@@ -182,13 +183,10 @@ ordered_json run_parts(const fs::path& run) {
 }
 
 [[noreturn]] void refuse(const fs::path& path, const std::string& found) {
-  throw Error(
-      fmt::format("{}: {}; expected a dataset, model or run folder, a folder or archive with DICOM "
-                  "files, a volume "
-                  "(.nii, .nii.gz, .nrrd, .mha, .mhd), an X-ray (.dcm, .png, .jpg, .tif), an "
-                  "experiment (.yaml) "
-                  "or a .safetensors file",
-                  path.string(), found));
+  throw Error(fmt::format(
+      "{}: {}; expected a dataset, model or run folder, a folder or archive with DICOM files, a "
+      "volume ({}), an X-ray ({}), an experiment (.yaml) or a .safetensors file",
+      path.string(), found, volume_endings(), xray_endings()));
 }
 
 // A DICOM folder or file; its X-rays are described each.
@@ -231,14 +229,6 @@ ordered_json describe_folder(const fs::path& folder) {
   const std::vector<DicomSeries> series = scan_dicom_folder(folder);
   if (series.empty()) refuse(folder, "nothing known in this folder");
   return describe_dicom_with_xrays(folder, series);
-}
-
-bool is_volume_file(const fs::path& file) {
-  const std::string name = file.filename().string();
-  for (const char* ending : {".nii", ".nii.gz", ".nrrd", ".mha", ".mhd"}) {
-    if (name.ends_with(ending)) return true;
-  }
-  return false;
 }
 
 }  // namespace

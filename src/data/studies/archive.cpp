@@ -7,7 +7,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <cctype>
 #include <cstring>
 #include <memory>
 
@@ -78,21 +77,7 @@ int64_t write_entry(const fs::path& archive, struct ::archive* reader, const fs:
   return bytes;
 }
 
-std::string lower_name(const fs::path& file) {
-  std::string name = file.filename().string();
-  std::transform(name.begin(), name.end(), name.begin(),
-                 [](unsigned char c) { return char(std::tolower(c)); });
-  return name;
-}
-
 }  // namespace
-
-bool is_archive_file(const fs::path& file) {
-  const std::string name = lower_name(file);
-  for (const char* ending : {".zip", ".tar", ".tar.gz", ".tgz"})
-    if (name.ends_with(ending)) return true;
-  return false;
-}
 
 Unpacked::Unpacked(fs::path archive, const ArchiveLimits& limits) : archive_(std::move(archive)) {
   std::string name = (fs::temp_directory_path() / "x2ctpa-unpacked-XXXXXX").string();

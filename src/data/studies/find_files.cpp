@@ -1,7 +1,7 @@
 // What lies below a folder: volumes, pictures, archives and DICOM files.
 #include <algorithm>
-#include <cctype>
 #include <memory>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -9,6 +9,7 @@
 #include "data/studies/find_dicom.h"
 #include "data/studies/finds.h"
 #include "x2ctpa/core/error.h"
+#include "x2ctpa/core/file_kinds.h"
 #include "x2ctpa/core/log.h"
 
 namespace fs = std::filesystem;
@@ -86,19 +87,15 @@ std::vector<Find> search_files(std::vector<Listed> files, const InputOptions& op
 }  // namespace
 
 PathKind kind_of(const fs::path& file) {
-  std::string name = file.filename().string();
-  std::transform(name.begin(), name.end(), name.begin(),
-                 [](unsigned char c) { return std::tolower(c); });
-  const auto ends = [&](std::initializer_list<const char*> endings) {
-    return std::any_of(endings.begin(), endings.end(),
-                       [&](const char* e) { return name.ends_with(e); });
-  };
+  static const std::set<std::string> others = {".csv", ".json", ".txt",        ".yaml", ".yml",
+                                               ".md",  ".log",  ".xml",        ".html", ".pdf",
+                                               ".gz",  ".raw",  ".safetensors"};
+  const std::string name = file.filename().string();
   if (name.starts_with(".")) return PathKind::other;
-  if (ends({".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd"})) return PathKind::volume;
-  if (ends({".png", ".jpg", ".jpeg", ".tif", ".tiff"})) return PathKind::picture;
+  if (is_volume_file(file)) return PathKind::volume;
+  if (is_picture_file(file)) return PathKind::picture;
   if (is_archive_file(file)) return PathKind::archive;
-  if (ends({".csv", ".json", ".txt", ".yaml", ".yml", ".md", ".log", ".xml", ".html", ".pdf", ".gz",
-            ".raw", ".safetensors", "dicomdir"}))
+  if (others.contains(file_ending(file)) || name == "DICOMDIR" || name == "dicomdir")
     return PathKind::other;
   return PathKind::maybe_dicom;
 }

@@ -10,6 +10,7 @@
 #include "data/studies/manifest_rows.h"
 #include "x2ctpa/core/csv.h"
 #include "x2ctpa/core/error.h"
+#include "x2ctpa/core/file_kinds.h"
 #include "x2ctpa/core/log.h"
 
 namespace fs = std::filesystem;
@@ -148,7 +149,7 @@ std::vector<Study> read_inputs(const std::vector<fs::path>& inputs, const InputO
                               input.string()),
                   ExitCode::no_data);
     }
-    const bool manifest = input.extension() == ".csv";
+    const bool manifest = file_ending(input) == ".csv";
     std::vector<Study> found =
         manifest ? read_manifest(input, options) : find_studies(input, options);
     if (found.empty()) {
@@ -166,9 +167,8 @@ std::vector<Study> read_inputs(const std::vector<fs::path>& inputs, const InputO
   }
   if (studies.empty()) {
     throw Error(fmt::format("no study in {}; expected manifests (.csv), DICOM series, volumes "
-                            "(.nii, .nii.gz, .nrrd, "
-                            ".mha, .mhd) or X-rays (.dcm, .png, .jpg, .tif)",
-                            fmt::join(names(inputs), ", ")),
+                            "({}) or X-rays ({})",
+                            fmt::join(names(inputs), ", "), volume_endings(), xray_endings()),
                 ExitCode::no_data);
   }
   return studies;

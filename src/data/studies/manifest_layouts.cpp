@@ -10,6 +10,7 @@
 #include "data/studies/finds.h"
 #include "data/studies/manifest_rows.h"
 #include "x2ctpa/core/error.h"
+#include "x2ctpa/core/file_kinds.h"
 #include "x2ctpa/core/log.h"
 #include "x2ctpa/imaging/xray/radiograph.h"
 
@@ -47,8 +48,7 @@ class ImageIndex {
     for (; !error && it != fs::recursive_directory_iterator(); it.increment(error)) {
       const fs::path path = it->path();
       std::string name = path.filename().string();
-      if (it->is_regular_file(error))
-        name = name.ends_with(".nii.gz") ? name.substr(0, name.size() - 7) : path.stem().string();
+      if (it->is_regular_file(error)) name = file_stem(path);
       by_name_.emplace(name, path);
     }
   }

@@ -8,6 +8,7 @@
 #include <set>
 #include <utility>
 
+#include "x2ctpa/core/file_kinds.h"
 #include "x2ctpa/core/files.h"
 
 namespace fs = std::filesystem;
@@ -128,10 +129,7 @@ class Naming {
 }  // namespace
 
 std::string plain_name(const fs::path& source, bool is_folder) {
-  std::string name = source.filename().string();
-  if (is_folder) return name;
-  if (name.ends_with(".nii.gz")) return name.substr(0, name.size() - 7);
-  return source.stem().string();
+  return is_folder ? source.filename().string() : file_stem(source);
 }
 
 std::vector<Study> name_studies(const fs::path& root, const std::vector<Draft>& drafts,

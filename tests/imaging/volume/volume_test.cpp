@@ -141,6 +141,22 @@ TEST(ReadVolume, ANiftiWhosePlaceIsNoNumberIsRefused) {
   }
 }
 
+TEST(ReadVolume, EndingsCountInAnyCase) {
+  const TemporaryFolder folder;
+  const Volume v = linear_field(rotation(25));
+  ImageHeader header;
+  header.origin_mm = v.origin_mm, header.spacing_mm = v.spacing_mm, header.direction = v.direction;
+  write_nhdr(v, folder / "A.NHDR");
+  for (const char* name : {"A.NII", "B.NII.GZ", "C.Nii.gz", "D.NRRD", "E.MHA"}) {
+    std::string lower = name;
+    for (char& c : lower) c = char(std::tolower(c));
+    write_image_file(v.hu, header, folder / lower);
+    std::filesystem::rename(folder / lower, folder / name);
+  }
+  for (const char* name : {"A.NHDR", "A.NII", "B.NII.GZ", "C.Nii.gz", "D.NRRD", "E.MHA"})
+    EXPECT_LT(error_of_linear_field(read_volume(folder / name)), 1e-2) << name;
+}
+
 TEST(ReadVolume, UnknownSpacingIsRefused) {
   const TemporaryFolder folder;
   write_nrrd(folder / "a.nrrd", "");

@@ -14,9 +14,6 @@ struct ArchiveLimits {
   double ratio = 200;  ///< unpacked to packed, once more than 256 MiB are unpacked
 };
 
-/// True for .zip, .tar, .tar.gz and .tgz by name.
-bool is_archive_file(const std::filesystem::path& file);
-
 /// The regular files of an archive in a folder that only this user may enter, below TMPDIR. Nothing
 /// is written outside of it: links and devices are left out, ".." and absolute names refused.
 /// Archives within archives are not unpacked.
