@@ -9,7 +9,7 @@
 
 namespace x2ctpa {
 
-/// Reads a volume file (.nii, .nii.gz, .nrrd, .mha, .mhd) or a folder that holds a DICOM CT series
+/// Reads a volume file (core/file_kinds.h) or a folder that holds a DICOM CT series
 /// (see dicom_series.h for how the series is chosen and checked).
 /// Returned as stored; call oriented_to_lps for the canonical axes.
 /// Throws Error naming the path when it is unreadable, not 3D, or of unknown geometry: no spacing,

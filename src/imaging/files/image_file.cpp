@@ -8,7 +8,6 @@
 #include <itkNiftiImageIO.h>
 #include <itkNrrdImageIO.h>
 #include <itkObject.h>
-#include <itkPNGImageIO.h>
 #include <itkTIFFImageIO.h>
 #include <tiffio.h>
 #include <zlib.h>
@@ -17,8 +16,10 @@
 
 #include "imaging/files/jpeg_file.h"
 #include "imaging/files/picture_checks.h"
+#include "imaging/files/png_file.h"
 #include "imaging/files/volume_file_size.h"
 #include "x2ctpa/core/error.h"
+#include "x2ctpa/core/file_kinds.h"
 #include "x2ctpa/core/files.h"
 
 namespace x2ctpa {
@@ -27,17 +28,8 @@ namespace {
 using itk::IOComponentEnum;
 namespace fs = std::filesystem;
 
-// The file name's ending in lower case, ".nii.gz" being one ending.
-std::string ending(const fs::path& file) {
-  std::string name = file.filename().string();
-  std::transform(name.begin(), name.end(), name.begin(),
-                 [](unsigned char c) { return std::tolower(c); });
-  const auto dot = name.ends_with(".gz") ? name.rfind('.', name.size() - 4) : name.rfind('.');
-  return dot == std::string::npos ? "" : name.substr(dot);
-}
-
 itk::ImageIOBase::Pointer make_volume_io(const fs::path& file, std::string& format) {
-  const std::string end = ending(file);
+  const std::string end = file_ending(file);
   if (end == ".nii" || end == ".nii.gz") {
     format = "NIfTI";
     return itk::NiftiImageIO::New().GetPointer();
@@ -50,48 +42,26 @@ itk::ImageIOBase::Pointer make_volume_io(const fs::path& file, std::string& form
     format = "MetaImage";
     return itk::MetaImageIO::New().GetPointer();
   }
-  throw Error(
-      fmt::format("{}: not a volume file by its name. Expected .nii, .nii.gz, .nrrd, .nhdr, .mha "
-                  "or .mhd, or a folder with a DICOM series.",
-                  file.string()));
+  throw Error(fmt::format(
+      "{}: not a volume file by its name. Expected one of {}, or a folder with a DICOM series.",
+      file.string(), volume_endings()));
 }
 
-bool is_jpeg(const fs::path& file) {
+// By content: archives hand out JPEG files named .png. Empty: none that is known.
+std::string picture_format(const fs::path& file) {
   unsigned char head[2] = {0, 0};
   std::ifstream(file, std::ios::binary).read(reinterpret_cast<char*>(head), 2);
-  return head[0] == 0xFF && head[1] == 0xD8;
+  if (head[0] == 0xFF && head[1] == 0xD8) return "JPEG";
+  if (head[0] == 0x89 && head[1] == 'P') return "PNG";
+  return head[0] == head[1] && (head[0] == 'I' || head[0] == 'M') ? "TIFF" : "";
 }
 
-itk::ImageIOBase::Pointer make_picture_io(const fs::path& file, std::string& format) {
-  // By content: archives hand out JPEG files named .png.
-  unsigned char head[4] = {0, 0, 0, 0};
-  std::ifstream(file, std::ios::binary).read(reinterpret_cast<char*>(head), 4);
-  if (head[0] == 0x89 && head[1] == 'P') {
-    format = "PNG";
-    require_whole_png(file);
-    return itk::PNGImageIO::New().GetPointer();
-  }
-  if ((head[0] == 'I' && head[1] == 'I') || (head[0] == 'M' && head[1] == 'M')) {
-    format = "TIFF";
-    require_whole_tiff(file);
-    return itk::TIFFImageIO::New().GetPointer();
-  }
-  throw Error(
-      fmt::format("{}: not a picture, or a damaged one: its content is none of PNG, JPEG and TIFF.",
-                  file.string()));
-}
-
-itk::ImageIOBase::Pointer make_io(const fs::path& file, ImageKind kind, std::string& format) {
-  prepare_imaging_libraries();
+void require_content(const fs::path& file) {
   std::error_code error;
   if (!fs::is_regular_file(file, error))
     throw Error(fmt::format("{}: no such file.", file.string()));
   if (fs::file_size(file, error) == 0)
     throw Error(fmt::format("{}: damaged: the file is empty.", file.string()));
-  auto io =
-      kind == ImageKind::volume ? make_volume_io(file, format) : make_picture_io(file, format);
-  io->SetFileName(file.string());
-  return io;
 }
 
 torch::ScalarType tensor_type(IOComponentEnum type, const fs::path& file) {
@@ -129,8 +99,6 @@ IOComponentEnum component_type(torch::ScalarType type) {
   switch (type) {
     case torch::kUInt8:
       return IOComponentEnum::UCHAR;
-    case torch::kUInt16:
-      return IOComponentEnum::USHORT;
     case torch::kInt16:
       return IOComponentEnum::SHORT;
     case torch::kFloat:
@@ -138,7 +106,7 @@ IOComponentEnum component_type(torch::ScalarType type) {
     default:
       break;
   }
-  throw Error("write_image_file: samples must be uint8, uint16, int16 or float.");
+  throw Error("write_image_file: samples must be uint8, int16 or float.");
 }
 
 // The first sentence of ITK's text, without its file, line and object address.
@@ -265,20 +233,27 @@ void prepare_imaging_libraries() {
   });
 }
 
-ImageHeader read_image_header(const fs::path& file, ImageKind kind) {
-  ImageHeader header;
-  auto io = make_io(file, kind, header.format);
-  if (header.format == "NIfTI") require_sane_nifti_geometry(file);
-  guarded("reading the header", file, [&] { read_header(*io, file, header); });
-  return header;
-}
-
 at::Tensor read_image_file(const fs::path& file, ImageKind kind, ImageHeader& header,
                            int64_t max_samples,
                            const std::function<void(const ImageHeader&)>& check) {
-  if (kind == ImageKind::picture && is_jpeg(file)) return read_jpeg(file, header, check);
+  require_content(file);
   header = {};
-  auto io = make_io(file, kind, header.format);
+  if (kind == ImageKind::picture) header.format = picture_format(file);
+  if (header.format == "JPEG") return read_jpeg(file, header, check);
+  if (header.format == "PNG") return read_png_file(file, header, check);
+  prepare_imaging_libraries();
+  itk::ImageIOBase::Pointer io;
+  if (header.format == "TIFF") {
+    require_whole_tiff(file);
+    io = itk::TIFFImageIO::New();
+  } else if (kind == ImageKind::volume) {
+    io = make_volume_io(file, header.format);
+  } else {
+    throw Error(fmt::format(
+        "{}: not a picture, or a damaged one: its content is none of PNG, JPEG and TIFF.",
+        file.string()));
+  }
+  io->SetFileName(file.string());
   if (header.format == "NIfTI") require_sane_nifti_geometry(file);
   at::Tensor samples;
   guarded("reading", file, [&] {
@@ -305,14 +280,8 @@ void write_image_file(const at::Tensor& samples, const ImageHeader& header, cons
   prepare_imaging_libraries();
   AtomicFile target(file);
   std::string format;
-  itk::ImageIOBase::Pointer io;
-  const bool picture = ending(file) == ".png";
-  if (picture)
-    io = itk::PNGImageIO::New().GetPointer();
-  else
-    io = make_volume_io(file, format);
-  const unsigned dims = picture ? 2 : 3;
-  const auto components = picture && samples.dim() == 3 ? samples.size(2) : 1;
+  const itk::ImageIOBase::Pointer io = make_volume_io(file, format);
+  constexpr unsigned dims = 3;
   const auto write = [&] {
     io->SetFileName(target.temporary().string());
     io->SetNumberOfDimensions(dims);
@@ -328,8 +297,8 @@ void write_image_file(const at::Tensor& samples, const ImageHeader& header, cons
       io->SetDirection(i, column);
     }
     io->SetComponentType(component_type(samples.scalar_type()));
-    io->SetPixelType(components == 3 ? itk::IOPixelEnum::RGB : itk::IOPixelEnum::SCALAR);
-    io->SetNumberOfComponents(unsigned(components));
+    io->SetPixelType(itk::IOPixelEnum::SCALAR);
+    io->SetNumberOfComponents(1);
     io->SetIORegion(region);
     io->SetUseCompression(true);
     itk::EncapsulateMetaData<std::string>(io->GetMetaDataDictionary(), itk::ITK_FileNotes,

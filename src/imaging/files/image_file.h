@@ -1,5 +1,6 @@
-// ITK's readers and writers of image files behind plain tensors: the format is chosen here, not by
-// ITK's object factories, whose automatic registration a static library would drop.
+// Image files behind plain tensors: PNG and JPEG by their own libraries, the others by ITK. The
+// format is chosen here, not by ITK's object factories, whose automatic registration a static
+// library would drop.
 #pragma once
 
 #include <torch/types.h>
@@ -32,9 +33,6 @@ struct ImageHeader {
 
 enum class ImageKind { volume, picture };
 
-/// The header alone. Throws Error naming the file and the reason.
-ImageHeader read_image_header(const std::filesystem::path& file, ImageKind kind);
-
 /// Samples as stored, shape (..., z, y, x, components), with the header.
 /// Throws Error, also when the image would hold more than `max_samples`. `check` may throw at the
 /// header, before the samples take memory.
@@ -42,8 +40,8 @@ at::Tensor read_image_file(const std::filesystem::path& file, ImageKind kind, Im
                            int64_t max_samples = int64_t{1} << 30,
                            const std::function<void(const ImageHeader&)>& check = {});
 
-/// Writes `samples` (z, y, x) or (y, x, components), contiguous, atomically; the format follows the
-/// extension of `file`.
+/// Writes a volume's `samples` (z, y, x), contiguous, atomically; the format follows the ending of
+/// `file`.
 void write_image_file(const at::Tensor& samples, const ImageHeader& header,
                       const std::filesystem::path& file);
 

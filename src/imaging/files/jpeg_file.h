@@ -1,4 +1,6 @@
-// Reading JPEG pictures with libjpeg itself: ITK's reader writes beyond its memory on damaged ones.
+// Reading JPEG pictures with libjpeg itself: ITK's reader writes beyond its memory on damaged ones,
+// and TurboJPEG can stop at every warning or at none, where three of them mean lost pixels and the
+// others, such as stray bytes before a marker, come with sound pictures.
 #pragma once
 
 #include "imaging/files/image_file.h"
