@@ -102,13 +102,6 @@ int64_t BufferPool::kept_bytes() {
   return pages * int64_t(page);
 }
 
-int64_t BufferPool::used_bytes() {
-  const std::lock_guard lock(mutex_);
-  int64_t pages = 0;
-  for (const auto& [data, held] : used_) pages += int64_t(held);
-  return pages * int64_t(page);
-}
-
 void BufferPool::release() {
   const std::lock_guard lock(mutex_);
   for (const auto& [held, start] : freed_) munmap(start, held * page);

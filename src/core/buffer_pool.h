@@ -29,8 +29,6 @@ class BufferPool final : public c10::Allocator {
 
   /// Bytes that are held and not in use.
   int64_t kept_bytes();
-  /// Bytes in use, in whole pages.
-  int64_t used_bytes();
   /// Gives what is not in use back to the system.
   void release();
 

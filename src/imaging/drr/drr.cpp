@@ -119,15 +119,6 @@ at::Tensor drr_picture(const Volume& volume, const DrrOptions& options, int64_t 
   return displayed_xray(lines);
 }
 
-std::array<double, 2> project_point(const Vec3& point, const Vec3& centre,
-                                    const DrrOptions& options) {
-  const ConeBeam beam = cone_beam(options, centre);
-  const double m = beam.to_detector_mm / std::abs(beam.source[1] - point[1]);
-  const double u = m * (point[0] - centre[0]), v = m * (point[2] - centre[2]);
-  return {(0.5 * options.geometry.detector_mm - v) / beam.pitch_mm - 0.5,
-          (u + 0.5 * options.geometry.detector_mm) / beam.pitch_mm - 0.5};
-}
-
 at::Tensor displayed_xray(const at::Tensor& line_integral, double low, double high,
                           double exponent) {
   constexpr double behind_patient = 0.35;  // line integral of 17 mm of water

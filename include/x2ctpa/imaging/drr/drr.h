@@ -74,10 +74,6 @@ at::Tensor drr_picture(const Volume& volume, const DrrOptions& options, int64_t 
                        std::string_view case_id,
                        const std::optional<Vec3>& centre_mm = std::nullopt);
 
-/// (row, column) in pixels at which the LPS point lands.
-std::array<double, 2> project_point(const Vec3& point_mm, const Vec3& centre_mm,
-                                    const DrrOptions& options);
-
 /// Line integrals as a displayed X-ray in [0, 1], bone bright: linear between the `low` and
 /// `high` quantile of the pixels behind the patient, then raised to `exponent`.
 at::Tensor displayed_xray(const at::Tensor& line_integral, double low = 0.02, double high = 0.997,
