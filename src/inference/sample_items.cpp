@@ -1,9 +1,15 @@
 #include "x2ctpa/inference/sample_items.h"
 
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
 #include <map>
 #include <set>
 
 #include "x2ctpa/core/error.h"
+#include "x2ctpa/core/file_kinds.h"
+#include "x2ctpa/core/log.h"
 #include "x2ctpa/data/studies/manifest.h"
 #include "x2ctpa/imaging/xray/radiograph.h"
 
@@ -11,18 +17,40 @@ namespace x2ctpa {
 namespace fs = std::filesystem;
 namespace {
 
+// Says in one line what a folder holds beside X-rays.
+void tell_passed_over(const fs::path& root, std::vector<fs::path> others) {
+  constexpr size_t most_named = 5;
+  if (others.empty()) return;
+  std::sort(others.begin(), others.end());
+  std::vector<std::string> names;
+  for (const auto& file : others) {
+    if (names.size() < most_named) names.push_back(file.lexically_relative(root).string());
+  }
+  log_info("{}: {} {} passed over, no X-ray by name or content: {}{}", root.string(), others.size(),
+           others.size() == 1 ? "file is" : "files are", fmt::join(names, ", "),
+           others.size() > most_named ? ", ..." : "");
+}
+
 std::vector<fs::path> files_in(const fs::path& root) {
   if (fs::is_regular_file(root)) return {root};
   if (!fs::is_directory(root)) {
     throw Error(fmt::format("--cxr {}: no such file or folder", root.string()), ExitCode::no_data);
   }
-  std::vector<fs::path> files;
+  std::vector<fs::path> files, others;
   const auto options = fs::directory_options::skip_permission_denied;
   for (const auto& entry : fs::recursive_directory_iterator(root, options)) {
-    if (entry.is_regular_file() && is_radiograph_file(entry.path())) files.push_back(entry.path());
+    if (entry.is_regular_file())
+      (is_radiograph_file(entry.path()) ? files : others).push_back(entry.path());
   }
+  tell_passed_over(root, std::move(others));
   std::sort(files.begin(), files.end());
   return files;
+}
+
+// The file's name without its ending; in a name that is a UID, what follows the last dot is none.
+std::string xray_name(const fs::path& file) {
+  const bool known = is_picture_file(file) || is_dicom_named(file);
+  return known ? file_stem(file) : file.filename().string();
 }
 
 std::vector<CxrItem> xrays_of_manifest(const fs::path& file) {
@@ -44,10 +72,10 @@ std::vector<CxrItem> xrays_of_files(const fs::path& root) {
   std::set<std::string> taken;
   for (const auto& file : files_in(root)) {
     const fs::path relative = file == root ? file.filename() : fs::relative(file, root);
-    const std::string wanted = safe_id((relative.parent_path() / relative.stem()).string());
+    const std::string wanted = safe_id((relative.parent_path() / xray_name(file)).string());
     std::string unique = wanted;
     for (int n = 2; !taken.insert(unique).second; ++n) unique = fmt::format("{}_{}", wanted, n);
-    const std::string id = safe_id(file.stem().string());
+    const std::string id = safe_id(xray_name(file));
     xrays.push_back({.id = id, .unique = unique, .patient_id = id, .cxr = file});
   }
   return xrays;
@@ -79,9 +107,7 @@ std::string expanded(const std::string& pattern, const std::map<std::string, std
 }  // namespace
 
 std::vector<CxrItem> xrays_in(const fs::path& path) {
-  std::string extension = path.extension().string();
-  for (char& c : extension) c = char(std::tolower(static_cast<unsigned char>(c)));
-  const bool manifest = extension == ".csv" && fs::is_regular_file(path);
+  const bool manifest = file_ending(path) == ".csv" && fs::is_regular_file(path);
   auto xrays = manifest ? xrays_of_manifest(path) : xrays_of_files(path);
   if (xrays.empty())
     throw Error(fmt::format("no X-ray found in {}", path.string()), ExitCode::no_data);
@@ -117,7 +143,7 @@ std::vector<SampleItem> samples_of(const std::vector<CxrItem>& xrays, int64_t sa
     for (int64_t sample = 0; sample < samples_per_cxr; ++sample) {
       const std::string name = expanded(chosen, {{"unique", x.unique},
                                                  {"id", x.id},
-                                                 {"stem", x.cxr.stem().string()},
+                                                 {"stem", xray_name(x.cxr)},
                                                  {"patient", x.patient_id},
                                                  {"sample", std::to_string(sample)},
                                                  {"seed", std::to_string(seed)}});

@@ -129,7 +129,7 @@ TEST_F(Evaluate, OfPlainFoldersPairsVolumesByFileName) {
 }
 
 TEST_F(Evaluate, OfPlainFoldersTakesEveryVolumeFormatInAnyCase) {
-  const fs::path real = run / "real", made = run / "made", cxr = run / "films";
+  const fs::path real = run / "real", made = run / "made", cxr = run / "xrays";
   for (const auto& folder : {real, made, cxr}) fs::create_directories(folder);
   fs::copy_file(run / "dataset/ct/case014.nii", real / "case014.NII");
   test::write_nhdr(read_volume(run / "dataset/ct/case015.nii"), real / "case015.nhdr");

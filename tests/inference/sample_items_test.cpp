@@ -3,8 +3,10 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <set>
 
+#include "support/dicom_bytes.h"
 #include "support/temporary_folder.h"
 #include "x2ctpa/core/error.h"
 #include "x2ctpa/core/files.h"
@@ -46,6 +48,24 @@ TEST_F(SampleItems, AManifestGivesIdsPatientsAndReferenceCts) {
   EXPECT_EQ(xrays[0].reference, folder_ / "ct.nii");
   EXPECT_EQ(xrays[1].cxr, folder_ / "clinic/a.png");
   EXPECT_TRUE(xrays[1].reference.empty());
+}
+
+TEST_F(SampleItems, DicomIsKnownByContentAndWhatIsNoXrayIsToldInOneLine) {
+  write_file(folder_ / "IM0001", test::dicom_xray().data_set(test::Syntax::implicit_little));
+  write_file(folder_ / "1.2.840.5", test::dicom_xray().file());
+  write_file(folder_ / "1.2.840.6", test::dicom_xray().file());
+  for (int i = 0; i < 7; ++i) write_file(folder_ / fmt::format("report{}.pdf", i), "x");
+  testing::internal::CaptureStderr();
+  const auto xrays = xrays_in(folder_.path());
+  const std::string told = testing::internal::GetCapturedStderr();
+  EXPECT_EQ(names_of(samples_of(xrays, 1, "", 0)),
+            (Names{"1.2.840.5", "1.2.840.6", "IM0001", "a", "b", "clinic_a"}));
+  EXPECT_EQ(xrays[0].id, "1.2.840.5");
+  EXPECT_NE(told.find("8 files are passed over, no X-ray by name or content: notes.txt, "
+                      "report0.pdf, report1.pdf, report2.pdf, report3.pdf, ..."),
+            std::string::npos)
+      << told;
+  EXPECT_EQ(std::count(told.begin(), told.end(), '\n'), 1) << told;
 }
 
 TEST_F(SampleItems, NothingToReadIsNoData) {

@@ -107,6 +107,20 @@ class DicomBytes {
   std::map<uint32_t, Element> elements_;
 };
 
+/// A frontal X-ray of arbitrary pixels, as a detector writes it.
+inline DicomBytes dicom_xray(int64_t rows = 40, int64_t columns = 32) {
+  DicomBytes d;
+  d.text(0x00080016, "UI", "1.2.840.10008.5.1.4.1.1.1.1").text(0x00080018, "UI", "1.2.3.9.1");
+  d.text(0x00080060, "CS", "DX").text(0x0020000d, "UI", "1.2.3.9").text(0x00185101, "CS", "PA");
+  d.text(0x0020000e, "UI", "1.2.3.9.2");
+  d.word(0x00280002, 1).text(0x00280004, "CS", "MONOCHROME2");
+  d.word(0x00280010, uint16_t(rows)).word(0x00280011, uint16_t(columns));
+  d.word(0x00280100, 16).word(0x00280101, 12).word(0x00280102, 11).word(0x00280103, 0);
+  std::vector<uint16_t> pixels;
+  for (int64_t i = 0; i < rows * columns; ++i) pixels.push_back(uint16_t(i * 7919 % 4096));
+  return d.words(0x7FE00010, "OW", pixels);
+}
+
 /// CT slices out of a volume, as a scanner writes them.
 struct CtMaker {
   Volume volume;

@@ -11,6 +11,7 @@
 #include "imaging/dicom/gdcm_dataset.h"
 #include "imaging/files/image_file.h"
 #include "x2ctpa/core/error.h"
+#include "x2ctpa/core/file_kinds.h"
 
 namespace x2ctpa {
 namespace {
@@ -45,9 +46,7 @@ int64_t first_integer(const gdcm::DataSet& data, uint16_t group, uint16_t elemen
 }
 
 bool may_lack_magic(const fs::path& file) {
-  const auto extension = file.extension().string();
-  return extension.empty() || extension == ".dcm" || extension == ".DCM" || extension == ".ima" ||
-         extension == ".IMA" || extension == ".dicom";
+  return file_ending(file).empty() || is_dicom_named(file);
 }
 
 // The number that `count` digits of `text` give; nothing when one is no digit.
@@ -187,6 +186,11 @@ FileKind parse_slice_headers(const fs::path& file, std::vector<SliceHeader>& sli
     return failed;
   }
   return FileKind::image;
+}
+
+bool is_dicom_image(const fs::path& file) {
+  std::vector<SliceHeader> slices;
+  return parse_slice_headers(file, slices) != FileKind::not_dicom;
 }
 
 SeriesTags read_dicom_tags(const fs::path& file) {

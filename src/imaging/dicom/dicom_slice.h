@@ -40,6 +40,9 @@ enum class FileKind { not_dicom, broken, image };
 /// Parses the header of `file` up to its pixels; `slices` gets one header per frame of an image.
 FileKind parse_slice_headers(const std::filesystem::path& file, std::vector<SliceHeader>& slices);
 
+/// True for an image in DICOM, and for a broken one, by content.
+bool is_dicom_image(const std::filesystem::path& file);
+
 /// Sets position, orientation and spacing from the macros of one data set; false when one is
 /// missing or makes no sense.
 bool set_geometry(const std::vector<double>& position, const std::vector<double>& cosines,

@@ -1,10 +1,12 @@
 #include "x2ctpa/imaging/xray/radiograph.h"
 
+#include "imaging/dicom/dicom_slice.h"
 #include "imaging/dicom/gdcm_dataset.h"
 #include "imaging/files/picture_io.h"
 #include "imaging/xray/chest_view.h"
 #include "imaging/xray/radiograph_dicom.h"
 #include "x2ctpa/core/error.h"
+#include "x2ctpa/core/file_kinds.h"
 
 namespace x2ctpa {
 namespace {
@@ -15,13 +17,6 @@ constexpr int64_t smallest_side = 16;     // below this a file holds an icon, no
 constexpr double widest_aspect = 2.0;     // frontal X-rays are between 1:1 and 1:1.5
 constexpr double least_contrast = 0.01;   // standard deviation of the picture
 constexpr double doubted_likeness = 0.5;  // below this a header's "frontal" is doubted
-
-std::string lower_extension(const fs::path& file) {
-  std::string extension = file.extension().string();
-  std::transform(extension.begin(), extension.end(), extension.begin(),
-                 [](unsigned char c) { return std::tolower(c); });
-  return extension;
-}
 
 void check_size(int64_t height, int64_t width, const fs::path& file) {
   if (height < smallest_side || width < smallest_side || height > largest_picture_side ||
@@ -109,13 +104,9 @@ void judge_picture(Radiograph& xray, CxrInvert invert) {
 }  // namespace
 
 bool is_radiograph_file(const fs::path& file) {
-  static const std::array<std::string, 7> known{".dcm",  ".dicom", ".png", ".jpg",
-                                                ".jpeg", ".tif",   ".tiff"};
-  const std::string extension = lower_extension(file);
   std::error_code error;
-  if (!fs::is_regular_file(file, error)) return false;
-  if (extension.empty()) return has_dicom_magic(file);
-  return std::find(known.begin(), known.end(), extension) != known.end();
+  return fs::is_regular_file(file, error) &&
+         (is_picture_file(file) || is_dicom_named(file) || is_dicom_image(file));
 }
 
 void CxrOptions::describe(OptionList& options) {
@@ -137,8 +128,7 @@ Radiograph read_radiograph(const fs::path& file, CxrInvert invert) {
   std::error_code error;
   if (!fs::is_regular_file(file, error))
     throw Error(fmt::format("{}: no such file.", file.string()));
-  const std::string extension = lower_extension(file);
-  const bool dicom = has_dicom_magic(file) || extension == ".dcm" || extension == ".dicom";
+  const bool dicom = is_dicom_named(file) || is_dicom_image(file);
   Radiograph xray = dicom ? read_dicom_radiograph(file) : read_picture(file);
   check_size(xray.pixels.size(0), xray.pixels.size(1), file);
   judge_picture(xray, invert);

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 #include <torch/torch.h>
 
+#include "support/dicom_bytes.h"
 #include "support/real_data.h"
 #include "support/temporary_folder.h"
 #include "x2ctpa/core/error.h"
@@ -106,6 +107,20 @@ TEST(ReadRadiograph, RealChestFilmsRaiseNoDoubt) {
     EXPECT_LE(xray.pixels.max().item<float>(), 1);
     EXPECT_GT(xray.pixels.std().item<float>(), 0.05);
   }
+}
+
+TEST(ReadRadiograph, AnXrayWithoutEndingAndPreambleIsKnownByItsContent) {
+  const test::TemporaryFolder folder;
+  write_file(folder / "xray.dcm", test::dicom_xray().file());
+  write_file(folder / "1.2.3.9.1", test::dicom_xray().file());
+  write_file(folder / "IM0001", test::dicom_xray().data_set(test::Syntax::implicit_little));
+  write_file(folder / "README", "No X-ray: some words about the ones beside it.");
+  const auto named = read_radiograph(folder / "xray.dcm");
+  for (const char* name : {"1.2.3.9.1", "IM0001"}) {
+    ASSERT_TRUE(is_radiograph_file(folder / name)) << name;
+    EXPECT_TRUE(torch::equal(read_radiograph(folder / name).pixels, named.pixels)) << name;
+  }
+  EXPECT_FALSE(is_radiograph_file(folder / "README"));
 }
 
 TEST(ReadRadiograph, ADentalFilmIsDoubtedAndACtSliceRefused) {

@@ -56,8 +56,8 @@ class RefusedXray : public Error {
   std::string reason_code_;
 };
 
-/// True for a name that may hold an X-ray: .dcm, .dicom, .png, .jpg, .jpeg, .tif, .tiff, or no
-/// extension with the DICOM magic.
+/// True for a file that may hold an X-ray: a picture or DICOM by its name, or DICOM by its content,
+/// with the magic or without it and without an ending, as preprocess finds them.
 bool is_radiograph_file(const std::filesystem::path& file);
 
 /// Reads one X-ray. DICOM: first frame, modality LUT or rescale, VOI LUT or window (else the 0.5 to
