@@ -1,4 +1,6 @@
-// CSV tables with a header row (RFC 4180: commas, double quotes, CR LF or LF, UTF-8).
+// CSV tables with a header row (RFC 4180: commas, double quotes, CR LF or LF, UTF-8). Own
+// code: Debian packages no C++ reader of them, and libcsv (C, callbacks for each field) would leave
+// the lines of errors, the columns and the refusals to this class all the same.
 #pragma once
 
 #include <filesystem>

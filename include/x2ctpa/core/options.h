@@ -1,6 +1,8 @@
 // One declaration per option: a plain struct, its member initialisers, and one
 // describe(OptionList&). Flags, YAML keys, resolved.yaml, config.yaml of model folders,
-// docs/options.md and the error texts are all made from it.
+// docs/options.md and the error texts are all made from it. A parser of command lines such as CLI11
+// knows flags alone: the other five, their strictness and where each value came from would still be
+// made here, from a second declaration.
 #pragma once
 
 #include <cstdint>

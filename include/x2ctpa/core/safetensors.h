@@ -1,4 +1,6 @@
 // The safetensors file format (huggingface/safetensors): 8-byte header length, JSON header, data.
+// Own code: the reference implementation is in Rust, which would bring a second compiler and its
+// packages into the build, and reading is a JSON header, checks that distrust it, and mmap.
 #pragma once
 
 #include <ATen/core/Tensor.h>

@@ -6,6 +6,11 @@
 // Everywhere `labels` are 0 or 1 and `scores` finite, one per case, larger meaning more likely 1.
 // Throws Error for unequal lengths, other labels, scores that are not finite, no cases, and, where
 // both classes are needed, for one class only.
+//
+// The statistics here, in calibration.h, rater_agreement.h and statistical_tests.h are own code:
+// SciPy, scikit-learn and R have them, but the program is to run without Python or R, and
+// Boost.Math holds distributions without these tests and intervals. Tests compare with
+// scikit-learn's, SciPy's and statsmodels' numbers.
 #pragma once
 
 #include <cstdint>

@@ -1,5 +1,7 @@
 // TensorBoard event files: TFRecords of protocol buffers (tensorflow/core/util/event.proto and
-// tensorflow/core/framework/summary.proto), written by hand.
+// tensorflow/core/framework/summary.proto), written by hand: TensorBoard's own writer is Python,
+// TensorFlow's comes with TensorFlow, and protobuf with its generated code would be more than the
+// two kinds of record here.
 #pragma once
 
 #include <cstdint>

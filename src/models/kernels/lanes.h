@@ -1,7 +1,8 @@
 // Vectors of as many floats as a register of the processor holds: 16 with AVX-512, 8 with AVX2, 4
 // elsewhere. A kernel is written once for any Vector<n>, compiled for each, and run by
 // for_this_processor(). Wider vectors than the registers would do as well, but GCC keeps such ones
-// in memory, which costs an order of magnitude.
+// in memory, which costs an order of magnitude. std::experimental::simd and LibTorch's at::vec take
+// their width from the compiler's flags, where this one program must run on every processor.
 #pragma once
 
 #include <c10/util/BFloat16.h>
