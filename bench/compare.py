@@ -47,22 +47,57 @@ DRR = {
 # row -> what it is, operation, settings, how outputs are compared, and up to which error
 ROWS = {
     "unet": ("Unet3D forward, fp32", "unet-forward", UNET, "largest", 1e-4),
-    "unet-bf16": ("Unet3D forward, ours in bf16", "unet-forward", {**UNET, "bf16": True}, "norm", 3e-2),
+    "unet-bf16": (
+        "Unet3D forward, ours in bf16",
+        "unet-forward",
+        {**UNET, "bf16": True},
+        "norm",
+        3e-2,
+    ),
     "unet-train": ("Unet3D training step", "unet-train", UNET, "largest", 1e-3),
-    "unet-graph": ("Unet3D forward, ours in bf16, a CUDA graph", "unet-forward", {**UNET, "bf16": True, "cuda_graph": True},
-                   "norm", 3e-2),
-    "denoise": ("latent of a volume, our default steps, the peer's 1000", "denoise", DENOISE, "largest", 1e-4),
+    "unet-graph": (
+        "Unet3D forward, ours in bf16, a CUDA graph",
+        "unet-forward",
+        {**UNET, "bf16": True, "cuda_graph": True},
+        "norm",
+        3e-2,
+    ),
+    "denoise": (
+        "latent of a volume, our default steps, the peer's 1000",
+        "denoise",
+        DENOISE,
+        "largest",
+        1e-4,
+    ),
     "vqgan": ("VQ-GAN reconstruction", "vqgan-reconstruct", VQGAN, "norm", 1e-4),
     "vqgan-train": ("VQ-GAN training step", "vqgan-train", VQGAN, "largest", 1e-3),
     "vae-decode": ("SD-VAE decode, 4 slices", "vae-decode", {"slices": 4}, "largest", 1e-4),
     "vit": ("BiomedCLIP ViT-B/16, batch 4", "vit", {"batch": 4}, "largest", 1e-4),
     "vit-load": ("ViT-B/16 from its file", "vit-load", {"batch": 1}, "largest", 0),
-    "densenet": ("DenseNet-121 3D, batch 2", "densenet", {"batch": 2, "depth": 64}, "largest", 1e-4),
+    "densenet": (
+        "DenseNet-121 3D, batch 2",
+        "densenet",
+        {"batch": 2, "depth": 64},
+        "largest",
+        1e-4,
+    ),
     "resample": ("cubic resampling", "resample", SERIES, "hu", 1),
     "preprocess": ("DICOM series to voxels", "preprocess", SERIES, "hu", 1),
     "drr": ("DRR 512x512, both Siddon", "drr", DRR, "correlation", 0.99),
-    "drr-trilinear": ("DRR, ours trilinear", "drr", {**DRR, "method": "trilinear"}, "correlation", 0.99),
-    "metrics": ("MAE, MSE, PSNR, SSIM", "metrics", {"size": [128, 256, 256], "data_range": 700}, "largest", 1e-4),
+    "drr-trilinear": (
+        "DRR, ours trilinear",
+        "drr",
+        {**DRR, "method": "trilinear"},
+        "correlation",
+        0.99,
+    ),
+    "metrics": (
+        "MAE, MSE, PSNR, SSIM",
+        "metrics",
+        {"size": [128, 256, 256], "data_range": 700},
+        "largest",
+        1e-4,
+    ),
 }
 
 
@@ -137,7 +172,10 @@ def alternate(ours, peer, rounds):
 def compare_once(operation, folder, rounds, environment, how):
     """(seconds of peer and ours, peaks, error) with the peer in one environment."""
     ours = Worker([args.bench_ops, operation, folder])
-    peer = Worker([sys.executable, "-W", "ignore", ROOT / "bench" / "peers.py", "serve", operation, folder], environment)
+    peer = Worker(
+        [sys.executable, "-W", "ignore", ROOT / "bench" / "peers.py", "serve", operation, folder],
+        environment,
+    )
     times = alternate(ours, peer, rounds)
     files = folder / "ours.safetensors", folder / "peer.safetensors"
     for worker, file in zip((ours, peer), files):
@@ -159,10 +197,25 @@ def prepare(row, operation, settings, work):
     if (folder / "prepared").exists():
         return folder
     folder.mkdir(parents=True, exist_ok=True)
-    settings = {k: v.format(real=args.real) if isinstance(v, str) else v for k, v in settings.items()}
-    settings |= {"threads": args.threads, "reference": args.reference, "device": args.device, "tf32": args.tf32}
+    settings = {
+        k: v.format(real=args.real) if isinstance(v, str) else v for k, v in settings.items()
+    }
+    settings |= {
+        "threads": args.threads,
+        "reference": args.reference,
+        "device": args.device,
+        "tf32": args.tf32,
+    }
     (folder / "setup.json").write_text(json.dumps(settings))
-    command = [sys.executable, "-W", "ignore", ROOT / "bench" / "peers.py", "prepare", operation, folder]
+    command = [
+        sys.executable,
+        "-W",
+        "ignore",
+        ROOT / "bench" / "peers.py",
+        "prepare",
+        operation,
+        folder,
+    ]
     subprocess.run([str(part) for part in command], check=True)
     (folder / "prepared").touch()
     return folder
@@ -177,7 +230,8 @@ def compare(row, work):
         good = fits(error, how, limit)
         peer, own, ratio = text_of(plain)
         return (
-            f"| {title} | {1000 * peer:.3g} | {1000 * own:.3g} | {ratio} | {peaks[0]:.2f} | {peaks[1]:.2f} "
+            f"| {title} | {1000 * peer:.3g} | {1000 * own:.3g} | {ratio} "
+            f"| {peaks[0]:.2f} | {peaks[1]:.2f} "
             f"| {how} {shown(error, how)}{'' if good else ' DIFFERS'} |"
         ), good
     tuned, tuned_peaks, second = compare_once(operation, folder, args.rounds, SAME_ALLOCATOR, how)
@@ -187,11 +241,13 @@ def compare(row, work):
     agreement = f"{how} {shown(error, how)}" + ("" if good else " DIFFERS")
     return (
         f"| {title} | {peer:.3g} | {peer_tuned:.3g} | {own:.3g} | {ratio} | {ratio_tuned} "
-        f"| {peaks[0]:.2f} | {tuned_peaks[0]:.2f} | {max(peaks[1], tuned_peaks[1]):.2f} | {agreement} |"
+        f"| {peaks[0]:.2f} | {tuned_peaks[0]:.2f} | {max(peaks[1], tuned_peaks[1]):.2f} "
+        f"| {agreement} |"
     ), good
 
 
-HEADER = """| work | peer s | peer s, our allocator | ours s | ratio (range) | ratio, our allocator | peer GiB | peer GiB, our allocator | ours GiB | outputs |
+HEADER = """| work | peer s | peer s, our allocator | ours s | ratio (range) \
+| ratio, our allocator | peer GiB | peer GiB, our allocator | ours GiB | outputs |
 |---|---|---|---|---|---|---|---|---|---|"""
 
 GPU_HEADER = """| work | peer ms | ours ms | ratio (range) | peer GiB | ours GiB | outputs |
@@ -200,7 +256,11 @@ GPU_HEADER = """| work | peer ms | ours ms | ratio (range) | peer GiB | ours GiB
 
 def all_rows(device):
     """A CPU has no graphs; of what is no network, nothing runs on a GPU."""
-    left_out = {"unet-graph"} if device == "cpu" else {"vit-load", "resample", "preprocess", "drr", "drr-trilinear", "metrics"}
+    left_out = (
+        {"unet-graph"}
+        if device == "cpu"
+        else {"vit-load", "resample", "preprocess", "drr", "drr-trilinear", "metrics"}
+    )
     return [row for row in ROWS if row not in left_out]
 
 
@@ -213,15 +273,29 @@ def machine(threads):
 
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
-    parser.add_argument("rows", nargs="+", choices=[*ROWS, "all"], metavar="ROW", help=", ".join(ROWS))
-    parser.add_argument("--reference", help="a checkout of the published X-ray2CTPA code, for unet and vqgan")
-    parser.add_argument("--real", default=str(REAL), help="folder with ct_dicom/LIDC-IDRI-0001_jpegls")
+    parser.add_argument(
+        "rows", nargs="+", choices=[*ROWS, "all"], metavar="ROW", help=", ".join(ROWS)
+    )
+    parser.add_argument(
+        "--reference", help="a checkout of the published X-ray2CTPA code, for unet and vqgan"
+    )
+    parser.add_argument(
+        "--real", default=str(REAL), help="folder with ct_dicom/LIDC-IDRI-0001_jpegls"
+    )
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"], help="cuda: the networks' rows alone")
-    parser.add_argument("--tf32", action="store_true", help="both sides multiply float32 with TF32 on a GPU")
+    parser.add_argument(
+        "--device", default="cpu", choices=["cpu", "cuda"], help="cuda: the networks' rows alone"
+    )
+    parser.add_argument(
+        "--tf32", action="store_true", help="both sides multiply float32 with TF32 on a GPU"
+    )
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--bench-ops", default=ROOT / "build" / "release" / "bench" / "bench_ops")
-    parser.add_argument("--this-python", action="store_true", help="the peers are in this Python, not in .venv-peers")
+    parser.add_argument(
+        "--this-python",
+        action="store_true",
+        help="the peers are in this Python, not in .venv-peers",
+    )
     parser.add_argument("--work", help="a folder to keep weights and inputs in, for the next time")
     parser.add_argument("--prepare", action="store_true", help="write weights and inputs alone")
     parser.add_argument("--append", help="a file to add the lines to as well")
@@ -238,7 +312,12 @@ def main():
                 _, operation, settings, _, _ = ROWS[row]
                 prepare(row, operation, settings, work)
             return 0
-        print(machine(args.threads), HEADER if args.device == "cpu" else GPU_HEADER, sep="\n", flush=True)
+        print(
+            machine(args.threads),
+            HEADER if args.device == "cpu" else GPU_HEADER,
+            sep="\n",
+            flush=True,
+        )
         for row in rows:
             line, good = compare(row, work)
             failed |= not good
@@ -250,7 +329,10 @@ def main():
 
 
 if __name__ == "__main__":
-    if "--this-python" not in sys.argv and pathlib.Path(sys.prefix).resolve() != PYTHON.parents[1].resolve():
+    if (
+        "--this-python" not in sys.argv
+        and pathlib.Path(sys.prefix).resolve() != PYTHON.parents[1].resolve()
+    ):
         if not PYTHON.exists():
             sys.exit("compare: .venv-peers is missing; see bench/README.md")
         os.execv(PYTHON, [str(PYTHON), *sys.argv])

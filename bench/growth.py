@@ -25,7 +25,7 @@ CASE_SIZE = (128, 128, 64)  # voxels x, y, z
 
 
 def operations_of(setting):
-    """Multiplications and additions of a forward of the published Unet3D, by LibTorch's own count."""
+    """Multiplications and additions of a forward of the published Unet3D, as LibTorch counts."""
     import torch
     from torch.utils.flop_counter import FlopCounterMode
 
@@ -84,15 +84,29 @@ def write_cases(folder, count):
         generated = real + random.normal(0, 50, CASE_SIZE).astype(np.float32)
         for name, voxels in (("real", real), ("generated", generated)):
             (folder / name).mkdir(exist_ok=True)
-            nibabel.save(nibabel.Nifti1Image(voxels, np.diag([2.5, 2.5, 2.5, 1])), folder / name / f"case{i:03}.nii")
+            nibabel.save(
+                nibabel.Nifti1Image(voxels, np.diag([2.5, 2.5, 2.5, 1])),
+                folder / name / f"case{i:03}.nii",
+            )
 
 
 def measure_cases(count, folder):
     """(seconds, peak GiB) of `evaluate`, its report included."""
     folder.mkdir()
     write_cases(folder, count)
-    command = [args.x2ctpa, "evaluate", "-q", "--generated", folder / "generated", "--real", folder / "real",
-               "--out", folder / "out", "--threads", args.threads]
+    command = [
+        args.x2ctpa,
+        "evaluate",
+        "-q",
+        "--generated",
+        folder / "generated",
+        "--real",
+        folder / "real",
+        "--out",
+        folder / "out",
+        "--threads",
+        args.threads,
+    ]
     start = time.perf_counter()
     process = subprocess.Popen([str(part) for part in command], stdout=subprocess.DEVNULL)
     peak = 0
@@ -101,7 +115,16 @@ def measure_cases(count, folder):
             status = pathlib.Path(f"/proc/{process.pid}/status").read_text(encoding="ascii")
         except OSError:
             break
-        peak = max([peak, *(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM:"))])
+        peak = max(
+            [
+                peak,
+                *(
+                    int(line.split()[1])
+                    for line in status.splitlines()
+                    if line.startswith("VmHWM:")
+                ),
+            ]
+        )
         time.sleep(0.005)
     if process.wait() != 0:
         sys.exit(f"growth: {command[0]} evaluate failed")
@@ -133,8 +156,10 @@ def plot(rows, cases, gemm, file):
     axes[1][0].set_ylabel("peak memory, GiB")
     axes[0][0].legend()
     figure.suptitle(
-        f"{args.threads} threads, fp32. A forward of the U-Net, its other sizes 64 deep, 32 wide, batch 1; "
-        f"evaluate on volumes of {' x '.join(map(str, CASE_SIZE))} voxels")
+        f"{args.threads} threads, fp32. A forward of the U-Net, its other sizes 64 deep, 32 wide, "
+        "batch 1; "
+        f"evaluate on volumes of {' x '.join(map(str, CASE_SIZE))} voxels"
+    )
     figure.tight_layout()
     figure.savefig(file, dpi=110)
 
@@ -143,7 +168,10 @@ def main():
     gemm, convolution = peaks(args.threads)
     print(compare.machine(args.threads))
     print(f"peak: GEMM {gemm / 1e9:.0f}, convolution {convolution / 1e9:.0f} GFLOP/s")
-    print("| depth | side | batch | GFLOP | s | GFLOP/s | of GEMM peak | GiB |\n|---|---|---|---|---|---|---|---|")
+    print(
+        "| depth | side | batch | GFLOP | s | GFLOP/s | of GEMM peak | GiB |\n"
+        "|---|---|---|---|---|---|---|---|"
+    )
     rows, known = [], {}
     with tempfile.TemporaryDirectory(prefix="x2ctpa-growth-") as work:
         for axis, values in AXES.items():
@@ -155,7 +183,14 @@ def main():
                     operations = operations_of(setting)
                     known[key] = {"seconds": seconds, "gib": gib, "operations": operations}
                     rate = operations / seconds
-                    cells = *key, f"{operations / 1e9:.1f}", f"{seconds:.3f}", f"{rate / 1e9:.0f}", f"{rate / gemm:.0%}", f"{gib:.2f}"
+                    cells = (
+                        *key,
+                        f"{operations / 1e9:.1f}",
+                        f"{seconds:.3f}",
+                        f"{rate / 1e9:.0f}",
+                        f"{rate / gemm:.0%}",
+                        f"{gib:.2f}",
+                    )
                     print("| " + " | ".join(map(str, cells)) + " |", flush=True)
                 rows.append({"axis": axis, "value": value, **known[key]})
         print("| cases | s | GiB |\n|---|---|---|")

@@ -122,7 +122,9 @@ class Denoise(UnetForward):
                     self.result = eps
                 kept, before, beta = self.kept[t], self.kept[t - 1], self.beta[t]
                 x0 = ((x - (1 - kept).sqrt() * eps) / kept.sqrt()).clamp(-1, 1)
-                mean = (before.sqrt() * beta * x0 + (1 - beta).sqrt() * (1 - before) * x) / (1 - kept)
+                mean = (before.sqrt() * beta * x0 + (1 - beta).sqrt() * (1 - before) * x) / (
+                    1 - kept
+                )
                 fresh = torch.randn(x.shape, generator=self.noise, device=x.device)
                 x = (mean + (beta * (1 - before) / (1 - kept)).sqrt() * fresh).float()
 
@@ -210,7 +212,9 @@ class VqganReconstruct(Peer):
     def model(settings):
         if not settings.get("reference"):
             sys.exit("compare: the VQ-GAN rows need --reference")
-        return PublishedVqgan(settings["reference"], *(settings[n] for n in ("hidden", "codes", "width")))
+        return PublishedVqgan(
+            settings["reference"], *(settings[n] for n in ("hidden", "codes", "width"))
+        )
 
     @classmethod
     def prepare(cls, folder, settings):
@@ -357,7 +361,7 @@ def _read_series(folder):
 
 
 def _lung_box(hu):
-    """(first, count) per axis of the air inside the body; only to have a fixed box for both sides."""
+    """(first, count) per axis of the air inside the body: a fixed box for both sides."""
     from scipy import ndimage
 
     labels, _ = ndimage.label(hu < -500)

@@ -2,7 +2,9 @@
 """Where the time of one run of a row of compare.py goes, the peer's and ours: seconds by groups of
 LibTorch's operators, each without the operators that it calls.
 
-    profile_row.py ROW... --work DIR     # the folder that `compare.py ROW... --prepare --work DIR` made
+    profile_row.py ROW... --work DIR
+
+DIR is the folder that `compare.py ROW... --prepare --work DIR` made.
 
 "outside" is what lies in no operator: kernels of x2ctpa and the peer's Python.
 """
@@ -24,8 +26,8 @@ GROUPS = {
     "attention": r"scaled_dot_product|_flash_attention",
     "softmax": r"softmax",
     "normalisation": r"(native_)?(group|layer|batch)_norm|var_mean|mkldnn_batch_norm",
-    "copies and padding": r"copy_|_to_copy|clone|contiguous|cat$|stack|pad|fill_|zero_|zeros|ones|index|one_hot|scatter|"
-                          r"gather|embedding|repeat|reshape|upsample|empty|resize|slice_backward",
+    "copies and padding": r"copy_|_to_copy|clone|contiguous|cat$|stack|pad|fill_|zero_|zeros|ones|"
+    r"index|one_hot|scatter|gather|embedding|repeat|reshape|upsample|empty|resize|slice_backward",
     "reductions": r"sum|mean|norm|amax|amin|max|min|argmin|argmax|topk|cumsum|bincount|linalg",
     "optimiser": r"_fused|_foreach|lerp",
     "element-wise": r".*",
@@ -37,7 +39,11 @@ def group_of(name):
     if not name.startswith(("aten::", "mkldnn::")):
         return REST
     plain = name.split("::")[-1]
-    return next(group for group, pattern in GROUPS.items() if re.match(r"(_|mkldnn_)*(" + pattern + ")", plain))
+    return next(
+        group
+        for group, pattern in GROUPS.items()
+        if re.match(r"(_|mkldnn_)*(" + pattern + ")", plain)
+    )
 
 
 def self_seconds(trace):
@@ -80,21 +86,40 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("rows", nargs="+", choices=compare.ROWS, metavar="ROW")
     parser.add_argument("--work", type=pathlib.Path, required=True)
-    parser.add_argument("--rounds", type=int, default=2, help="runs before the one that is profiled")
-    parser.add_argument("--bench-ops", default=compare.ROOT / "build" / "release" / "bench" / "bench_ops")
+    parser.add_argument(
+        "--rounds", type=int, default=2, help="runs before the one that is profiled"
+    )
+    parser.add_argument(
+        "--bench-ops", default=compare.ROOT / "build" / "release" / "bench" / "bench_ops"
+    )
     args = parser.parse_args()
     for row in args.rows:
         title, operation, *_ = compare.ROWS[row]
         folder = args.work / row
         sides = [
-            profiled([compare.PYTHON, "-W", "ignore", compare.ROOT / "bench" / "peers.py", "serve", operation, folder], args.rounds),
+            profiled(
+                [
+                    compare.PYTHON,
+                    "-W",
+                    "ignore",
+                    compare.ROOT / "bench" / "peers.py",
+                    "serve",
+                    operation,
+                    folder,
+                ],
+                args.rounds,
+            ),
             profiled([args.bench_ops, operation, folder], args.rounds),
         ]
         print(f"\n{title}\n\n| | peer s | ours s |\n|---|---|---|")
         print("| all | " + " | ".join(f"{total:.2f}" for total, _ in sides) + " |")
         for group in [*GROUPS, REST]:
             if any(groups[group] >= 0.005 for _, groups in sides):
-                print(f"| {group} | " + " | ".join(f"{groups[group]:.2f}" for _, groups in sides) + " |")
+                print(
+                    f"| {group} | "
+                    + " | ".join(f"{groups[group]:.2f}" for _, groups in sides)
+                    + " |"
+                )
     return 0
 
 

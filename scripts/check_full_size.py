@@ -3,10 +3,11 @@
 
     .venv/bin/python scripts/check_full_size.py XRAY [FOLDER] [--program x2ctpa] [--steps 3]
 
-Writes a checkpoint as X-ray2CTPA's trainer saves it (Unet3D of 12.0 M parameters, Stable Diffusion's
-autoencoder, BiomedCLIP's ViT-B/16; about 730 MB) into FOLDER, a temporary one by default, turns it
-into a model folder with convert_weights.py, samples XRAY on the CPU, and prints time and peak memory
-of each step. The volume is noise: this shows that the way through is open and what it needs.
+Writes a checkpoint as X-ray2CTPA's trainer saves it (Unet3D of 12.0 M parameters, Stable
+Diffusion's autoencoder, BiomedCLIP's ViT-B/16; about 730 MB) into FOLDER, a temporary one by
+default, turns it into a model folder with convert_weights.py, samples XRAY on the CPU, and prints
+time and peak memory of each step. The volume is noise: this shows that the way through is open and
+what it needs.
 """
 
 import argparse

@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
-"""How well the spread of several samples of an X-ray foretells their error, where the truth is known.
+"""How well the spread of several samples of an X-ray foretells their error, given the truth.
 
     x2ctpa sample --run R --split test --samples-per-cxr 8 --out SAMPLES
     .venv/bin/python scripts/check_spread.py R/dataset SAMPLES
 
-Prints rank correlations (Spearman): over the voxels of each case, of the samples' standard deviation
-with the error of their mean; over the cases, of the mean of the first with the mean of the second;
-and over the samples of each case, of the similarity of the sample's projection to the X-ray with its
-error. HU, clipped to the window of the dataset.
+Prints rank correlations (Spearman): over the voxels of each case, of the samples' standard
+deviation with the error of their mean; over the cases, of the mean of the first with the mean of
+the second; and over the samples of each case, of the similarity of the sample's projection to the
+X-ray with its error. HU, clipped to the window of the dataset.
 """
 
 import csv

@@ -185,7 +185,9 @@ def published_of(kind, folder, options, tensors):
     """(report, published tensors by name) of one of our folders."""
     sections = [name for name, value in options.items() if isinstance(value, dict)]
     if sections:
-        raise WeightsError(f"{folder}: a model made of several ({', '.join(sections)}) has no published layout")
+        raise WeightsError(
+            f"{folder}: a model made of several ({', '.join(sections)}) has no published layout"
+        )
     report = Report(folder, kind.NAME, options)
     if kind is densenet3d and options.get("planar"):
         raise WeightsError(f"{folder}: the published DenseNet classifies volumes, not pictures")
@@ -271,7 +273,8 @@ def arguments(argv):
         prog="convert_weights.py",
         usage="%(prog)s [KIND] SOURCE OUT [options]",
         description="Published weights to x2ctpa model folders and back; see docs/weights.md.",
-        epilog=f"Kinds: {', '.join([*KINDS, generator.NAME])}. Without KIND, the names of the tensors tell it.",
+        epilog=f"Kinds: {', '.join([*KINDS, generator.NAME])}. "
+        "Without KIND, the names of the tensors tell it.",
     )
     parser.add_argument("paths", nargs="+", metavar="[KIND] SOURCE OUT")
     parser.add_argument("--to", choices=("x2ctpa", "reference"), default="x2ctpa", help="direction")
@@ -290,17 +293,29 @@ def arguments(argv):
     parser.add_argument("--linear", help="lpips: the file of the linear layers, beside VGG-16's")
     parser.add_argument("--lora", help="unet3d: a file of low-rank updates to add")
     parser.add_argument("--lora-scale", type=float, default=1.0, help="factor of the updates")
-    whole = parser.add_argument_group("generator: U-Net, autoencoder and X-ray encoder in one folder")
+    whole = parser.add_argument_group(
+        "generator: U-Net, autoencoder and X-ray encoder in one folder"
+    )
     whole.add_argument("--vae", help="the autoencoder, published or ours, where the file has none")
     whole.add_argument("--cxr-encoder", help="the X-ray encoder likewise")
     whole.add_argument(
-        "--data", choices=generator.LATENT_RANGES, default="ctpa", help="whose range the latents have"
+        "--data",
+        choices=generator.LATENT_RANGES,
+        default="ctpa",
+        help="whose range the latents have",
     )
-    whole.add_argument("--latent-range", type=numbers(float, 2), help="LOW,HIGH of another data set")
     whole.add_argument(
-        "--grid", type=numbers(int, 3), default=[64, 256, 256], help="of volumes: depth,height,width"
+        "--latent-range", type=numbers(float, 2), help="LOW,HIGH of another data set"
     )
-    whole.add_argument("--window", type=numbers(float, 2), default=[-200, 500], help="LOW,HIGH in HU")
+    whole.add_argument(
+        "--grid",
+        type=numbers(int, 3),
+        default=[64, 256, 256],
+        help="of volumes: depth,height,width",
+    )
+    whole.add_argument(
+        "--window", type=numbers(float, 2), default=[-200, 500], help="LOW,HIGH in HU"
+    )
     whole.add_argument(
         "--field-of-view-mm",
         type=numbers(float, 3),

@@ -1,4 +1,4 @@
-"""A whole generator, as X-ray2CTPA's trainer saves it in one file: U-Net, autoencoder, X-ray encoder.
+"""A whole generator, as X-ray2CTPA's trainer saves it: U-Net, autoencoder, X-ray encoder.
 
 Ours is a model folder that `x2ctpa sample` takes: the denoiser, its options and those of the data
 beside it, the other two networks in sub-folders.
@@ -14,8 +14,8 @@ from .vision import BiomedClip, ClipVision
 NAME = "generator"
 PARTS = {"autoencoder": ("vae.", "vqgan."), "cxr_encoder": ("xray_encoder.",)}
 KINDS = {"autoencoder": (autoencoder_kl, vqgan), "cxr_encoder": (BiomedClip, ClipVision)}
-# The range of Stable Diffusion's latents over the training sets of the paper (config/model/ddpm.yaml
-# and the constructor of its GaussianDiffusion).
+# The range of Stable Diffusion's latents over the training sets of the paper
+# (config/model/ddpm.yaml and the constructor of its GaussianDiffusion).
 LATENT_RANGES = {"ctpa": (-12.911299, 9.596558), "rspect": (-8.749182, 8.710065)}
 
 
@@ -23,7 +23,7 @@ SIDES = ("dataset.yaml", "diffusion.yaml", "latent.yaml")
 
 
 def own_options(options, kind):
-    """Our options of one model that travel in a file of ours; a generator's file has those of all."""
+    """Our options of one model in a file of ours; a generator's file has those of all."""
     return options.get(kind.NAME, {}) if "sides" in options else options
 
 
@@ -57,7 +57,8 @@ def denoiser_options(unet, width):
     label = unet["cond_dim"] - width
     if label not in (0, 1) or (label and unet["cond_tokens"]):
         raise WeightsError(
-            f"the U-Net takes a condition of {unet['cond_dim']} channels, but the X-ray encoder gives {width}"
+            f"the U-Net takes a condition of {unet['cond_dim']} channels, "
+            f"but the X-ray encoder gives {width}"
         )
     return {
         "cxr_encoder": "frozen",
@@ -159,4 +160,3 @@ def published_name(kind, name):
     return {unet3d: unet3d.PREFIX, autoencoder_kl: "vae.", vqgan: "vqgan."}.get(
         kind, "xray_encoder."
     ) + name
-

@@ -1,7 +1,7 @@
 """The strict comparison of a file's tensors with those of a model, and its report."""
 
 import dataclasses
-from typing import Callable, Optional
+from collections.abc import Callable
 
 import numpy as np
 
@@ -21,7 +21,7 @@ class Entry:
     published: tuple
     published_shape: tuple
     type: str = "F32"
-    value: Optional[Callable[[], np.ndarray]] = None
+    value: Callable[[], np.ndarray] | None = None
 
 
 class Layout:

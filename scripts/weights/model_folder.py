@@ -63,7 +63,9 @@ def read_options(path):
                 stack.pop()
             section = stack[-1][1]
             if not colon or name in section:
-                raise WeightsError(f'{path}: expected "name: value", each name once, found "{line}"')
+                raise WeightsError(
+                    f'{path}: expected "name: value", each name once, found "{line}"'
+                )
             if value.strip():
                 section[name] = value_of(value)
             else:

@@ -309,7 +309,7 @@ MAX_SETTINGS = 100_000  # values; references to one list many times can multiply
 
 
 def settings_of(content):
-    """Hyperparameters as plain dictionaries, lists and values, omegaconf and Namespace unwrapped."""
+    """Hyperparameters as plain dictionaries, lists and values, without omegaconf and Namespace."""
     seen = 0
 
     def plain(value, depth):

@@ -66,7 +66,8 @@ def _tokens(t, cond_dim):
     out, features = shape_of(t, "fc_cond.weight", 2)
     if out != cond_dim or features % cond_dim:
         raise WeightsError(
-            f"fc_cond maps {features} features to {out}; expected tokens of {cond_dim} channels, to {cond_dim}"
+            f"fc_cond maps {features} features to {out}; "
+            f"expected tokens of {cond_dim} channels, to {cond_dim}"
         )
     return features // cond_dim
 

@@ -3,7 +3,6 @@
 import re
 
 import torch
-
 from peer_case import PeerCase, normal, safetensors_file
 
 SIZES = (
@@ -52,7 +51,9 @@ def _ldm_file(model):
         if back.keys() != state.keys() or any(
             not torch.equal(back[n].reshape(t.shape), t) for n, t in state.items()
         ):
-            raise SystemExit("diffusers does not read this LDM checkpoint as the model it came from")
+            raise SystemExit(
+                "diffusers does not read this LDM checkpoint as the model it came from"
+            )
         return inner(ldm, folder)
 
     return save
@@ -80,4 +81,6 @@ def cases(reference):
     model = _model((8, 16, 24), 1, 4, 4)
     inputs = {"x": normal(1, 3, 16, 16, seed=220).clamp(-1, 1)}
     settings = {"norm_num_groups": 4}
-    yield PeerCase("autoencoder_kl_ldm", "autoencoder_kl", model, inputs, _run, _ldm_file(model), settings)
+    yield PeerCase(
+        "autoencoder_kl_ldm", "autoencoder_kl", model, inputs, _run, _ldm_file(model), settings
+    )

@@ -1,11 +1,9 @@
 """PatchGAN discriminators: MONAI's, which the paper puts on latents, and with --reference those of
 the published VQ-GAN."""
 
-import torch
-from torch import nn
-
 import published_code
 from peer_case import PeerCase, normal, torch_file
+from torch import nn
 
 
 def _latent_run(model, inputs):
@@ -27,7 +25,16 @@ def _latent(name, channels, width, layers, kernel, size, training, seed):
     )
     inputs = {"x": normal(2, channels, *size, seed=seed)}
     save = torch_file("discriminator.pt")
-    return PeerCase("latent_discriminator_" + name, "latent_discriminator", model, inputs, _latent_run, save, {}, training)
+    return PeerCase(
+        "latent_discriminator_" + name,
+        "latent_discriminator",
+        model,
+        inputs,
+        _latent_run,
+        save,
+        {},
+        training,
+    )
 
 
 class _Pair(nn.Module):

@@ -12,6 +12,9 @@ def cases(reference):
 
     for i, (name, size) in enumerate((("square", (32, 32)), ("oblong", (50, 35)))):
         model = LPIPS(pretrained=False, net="vgg", pnet_rand=True, pnet_tune=True, verbose=False)
-        inputs = {key: normal(2, 3, *size, seed=500 + 2 * i + j).clamp(-1, 1) for j, key in enumerate("xy")}
+        inputs = {
+            key: normal(2, 3, *size, seed=500 + 2 * i + j).clamp(-1, 1)
+            for j, key in enumerate("xy")
+        }
         save = safetensors_file("lpips.safetensors")
         yield PeerCase("lpips_" + name, "lpips", model, inputs, _run, save)

@@ -4,7 +4,7 @@ same layout, so that one converter maps names and shapes of both."""
 
 import dataclasses
 import os
-from typing import Callable
+from collections.abc import Callable
 
 import torch
 from safetensors.torch import save_file

@@ -1,10 +1,9 @@
 """Unet3D: lucidrains' video-diffusion-pytorch, which the published code adapted, and that code."""
 
-import torch
-from torch import nn
-
 import published_code
+import torch
 from peer_case import PeerCase, normal, torch_file
+from torch import nn
 
 # name, arguments, shape of x, further keys of cases.json
 SIZES = (

@@ -3,9 +3,8 @@ transformers' CLIPVisionModel."""
 
 from functools import partial
 
-from torch import nn
-
 from peer_case import PeerCase, normal, safetensors_file, torch_file
+from torch import nn
 
 # name, picture, patch, width, depth, heads, mlp ratio, embedding
 TIMM = (
@@ -48,7 +47,9 @@ def _timm(name, image, patch, width, depth, heads, ratio, embedding, seed):
     visual = lambda state: {"visual." + n: t for n, t in state.items()}
     inputs = {"x": normal(3, 3, image, image, seed=seed)}
     save = torch_file("open_clip_pytorch_model.bin", visual)
-    return PeerCase("biomedclip_vit_" + name, "biomedclip_vit", model, inputs, _timm_run, save, {"heads": heads})
+    return PeerCase(
+        "biomedclip_vit_" + name, "biomedclip_vit", model, inputs, _timm_run, save, {"heads": heads}
+    )
 
 
 def _clip_run(model, inputs):
@@ -69,7 +70,9 @@ def _clip(name, image, patch, width, depth, heads, mlp, seed):
     )
     inputs = {"x": normal(2, 3, image, image, seed=seed)}
     save = safetensors_file("model.safetensors", config)
-    return PeerCase("clip_vision_" + name, "clip_vision", CLIPVisionModel(config), inputs, _clip_run, save)
+    return PeerCase(
+        "clip_vision_" + name, "clip_vision", CLIPVisionModel(config), inputs, _clip_run, save
+    )
 
 
 def cases(reference):

@@ -12,12 +12,11 @@ import sys
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 
-import torch
-
 import autoencoder_kl
 import densenet3d
 import discriminators
 import lpips_distance
+import torch
 import unet3d
 import vision
 from peer_case import write_case

@@ -5,8 +5,8 @@ import os
 import pathlib
 import unittest
 
+import convert_weights
 import numpy as np
-
 from helpers import (
     DENSENET,
     ROOT,
@@ -18,7 +18,6 @@ from helpers import (
     random_published,
     zeros_published,
 )
-import convert_weights
 from weights import (
     autoencoder_kl,
     densenet3d,

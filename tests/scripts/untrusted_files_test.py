@@ -6,7 +6,6 @@ import unittest
 import zipfile
 
 import numpy as np
-
 from helpers import DENSENET, Runs, random_published
 from weights import densenet3d, safetensors_file, torch_file, torch_writer, vqgan
 from weights.tensors import WeightsError, of_array
