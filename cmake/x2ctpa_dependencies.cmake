@@ -3,9 +3,7 @@
 x2ctpa_require(LibTorch 2.11)
 x2ctpa_require(OpenMP COMPONENTS CXX)
 x2ctpa_require(ITK 5 COMPONENTS
-  ITKCommon ITKIOImageBase ITKIOGDCM ITKIONIFTI ITKIONRRD ITKIOMeta ITKIOJPEG ITKIOTIFF
-  ITKImageGrid ITKLabelMap ITKBinaryMathematicalMorphology ITKConnectedComponents ITKThresholding
-  ITKZLIB ITKGDCM)
+  ITKCommon ITKIOImageBase ITKIONIFTI ITKIONRRD ITKIOMeta ITKIOTIFF ITKGDCM)
 x2ctpa_require(JPEG)
 x2ctpa_require(PNG)
 x2ctpa_require(TIFF)
