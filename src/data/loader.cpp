@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <exception>
 #include <map>
 #include <mutex>
 
@@ -12,7 +13,6 @@
 #include "x2ctpa/core/random.h"
 
 namespace x2ctpa {
-namespace {
 
 struct CaseTensors {
   at::Tensor ct, cxr;
@@ -25,6 +25,8 @@ struct CaseTensors {
     return sum;
   }
 };
+
+namespace {
 
 CaseTensors load_case(const Dataset& dataset, const Case& c, const BatchContent& content) {
   try {

@@ -12,8 +12,6 @@
 
 #define X2CTPA_INLINE inline __attribute__((always_inline))
 
-#pragma GCC diagnostic ignored "-Wpsabi"  // everything here is inlined
-
 namespace x2ctpa::lanes {
 
 constexpr int64_t tile = 32;         ///< columns of product(), a multiple of any vector
