@@ -10,8 +10,11 @@
 
 #include <chrono>
 #include <cstdio>
+#include <filesystem>
+#include <functional>
 #include <iostream>
 #include <map>
+#include <string>
 
 #include "operation.h"
 #include "x2ctpa/core/device.h"

@@ -7,10 +7,13 @@
 // seed. One decode per process, since the peak is the process's. On a machine that others use, set
 // GOMP_SPINCOUNT=10000 and compare the time of the CPU.
 #include <ATen/Parallel.h>
+#include <fmt/format.h>
 #include <torch/torch.h>
 
 #include <chrono>
 #include <ctime>
+#include <string>
+#include <vector>
 
 #include "x2ctpa/core/device.h"
 #include "x2ctpa/core/error.h"

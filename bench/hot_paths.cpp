@@ -3,6 +3,10 @@
 #include <benchmark/benchmark.h>
 #include <torch/torch.h>
 
+#include <array>
+#include <string>
+#include <vector>
+
 #include "x2ctpa/core/device.h"
 #include "x2ctpa/imaging/drr/drr.h"
 #include "x2ctpa/imaging/volume/resample.h"

@@ -1,5 +1,10 @@
 #include <torch/torch.h>
 
+#include <array>
+#include <functional>
+#include <memory>
+#include <string>
+
 #include "operation.h"
 #include "x2ctpa/imaging/dicom/ct_choice.h"
 #include "x2ctpa/imaging/dicom/dicom_series.h"

@@ -1,5 +1,10 @@
 #include <torch/torch.h>
 
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
 #include "operation.h"
 #include "x2ctpa/core/captured.h"
 #include "x2ctpa/core/device.h"

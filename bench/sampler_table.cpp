@@ -5,11 +5,16 @@
 //
 // Adds the rows that the table does not hold yet, so that it can be stopped and run again, and
 // prints the whole table as Markdown. docs/sampling.md states the protocol.
+#include <fmt/format.h>
+
 #include <CLI/CLI.hpp>
 #include <chrono>
 #include <cmath>
+#include <filesystem>
 #include <iostream>
 #include <map>
+#include <string>
+#include <vector>
 
 #include "x2ctpa/core/csv.h"
 #include "x2ctpa/core/error.h"
@@ -218,7 +223,7 @@ int main(int argc, char** argv) {
       ->capture_default_str();
   app.add_option("--cases", arguments.cases, "At most this many cases.")->capture_default_str();
   app.add_option("--batch", arguments.batch, "X-rays denoised together.")->capture_default_str();
-  app.add_option("--device", arguments.device, "auto, cpu or cuda.")->capture_default_str();
+  app.add_option("--device", arguments.device, "Device: auto, cpu or cuda.")->capture_default_str();
   CLI11_PARSE(app, argc, argv);
   try {
     x2ctpa::install_interrupt_handlers();

@@ -6,8 +6,14 @@
 #include <c10/util/ThreadLocalDebugInfo.h>
 #include <torch/optim/adam.h>
 
+#include <algorithm>
 #include <chrono>
+#include <cmath>
 #include <cstdio>
+#include <cstdlib>
+#include <functional>
+#include <memory>
+#include <vector>
 
 #include "x2ctpa/core/device.h"
 #include "x2ctpa/models/kernels/recompute.h"

@@ -1,5 +1,14 @@
 // x2ctpa classify: a PE classifier on X-rays, true volumes or generated volumes.
+#include <fmt/format.h>
+
 #include <CLI/CLI.hpp>
+
+#include <algorithm>
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
 
 #include "commands/train_flags.h"
 #include "training/classifier_arm.h"
@@ -20,7 +29,7 @@ class ClassifyCommand : public Command {
   std::vector<std::string> sections() const override { return {"classifier"}; }
 
   void add_flags(CLI::App& app) override {
-    app.add_option("action", action_, "train or predict.")
+    app.add_option("action", action_, "What to do: train or predict.")
         ->required()
         ->check(CLI::IsMember({"train", "predict"}));
     app.add_option("--arm", arm_, "What it sees: cxr, ctpa (true volumes) or generated.")

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <string>
+
 namespace x2ctpa {
 
 void Experiment::describe(OptionList& options) {

@@ -1,8 +1,14 @@
 // x2ctpa info: what an artefact is, or what this program runs on.
+#include <fmt/format.h>
+
 #include <CLI/CLI.hpp>
 
+#include <algorithm>
 #include <iostream>
+#include <memory>
 #include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
 
 #include "commands/info/describe_path.h"
 #include "x2ctpa/commands/command.h"

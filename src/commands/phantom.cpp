@@ -1,5 +1,12 @@
 // x2ctpa phantom: a folder of simulated patients.
+#include <fmt/format.h>
+
 #include <CLI/CLI.hpp>
+
+#include <filesystem>
+#include <memory>
+#include <system_error>
+#include <vector>
 
 #include "x2ctpa/commands/command.h"
 #include "x2ctpa/core/csv.h"
@@ -61,7 +68,7 @@ class PhantomCommand : public Command {
   }
   std::vector<std::string> sections() const override { return {"phantom"}; }
   void add_flags(CLI::App& app) override {
-    app.add_option("--out", out_, "Folder for the patients (default: <run>/phantom)");
+    app.add_option("--out", out_, "Folder for the patients (default: <run>/phantom).");
   }
 
   ExitCode run(CommandContext& context) override {

@@ -4,6 +4,7 @@
 #include <CLI/CLI.hpp>
 
 #include <iostream>
+#include <memory>
 
 #include "evaluation/report/check_report.h"
 #include "x2ctpa/commands/command.h"

@@ -1,6 +1,15 @@
+#include <fmt/format.h>
+
 #include <CLI/CLI.hpp>
 
+#include <algorithm>
+#include <filesystem>
 #include <iostream>
+#include <map>
+#include <memory>
+#include <string>
+#include <variant>
+#include <vector>
 
 #include "x2ctpa/commands/command.h"
 #include "x2ctpa/core/files.h"

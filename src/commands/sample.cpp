@@ -1,5 +1,12 @@
 // x2ctpa sample: volumes for a folder of X-rays, a manifest, or a split of a dataset.
+#include <fmt/format.h>
+
 #include <CLI/CLI.hpp>
+
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <vector>
 
 #include "x2ctpa/commands/command.h"
 #include "x2ctpa/core/log.h"

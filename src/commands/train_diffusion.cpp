@@ -1,6 +1,11 @@
 // x2ctpa train-diffusion: the CXR-conditioned denoiser.
 #include <CLI/CLI.hpp>
 
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <vector>
+
 #include "commands/train_flags.h"
 
 namespace x2ctpa {

@@ -2,6 +2,9 @@
 
 #include <CLI/CLI.hpp>
 
+#include <filesystem>
+#include <memory>
+
 #include "x2ctpa/core/log.h"
 
 namespace x2ctpa {

@@ -1,7 +1,9 @@
 // What the commands that train have in common.
 #pragma once
 
+#include <filesystem>
 #include <functional>
+#include <string>
 
 #include "x2ctpa/commands/command.h"
 #include "x2ctpa/training/loop.h"

@@ -1,6 +1,10 @@
 // x2ctpa train-vae: the latent autoencoder.
 #include <CLI/CLI.hpp>
 
+#include <memory>
+#include <string>
+#include <vector>
+
 #include "commands/train_flags.h"
 
 namespace x2ctpa {

@@ -1,5 +1,11 @@
 #include "x2ctpa/core/csv.h"
 
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <stdexcept>
+#include <utility>
+
 #include "x2ctpa/core/error.h"
 #include "x2ctpa/core/files.h"
 #include "x2ctpa/core/options.h"

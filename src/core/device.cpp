@@ -3,11 +3,14 @@
 #include <ATen/Context.h>
 #include <ATen/Parallel.h>
 #include <c10/core/CPUAllocator.h>
+#include <fmt/format.h>
 #include <malloc.h>
 #include <sched.h>
 #include <sys/resource.h>
 
+#include <cstdlib>
 #include <fstream>
+#include <limits>
 #include <mutex>
 #include <string>
 

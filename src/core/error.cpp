@@ -1,6 +1,7 @@
 #include "x2ctpa/core/error.h"
 
 #include <c10/util/Exception.h>
+#include <fmt/format.h>
 
 #include <new>
 

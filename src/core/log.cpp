@@ -6,6 +6,8 @@
 #include <unistd.h>
 
 #include <cmath>
+#include <cstdio>
+#include <memory>
 
 #include "x2ctpa/core/error.h"
 

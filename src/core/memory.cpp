@@ -1,6 +1,7 @@
 #include "x2ctpa/core/memory.h"
 
 #include <ATen/DeviceAccelerator.h>
+#include <fmt/format.h>
 #include <malloc.h>
 #include <sys/resource.h>
 #include <unistd.h>

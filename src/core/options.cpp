@@ -1,8 +1,11 @@
 #include "x2ctpa/core/options.h"
 
+#include <fmt/format.h>
 #include <yaml-cpp/yaml.h>
 
+#include <algorithm>
 #include <cmath>
+#include <utility>
 
 #include "x2ctpa/core/error.h"
 #include "x2ctpa/core/files.h"

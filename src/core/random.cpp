@@ -1,6 +1,7 @@
 #include "x2ctpa/core/random.h"
 
 #include <ATen/CPUGeneratorImpl.h>
+#include <fmt/format.h>
 
 namespace x2ctpa {
 

@@ -5,6 +5,8 @@
 #include <charconv>
 #include <cstdlib>
 #include <string_view>
+#include <system_error>
+#include <utility>
 
 #include "x2ctpa/core/error.h"
 

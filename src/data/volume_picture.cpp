@@ -2,8 +2,8 @@
 
 #include <torch/torch.h>
 
+#include "x2ctpa/imaging/files/picture_files.h"
 #include "x2ctpa/imaging/preview.h"
-#include "x2ctpa/imaging/xray/radiograph.h"
 
 namespace x2ctpa {
 

@@ -2,6 +2,8 @@
 
 #include <ATen/ATen.h>
 
+#include <vector>
+
 #include "x2ctpa/core/error.h"
 
 namespace x2ctpa {

@@ -1,6 +1,9 @@
 #include "x2ctpa/diffusion/objective.h"
 
+#include <fmt/format.h>
+
 #include <cmath>
+#include <vector>
 
 #include "x2ctpa/core/error.h"
 

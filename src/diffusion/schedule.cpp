@@ -1,5 +1,7 @@
 #include "x2ctpa/diffusion/schedule.h"
 
+#include <fmt/format.h>
+
 #include <cmath>
 #include <numbers>
 

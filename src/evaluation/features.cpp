@@ -4,6 +4,11 @@
 #include <fmt/ranges.h>
 #include <torch/script.h>
 
+#include <algorithm>
+#include <filesystem>
+#include <string>
+#include <vector>
+
 #include "evaluation/steps.h"
 #include "x2ctpa/core/error.h"
 #include "x2ctpa/core/interrupt.h"

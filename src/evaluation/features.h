@@ -1,8 +1,10 @@
 // Distances of `evaluate` between sets of volumes, by the features of networks given as files.
 #pragma once
 
+#include <filesystem>
 #include <functional>
 #include <memory>
+#include <vector>
 
 #include "x2ctpa/evaluation/evaluation.h"
 

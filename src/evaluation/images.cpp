@@ -1,8 +1,12 @@
 // Image metrics of each case: its own sample, another patient's sample, the mean training volume.
+#include <algorithm>
 #include <cmath>
 #include <map>
 #include <numeric>
 #include <random>
+#include <string>
+#include <tuple>
+#include <vector>
 
 #include "evaluation/steps.h"
 #include "evaluation/volume_comparison.h"

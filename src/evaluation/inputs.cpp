@@ -1,7 +1,14 @@
 // Finding what there is to evaluate.
+#include <fmt/format.h>
+
+#include <algorithm>
 #include <cmath>
+#include <filesystem>
 #include <map>
+#include <optional>
 #include <set>
+#include <string>
+#include <vector>
 
 #include "evaluation/steps.h"
 #include "x2ctpa/core/csv.h"

@@ -1,6 +1,14 @@
 // Whether generated volumes are copies of training volumes: distances to the nearest one, against
 // those of held-out true volumes.
+#include <fmt/format.h>
+
+#include <algorithm>
 #include <cmath>
+#include <filesystem>
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
 
 #include "evaluation/steps.h"
 #include "evaluation/volume_comparison.h"

@@ -1,8 +1,17 @@
 // The reader study: blinded pairs of a true and a generated volume, and what readers said of them.
+#include <fmt/format.h>
+
+#include <algorithm>
 #include <cmath>
+#include <filesystem>
 #include <iostream>
+#include <map>
+#include <optional>
 #include <random>
 #include <set>
+#include <string>
+#include <utility>
+#include <vector>
 
 #include "evaluation/steps.h"
 #include "evaluation/volume_comparison.h"

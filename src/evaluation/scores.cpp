@@ -1,7 +1,14 @@
 // The PE experiment: AUC and decisions of each arm, tests between arms.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
 #include <cmath>
 #include <map>
+#include <optional>
 #include <set>
+#include <string>
+#include <vector>
 
 #include "evaluation/steps.h"
 #include "x2ctpa/core/csv.h"

@@ -3,6 +3,11 @@
 
 #include <nlohmann/json_fwd.hpp>
 
+#include <array>
+#include <filesystem>
+#include <string>
+#include <vector>
+
 #include "x2ctpa/core/error.h"
 #include "x2ctpa/evaluation/evaluation.h"
 #include "x2ctpa/imaging/volume/volume.h"

@@ -1,7 +1,15 @@
 // Two evaluations side by side.
+#include <fmt/format.h>
+
+#include <algorithm>
 #include <cmath>
+#include <cstdlib>
+#include <filesystem>
 #include <iostream>
+#include <map>
 #include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
 
 #include "evaluation/steps.h"
 #include "x2ctpa/core/csv.h"

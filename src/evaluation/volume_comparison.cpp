@@ -1,7 +1,11 @@
 // Every number of one volume against the true one.
 #include "evaluation/volume_comparison.h"
 
+#include <fmt/format.h>
+
+#include <array>
 #include <cmath>
+#include <filesystem>
 
 #include "evaluation/steps.h"
 #include "x2ctpa/core/error.h"

@@ -3,6 +3,8 @@
 
 #include <torch/types.h>
 
+#include <filesystem>
+
 #include "x2ctpa/evaluation/evaluation.h"
 #include "x2ctpa/models/lpips.h"
 

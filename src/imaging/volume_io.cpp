@@ -1,6 +1,10 @@
 #include "x2ctpa/imaging/volume_io.h"
 
+#include <fmt/format.h>
+
+#include <algorithm>
 #include <cmath>
+#include <fstream>
 
 #include "imaging/files/image_file.h"
 #include "imaging/files/volume_file_size.h"

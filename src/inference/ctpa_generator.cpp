@@ -1,5 +1,10 @@
 #include "x2ctpa/inference/ctpa_generator.h"
 
+#include <fmt/format.h>
+
+#include <array>
+#include <utility>
+
 #include "x2ctpa/core/error.h"
 #include "x2ctpa/core/files.h"
 #include "x2ctpa/core/interrupt.h"

@@ -1,11 +1,15 @@
 #include "x2ctpa/inference/sample_folder.h"
 
 #include <fcntl.h>
+#include <fmt/format.h>
 #include <sys/file.h>
 #include <unistd.h>
 
+#include <fstream>
 #include <nlohmann/json.hpp>
 #include <set>
+#include <utility>
+#include <variant>
 
 #include "x2ctpa/core/error.h"
 #include "x2ctpa/core/files.h"
@@ -13,6 +17,7 @@
 #include "x2ctpa/core/safetensors.h"
 #include "x2ctpa/core/version.h"
 #include "x2ctpa/imaging/dicom/dicom_export.h"
+#include "x2ctpa/imaging/files/picture_files.h"
 #include "x2ctpa/imaging/preview.h"
 #include "x2ctpa/imaging/volume_io.h"
 #include "x2ctpa/imaging/xray/radiograph.h"

@@ -1,6 +1,7 @@
 #include "x2ctpa/inference/uncertainty.h"
 
 #include <ATen/ATen.h>
+#include <fmt/format.h>
 
 #include <cmath>
 

@@ -1,6 +1,9 @@
 #include <algorithm>
 #include <cmath>
 #include <map>
+#include <span>
+#include <string>
+#include <vector>
 
 #include "metrics/checks.h"
 #include "x2ctpa/core/error.h"

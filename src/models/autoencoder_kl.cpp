@@ -6,6 +6,8 @@
 
 #include <algorithm>
 #include <functional>
+#include <memory>
+#include <string>
 
 #include "models/autoencoder_kl_blocks.h"
 #include "models/checks.h"
@@ -14,15 +16,15 @@
 namespace x2ctpa {
 
 void AutoencoderKlOptions::describe(OptionList& list) {
-  list.add("in_channels", &in_channels, "channels of the input", {.min = 1});
-  list.add("out_channels", &out_channels, "channels of the output", {.min = 1});
+  list.add("in_channels", &in_channels, "Channels of the input.", {.min = 1});
+  list.add("out_channels", &out_channels, "Channels of the output.", {.min = 1});
   list.add("block_out_channels", &block_out_channels,
-           "channels of each level; each level but the last halves the picture", {.min = 1});
+           "Channels of each level; each level but the last halves the picture.", {.min = 1});
   list.add("layers_per_block", &layers_per_block,
-           "residual blocks of each level of the encoder; the decoder has one more", {.min = 1});
-  list.add("latent_channels", &latent_channels, "channels of the latent", {.min = 1});
-  list.add("norm_num_groups", &norm_num_groups, "groups of GroupNorm", {.min = 1});
-  list.add("scaling_factor", &scaling_factor, "latents of volumes are multiplied by this",
+           "Residual blocks of each level of the encoder; the decoder has one more.", {.min = 1});
+  list.add("latent_channels", &latent_channels, "Channels of the latent.", {.min = 1});
+  list.add("norm_num_groups", &norm_num_groups, "Groups of GroupNorm.", {.min = 1});
+  list.add("scaling_factor", &scaling_factor, "Latents of volumes are multiplied by this.",
            {.min = 1e-6});
 }
 

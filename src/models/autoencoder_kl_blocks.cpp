@@ -1,5 +1,8 @@
 #include "models/autoencoder_kl_blocks.h"
 
+#include <string>
+#include <vector>
+
 #include "models/kernels/norm_silu.h"
 
 namespace x2ctpa::autoencoder_kl {

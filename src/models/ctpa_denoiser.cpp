@@ -1,5 +1,6 @@
 #include "x2ctpa/models/ctpa_denoiser.h"
 
+#include <fmt/format.h>
 #include <torch/nn/init.h>
 
 #include "models/checks.h"

@@ -4,6 +4,7 @@
 #include <torch/torch.h>
 
 #include <algorithm>
+#include <vector>
 
 #include "models/checks.h"
 #include "models/kernels/fixed_order.h"
@@ -12,17 +13,17 @@
 namespace x2ctpa {
 
 void CxrEncoderOptions::describe(OptionList& list) {
-  list.add("width", &width, "channels of the first stage; each stage doubles them", {.min = 1});
-  list.add("max_width", &max_width, "channels at most", {.min = 1});
-  list.add("stages", &stages, "stages; each halves the picture", {.min = 1, .max = 8});
+  list.add("width", &width, "Channels of the first stage; each stage doubles them.", {.min = 1});
+  list.add("max_width", &max_width, "Channels at most.", {.min = 1});
+  list.add("stages", &stages, "Stages; each halves the picture.", {.min = 1, .max = 8});
   list.add("feature_stage", &feature_stage,
-           "stage, from 1, at whose resolution the feature map is given", {.min = 1, .max = 8});
-  list.add("feature_channels", &feature_channels, "channels of the feature map", {.min = 1});
-  list.add("embedding_dim", &embedding_dim, "width of the global embedding", {.min = 1});
-  list.add("groups", &groups, "groups of GroupNorm; fewer where they do not divide the channels",
+           "Stage, from 1, at whose resolution the feature map is given.", {.min = 1, .max = 8});
+  list.add("feature_channels", &feature_channels, "Channels of the feature map.", {.min = 1});
+  list.add("embedding_dim", &embedding_dim, "Width of the global embedding.", {.min = 1});
+  list.add("groups", &groups, "Groups of GroupNorm; fewer where they do not divide the channels.",
            {.min = 1});
-  list.add("mean", &mean, "mean of the training X-rays, in [0, 1]", {.min = 0, .max = 1});
-  list.add("std", &std, "standard deviation of the training X-rays", {.min = 1e-6});
+  list.add("mean", &mean, "Mean of the training X-rays, in [0, 1].", {.min = 0, .max = 1});
+  list.add("std", &std, "Standard deviation of the training X-rays.", {.min = 1e-6});
 }
 
 namespace {

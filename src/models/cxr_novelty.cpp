@@ -1,6 +1,11 @@
 #include "x2ctpa/models/cxr_novelty.h"
 
 #include <ATen/ATen.h>
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <string>
+#include <vector>
 
 #include "x2ctpa/core/error.h"
 #include "x2ctpa/core/safetensors.h"

@@ -13,16 +13,16 @@
 namespace x2ctpa {
 
 void DenseNet3dOptions::describe(OptionList& list) {
-  list.add("depth", &depth, "121, 169, 201 or 264: the published layers per block", {.min = 1});
-  list.add("blocks", &blocks, "layers of each block; overrides depth when not empty", {.min = 1});
-  list.add("channels", &channels, "channels of the input", {.min = 1});
-  list.add("planar", &planar, "classify pictures: every kernel has a depth of 1");
-  list.add("growth", &growth, "channels that each layer adds", {.min = 1});
-  list.add("init_features", &init_features, "channels of the first convolution", {.min = 1});
+  list.add("depth", &depth, "121, 169, 201 or 264: the published layers per block.", {.min = 1});
+  list.add("blocks", &blocks, "Layers of each block; overrides depth when not empty.", {.min = 1});
+  list.add("channels", &channels, "Channels of the input.", {.min = 1});
+  list.add("planar", &planar, "Classify pictures: every kernel has a depth of 1.");
+  list.add("growth", &growth, "Channels that each layer adds.", {.min = 1});
+  list.add("init_features", &init_features, "Channels of the first convolution.", {.min = 1});
   list.add("bottleneck", &bottleneck,
-           "channels between a layer's two convolutions as a multiple of growth", {.min = 1});
-  list.add("drop_rate", &drop_rate, "dropout after each layer", {.min = 0, .max = 1});
-  list.add("classes", &classes, "number of logits", {.min = 1});
+           "Channels between a layer's two convolutions as a multiple of growth.", {.min = 1});
+  list.add("drop_rate", &drop_rate, "Dropout after each layer.", {.min = 0, .max = 1});
+  list.add("classes", &classes, "Number of logits.", {.min = 1});
 }
 
 namespace {

@@ -10,23 +10,23 @@
 namespace x2ctpa {
 
 void PatchDiscriminatorOptions::describe(OptionList& list) {
-  list.add("spatial_dims", &spatial_dims, "2: pictures, 3: volumes", {.min = 2, .max = 3});
-  list.add("channels", &channels, "channels of the input", {.min = 1});
-  list.add("hidden_channels", &hidden_channels, "channels of the first stage", {.min = 1});
-  list.add("layers", &layers, "stages that halve the image", {.min = 1});
+  list.add("spatial_dims", &spatial_dims, "2: pictures, 3: volumes.", {.min = 2, .max = 3});
+  list.add("channels", &channels, "Channels of the input.", {.min = 1});
+  list.add("hidden_channels", &hidden_channels, "Channels of the first stage.", {.min = 1});
+  list.add("layers", &layers, "Stages that halve the image.", {.min = 1});
 }
 
 void DiscriminatorPairOptions::describe(OptionList& list) {
-  list.add("channels", &channels, "channels of the volume", {.min = 1});
-  list.add("hidden_channels", &hidden_channels, "channels of the first stage", {.min = 1});
-  list.add("layers", &layers, "stages that halve the image", {.min = 1});
+  list.add("channels", &channels, "Channels of the volume.", {.min = 1});
+  list.add("hidden_channels", &hidden_channels, "Channels of the first stage.", {.min = 1});
+  list.add("layers", &layers, "Stages that halve the image.", {.min = 1});
 }
 
 void LatentDiscriminatorOptions::describe(OptionList& list) {
-  list.add("channels", &channels, "channels of the latent", {.min = 1});
-  list.add("hidden_channels", &hidden_channels, "channels of the first stage", {.min = 1});
-  list.add("layers", &layers, "stages with a norm; all but the last halve the latent", {.min = 1});
-  list.add("kernel", &kernel, "side of the kernels", {.min = 3, .max = 4});
+  list.add("channels", &channels, "Channels of the latent.", {.min = 1});
+  list.add("hidden_channels", &hidden_channels, "Channels of the first stage.", {.min = 1});
+  list.add("layers", &layers, "Stages with a norm; all but the last halve the latent.", {.min = 1});
+  list.add("kernel", &kernel, "Side of the kernels.", {.min = 3, .max = 4});
 }
 
 namespace {

@@ -2,6 +2,9 @@
 #include <torch/library.h>
 #include <torch/nn/modules/linear.h>
 
+#include <optional>
+#include <utility>
+
 #include "x2ctpa/models/model_folder.h"
 
 namespace x2ctpa {

@@ -1,5 +1,8 @@
 #include "x2ctpa/models/latent_codec.h"
 
+#include <string>
+#include <vector>
+
 #include "models/checks.h"
 #include "x2ctpa/core/files.h"
 #include "x2ctpa/models/autoencoder_kl.h"

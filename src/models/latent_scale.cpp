@@ -1,6 +1,7 @@
 #include "x2ctpa/models/latent_scale.h"
 
 #include <ATen/ATen.h>
+#include <fmt/format.h>
 
 #include <cmath>
 

@@ -2,16 +2,18 @@
 
 #include <torch/torch.h>
 
+#include <string>
+
 #include "x2ctpa/core/error.h"
 
 namespace x2ctpa {
 
 void LoraOptions::describe(OptionList& list) {
   list.add("rank", &rank,
-           "rank of the updates of linear layers, those of attention among them; 0: none",
+           "Rank of the updates of linear layers, those of attention among them; 0: none.",
            {.min = 0});
-  list.add("conv_rank", &conv_rank, "rank of the updates of convolutions; 0: none", {.min = 0});
-  list.add("scale", &scale, "factor of the updates", {.min = 0});
+  list.add("conv_rank", &conv_rank, "Rank of the updates of convolutions; 0: none.", {.min = 0});
+  list.add("scale", &scale, "Factor of the updates.", {.min = 0});
 }
 
 LoraImpl::LoraImpl(torch::nn::Module& target, LoraOptions options) : options_(options) {

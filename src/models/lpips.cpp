@@ -4,6 +4,8 @@
 #include <torch/torch.h>
 
 #include <algorithm>
+#include <memory>
+#include <string>
 
 #include "models/checks.h"
 #include "x2ctpa/core/error.h"

@@ -4,6 +4,7 @@
 #include <torch/torch.h>
 
 #include <cmath>
+#include <vector>
 
 #include "models/checks.h"
 #include "x2ctpa/core/error.h"

@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 #include <torch/torch.h>
 
+#include <string>
+
 #include "models/checks.h"
 #include "x2ctpa/core/error.h"
 #include "x2ctpa/core/files.h"
@@ -13,17 +15,17 @@ namespace x2ctpa {
 namespace fs = std::filesystem;
 
 void PeClassifierInfo::describe(OptionList& options) {
-  options.add("arm", &arm, "what it was trained on");
-  options.add("input", &input, "what it sees");
-  options.add("folds", &folds, "networks, one per fold; 0: one without folds", {.min = 0});
-  options.add("threshold", &threshold, "a score at or above it counts as PE");
-  options.add("threshold_rule", &threshold_rule, "how it was chosen on validation cases");
+  options.add("arm", &arm, "What it was trained on.");
+  options.add("input", &input, "What it sees.");
+  options.add("folds", &folds, "Networks, one per fold; 0: one without folds.", {.min = 0});
+  options.add("threshold", &threshold, "A score at or above it counts as PE.");
+  options.add("threshold_rule", &threshold_rule, "How it was chosen on validation cases.");
 }
 
 void PeNetworkOptions::describe(OptionList& options) {
   densenet.describe(options);
   options.add("embedding_dim", &embedding_dim,
-              "length of the embedding that a linear layer classifies; 0: a DenseNet", {.min = 0});
+              "Length of the embedding that a linear layer classifies; 0: a DenseNet.", {.min = 0});
 }
 
 PeNetworkImpl::PeNetworkImpl(PeNetworkOptions options) : options_(std::move(options)) {

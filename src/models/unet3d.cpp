@@ -4,6 +4,8 @@
 #include <torch/torch.h>
 
 #include <algorithm>
+#include <memory>
+#include <string>
 
 #include "models/checks.h"
 #include "models/unet3d_blocks.h"
@@ -16,26 +18,26 @@ using namespace unet3d;
 
 void Unet3dOptions::describe(OptionList& list) {
   list.add("in_channels", &in_channels,
-           "channels of the input: those of the latent and of what is joined to it", {.min = 1});
-  list.add("out_channels", &out_channels, "channels of the prediction", {.min = 1});
-  list.add("dim", &dim, "channels of the first level; even", {.min = 4});
+           "Channels of the input: those of the latent and of what is joined to it.", {.min = 1});
+  list.add("out_channels", &out_channels, "Channels of the prediction.", {.min = 1});
+  list.add("dim", &dim, "Channels of the first level; even.", {.min = 4});
   list.add("dim_mults", &dim_mults,
-           "channels of each level as multiples of dim; each level but the last halves H and W",
+           "Channels of each level as multiples of dim; each level but the last halves H and W.",
            {.min = 1});
-  list.add("cond_dim", &cond_dim, "width of the condition; 0: unconditional", {.min = 0});
+  list.add("cond_dim", &cond_dim, "Width of the condition; 0: unconditional.", {.min = 0});
   list.add("cond_tokens", &cond_tokens,
-           "tokens of cond_dim channels that one linear layer turns into the condition; 0: the "
-           "condition is a vector",
+           "Tokens of cond_dim channels that one linear layer turns into the condition; 0: the "
+           "condition is a vector.",
            {.min = 0});
-  list.add("attention_heads", &attention_heads, "heads of 32 channels in every attention",
+  list.add("attention_heads", &attention_heads, "Heads of 32 channels in every attention.",
            {.min = 1});
-  list.add("norm_groups", &norm_groups, "groups of GroupNorm", {.min = 1});
-  list.add("init_kernel", &init_kernel, "side of the first convolution's kernel; odd", {.min = 1});
+  list.add("norm_groups", &norm_groups, "Groups of GroupNorm.", {.min = 1});
+  list.add("init_kernel", &init_kernel, "Side of the first convolution's kernel; odd.", {.min = 1});
   list.add("without_spatial_attention", &without_spatial_attention,
-           "levels (0: the finest) that leave out linear attention within slices", {.min = 0});
+           "Levels (0: the finest) that leave out linear attention within slices.", {.min = 0});
   list.add("without_temporal_attention", &without_temporal_attention,
-           "levels (0: the finest, with the one after the first convolution) that leave out "
-           "attention along D",
+           "Levels (0: the finest, with the one after the first convolution) that leave out "
+           "attention along D.",
            {.min = 0});
 }
 

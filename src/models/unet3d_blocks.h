@@ -6,6 +6,7 @@
 #include <torch/nn/modules/normalization.h>
 
 #include <array>
+#include <memory>
 
 namespace x2ctpa::unet3d {
 
@@ -15,12 +16,6 @@ struct Condition {
   at::Tensor position_bias;  ///< (heads, D, D)
   at::Tensor rotation;       ///< (D, head_dim / 2, 2) float32: cosine and sine of the rotary angles
 };
-
-/// The width of one attention head.
-constexpr int64_t head_dim = 32;
-
-/// x W^T + b over the last dimension of x (..., C).
-at::Tensor linear_map(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias = {});
 
 /// A convolution within slices: kernel (1, k, k). Weights have the shape of Conv3d's.
 class PlanarConvImpl : public torch::nn::Module {

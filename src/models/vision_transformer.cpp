@@ -3,6 +3,9 @@
 #include <fmt/format.h>
 #include <torch/torch.h>
 
+#include <memory>
+#include <string>
+
 #include "models/checks.h"
 #include "x2ctpa/core/error.h"
 
@@ -21,17 +24,17 @@ VisionTransformerOptions clip_vit_large() {
 }
 
 void VisionTransformerOptions::describe(OptionList& list) {
-  list.add("layout", &layout, "timm: BiomedCLIP's image tower; clip: transformers' CLIP");
-  list.add("image_size", &image_size, "side of the square picture, in pixels", {.min = 1});
-  list.add("patch_size", &patch_size, "side of a patch, in pixels", {.min = 1});
-  list.add("width", &width, "channels of a token", {.min = 1});
-  list.add("depth", &depth, "transformer blocks", {.min = 1});
-  list.add("heads", &heads, "attention heads", {.min = 1});
-  list.add("mlp_width", &mlp_width, "channels inside a block's perceptron", {.min = 1});
-  list.add("output_dim", &output_dim, "width of the projection of the class token; 0: none",
+  list.add("layout", &layout, "timm: BiomedCLIP's image tower; clip: transformers' CLIP.");
+  list.add("image_size", &image_size, "Side of the square picture, in pixels.", {.min = 1});
+  list.add("patch_size", &patch_size, "Side of a patch, in pixels.", {.min = 1});
+  list.add("width", &width, "Channels of a token.", {.min = 1});
+  list.add("depth", &depth, "Transformer blocks.", {.min = 1});
+  list.add("heads", &heads, "Attention heads.", {.min = 1});
+  list.add("mlp_width", &mlp_width, "Channels inside a block's perceptron.", {.min = 1});
+  list.add("output_dim", &output_dim, "Width of the projection of the class token; 0: none.",
            {.min = 0});
-  list.add("mean", &mean, "mean of the training X-rays in [0, 1], per channel", {.count = 3});
-  list.add("std", &std, "their standard deviation, per channel", {.min = 1e-6, .count = 3});
+  list.add("mean", &mean, "Mean of the training X-rays in [0, 1], per channel.", {.count = 3});
+  list.add("std", &std, "Their standard deviation, per channel.", {.min = 1e-6, .count = 3});
 }
 
 namespace {

@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <memory>
+#include <optional>
 
 #include "models/checks.h"
 #include "models/slabs/vqgan3d_slabs.h"
@@ -12,22 +14,22 @@
 namespace x2ctpa {
 
 void Vqgan3dOptions::describe(OptionList& list) {
-  list.add("channels", &channels, "channels of the volume", {.min = 1});
+  list.add("channels", &channels, "Channels of the volume.", {.min = 1});
   list.add("hidden_channels", &hidden_channels,
-           "channels before the first downsampling; each doubles them", {.min = 1});
-  list.add("embedding_dim", &embedding_dim, "channels of the latent", {.min = 1});
-  list.add("codes", &codes, "size of the codebook", {.min = 1});
-  list.add("downsample", &downsample, "downsampling along D, H, W; powers of two",
+           "Channels before the first downsampling; each doubles them.", {.min = 1});
+  list.add("embedding_dim", &embedding_dim, "Channels of the latent.", {.min = 1});
+  list.add("codes", &codes, "Size of the codebook.", {.min = 1});
+  list.add("downsample", &downsample, "Downsampling along D, H, W; powers of two.",
            {.min = 1, .count = 3});
-  list.add("norm", &norm, "group: by sample; batch: over the batch, its averages in evaluation");
-  list.add("groups", &groups, "groups of GroupNorm; fewer where they do not divide the channels",
+  list.add("norm", &norm, "group: by sample; batch: over the batch, its averages in evaluation.");
+  list.add("groups", &groups, "Groups of GroupNorm; fewer where they do not divide the channels.",
            {.min = 1});
-  list.add("commitment_weight", &commitment_weight, "weight of the commitment loss", {.min = 0});
-  list.add("ema_decay", &ema_decay, "decay of the codebook's moving averages",
+  list.add("commitment_weight", &commitment_weight, "Weight of the commitment loss.", {.min = 0});
+  list.add("ema_decay", &ema_decay, "Decay of the codebook's moving averages.",
            {.min = 0, .max = 1});
   list.add("random_restart", &random_restart,
-           "draw codes that are hardly used anew from the batch");
-  list.add("restart_threshold", &restart_threshold, "average use below which a code is drawn anew",
+           "Draw codes that are hardly used anew from the batch.");
+  list.add("restart_threshold", &restart_threshold, "Average use below which a code is drawn anew.",
            {.min = 0});
 }
 

@@ -1,6 +1,10 @@
 #include "x2ctpa/training/checkpoint.h"
 
+#include <fmt/format.h>
+
+#include <algorithm>
 #include <chrono>
+#include <vector>
 
 #include "x2ctpa/core/error.h"
 #include "x2ctpa/core/files.h"

@@ -1,6 +1,13 @@
 #include "training/classifier_arm.h"
 
+#include <fmt/format.h>
+
+#include <filesystem>
+#include <functional>
 #include <map>
+#include <memory>
+#include <string>
+#include <vector>
 
 #include "x2ctpa/core/csv.h"
 #include "x2ctpa/core/error.h"

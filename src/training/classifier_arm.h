@@ -1,6 +1,9 @@
 // What the PE classifier of an arm sees, from the files of a run.
 #pragma once
 
+#include <filesystem>
+#include <string>
+
 #include "x2ctpa/core/device.h"
 #include "x2ctpa/training/classifier_stage.h"
 

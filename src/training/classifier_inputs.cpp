@@ -3,6 +3,9 @@
 #include <fmt/format.h>
 #include <torch/types.h>
 
+#include <algorithm>
+#include <utility>
+
 namespace x2ctpa {
 
 ClassifierCases::ClassifierCases(const std::vector<Case>& cases, const ClassifierArm& arm)

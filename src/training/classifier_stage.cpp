@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <vector>
 
 #include "training/fold_training.h"
 #include "x2ctpa/core/error.h"

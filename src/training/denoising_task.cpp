@@ -1,5 +1,7 @@
 #include "training/denoising_task.h"
 
+#include <string>
+
 #include "x2ctpa/core/autocast.h"
 
 namespace x2ctpa {

@@ -1,5 +1,11 @@
 #include "training/diffusion_inputs.h"
 
+#include <fmt/format.h>
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
 #include "x2ctpa/core/error.h"
 #include "x2ctpa/core/files.h"
 #include "x2ctpa/core/log.h"

@@ -1,6 +1,9 @@
 // The folders that training the denoiser starts from, and what they decide.
 #pragma once
 
+#include <filesystem>
+#include <string>
+
 #include "x2ctpa/data/dataset.h"
 #include "x2ctpa/models/latent_scale.h"
 #include "x2ctpa/training/stages.h"

@@ -1,5 +1,7 @@
 #include "training/diffusion_preview.h"
 
+#include <functional>
+
 #include "x2ctpa/core/memory.h"
 #include "x2ctpa/core/random.h"
 #include "x2ctpa/data/volume_picture.h"

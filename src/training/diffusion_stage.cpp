@@ -1,3 +1,13 @@
+#include <fmt/format.h>
+
+#include <array>
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
 #include "training/denoising_task.h"
 #include "training/diffusion_inputs.h"
 #include "training/diffusion_preview.h"

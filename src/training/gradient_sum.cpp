@@ -3,6 +3,8 @@
 #include <ATen/ATen.h>
 #include <torch/csrc/autograd/variable.h>
 
+#include <memory>
+
 namespace x2ctpa {
 namespace {
 

@@ -1,5 +1,9 @@
 #include "x2ctpa/training/latents.h"
 
+#include <fmt/format.h>
+
+#include <string>
+
 #include "x2ctpa/core/error.h"
 #include "x2ctpa/core/files.h"
 #include "x2ctpa/core/interrupt.h"

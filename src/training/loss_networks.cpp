@@ -1,5 +1,7 @@
 #include "training/loss_networks.h"
 
+#include <fmt/format.h>
+
 #include "x2ctpa/core/error.h"
 #include "x2ctpa/core/log.h"
 #include "x2ctpa/models/model_folder.h"

@@ -1,8 +1,11 @@
 #include "x2ctpa/training/optimiser.h"
 
 #include <ATen/ATen.h>
+#include <fmt/format.h>
 
 #include <cmath>
+#include <optional>
+#include <string>
 
 #include "x2ctpa/core/error.h"
 

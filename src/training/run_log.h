@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <nlohmann/json_fwd.hpp>
 #include <optional>
+#include <vector>
 
 #include "x2ctpa/training/event_file.h"
 #include "x2ctpa/training/loop.h"

@@ -18,7 +18,7 @@ void TrainOptions::describe(OptionList& options) {
   options.add("warmup_fraction", &warmup_fraction, "Share of the steps that warm up.",
               {.min = 0, .max = 1});
   options.add("optimiser", &optimiser,
-              "adam adds the weight decay to the gradient, adamw applies it apart.");
+              "Adam adds the weight decay to the gradient, adamw applies it apart.");
   options.add("betas", &betas, "The optimiser's averaging factors.",
               {.min = 0, .max = 1, .count = 2});
   options.add("weight_decay", &weight_decay, "The optimiser's weight decay.", {.min = 0});

@@ -4,6 +4,7 @@
 #include <torch/utils.h>
 
 #include <cmath>
+#include <vector>
 
 #include "x2ctpa/core/device.h"
 #include "x2ctpa/core/log.h"

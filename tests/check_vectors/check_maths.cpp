@@ -1,6 +1,9 @@
+#include <fmt/format.h>
 #include <torch/torch.h>
 
 #include <optional>
+#include <string>
+#include <vector>
 
 #include "case.h"
 #include "support/closed_form_denoiser.h"

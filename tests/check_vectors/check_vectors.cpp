@@ -2,11 +2,14 @@
 // checkpoints, with stored outputs of the published implementations, on the CPU or another device.
 // README.md describes the folders.
 #include <ATen/Context.h>
+#include <fmt/format.h>
 
 #include <cmath>
 #include <cstdio>
+#include <filesystem>
 #include <functional>
 #include <map>
+#include <string>
 
 #include "case.h"
 #include "x2ctpa/core/error.h"

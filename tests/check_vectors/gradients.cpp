@@ -1,6 +1,10 @@
+#include <fmt/format.h>
 #include <torch/torch.h>
 
 #include <algorithm>
+#include <filesystem>
+#include <string>
+#include <vector>
 
 #include "case.h"
 #include "x2ctpa/core/error.h"

@@ -1,5 +1,12 @@
 // What a PE classifier may see instead of a volume or an X-ray, through the program: latents of the
 // run's autoencoder, and the embedding of a frozen vision transformer.
+#include <fmt/format.h>
+
+#include <filesystem>
+#include <functional>
+#include <map>
+#include <string>
+
 #include "commands/training_fixture.h"
 #include "x2ctpa/core/csv.h"
 #include "x2ctpa/data/dataset.h"

@@ -1,5 +1,9 @@
 // Two processes that train together, through the program and scripts/launch.sh.
+#include <fmt/format.h>
+
 #include <cmath>
+#include <filesystem>
+#include <string>
 
 #include "commands/training_fixture.h"
 #include "x2ctpa/core/safetensors.h"

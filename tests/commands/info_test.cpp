@@ -1,5 +1,10 @@
 #include <nlohmann/json.hpp>
 
+#include <algorithm>
+#include <map>
+#include <string>
+#include <vector>
+
 #include "commands/run_binary.h"
 #include "data/synthetic_study.h"
 #include "support/test_volumes.h"
@@ -7,6 +12,7 @@
 #include "x2ctpa/core/files.h"
 #include "x2ctpa/core/safetensors.h"
 #include "x2ctpa/data/dataset.h"
+#include "x2ctpa/imaging/files/picture_files.h"
 
 namespace x2ctpa {
 namespace {

@@ -1,6 +1,12 @@
 // The main job through the program, at a size of seconds: what each command leaves, and what
 // running it again, resuming it and breaking it do.
+#include <fmt/format.h>
 #include <gtest/gtest.h>
+
+#include <array>
+#include <filesystem>
+#include <string>
+#include <utility>
 
 #include "commands/pipeline_fixture.h"
 #include "x2ctpa/core/csv.h"

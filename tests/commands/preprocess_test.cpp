@@ -1,11 +1,15 @@
+#include <fmt/format.h>
+
 #include <map>
 #include <nlohmann/json.hpp>
+#include <string>
 
 #include "commands/report_page.h"
 #include "commands/run_binary.h"
 #include "data/synthetic_study.h"
 #include "x2ctpa/core/files.h"
 #include "x2ctpa/data/dataset.h"
+#include "x2ctpa/imaging/files/picture_files.h"
 
 namespace x2ctpa {
 namespace {

@@ -1,13 +1,17 @@
 // `x2ctpa sample` on folders of X-rays: names, resume, shards, conflicts, outputs and bad input.
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
+#include <filesystem>
 #include <map>
 #include <set>
+#include <string>
+#include <vector>
 
 #include "commands/pipeline_fixture.h"
 #include "x2ctpa/core/csv.h"
+#include "x2ctpa/imaging/files/picture_files.h"
 #include "x2ctpa/imaging/volume_io.h"
-#include "x2ctpa/imaging/xray/radiograph.h"
 
 namespace x2ctpa {
 namespace {

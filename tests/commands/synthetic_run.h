@@ -4,13 +4,18 @@
 
 #include <fmt/format.h>
 
+#include <array>
+#include <cmath>
 #include <filesystem>
 #include <random>
+#include <string>
+#include <vector>
 
 #include "x2ctpa/core/csv.h"
 #include "x2ctpa/core/files.h"
 #include "x2ctpa/core/random.h"
 #include "x2ctpa/data/dataset.h"
+#include "x2ctpa/imaging/files/picture_files.h"
 #include "x2ctpa/imaging/volume_io.h"
 #include "x2ctpa/imaging/xray/radiograph.h"
 

@@ -1,6 +1,11 @@
 // The published losses, and training that goes on from a model, through the program.
 #include <torch/utils.h>
 
+#include <filesystem>
+#include <sstream>
+#include <string>
+#include <vector>
+
 #include "commands/training_fixture.h"
 #include "x2ctpa/models/densenet3d.h"
 #include "x2ctpa/models/lpips.h"

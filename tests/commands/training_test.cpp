@@ -1,5 +1,7 @@
 // Trainings that are stopped, killed and broken, through the program.
 #include <cmath>
+#include <filesystem>
+#include <string>
 
 #include "commands/training_fixture.h"
 

@@ -1,14 +1,19 @@
 // The shipped experiments for other pairs of pictures and volumes, each through all six commands on
 // a few made-up studies, with sizes of seconds.
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 #include <torch/torch.h>
+
+#include <filesystem>
+#include <map>
+#include <string>
 
 #include "commands/run_binary.h"
 #include "support/temporary_folder.h"
 #include "x2ctpa/core/files.h"
 #include "x2ctpa/data/dataset.h"
+#include "x2ctpa/imaging/files/picture_files.h"
 #include "x2ctpa/imaging/volume_io.h"
-#include "x2ctpa/imaging/xray/radiograph.h"
 
 namespace x2ctpa {
 namespace {

@@ -5,7 +5,9 @@
 #include <unistd.h>
 
 #include <fstream>
+#include <memory>
 #include <thread>
+#include <utility>
 #include <vector>
 
 namespace x2ctpa {

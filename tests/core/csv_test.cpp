@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <string>
+
 #include "x2ctpa/core/error.h"
 
 namespace x2ctpa {

@@ -1,8 +1,11 @@
 #include "x2ctpa/core/safetensors.h"
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <cstring>
+#include <filesystem>
+#include <string>
 
 #include "x2ctpa/core/error.h"
 #include "x2ctpa/core/files.h"

@@ -1,8 +1,14 @@
+#include <fmt/format.h>
+
+#include <string>
+#include <vector>
+
 #include "x2ctpa/data/dataset.h"
 
 #include "data/synthetic_study.h"
 #include "x2ctpa/core/csv.h"
 #include "x2ctpa/core/files.h"
+#include "x2ctpa/imaging/files/picture_files.h"
 
 namespace x2ctpa {
 namespace {

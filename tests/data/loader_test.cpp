@@ -1,11 +1,17 @@
+#include <fmt/format.h>
+
 #include "x2ctpa/data/loader.h"
 
 #include <atomic>
 #include <chrono>
+#include <set>
+#include <string>
 #include <thread>
+#include <vector>
 
 #include "data/synthetic_study.h"
 #include "x2ctpa/data/latent_cache.h"
+#include "x2ctpa/imaging/files/picture_files.h"
 
 namespace x2ctpa {
 namespace {

@@ -1,6 +1,9 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <string>
+#include <tuple>
+#include <vector>
 
 #include "support/closed_form_denoiser.h"
 #include "x2ctpa/core/error.h"

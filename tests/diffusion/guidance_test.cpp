@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <string>
 
 #include "x2ctpa/core/error.h"
 #include "x2ctpa/core/random.h"

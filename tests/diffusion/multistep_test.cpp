@@ -1,8 +1,11 @@
 // The few-step samplers against closed forms and against diffusers' schedulers.
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <cmath>
 #include <filesystem>
+#include <string>
+#include <vector>
 
 #include "support/closed_form_denoiser.h"
 #include "x2ctpa/core/error.h"

@@ -3,6 +3,9 @@
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
 
+#include <cmath>
+#include <string>
+
 #include "x2ctpa/core/error.h"
 #include "x2ctpa/core/random.h"
 

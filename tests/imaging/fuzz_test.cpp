@@ -4,8 +4,15 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <cstdio>
 #include <cstdlib>
+#include <cstring>
+#include <filesystem>
+#include <functional>
 #include <random>
+#include <string>
+#include <vector>
 
 #include "support/dicom_bytes.h"
 #include "support/real_data.h"

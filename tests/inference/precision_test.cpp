@@ -1,6 +1,10 @@
 #include <gtest/gtest.h>
 #include <torch/torch.h>
 
+#include <cstdio>
+#include <filesystem>
+#include <string>
+
 #include "support/temporary_folder.h"
 #include "support/tiny_model.h"
 #include "x2ctpa/core/error.h"

@@ -2,10 +2,15 @@
 // share.
 #include "x2ctpa/inference/sample_folder.h"
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 #include <sys/wait.h>
 #include <torch/torch.h>
 #include <unistd.h>
+
+#include <filesystem>
+#include <string>
+#include <vector>
 
 #include "support/temporary_folder.h"
 #include "x2ctpa/core/error.h"

@@ -4,7 +4,10 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <filesystem>
 #include <set>
+#include <string>
+#include <vector>
 
 #include "support/dicom_bytes.h"
 #include "support/temporary_folder.h"

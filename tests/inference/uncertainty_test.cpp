@@ -1,8 +1,12 @@
 // Spread, ranking by projection, and the score of a classifier.
 #include "x2ctpa/inference/uncertainty.h"
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 #include <torch/torch.h>
+
+#include <filesystem>
+#include <vector>
 
 #include "support/temporary_folder.h"
 #include "x2ctpa/core/error.h"

@@ -3,6 +3,8 @@
 #include <gtest/gtest.h>
 #include <torch/torch.h>
 
+#include <cmath>
+
 #include "x2ctpa/core/error.h"
 
 namespace x2ctpa {

@@ -1,12 +1,15 @@
 // The `metrics` case of the reference vectors: scikit-image, scikit-learn, scipy and DeLong by its
 // covariance formula, with a data range of 700 HU. The volumes are used as stored: a few voxels of
 // volume_b lie below the window and were not clipped when the numbers were made.
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 #include <torch/torch.h>
 
 #include <cstdlib>
 #include <filesystem>
 #include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
 
 #include "x2ctpa/core/files.h"
 #include "x2ctpa/core/safetensors.h"

@@ -2,6 +2,9 @@
 
 #include <ATen/CPUGeneratorImpl.h>
 
+#include <cmath>
+#include <string>
+
 #include "models/helpers.h"
 #include "x2ctpa/models/model_folder.h"
 

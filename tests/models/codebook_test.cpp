@@ -1,3 +1,5 @@
+#include <array>
+
 #include "x2ctpa/models/codebook.h"
 
 #include "models/helpers.h"

@@ -1,3 +1,6 @@
+#include <array>
+#include <string>
+
 #include "x2ctpa/models/ctpa_denoiser.h"
 
 #include "models/helpers.h"

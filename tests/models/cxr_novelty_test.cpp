@@ -1,6 +1,10 @@
 #include <gtest/gtest.h>
 #include <torch/torch.h>
 
+#include <cmath>
+#include <string>
+#include <vector>
+
 #include "support/temporary_folder.h"
 #include "x2ctpa/core/error.h"
 #include "x2ctpa/core/random.h"

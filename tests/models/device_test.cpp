@@ -1,6 +1,9 @@
 // Forward, backward and an optimiser step of every model on a device that is not the CPU.
 #include <ATen/CPUGeneratorImpl.h>
 
+#include <functional>
+#include <string>
+
 #include "models/helpers.h"
 #include "support/test_device.h"
 #include "x2ctpa/models/autoencoder_kl.h"

@@ -1,3 +1,6 @@
+#include <filesystem>
+#include <memory>
+
 #include "x2ctpa/models/latent_codec.h"
 
 #include "models/helpers.h"

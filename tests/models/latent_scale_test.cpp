@@ -1,3 +1,5 @@
+#include <vector>
+
 #include "x2ctpa/models/latent_scale.h"
 
 #include "models/helpers.h"

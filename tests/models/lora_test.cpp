@@ -1,3 +1,6 @@
+#include <algorithm>
+#include <string>
+
 #include "x2ctpa/models/lora.h"
 
 #include "models/helpers.h"

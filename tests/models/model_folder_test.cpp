@@ -1,3 +1,7 @@
+#include <cmath>
+#include <functional>
+#include <string>
+
 #include "x2ctpa/models/model_folder.h"
 
 #include "models/helpers.h"

@@ -1,7 +1,10 @@
+#include <string>
+#include <utility>
+
 #include "x2ctpa/models/unet3d.h"
 
 #include "models/helpers.h"
-#include "models/unet3d_blocks.h"
+#include "models/kernels/linear_map.h"
 #include "x2ctpa/models/model_folder.h"
 
 namespace x2ctpa {

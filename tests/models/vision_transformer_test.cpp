@@ -1,3 +1,5 @@
+#include <string>
+
 #include "x2ctpa/models/vision_transformer.h"
 
 #include "models/helpers.h"

@@ -1,3 +1,5 @@
+#include <vector>
+
 #include "x2ctpa/models/vqgan3d.h"
 
 #include "models/helpers.h"

@@ -1,10 +1,12 @@
 // DICOM files made byte by byte (PS3.5, PS3.10), with whatever fault a test wants.
 #pragma once
 
+#include <fmt/format.h>
 #include <torch/types.h>
 
 #include <algorithm>
 #include <cmath>
+#include <filesystem>
 #include <functional>
 #include <map>
 #include <string>

@@ -13,8 +13,13 @@
 #include <torch/library.h>
 #include <torch/torch.h>
 
+#include <array>
 #include <cstdlib>
 #include <mutex>
+#include <optional>
+#include <string>
+#include <tuple>
+#include <vector>
 
 #include "x2ctpa/core/device.h"
 

@@ -3,7 +3,9 @@
 
 #include <torch/torch.h>
 
+#include <array>
 #include <filesystem>
+#include <vector>
 
 #include "x2ctpa/core/files.h"
 #include "x2ctpa/data/dataset.h"

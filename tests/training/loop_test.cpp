@@ -1,11 +1,15 @@
 #include "x2ctpa/training/loop.h"
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 #include <torch/nn/modules/linear.h>
 
 #include <cmath>
+#include <filesystem>
 #include <nlohmann/json.hpp>
 #include <sstream>
+#include <string>
+#include <vector>
 
 #include "support/temporary_folder.h"
 #include "x2ctpa/core/error.h"

@@ -3,7 +3,11 @@
 #include <gtest/gtest.h>
 #include <torch/optim.h>
 
+#include <array>
 #include <cmath>
+#include <memory>
+#include <string>
+#include <vector>
 
 #include "support/temporary_folder.h"
 #include "x2ctpa/core/autocast.h"

@@ -2,7 +2,10 @@
 #include <torch/nn.h>
 #include <torch/optim.h>
 
+#include <array>
 #include <cmath>
+#include <filesystem>
+#include <string>
 
 #include "support/temporary_folder.h"
 #include "support/test_device.h"

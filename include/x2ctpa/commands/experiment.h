@@ -1,6 +1,8 @@
 // The whole experiment: one struct per section of an experiment file.
 #pragma once
 
+#include <string>
+
 #include "x2ctpa/core/device.h"
 #include "x2ctpa/core/options.h"
 #include "x2ctpa/data/preprocess/preprocess.h"

@@ -25,7 +25,7 @@ concept WordEnum = std::is_enum_v<E> && requires(E value) {
 
 template <WordEnum E>
 constexpr std::string_view word_of(E value) {
-  return words(value).at(static_cast<size_t>(value));
+  return words(value).at(size_t(value));
 }
 
 /// The enumerator of a word; none where it is not one of the enum's words.

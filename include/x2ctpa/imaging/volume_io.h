@@ -1,6 +1,7 @@
 // Reading and writing volumes: DICOM series, NIfTI, NRRD, MetaImage.
 #pragma once
 
+#include <array>
 #include <filesystem>
 #include <map>
 #include <string>

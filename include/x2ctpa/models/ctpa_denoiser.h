@@ -6,6 +6,7 @@
 
 #include <array>
 #include <optional>
+#include <string>
 #include <utility>
 
 #include "x2ctpa/models/back_projection.h"

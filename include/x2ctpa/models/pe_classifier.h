@@ -17,6 +17,7 @@
 #include <array>
 #include <filesystem>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "x2ctpa/core/options.h"

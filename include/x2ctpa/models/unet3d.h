@@ -9,7 +9,9 @@
 #include <torch/nn/modules/linear.h>
 #include <torch/nn/pimpl.h>
 
+#include <memory>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "x2ctpa/core/options.h"

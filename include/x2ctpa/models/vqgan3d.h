@@ -6,6 +6,8 @@
 #include <torch/nn/pimpl.h>
 
 #include <array>
+#include <memory>
+#include <optional>
 #include <vector>
 
 #include "x2ctpa/core/options.h"

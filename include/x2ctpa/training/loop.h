@@ -9,6 +9,8 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "x2ctpa/core/device.h"
 #include "x2ctpa/core/options.h"

@@ -5,6 +5,7 @@
 #include <ATen/core/Tensor.h>
 #include <torch/nn/module.h>
 
+#include <string>
 #include <vector>
 
 #include "x2ctpa/core/safetensors.h"

@@ -1,6 +1,10 @@
 #include "commands/info/describe_dicom.h"
 
+#include <fmt/format.h>
+
+#include <optional>
 #include <set>
+#include <string>
 
 #include "x2ctpa/core/error.h"
 #include "x2ctpa/imaging/dicom/ct_choice.h"

@@ -1,5 +1,11 @@
 // The networks of an experiment file, and how many parameters each has.
+#include <fmt/format.h>
+
 #include <nlohmann/json.hpp>
+
+#include <array>
+#include <filesystem>
+#include <string>
 
 #include "commands/info/describe_path.h"
 #include "x2ctpa/commands/experiment.h"

@@ -1,5 +1,6 @@
 #include "commands/info/describe_path.h"
 
+#include <fmt/format.h>
 #include <torch/cuda.h>
 #include <torch/version.h>
 #include <yaml-cpp/yaml.h>
@@ -7,6 +8,12 @@
 #include <ATen/Parallel.h>
 
 #include <nlohmann/json.hpp>
+
+#include <algorithm>
+#include <array>
+#include <string>
+#include <utility>
+#include <vector>
 
 #include "commands/info/describe_dicom.h"
 #include "x2ctpa/core/device.h"

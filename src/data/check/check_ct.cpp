@@ -4,7 +4,12 @@
 
 #include <algorithm>
 #include <cmath>
+#include <filesystem>
 #include <numbers>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
 
 #include "data/check/check_parts.h"
 #include "x2ctpa/core/files.h"

@@ -3,9 +3,14 @@
 #include <torch/torch.h>
 
 #include <algorithm>
+#include <array>
+#include <cmath>
+#include <string>
+#include <string_view>
 
 #include "data/check/check_parts.h"
 #include "x2ctpa/core/files.h"
+#include "x2ctpa/imaging/files/picture_files.h"
 
 namespace x2ctpa {
 namespace {

@@ -1,6 +1,9 @@
 // The parts of the data doctor.
 #pragma once
 
+#include <array>
+#include <optional>
+#include <string>
 #include <vector>
 
 #include "data/preprocess/preprocess_case.h"

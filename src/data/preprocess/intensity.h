@@ -4,6 +4,8 @@
 #include <torch/types.h>
 
 #include <array>
+#include <string>
+#include <vector>
 
 #include "x2ctpa/data/preprocess/preprocess.h"
 

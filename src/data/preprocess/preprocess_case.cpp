@@ -2,9 +2,12 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "data/preprocess/case_grid.h"
 #include "data/preprocess/intensity.h"
 #include "data/preprocess/read_ct.h"
+#include "x2ctpa/imaging/files/picture_files.h"
 #include "x2ctpa/imaging/volume_io.h"
 #include "x2ctpa/imaging/xray/radiograph.h"
 

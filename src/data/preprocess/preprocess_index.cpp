@@ -3,6 +3,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <filesystem>
+#include <vector>
 
 #include "data/preprocess/intensity.h"
 #include "data/preprocess/preprocess_state.h"

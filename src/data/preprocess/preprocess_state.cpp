@@ -22,7 +22,7 @@ struct FolderOptions {
 
   void describe(OptionList& options) {
     options.section("preprocess", preprocess);
-    options.add("seed", &seed, "seed of the splits");
+    options.add("seed", &seed, "Seed of the splits.");
   }
 };
 

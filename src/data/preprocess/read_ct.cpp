@@ -2,6 +2,10 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <filesystem>
+#include <system_error>
+
 #include "x2ctpa/imaging/volume_io.h"
 
 namespace fs = std::filesystem;

@@ -1,8 +1,10 @@
 // What lies below a folder: volumes, pictures, archives and DICOM files.
 #include <algorithm>
+#include <filesystem>
 #include <memory>
 #include <set>
 #include <string>
+#include <system_error>
 #include <utility>
 #include <vector>
 

@@ -1,4 +1,5 @@
 // The studies of a file, an archive or a folder.
+#include <filesystem>
 #include <memory>
 #include <string>
 #include <vector>

@@ -4,8 +4,13 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <filesystem>
 #include <map>
+#include <optional>
 #include <set>
+#include <string>
+#include <system_error>
+#include <vector>
 
 #include "data/studies/finds.h"
 #include "data/studies/manifest_rows.h"

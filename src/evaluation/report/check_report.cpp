@@ -8,6 +8,7 @@
 #include <numeric>
 #include <optional>
 #include <utility>
+#include <vector>
 
 #include "evaluation/report/page.h"
 #include "x2ctpa/core/base64.h"

@@ -11,6 +11,7 @@
 #include "x2ctpa/core/base64.h"
 #include "x2ctpa/imaging/clipped_air.h"
 #include "x2ctpa/imaging/drr/drr.h"
+#include "x2ctpa/imaging/files/picture_files.h"
 #include "x2ctpa/imaging/xray/radiograph.h"
 
 namespace x2ctpa {

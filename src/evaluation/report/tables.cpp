@@ -1,5 +1,11 @@
 // Results as CSV, Markdown and LaTeX.
+#include <fmt/format.h>
+
+#include <array>
 #include <cmath>
+#include <filesystem>
+#include <string>
+#include <vector>
 
 #include "evaluation/steps.h"
 #include "x2ctpa/core/csv.h"

@@ -1,5 +1,9 @@
 // The result as plain text.
+#include <fmt/format.h>
+
+#include <algorithm>
 #include <cmath>
+#include <string>
 
 #include "evaluation/steps.h"
 

@@ -1,10 +1,13 @@
 #include "x2ctpa/imaging/dicom/ct_choice.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cctype>
 #include <cmath>
 #include <functional>
 #include <map>
+#include <tuple>
 
 #include "x2ctpa/core/error.h"
 #include "x2ctpa/core/log.h"

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <vector>
 
 #include "imaging/dicom/dicom_file.h"
 #include "x2ctpa/core/error.h"

@@ -2,6 +2,10 @@
 // its values become HU.
 #include <gdcmSequenceOfItems.h>
 
+#include <optional>
+#include <string>
+#include <vector>
+
 #include "imaging/dicom/dicom_slice.h"
 #include "imaging/dicom/gdcm_dataset.h"
 

@@ -1,8 +1,16 @@
 // From the headers of a series' slices to an ordered stack on an even, rectangular grid.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
 #include <cmath>
+#include <filesystem>
 #include <map>
 #include <numbers>
 #include <set>
+#include <string>
+#include <tuple>
+#include <vector>
 
 #include "imaging/dicom/dicom_slice.h"
 

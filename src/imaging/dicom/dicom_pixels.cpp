@@ -1,5 +1,10 @@
 // Stored pixels of CT slices to HU.
+#include <fmt/format.h>
+
 #include <cmath>
+#include <filesystem>
+#include <tuple>
+#include <vector>
 
 #include "imaging/dicom/dicom_slice.h"
 #include "imaging/dicom/gdcm_dataset.h"

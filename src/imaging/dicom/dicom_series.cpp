@@ -1,7 +1,9 @@
 #include "x2ctpa/imaging/dicom/dicom_series.h"
 
 #include <ATen/Parallel.h>
+#include <fmt/format.h>
 
+#include <algorithm>
 #include <map>
 
 #include "imaging/dicom/dicom_slice.h"

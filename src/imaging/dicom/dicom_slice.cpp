@@ -1,11 +1,15 @@
 // The header of a DICOM file as slices of a series.
 #include "imaging/dicom/dicom_slice.h"
 
+#include <fmt/format.h>
 #include <gdcmReader.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <fstream>
 #include <set>
+#include <utility>
 
 #include "imaging/dicom/dicom_structure.h"
 #include "imaging/dicom/gdcm_dataset.h"

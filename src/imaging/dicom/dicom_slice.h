@@ -4,6 +4,7 @@
 #include <gdcmDataSet.h>
 #include <torch/types.h>
 
+#include <array>
 #include <filesystem>
 #include <memory>
 #include <optional>

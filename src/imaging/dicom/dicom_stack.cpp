@@ -1,8 +1,14 @@
 // Decoding the slices of a series and putting them in their places.
 #include <ATen/Parallel.h>
+#include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
+#include <filesystem>
 #include <map>
+#include <string>
+#include <utility>
+#include <vector>
 
 #include "imaging/dicom/dicom_slice.h"
 #include "x2ctpa/core/error.h"

@@ -1,13 +1,20 @@
 #include "imaging/dicom/gdcm_dataset.h"
 
+#include <fmt/format.h>
 #include <gdcmPixmap.h>
 
+#include <array>
+#include <cctype>
 #include <charconv>
 #include <cmath>
 #include <cstring>
+#include <fstream>
+#include <system_error>
+#include <utility>
 
 #include "imaging/dicom/dicom_structure.h"
 #include "imaging/files/image_file.h"
+#include "imaging/files/picture_checks.h"
 #include "x2ctpa/core/error.h"
 
 namespace x2ctpa {

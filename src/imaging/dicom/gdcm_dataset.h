@@ -8,11 +8,10 @@
 #include <filesystem>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace x2ctpa {
-
-constexpr int64_t largest_picture_side = 16384;
 
 /// The text of an element without padding; empty when absent.
 std::string dicom_text(const gdcm::DataSet& data, uint16_t group, uint16_t element);

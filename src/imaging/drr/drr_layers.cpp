@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <vector>
 
 #include "imaging/drr/drr_rays.h"
 #include "imaging/volume/vector_clones.h"

@@ -1,5 +1,6 @@
 #include "imaging/files/image_file.h"
 
+#include <fmt/format.h>
 #include <gdcmTrace.h>
 #include <itkFloatingPointExceptions.h>
 #include <itkIOCommon.h>
@@ -12,6 +13,9 @@
 #include <tiffio.h>
 #include <zlib.h>
 
+#include <algorithm>
+#include <cctype>
+#include <fstream>
 #include <mutex>
 
 #include "imaging/files/jpeg_file.h"

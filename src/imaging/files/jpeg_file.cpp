@@ -2,8 +2,12 @@
 
 #include <csetjmp>
 #include <cstdio>
+#include <filesystem>
+#include <functional>
+#include <string>
 
 // After the standard headers that it needs.
+#include <fmt/format.h>
 #include <jerror.h>
 #include <jpeglib.h>
 

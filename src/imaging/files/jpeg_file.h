@@ -3,6 +3,9 @@
 // others, such as stray bytes before a marker, come with sound pictures.
 #pragma once
 
+#include <filesystem>
+#include <functional>
+
 #include "imaging/files/image_file.h"
 
 namespace x2ctpa {

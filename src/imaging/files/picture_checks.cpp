@@ -6,7 +6,12 @@
 #include <memory>
 #include <string>
 
-#include "imaging/dicom/gdcm_dataset.h"
+#include <array>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
 #include "x2ctpa/core/error.h"
 #include "x2ctpa/core/files.h"
 

@@ -9,6 +9,9 @@
 
 namespace x2ctpa {
 
+/// Of pictures and X-rays; larger ones are damaged files, or no X-rays.
+constexpr int64_t largest_picture_side = 16384;
+
 /// Throws Error for a JPEG without a frame, a scan or an end.
 void require_whole_jpeg(const std::filesystem::path& file);
 

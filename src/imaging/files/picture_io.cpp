@@ -1,11 +1,14 @@
 #include "imaging/files/picture_io.h"
 
-#include <ATen/ops/_upsample_bilinear2d_aa.h>
+#include <fmt/format.h>
+
+#include <filesystem>
+#include <string>
 
 #include "imaging/files/png_bytes.h"
 #include "x2ctpa/core/error.h"
 #include "x2ctpa/core/files.h"
-#include "x2ctpa/imaging/xray/radiograph.h"
+#include "x2ctpa/imaging/files/picture_files.h"
 
 namespace x2ctpa {
 namespace {
@@ -71,17 +74,6 @@ bool is_colourful(const at::Tensor& samples) {
   if (samples.size(2) < 3) return false;
   const auto colour = unit_range(samples).narrow(2, 0, 3);
   return (colour.amax(2) - colour.amin(2)).mean().item<float>() > 0.02;
-}
-
-at::Tensor square_radiograph(const at::Tensor& pixels, int64_t size, double fill) {
-  if (!pixels.defined() || pixels.dim() != 2 || pixels.numel() == 0 || size < 1)
-    throw Error("square_radiograph: expected pixels of shape (H, W) and a size of at least 1.");
-  const int64_t height = pixels.size(0), width = pixels.size(1), side = std::max(height, width);
-  const int64_t top = (side - height) / 2, left = (side - width) / 2;
-  auto square = torch::full({1, 1, side, side}, fill, pixels.options().dtype(torch::kFloat));
-  square[0][0].narrow(0, top, height).narrow(1, left, width).copy_(pixels);
-  if (side == size) return square[0][0];
-  return at::_upsample_bilinear2d_aa(square, {size, size}, false)[0][0].contiguous();
 }
 
 void write_png16(const at::Tensor& picture, const fs::path& file) {

@@ -1,5 +1,6 @@
 #include "imaging/files/png_bytes.h"
 
+#include <fmt/format.h>
 #include <png.h>
 
 #include <vector>

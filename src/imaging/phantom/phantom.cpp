@@ -1,7 +1,9 @@
 #include "x2ctpa/imaging/phantom/phantom.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
+#include <vector>
 
 #include "imaging/phantom/phantom_organs.h"
 #include "x2ctpa/core/random.h"

@@ -1,6 +1,8 @@
 // The organs of a simulated patient as shapes, in the order in which they are painted.
 #pragma once
 
+#include <vector>
+
 #include "imaging/phantom/phantom_paint.h"
 
 namespace x2ctpa::phantom {

@@ -1,5 +1,10 @@
 #include "imaging/volume/airway.h"
 
+#include <algorithm>
+#include <cmath>
+#include <optional>
+#include <vector>
+
 #include "imaging/volume/components.h"
 #include "imaging/volume/distance.h"
 

@@ -9,7 +9,6 @@
 namespace x2ctpa {
 namespace {
 
-constexpr int64_t L = filter_lanes;
 constexpr float pole = -0.26794919243112270647f;  // sqrt(3) - 2
 constexpr float gain = 6;                         // (1 - pole) (1 - 1 / pole)
 
@@ -17,11 +16,11 @@ constexpr float gain = 6;                         // (1 - pole) (1 - 1 / pole)
 X2CTPA_VECTOR_CLONES
 void start_mirrored(const float* x, int64_t n, float* start) {
   constexpr int64_t horizon = 32;  // |pole|^32 is below 1e-18
-  for (int64_t i = 0; i < L; ++i) start[i] = 0;
+  for (int64_t i = 0; i < filter_lanes; ++i) start[i] = 0;
   double power = 1, norm = 1;
   if (n > horizon) {
     for (int64_t k = 0; k < horizon; ++k, power *= pole)
-      for (int64_t i = 0; i < L; ++i) start[i] += float(power) * x[k * L + i];
+      for (int64_t i = 0; i < filter_lanes; ++i) start[i] += float(power) * x[k * filter_lanes + i];
     return;
   }
   // Short lines: the exact sum over all mirrored periods.
@@ -30,40 +29,40 @@ void start_mirrored(const float* x, int64_t n, float* start) {
   for (int64_t k = 0; k < n; ++k, power *= pole) {
     const double back = k > 0 && k < n - 1 ? period / power : 0;
     const auto w = float((power + back) * norm);
-    for (int64_t i = 0; i < L; ++i) start[i] += w * x[k * L + i];
+    for (int64_t i = 0; i < filter_lanes; ++i) start[i] += w * x[k * filter_lanes + i];
   }
 }
 
 X2CTPA_VECTOR_CLONES
 void causal_pass(float* x, int64_t n, const float* start) {
-  for (int64_t i = 0; i < L; ++i) x[i] = start[i];
+  for (int64_t i = 0; i < filter_lanes; ++i) x[i] = start[i];
   for (int64_t k = 1; k < n; ++k) {
-    float* now = x + k * L;
-    const float* before = now - L;
-    for (int64_t i = 0; i < L; ++i) now[i] = gain * now[i] + pole * before[i];
+    float* now = x + k * filter_lanes;
+    const float* before = now - filter_lanes;
+    for (int64_t i = 0; i < filter_lanes; ++i) now[i] = gain * now[i] + pole * before[i];
   }
 }
 
 X2CTPA_VECTOR_CLONES
 void anticausal_pass(float* x, int64_t n) {
   for (int64_t k = n - 2; k >= 0; --k) {
-    float* now = x + k * L;
-    const float* after = now + L;
-    for (int64_t i = 0; i < L; ++i) now[i] = pole * (after[i] - now[i]);
+    float* now = x + k * filter_lanes;
+    const float* after = now + filter_lanes;
+    for (int64_t i = 0; i < filter_lanes; ++i) now[i] = pole * (after[i] - now[i]);
   }
 }
 
 X2CTPA_VECTOR_CLONES
 void prefilter_mirrored(float* x, int64_t n) {
   if (n < 2) return;
-  alignas(64) float start[L];
+  alignas(64) float start[filter_lanes];
   start_mirrored(x, n, start);
-  for (int64_t i = 0; i < L; ++i) start[i] *= gain;
+  for (int64_t i = 0; i < filter_lanes; ++i) start[i] *= gain;
   causal_pass(x, n, start);
-  float* last = x + (n - 1) * L;
-  const float* before = last - L;
+  float* last = x + (n - 1) * filter_lanes;
+  const float* before = last - filter_lanes;
   const float factor = pole / (pole * pole - 1);
-  for (int64_t i = 0; i < L; ++i) last[i] = factor * (last[i] + pole * before[i]);
+  for (int64_t i = 0; i < filter_lanes; ++i) last[i] = factor * (last[i] + pole * before[i]);
   anticausal_pass(x, n);
 }
 
@@ -71,47 +70,49 @@ void prefilter_mirrored(float* x, int64_t n) {
 // margins are known in closed form.
 X2CTPA_VECTOR_CLONES
 void prefilter_extended(float* x, int64_t n) {
-  alignas(64) float start[L], end[L];
+  alignas(64) float start[filter_lanes], end[filter_lanes];
   const float steady = gain / (1 - pole);  // of the causal pass over a constant 1
-  float* last = x + (n - 1) * L;
-  for (int64_t i = 0; i < L; ++i) start[i] = steady * x[i], end[i] = steady * last[i];
+  float* last = x + (n - 1) * filter_lanes;
+  for (int64_t i = 0; i < filter_lanes; ++i) start[i] = steady * x[i], end[i] = steady * last[i];
   causal_pass(x, n, start);
   const float constant = -pole / (1 - pole), decaying = -pole / (1 - pole * pole);
-  for (int64_t i = 0; i < L; ++i) {
+  for (int64_t i = 0; i < filter_lanes; ++i) {
     const float excess = last[i] - end[i];
     last[i] = constant * end[i] + decaying * excess;
-    last[L + i] = constant * end[i] + decaying * pole * excess;
-    last[2 * L + i] = constant * end[i] + decaying * pole * pole * excess;
+    last[filter_lanes + i] = constant * end[i] + decaying * pole * excess;
+    last[2 * filter_lanes + i] = constant * end[i] + decaying * pole * pole * excess;
   }
   anticausal_pass(x, n);
-  for (int64_t i = 0; i < L; ++i) {
-    x[i - L] = pole * (x[i] - start[i]);
-    x[i - 2 * L] = pole * (x[i - L] - start[i]);
+  for (int64_t i = 0; i < filter_lanes; ++i) {
+    x[i - filter_lanes] = pole * (x[i] - start[i]);
+    x[i - 2 * filter_lanes] = pole * (x[i - filter_lanes] - start[i]);
   }
 }
 
 X2CTPA_VECTOR_CLONES
 void sum_four(const float* x, const float* w, float* out) {
   const float a = w[0], b = w[1], c = w[2], d = w[3];
-  for (int64_t i = 0; i < L; ++i)
-    out[i] = a * x[i] + b * x[L + i] + c * x[2 * L + i] + d * x[3 * L + i];
+  for (int64_t i = 0; i < filter_lanes; ++i)
+    out[i] = a * x[i] + b * x[filter_lanes + i] + c * x[2 * filter_lanes + i] +
+             d * x[3 * filter_lanes + i];
 }
 
 X2CTPA_VECTOR_CLONES
 void sum_many(const float* x, const float* w, int64_t count, float* out) {
-  for (int64_t i = 0; i < L; ++i) out[i] = 0;
+  for (int64_t i = 0; i < filter_lanes; ++i) out[i] = 0;
   for (int64_t k = 0; k < count; ++k)
-    for (int64_t i = 0; i < L; ++i) out[i] += w[k] * x[k * L + i];
+    for (int64_t i = 0; i < filter_lanes; ++i) out[i] += w[k] * x[k * filter_lanes + i];
 }
 
 X2CTPA_VECTOR_CLONES
 void shift_row(float* x, float shift) {
-  for (int64_t i = 0; i < L; ++i) x[i] += shift;
+  for (int64_t i = 0; i < filter_lanes; ++i) x[i] += shift;
 }
 
 X2CTPA_VECTOR_CLONES
 void round_row(float* x) {
-  for (int64_t i = 0; i < L; ++i) x[i] = float(int32_t(x[i] + std::copysign(0.5f, x[i])));
+  for (int64_t i = 0; i < filter_lanes; ++i)
+    x[i] = float(int32_t(x[i] + std::copysign(0.5f, x[i])));
 }
 
 // A block's rows from lines below each other, and back, in squares that fit the vector registers.
@@ -121,7 +122,7 @@ void transposed_load(const float* in, int64_t stride, int64_t lines, int64_t n, 
     for (int64_t i0 = 0; i0 < lines; i0 += tile) {
       const int64_t k1 = std::min(k0 + tile, n), i1 = std::min(i0 + tile, lines);
       for (int64_t i = i0; i < i1; ++i)
-        for (int64_t k = k0; k < k1; ++k) block[k * L + i] = in[i * stride + k];
+        for (int64_t k = k0; k < k1; ++k) block[k * filter_lanes + i] = in[i * stride + k];
     }
 }
 
@@ -131,12 +132,12 @@ void transposed_store(const float* block, int64_t lines, int64_t n, float* out, 
     for (int64_t k0 = 0; k0 < n; k0 += tile) {
       const int64_t k1 = std::min(k0 + tile, n), i1 = std::min(i0 + tile, lines);
       for (int64_t i = i0; i < i1; ++i)
-        for (int64_t k = k0; k < k1; ++k) out[i * stride + k] = block[k * L + i];
+        for (int64_t k = k0; k < k1; ++k) out[i * stride + k] = block[k * filter_lanes + i];
     }
 }
 
 void load_columns(const float* in, int64_t stride, int64_t lanes, int64_t n, float* block) {
-  for (int64_t k = 0; k < n; ++k) std::copy_n(in + k * stride, lanes, block + k * L);
+  for (int64_t k = 0; k < n; ++k) std::copy_n(in + k * stride, lanes, block + k * filter_lanes);
 }
 
 // Scratch memory of one thread.
@@ -167,16 +168,16 @@ void AxisFilter::apply(float* block, float* out, int64_t stride, int64_t lanes) 
   float* x = block + first_row();
   if (prefilter_ == Prefilter::mirror) prefilter_mirrored(x, n_);
   if (prefilter_ == Prefilter::nearest) prefilter_extended(x, n_);
-  alignas(64) float row[L];
+  alignas(64) float row[filter_lanes];
   for (int64_t j = 0; j < targets(); ++j) {
     const auto t = size_t(j);
     const float* w = weights_.data() + begin_[t];
     const int64_t count = begin_[t + 1] - begin_[t];
-    float* to = lanes == L ? out + j * stride : row;
+    float* to = lanes == filter_lanes ? out + j * stride : row;
     if (count == 4)
-      sum_four(x + first_[t] * L, w, to);
+      sum_four(x + first_[t] * filter_lanes, w, to);
     else
-      sum_many(x + first_[t] * L, w, count, to);
+      sum_many(x + first_[t] * filter_lanes, w, count, to);
     if (!shift_.empty()) shift_row(to, shift_[t]);
     if (round_) round_row(to);
     if (to == row) std::copy_n(row, lanes, out + j * stride);
@@ -212,8 +213,8 @@ CubicWeights cubic_weights_mirrored(double c, int64_t n) {
 void filter_columns(const AxisFilter& filter, const float* in, int64_t in_stride, int64_t lines,
                     float* out, int64_t out_stride) {
   float* block = scratch(0, filter.block_floats());
-  for (int64_t i = 0; i < lines; i += L) {
-    const int64_t lanes = std::min(L, lines - i);
+  for (int64_t i = 0; i < lines; i += filter_lanes) {
+    const int64_t lanes = std::min(filter_lanes, lines - i);
     load_columns(in + i, in_stride, lanes, filter.n(), block + AxisFilter::first_row());
     filter.apply(block, out + i, out_stride, lanes);
   }
@@ -223,10 +224,10 @@ void filter_columns_twice(const AxisFilter& first, const AxisFilter& second, con
                           int64_t in_stride, int64_t lines, float* out, int64_t out_stride) {
   float* block = scratch(0, first.block_floats());
   float* between = scratch(1, second.block_floats());
-  for (int64_t i = 0; i < lines; i += L) {
-    const int64_t lanes = std::min(L, lines - i);
+  for (int64_t i = 0; i < lines; i += filter_lanes) {
+    const int64_t lanes = std::min(filter_lanes, lines - i);
     load_columns(in + i, in_stride, lanes, first.n(), block + AxisFilter::first_row());
-    first.apply(block, between + AxisFilter::first_row(), L, L);
+    first.apply(block, between + AxisFilter::first_row(), filter_lanes, filter_lanes);
     second.apply(between, out + i, out_stride, lanes);
   }
 }
@@ -234,12 +235,12 @@ void filter_columns_twice(const AxisFilter& first, const AxisFilter& second, con
 void filter_rows(const AxisFilter& filter, const float* in, int64_t in_stride, int64_t lines,
                  float* out, int64_t out_stride) {
   float* block = scratch(0, filter.block_floats());
-  float* targets = scratch(1, filter.targets() * L);
-  for (int64_t i = 0; i < lines; i += L) {
-    const int64_t lanes = std::min(L, lines - i);
+  float* targets = scratch(1, filter.targets() * filter_lanes);
+  for (int64_t i = 0; i < lines; i += filter_lanes) {
+    const int64_t lanes = std::min(filter_lanes, lines - i);
     transposed_load(in + i * in_stride, in_stride, lanes, filter.n(),
                     block + AxisFilter::first_row());
-    filter.apply(block, targets, L, L);
+    filter.apply(block, targets, filter_lanes, filter_lanes);
     transposed_store(targets, lanes, filter.targets(), out + i * out_stride, out_stride);
   }
 }

@@ -1,5 +1,7 @@
 #include "imaging/volume/components.h"
 
+#include <algorithm>
+
 namespace x2ctpa {
 namespace {
 

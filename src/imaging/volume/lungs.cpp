@@ -1,6 +1,10 @@
 #include "x2ctpa/imaging/volume/lungs.h"
 
+#include <fmt/format.h>
+
+#include <algorithm>
 #include <cmath>
+#include <vector>
 
 #include "imaging/volume/airway.h"
 #include "imaging/volume/components.h"

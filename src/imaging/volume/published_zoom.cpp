@@ -1,6 +1,9 @@
 #include <ATen/Parallel.h>
+#include <fmt/format.h>
 
+#include <array>
 #include <cmath>
+#include <vector>
 
 #include "imaging/volume/axis_filter.h"
 #include "x2ctpa/core/error.h"

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cmath>
 #include <optional>
+#include <vector>
 
 #include "imaging/volume/axis_filter.h"
 #include "x2ctpa/core/error.h"

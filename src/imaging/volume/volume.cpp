@@ -1,6 +1,10 @@
 #include "x2ctpa/imaging/volume/volume.h"
 
+#include <fmt/format.h>
+
+#include <algorithm>
 #include <cmath>
+#include <vector>
 
 #include "x2ctpa/core/error.h"
 

@@ -3,7 +3,9 @@
 #include <ATen/ops/_upsample_bilinear2d_aa.h>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
+#include <vector>
 
 #include "x2ctpa/core/error.h"
 

@@ -1,7 +1,15 @@
 #include "x2ctpa/imaging/xray/radiograph.h"
 
+#include <ATen/ATen.h>
+#include <ATen/ops/_upsample_bilinear2d_aa.h>
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cctype>
+
 #include "imaging/dicom/dicom_slice.h"
 #include "imaging/dicom/gdcm_dataset.h"
+#include "imaging/files/picture_checks.h"
 #include "imaging/files/picture_io.h"
 #include "imaging/xray/chest_view.h"
 #include "imaging/xray/radiograph_dicom.h"
@@ -133,6 +141,17 @@ Radiograph read_radiograph(const fs::path& file, CxrInvert invert) {
   check_size(xray.pixels.size(0), xray.pixels.size(1), file);
   judge_picture(xray, invert);
   return xray;
+}
+
+at::Tensor square_radiograph(const at::Tensor& pixels, int64_t size, double fill) {
+  if (!pixels.defined() || pixels.dim() != 2 || pixels.numel() == 0 || size < 1)
+    throw Error("square_radiograph: expected pixels of shape (H, W) and a size of at least 1.");
+  const int64_t height = pixels.size(0), width = pixels.size(1), side = std::max(height, width);
+  const int64_t top = (side - height) / 2, left = (side - width) / 2;
+  auto square = torch::full({1, 1, side, side}, fill, pixels.options().dtype(torch::kFloat));
+  square[0][0].narrow(0, top, height).narrow(1, left, width).copy_(pixels);
+  if (side == size) return square[0][0];
+  return at::_upsample_bilinear2d_aa(square, {size, size}, false)[0][0].contiguous();
 }
 
 ModelXray load_model_xray(const fs::path& file, int64_t size, const CxrOptions& options) {

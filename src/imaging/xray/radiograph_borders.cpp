@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <cmath>
+#include <optional>
 
 #include "x2ctpa/imaging/xray/radiograph.h"
 

@@ -1,9 +1,17 @@
 #include "imaging/xray/radiograph_dicom.h"
 
+#include <fmt/format.h>
 #include <gdcmSequenceOfItems.h>
 
+#include <algorithm>
+#include <array>
+#include <cctype>
 #include <cmath>
+#include <filesystem>
+#include <optional>
 #include <set>
+#include <string>
+#include <vector>
 
 #include "imaging/dicom/gdcm_dataset.h"
 #include "x2ctpa/core/error.h"
@@ -125,8 +133,8 @@ std::string upper_case(std::string text) {
 }
 
 // The first of `words` that `text` holds; empty when none.
-template <size_t N>
-std::string word_in(const std::string& text, const std::array<const char*, N>& words) {
+template <size_t count>
+std::string word_in(const std::string& text, const std::array<const char*, count>& words) {
   for (const char* word : words)
     if (text.find(word) != std::string::npos) return word;
   return {};

@@ -1,6 +1,8 @@
 // X-rays stored as DICOM.
 #pragma once
 
+#include <filesystem>
+
 #include "x2ctpa/imaging/xray/radiograph.h"
 
 namespace x2ctpa {

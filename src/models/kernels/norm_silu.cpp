@@ -2,6 +2,10 @@
 
 #include <torch/csrc/autograd/custom_function.h>
 
+#include <optional>
+#include <tuple>
+#include <vector>
+
 #include "models/kernels/fixed_order.h"
 
 namespace x2ctpa {

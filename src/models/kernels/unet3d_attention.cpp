@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "models/kernels/lanes.h"
-#include "models/unet3d_blocks.h"
+#include "models/kernels/linear_map.h"
 
 namespace x2ctpa::unet3d {
 namespace {

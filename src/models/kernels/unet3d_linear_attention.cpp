@@ -7,8 +7,8 @@
 #include <vector>
 
 #include "models/kernels/lanes.h"
+#include "models/kernels/linear_map.h"
 #include "models/kernels/unet3d_attention.h"
-#include "models/unet3d_blocks.h"
 
 namespace x2ctpa::unet3d {
 namespace {

@@ -1,6 +1,9 @@
 // One walk over a volume in slabs, with what it costs.
 #pragma once
 
+#include <functional>
+#include <vector>
+
 #include "models/slabs/vqgan3d_slabs.h"
 
 namespace x2ctpa::slabs {

@@ -4,6 +4,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <string>
+#include <utility>
+#include <vector>
 
 #include "models/slabs/slab_pass.h"
 #include "x2ctpa/core/error.h"

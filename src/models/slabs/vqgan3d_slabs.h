@@ -1,6 +1,9 @@
 // The VQ-GAN's encoder and decoder in slabs along D.
 #pragma once
 
+#include <string>
+#include <vector>
+
 #include "models/slabs/slab_stages.h"
 #include "x2ctpa/models/memory_plan.h"
 

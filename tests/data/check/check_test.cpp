@@ -1,9 +1,13 @@
 #include "x2ctpa/data/check/check.h"
 
 #include <algorithm>
+#include <array>
+#include <string>
+#include <vector>
 
 #include "data/synthetic_study.h"
 #include "x2ctpa/core/files.h"
+#include "x2ctpa/imaging/files/picture_files.h"
 #include "x2ctpa/imaging/phantom/phantom.h"
 
 namespace x2ctpa {

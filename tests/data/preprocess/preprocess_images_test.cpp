@@ -1,10 +1,15 @@
 // What preprocess makes of one study's images: masks, published resampling, rendered X-rays,
 // windows.
+#include <array>
+#include <map>
+#include <string>
+
 #include "data/synthetic_study.h"
 #include "x2ctpa/core/csv.h"
 #include "x2ctpa/core/files.h"
 #include "x2ctpa/core/log.h"
 #include "x2ctpa/data/preprocess/preprocess.h"
+#include "x2ctpa/imaging/files/picture_files.h"
 #include "x2ctpa/imaging/volume/resample.h"
 
 namespace x2ctpa {

@@ -1,12 +1,20 @@
+#include <fmt/format.h>
+
 #include "x2ctpa/data/preprocess/preprocess.h"
 
+#include <algorithm>
+#include <array>
+#include <cmath>
 #include <map>
+#include <string>
+#include <vector>
 
 #include "data/synthetic_study.h"
 #include "support/dicom_bytes.h"
 #include "x2ctpa/core/csv.h"
 #include "x2ctpa/core/files.h"
 #include "x2ctpa/core/log.h"
+#include "x2ctpa/imaging/files/picture_files.h"
 
 namespace x2ctpa {
 namespace {

@@ -1,3 +1,10 @@
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <map>
+#include <string>
+#include <vector>
+
 #include "x2ctpa/data/preprocess/splits.h"
 
 #include "data/synthetic_study.h"

@@ -3,9 +3,14 @@
 #include <archive.h>
 #include <archive_entry.h>
 
+#include <functional>
+#include <string>
+#include <vector>
+
 #include "data/synthetic_study.h"
 #include "x2ctpa/core/files.h"
 #include "x2ctpa/data/studies/manifest.h"
+#include "x2ctpa/imaging/files/picture_files.h"
 
 namespace x2ctpa {
 namespace {

@@ -1,5 +1,14 @@
 // Studies in exports as archives and hospitals make them: only the headers tell what belongs
 // together.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <functional>
+#include <map>
+#include <set>
+#include <string>
+#include <vector>
+
 #include "data/synthetic_study.h"
 #include "support/dicom_bytes.h"
 #include "x2ctpa/core/csv.h"
@@ -7,6 +16,7 @@
 #include "x2ctpa/data/preprocess/preprocess.h"
 #include "x2ctpa/data/studies/manifest.h"
 #include "x2ctpa/imaging/dicom/dicom_series.h"
+#include "x2ctpa/imaging/files/picture_files.h"
 
 namespace x2ctpa {
 namespace {

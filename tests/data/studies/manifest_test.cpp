@@ -1,7 +1,12 @@
+#include <set>
+#include <string>
+#include <vector>
+
 #include "x2ctpa/data/studies/manifest.h"
 
 #include "data/synthetic_study.h"
 #include "x2ctpa/core/files.h"
+#include "x2ctpa/imaging/files/picture_files.h"
 
 namespace x2ctpa {
 namespace {

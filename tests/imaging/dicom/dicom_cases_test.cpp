@@ -1,6 +1,12 @@
 // One test per folder or file of the real cases: what a user needs of each.
 #include <gtest/gtest.h>
 
+#include <cmath>
+#include <filesystem>
+#include <map>
+#include <string>
+#include <vector>
+
 #include "support/real_data.h"
 #include "support/temporary_folder.h"
 #include "x2ctpa/core/error.h"

@@ -6,7 +6,10 @@
 #include <torch/torch.h>
 
 #include <algorithm>
+#include <filesystem>
 #include <set>
+#include <string>
+#include <utility>
 
 #include "support/temporary_folder.h"
 #include "support/test_volumes.h"

@@ -1,7 +1,10 @@
 // CT series made in the test, with faults of other kinds than the real cases have.
 #include <gtest/gtest.h>
 
+#include <functional>
 #include <random>
+#include <string>
+#include <vector>
 
 #include "support/dicom_bytes.h"
 #include "support/real_data.h"

@@ -1,11 +1,16 @@
 #include "x2ctpa/imaging/dicom/dicom_write.h"
 
+#include <fmt/format.h>
 #include <gdcmReader.h>
 #include <gtest/gtest.h>
 #include <torch/torch.h>
 
 #include <cmath>
+#include <filesystem>
 #include <set>
+#include <sstream>
+#include <string>
+#include <vector>
 
 #include "x2ctpa/core/error.h"
 #include "x2ctpa/core/files.h"

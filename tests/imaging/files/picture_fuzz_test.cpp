@@ -6,11 +6,14 @@
 #include <torch/torch.h>
 #include <zlib.h>
 
+#include <filesystem>
 #include <random>
+#include <string>
 
 #include "support/temporary_folder.h"
 #include "x2ctpa/core/error.h"
 #include "x2ctpa/core/files.h"
+#include "x2ctpa/imaging/files/picture_files.h"
 #include "x2ctpa/imaging/xray/radiograph.h"
 
 namespace x2ctpa {

@@ -3,6 +3,8 @@
 #include <gtest/gtest.h>
 #include <torch/torch.h>
 
+#include <vector>
+
 #include "support/real_data.h"
 #include "x2ctpa/core/error.h"
 #include "x2ctpa/imaging/volume_io.h"

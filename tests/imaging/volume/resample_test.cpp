@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <vector>
+
 #include "support/test_volumes.h"
 #include "x2ctpa/core/error.h"
 

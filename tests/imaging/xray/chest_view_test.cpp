@@ -2,11 +2,18 @@
 #include <gtest/gtest.h>
 #include <torch/torch.h>
 
+#include <algorithm>
+#include <filesystem>
+#include <map>
+#include <string>
+#include <utility>
+
 #include "support/real_data.h"
 #include "support/temporary_folder.h"
 #include "x2ctpa/core/error.h"
 #include "x2ctpa/imaging/dicom/dicom_write.h"
 #include "x2ctpa/imaging/drr/drr.h"
+#include "x2ctpa/imaging/files/picture_files.h"
 #include "x2ctpa/imaging/phantom/phantom.h"
 #include "x2ctpa/imaging/xray/radiograph.h"
 

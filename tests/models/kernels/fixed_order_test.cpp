@@ -4,6 +4,9 @@
 #include <gtest/gtest.h>
 #include <torch/torch.h>
 
+#include <functional>
+#include <vector>
+
 #include "models/helpers.h"
 
 namespace x2ctpa {

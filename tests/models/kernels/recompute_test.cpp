@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <vector>
+
 #include "x2ctpa/core/autocast.h"
 #include "x2ctpa/models/unet3d.h"
 #include "x2ctpa/models/vqgan3d.h"

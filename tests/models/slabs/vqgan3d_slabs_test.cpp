@@ -1,3 +1,6 @@
+#include <string>
+#include <vector>
+
 #include "models/helpers.h"
 #include "x2ctpa/models/vqgan3d.h"
 

@@ -1,6 +1,7 @@
 // The data doctor: what is right and wrong with studies, found before a dataset is made of them.
 #pragma once
 
+#include <array>
 #include <optional>
 #include <string>
 #include <vector>

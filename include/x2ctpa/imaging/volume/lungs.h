@@ -1,6 +1,7 @@
 // Finding the lungs in a chest CT by classical means.
 #pragma once
 
+#include <array>
 #include <optional>
 
 #include "x2ctpa/imaging/volume/volume.h"
