@@ -41,6 +41,7 @@ for ((rank = 0; rank < count; ++rank)); do
 done
 
 send() { kill "-$1" "${processes[@]}" 2> /dev/null; }
+# shellcheck disable=SC2064  # each trap has its own signal
 for signal in TERM USR1 INT; do trap "send $signal" "$signal"; done
 
 # After the first failure: a while to end by themselves, then the end.

@@ -3,11 +3,12 @@
 # .venv, with numpy for scripts/convert_weights.py. Running it again installs only what is missing; when nothing is, it needs neither root nor
 # a network.
 #
-#   scripts/setup.sh [--cpu | --cuda]
+#   scripts/setup.sh [--cpu | --cuda] [--style]
 #
 #   --cpu    LibTorch with the two small CUDA libraries that it cannot be loaded without (1.3 GB).
 #   --cuda   LibTorch with all its CUDA libraries (5.5 GB), for the CMake preset `cuda`.
 #            Default: --cuda where an NVIDIA driver is present, --cpu elsewhere.
+#   --style  Also what scripts/check_style.sh runs: clang-format, clang-tidy, shellcheck and ruff.
 #
 # Debian 12, Ubuntu 22.04 and 24.04. Tried from an empty Debian 12. Ubuntu has ITK in `universe`
 # (22.04: 5.2.1, 24.04: 5.3.0); there the packages were only looked up.
@@ -26,6 +27,8 @@ readonly PACKAGES=(
   libgtest-dev libbenchmark-dev
   libjs-chart.js  # compiled into the report of `x2ctpa evaluate`
 )
+readonly STYLE_PACKAGES=(clang-14 clang-format-14 clang-tidy-14 shellcheck)
+readonly RUFF_VERSION=0.17.6
 
 say() { echo "setup: $*"; }
 fail() { echo "setup: $*" >&2; exit 1; }
@@ -34,12 +37,15 @@ usage() { sed -n '2,/^set /{/^set /d;s/^# \{0,1\}//;p}' "$0"; }
 
 has_nvidia_driver() { [[ -e /proc/driver/nvidia ]] || nvidia-smi > /dev/null 2>&1; }
 
+# shellcheck source=/dev/null
+os_release() (. /etc/os-release && echo "${!1:-}")
+
 require_known_system() {
   local id="" version="" name="this system"
   if [[ -r /etc/os-release ]]; then
-    id=$(. /etc/os-release && echo "${ID:-}")
-    version=$(. /etc/os-release && echo "${VERSION_ID:-}")
-    name=$(. /etc/os-release && echo "${PRETTY_NAME:-$id $version}")
+    id=$(os_release ID)
+    version=$(os_release VERSION_ID)
+    name=$(os_release PRETTY_NAME)
   fi
   case "$id $version" in
     "debian 12" | "ubuntu 22.04" | "ubuntu 24.04") ;;
@@ -52,7 +58,7 @@ Packages: ${PACKAGES[*]}" ;;
 
 missing_packages() {
   local package
-  for package in "${PACKAGES[@]}"; do
+  for package in "${packages[@]}"; do
     [[ $(dpkg-query -W -f='${db:Status-Status}' "$package" 2> /dev/null) == installed ]] || echo "$package"
   done
 }
@@ -71,7 +77,7 @@ install_packages() {
   local missing package unknown=()
   mapfile -t missing < <(missing_packages)
   if [[ ${#missing[@]} == 0 ]]; then
-    say "packages: all ${#PACKAGES[@]} are there"
+    say "packages: all ${#packages[@]} are there"
     return
   fi
   say "packages to install: ${missing[*]}"
@@ -127,30 +133,36 @@ install_libtorch() {
   fi
 }
 
-install_numpy() {
-  if has_wheel numpy "$NUMPY_VERSION"; then
-    say "numpy $NUMPY_VERSION: is there"
+# install_wheel NAME VERSION
+install_wheel() {
+  if has_wheel "$1" "$2"; then
+    say "$1 $2: is there"
   else
-    say "numpy $NUMPY_VERSION into .venv"
-    .venv/bin/python -m pip install --quiet --disable-pip-version-check "numpy==$NUMPY_VERSION"
+    say "$1 $2 into .venv"
+    .venv/bin/python -m pip install --quiet --disable-pip-version-check "$1==$2"
   fi
 }
 
-kind=""
+kind="" style=""
 for argument in "$@"; do
   case "$argument" in
     --cpu | --cuda) kind=${argument#--} ;;
+    --style) style=1 ;;
     -h | --help) usage; exit 0 ;;
-    *) fail "\"$argument\" is not known. Use --cpu or --cuda." ;;
+    *) fail "\"$argument\" is not known. Use --cpu, --cuda or --style." ;;
   esac
 done
 if [[ -z $kind ]]; then
   if has_nvidia_driver; then kind=cuda; else kind=cpu; fi
 fi
 
+packages=("${PACKAGES[@]}")
+if [[ -n $style ]]; then packages+=("${STYLE_PACKAGES[@]}"); fi
+
 require_known_system
 install_packages
 make_venv
 install_libtorch "$kind"
-install_numpy
+install_wheel numpy "$NUMPY_VERSION"
+if [[ -n $style ]]; then install_wheel ruff "$RUFF_VERSION"; fi
 say "done"
