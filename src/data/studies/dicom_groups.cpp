@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "x2ctpa/core/log.h"
+#include "x2ctpa/imaging/dicom/ct_choice.h"
 
 namespace fs = std::filesystem;
 
