@@ -19,6 +19,7 @@ import tempfile
 import time
 
 import numpy as np
+
 from weights import autoencoder_kl, torch_writer, unet3d
 from weights.tensors import Tensor
 from weights.vision import BiomedClip

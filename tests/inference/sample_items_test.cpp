@@ -1,6 +1,7 @@
 // Which volumes a run makes, and under which names.
 #include "x2ctpa/inference/sample_items.h"
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>

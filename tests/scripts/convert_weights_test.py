@@ -5,7 +5,6 @@ import os
 import pathlib
 import unittest
 
-import convert_weights
 import numpy as np
 from helpers import (
     DENSENET,
@@ -18,6 +17,8 @@ from helpers import (
     random_published,
     zeros_published,
 )
+
+import convert_weights
 from weights import (
     autoencoder_kl,
     densenet3d,

@@ -4,6 +4,7 @@ import unittest
 
 import numpy as np
 from helpers import UNET, Runs, random_published
+
 from weights import autoencoder_kl, model_folder, torch_writer, unet3d
 from weights.tensors import of_array
 from weights.vision import BiomedClip

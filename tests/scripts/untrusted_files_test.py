@@ -7,6 +7,7 @@ import zipfile
 
 import numpy as np
 from helpers import DENSENET, Runs, random_published
+
 from weights import densenet3d, safetensors_file, torch_file, torch_writer, vqgan
 from weights.tensors import WeightsError, of_array
 

@@ -3,6 +3,9 @@
 // would need no setjmp, but names of formats for every colour type, and be one library more.
 #pragma once
 
+#include <filesystem>
+#include <functional>
+
 #include "imaging/files/image_file.h"
 
 namespace x2ctpa {
