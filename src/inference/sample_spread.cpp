@@ -26,7 +26,7 @@ std::string summary_key(const SampleContext& run) {
                      run.job.classifier.string());
 }
 
-double quantile(const at::Tensor& values, double q) {
+double value_at_quantile(const at::Tensor& values, double q) {
   const auto flat = values.flatten();
   return std::get<0>(flat.kthvalue(std::max<int64_t>(1, int64_t(q * double(flat.numel())))))
       .item<double>();
@@ -107,7 +107,7 @@ void SampleSpread::summarise_one(size_t index, const std::vector<const SampleIte
                                  relative("mean"),
                                  relative("std"),
                                  fmt::format("{:.4g}", spread.std.hu.mean().item<double>()),
-                                 fmt::format("{:.4g}", quantile(spread.std.hu, 0.95)),
+                                 fmt::format("{:.4g}", value_at_quantile(spread.std.hu, 0.95)),
                                  ranking.best};
   for (const auto& cell : spread_cells(ranking.pe)) cells.push_back(cell);
   cells.push_back(!cxr->novelty ? "" : cxr->novelty->unlike_training() ? "1" : "0");
