@@ -38,7 +38,7 @@ TEST(VisionTransformer, FeedsAGradientToEveryParameter) {
   for (const auto layout : {VisionLayout::timm, VisionLayout::clip}) {
     VisionTransformer model(small(layout));
     model->forward(torch::randn({2, 3, 12, 12})).pooled.square().mean().backward();
-    EXPECT_EQ(test::parameters_without_gradient(*model), "") << layout;
+    EXPECT_EQ(test::parameters_without_gradient(*model), "") << word_of(layout);
   }
 }
 
