@@ -27,7 +27,7 @@ double rms_hu(const at::Tensor& a, const at::Tensor& b) {
   return (a - b).square().mean().sqrt().item<double>();
 }
 
-class Precision : public ::testing::TestWithParam<bool> {
+class SamplingPrecision : public ::testing::TestWithParam<bool> {
  protected:
   void SetUp() override { test::write_tiny_model(folder_.path(), GetParam()); }
   test::TemporaryFolder folder_;
@@ -35,7 +35,7 @@ class Precision : public ::testing::TestWithParam<bool> {
 
 // bf16 keeps 8 bits: a relative error of 2^-9 per rounding. Over the layers and steps that may add
 // up to some HU of a window of 700; 1 % of it, 7 HU, is less than the noise of any CT.
-TEST_P(Precision, Bf16GivesTheVolumeOfFp32Within7Hu) {
+TEST_P(SamplingPrecision, Bf16GivesTheVolumeOfFp32Within7Hu) {
   if (!cpu_computes_bf16()) GTEST_SKIP() << "this CPU has no bf16 instructions";
   RuntimeOptions runtime;
   runtime.device = "cpu";
@@ -51,7 +51,7 @@ TEST_P(Precision, Bf16GivesTheVolumeOfFp32Within7Hu) {
   EXPECT_GT(rms_hu(bf16, fp32), 0) << "bf16 was not used";
 }
 
-TEST_P(Precision, LittleMemoryGivesTheSameVolume) {
+TEST_P(SamplingPrecision, LittleMemoryGivesTheSameVolume) {
   RuntimeOptions runtime;
   runtime.device = "cpu";
   const auto free = volume_of(folder_.path(), runtime);
@@ -61,7 +61,7 @@ TEST_P(Precision, LittleMemoryGivesTheSameVolume) {
   at::globalContext().setDeterministicAlgorithms(false, false);
 }
 
-TEST_P(Precision, TooLittleMemoryEndsWithCode4AndBothNumbers) {
+TEST_P(SamplingPrecision, TooLittleMemoryEndsWithCode4AndBothNumbers) {
   RuntimeOptions runtime;
   runtime.device = "cpu";
   runtime.deterministic = true;
@@ -75,7 +75,7 @@ TEST_P(Precision, TooLittleMemoryEndsWithCode4AndBothNumbers) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Autoencoders, Precision, ::testing::Values(false, true),
+INSTANTIATE_TEST_SUITE_P(Autoencoders, SamplingPrecision, ::testing::Values(false, true),
                          [](const auto& info) { return info.param ? "kl" : "vqgan"; });
 
 TEST(QuantisedDecoding, GeneratedLatentsAreDecodedByTheirNearestCodesWhereTheModelSaysSo) {
