@@ -22,6 +22,15 @@ if(X2CTPA_SANITIZE)
   target_link_options(x2ctpa_flags INTERFACE -fsanitize=address,undefined)
 endif()
 
+# x2ctpa_use_itk(<target>): ITK's headers and libraries; see cmake/itk_for_clang.h.
+function(x2ctpa_use_itk target)
+  target_include_directories(${target} SYSTEM PRIVATE ${ITK_INCLUDE_DIRS})
+  target_link_libraries(${target} PRIVATE ${ITK_LIBRARIES})
+  if(CMAKE_CXX_COMPILER_ID MATCHES "Clang")
+    target_compile_options(${target} PRIVATE "SHELL:-include ${PROJECT_SOURCE_DIR}/cmake/itk_for_clang.h")
+  endif()
+endfunction()
+
 function(x2ctpa_use_precompiled_header target)
   if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
     target_compile_options(${target} PRIVATE -fpch-preprocess)
