@@ -1,5 +1,5 @@
-// ITK as Debian and Ubuntu package it refuses every compiler but the one that it was built with, by a
-// header that asks nothing else of it. It takes clang for GCC here.
+// ITK as Debian and Ubuntu package it refuses every compiler but the one that it was built with, by
+// a header that asks nothing else of it. It takes clang for GCC here.
 #pragma once
 
 #pragma push_macro("__clang__")

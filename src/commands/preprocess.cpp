@@ -50,7 +50,7 @@ class PreprocessCommand : public Command {
     const fs::path out = out_.empty() ? context.run / "dataset" : fs::path(out_);
     std::vector<fs::path> inputs(inputs_.begin(), inputs_.end());
     if (inputs.empty()) inputs.push_back(context.run / "phantom" / "manifest.csv");
-    if (check_) return check(context, inputs);
+    if (check_) return check_inputs(context, inputs);
     const Shard shard = shard_from(shard_);
     const PreprocessResult result = preprocess(
         read_inputs(inputs, context.experiment.preprocess.input), context.experiment.preprocess,
@@ -74,7 +74,7 @@ class PreprocessCommand : public Command {
     log_info("{} latents encoded into {}", made, latents.folder().string());
   }
 
-  ExitCode check(const CommandContext& context, const std::vector<fs::path>& inputs) const {
+  ExitCode check_inputs(const CommandContext& context, const std::vector<fs::path>& inputs) const {
     const CheckReport report = check_studies(
         read_inputs(inputs, context.experiment.preprocess.input), context.experiment.preprocess);
     const fs::path out = check_out_.empty() ? context.run / "check" : fs::path(check_out_);

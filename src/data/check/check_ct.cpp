@@ -33,7 +33,7 @@ std::vector<double> hu_counts(const at::Tensor& hu) {
 
 // Air around the patient: the commonest value, to 4 HU, in the corners of the slices, what a
 // scanner fills in left out; else that of the whole volume between -1020 and -900.
-std::optional<double> air_hu(const at::Tensor& hu, const std::vector<double>& counts) {
+std::optional<double> measured_air_hu(const at::Tensor& hu, const std::vector<double>& counts) {
   const int64_t h = std::max<int64_t>(1, hu.size(1) / 10),
                 w = std::max<int64_t>(1, hu.size(2) / 10);
   std::vector<at::Tensor> corners;
@@ -226,7 +226,7 @@ void examine_ct(const PreparedCase& prepared, const PreprocessOptions& options, 
   const Judge judge{check};
   if (hu) {
     const auto counts = hu_counts(scan.hu);
-    facts.air_hu = air_hu(scan.hu, counts);
+    facts.air_hu = measured_air_hu(scan.hu, counts);
     if (judge_unit(facts, judge)) judge_values(scan.hu, counts, options, facts, judge);
     judge_geometry(facts, prepared, judge);
     if (prepared.lungs) judge_anatomy(scan, *prepared.lungs, facts, judge);
