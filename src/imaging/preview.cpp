@@ -71,7 +71,7 @@ at::Tensor row_of(const std::vector<at::Tensor>& tiles) {
 at::Tensor preview_picture(const Volume& volume, double min_hu, double max_hu,
                            const at::Tensor& cxr, bool synthetic) {
   const auto grey = ((volume.hu.to(torch::kFloat) - min_hu) / (max_hu - min_hu)).clamp(0, 1);
-  const auto [x, y, z] = volume.spacing_mm;
+  const double x = volume.spacing_mm[0], y = volume.spacing_mm[1], z = volume.spacing_mm[2];
   const auto coronal = [&](const at::Tensor& view) { return fitted(view.flip(0), z, x); };
   const auto sagittal = [&](const at::Tensor& view) { return fitted(view.flip(0), z, y); };
   const auto axial = [&](const at::Tensor& view) { return fitted(view, y, x); };

@@ -95,7 +95,8 @@ TEST(Options, AWrongValueSaysWhatWasExpectedAndLeavesTheOldOne) {
                                                         {"grid", "1,2"},
                                                         {"grid", "0,2,3"},
                                                         {"flip", "perhaps"}}) {
-    const auto text = message_of([&] { list.set(key, value, "--flag"); });
+    const auto text =
+        message_of([&, &key = key, &value = value] { list.set(key, value, "--flag"); });
     EXPECT_NE(text.find("must be"), std::string::npos) << key << " " << value << ": " << text;
   }
   EXPECT_EQ(o.sampler.steps, 30);
