@@ -36,7 +36,8 @@ namespace gdcm {}
 namespace itk {}
 namespace nlohmann {}
 namespace spdlog {}
-#define TORCH_MODULE(Name) struct Name { template <class... T> Name(T&&...); Name##Impl* operator->() const; }
+#define TORCH_MODULE(Name) \\
+  struct Name { template <class... T> Name(T&&...); Name##Impl* operator->() const; }
 #define TORCH_LIBRARY_IMPL(library, key, m) static void library##_##key(int& m)
 #define BENCHMARK_CAPTURE(function, name, ...) BENCHMARK(function)
 """
