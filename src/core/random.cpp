@@ -1,5 +1,6 @@
 #include "x2ctpa/core/random.h"
 
+#include <ATen/ATen.h>
 #include <ATen/CPUGeneratorImpl.h>
 #include <fmt/format.h>
 

@@ -1,5 +1,6 @@
 #include "x2ctpa/core/safetensors.h"
 
+#include <ATen/ATen.h>
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/mman.h>

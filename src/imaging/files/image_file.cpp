@@ -32,10 +32,25 @@ namespace {
 using itk::IOComponentEnum;
 namespace fs = std::filesystem;
 
+// The NIfTI library opens .nii and .NII, but nothing in between.
+void refuse_mixed_case(const fs::path& file) {
+  const std::string name = file.filename().string();
+  const std::string end = name.substr(file_stem(file).size());
+  const auto has = [&end](int (*is)(int)) {
+    return std::any_of(end.begin(), end.end(), [is](unsigned char c) { return is(c) != 0; });
+  };
+  if (has(std::isupper) && has(std::islower))
+    throw Error(
+        fmt::format("{}: the ending is partly in upper case, which the NIfTI library does "
+                    "not read. Rename the file to end in {}.",
+                    file.string(), file_ending(file)));
+}
+
 itk::ImageIOBase::Pointer make_volume_io(const fs::path& file, std::string& format) {
   const std::string end = file_ending(file);
   if (end == ".nii" || end == ".nii.gz") {
     format = "NIfTI";
+    refuse_mixed_case(file);
     return itk::NiftiImageIO::New().GetPointer();
   }
   if (end == ".nrrd" || end == ".nhdr") {
