@@ -15,7 +15,7 @@ target_compile_options(x2ctpa_flags INTERFACE
 # GCC 12 sees an overflow in the standard library's own `"literal" + std::string()` (GCC bug 105329),
 # here and there as inlining goes.
 target_compile_options(x2ctpa_flags INTERFACE
-  "$<BUILD_INTERFACE:$<$<AND:$<CXX_COMPILER_ID:GNU>,$<VERSION_LESS:$<CXX_COMPILER_VERSION>,13>>:-Wno-stringop-overflow>>")
+  "$<BUILD_INTERFACE:$<$<AND:$<CXX_COMPILER_ID:GNU>,$<VERSION_LESS:$<CXX_COMPILER_VERSION>,13>>:-Wno-stringop-overflow;-Wno-array-bounds>>")
 target_link_libraries(x2ctpa_flags INTERFACE LibTorch::LibTorch OpenMP::OpenMP_CXX fmt::fmt spdlog::spdlog)
 if(X2CTPA_SANITIZE)
   target_compile_options(x2ctpa_flags INTERFACE -fsanitize=address,undefined -fno-omit-frame-pointer)
