@@ -465,7 +465,7 @@ TEST_F(Evaluate, NoTextOfTheInputCanEndAScriptOfTheReport) {
   const auto before = scripts();
   const std::string markup = "</script><script>alert(1)</script>{{script}}<!--";
   edit("samples/samples.csv", [&](size_t row, std::vector<std::string>& fields) {
-    if (row == 0) fields[1] = markup;
+    if (row == 0) fields[0] = fields[1] = markup;
   });
   evaluate();
   EXPECT_EQ(scripts(), before);
