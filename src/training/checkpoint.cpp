@@ -66,8 +66,6 @@ void CheckpointWriter::check() {
     writing_.get();
 }
 
-void remove_unfinished(const fs::path& folder) { remove_partial_files(folder); }
-
 std::optional<Checkpoint> newest_checkpoint(const fs::path& folder) {
   for (const auto& file : checkpoint_files(folder)) {
     try {

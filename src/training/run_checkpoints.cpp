@@ -5,6 +5,7 @@
 #include <sstream>
 
 #include "x2ctpa/core/error.h"
+#include "x2ctpa/core/files.h"
 
 namespace x2ctpa {
 namespace {
@@ -75,7 +76,7 @@ double RunCheckpoints::save(const TrainState& state) {
 }
 
 void RunCheckpoints::remove_unfinished() const {
-  if (processes_.first()) x2ctpa::remove_unfinished(folder_);
+  if (processes_.first()) remove_partial_files(folder_);
 }
 
 }  // namespace x2ctpa

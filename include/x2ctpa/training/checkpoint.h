@@ -40,9 +40,6 @@ class CheckpointWriter {
   std::future<void> writing_;
 };
 
-/// Removes what writers that were killed left half-written.
-void remove_unfinished(const std::filesystem::path& folder);
-
 /// The newest checkpoint that reads whole and matches its checksum; damaged ones are passed over
 /// with a warning. Nothing when there is none.
 std::optional<Checkpoint> newest_checkpoint(const std::filesystem::path& folder);

@@ -44,7 +44,7 @@ std::string mosaic(const at::Tensor& volume) {
 }
 
 // The X-ray that the volume itself would give, in the geometry of the dataset.
-at::Tensor film_of(Volume volume, const EvaluationInputs& inputs) {
+at::Tensor xray_of(Volume volume, const EvaluationInputs& inputs) {
   const auto& w = inputs.window;
   volume.hu = with_clipped_air(volume.hu, w.min_hu, w.max_hu, ClippedAir::step);
   DrrOptions options;
@@ -74,8 +74,8 @@ ordered_json pictures_of(const CaseResult& c, const EvaluationInputs& inputs) {
           {"mip_generated", coronal_mip(generated)},
           {"cxr", has_cxr ? ordered_json(base64_png(read_radiograph(c.pair.cxr).pixels))
                           : ordered_json(nullptr)},
-          {"drr_real", base64_png(film_of(truth, inputs))},
-          {"drr_generated", base64_png(film_of(made, inputs))}};
+          {"drr_real", base64_png(xray_of(truth, inputs))},
+          {"drr_generated", base64_png(xray_of(made, inputs))}};
 }
 
 }  // namespace
