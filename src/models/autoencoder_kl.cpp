@@ -28,11 +28,6 @@ void AutoencoderKlOptions::describe(OptionList& list) {
            {.min = 1e-6});
 }
 
-at::Tensor LatentPosterior::sample(std::optional<at::Generator> generator) const {
-  const auto noise = at::randn(mean.sizes(), generator, at::kFloat).to(mean.options());
-  return mean + (0.5 * logvar).exp() * noise;
-}
-
 namespace {
 
 void check_options(const AutoencoderKlOptions& o) {
@@ -130,8 +125,7 @@ LatentPosterior AutoencoderKlImpl::encode(const at::Tensor& x) {
   require_shape(x, {-1, options_.in_channels, -1, -1}, "autoencoder: picture (B, C, H, W)");
   require_multiple(x.size(2), size_factor(), "autoencoder: H of the picture");
   require_multiple(x.size(3), size_factor(), "autoencoder: W of the picture");
-  const auto moments = quant_conv_->forward(encoder_->forward(x)).chunk(2, 1);
-  return {moments[0].contiguous(), moments[1].clamp(-30, 20).contiguous()};
+  return LatentPosterior::from_moments(quant_conv_->forward(encoder_->forward(x)));
 }
 
 at::Tensor AutoencoderKlImpl::decode(const at::Tensor& z) {

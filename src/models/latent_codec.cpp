@@ -6,6 +6,7 @@
 #include "models/checks.h"
 #include "x2ctpa/core/files.h"
 #include "x2ctpa/models/autoencoder_kl.h"
+#include "x2ctpa/models/conv_autoencoder3d.h"
 #include "x2ctpa/models/model_folder.h"
 #include "x2ctpa/models/vqgan3d.h"
 
@@ -46,6 +47,31 @@ class VqganCodec : public LatentCodec {
 
  private:
   Vqgan3d model_;
+  c10::ScalarType type_;
+};
+
+class ConvCodec : public LatentCodec {
+ public:
+  ConvCodec(const std::filesystem::path& folder, c10::Device device, c10::ScalarType type)
+      : model_(load_frozen<ConvAutoencoder3d>(folder, device)), type_(type) {}
+  MemoryPlan plan_encode(at::IntArrayRef volume_shape, int64_t bytes) const override {
+    return model_->plan_encode(volume_shape, {bytes, type_});
+  }
+  MemoryPlan plan_decode(at::IntArrayRef latent_shape, int64_t bytes) const override {
+    return model_->plan_decode(latent_shape, {bytes, type_});
+  }
+  at::Tensor encode(const at::Tensor& volume, const MemoryPlan& plan) override {
+    return model_->encode(volume, plan);
+  }
+  at::Tensor decode(const at::Tensor& latent, const MemoryPlan& plan) override {
+    return model_->decode(latent, plan);
+  }
+  at::Tensor decode_slices(const at::Tensor& latent, const at::Tensor& place) override {
+    return model_->decode_slices(latent, place);
+  }
+
+ private:
+  ConvAutoencoder3d model_;
   c10::ScalarType type_;
 };
 
@@ -101,9 +127,10 @@ at::Tensor LatentCodec::decode(const at::Tensor& latent) {
 std::unique_ptr<LatentCodec> load_latent_codec(const std::filesystem::path& folder,
                                                c10::Device device, c10::ScalarType type) {
   // Each kind's options are written whole, so one key that only the one has tells them apart.
-  const bool kl =
-      read_file(model_config_file(folder)).find("block_out_channels") != std::string::npos;
-  if (kl) return std::make_unique<KlCodec>(folder, device, type);
+  const std::string config = read_file(model_config_file(folder));
+  const auto has = [&](const char* key) { return config.find(key) != std::string::npos; };
+  if (has("block_out_channels")) return std::make_unique<KlCodec>(folder, device, type);
+  if (has("decoder_blocks")) return std::make_unique<ConvCodec>(folder, device, type);
   return std::make_unique<VqganCodec>(folder, device, type);
 }
 

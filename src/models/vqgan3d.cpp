@@ -1,15 +1,12 @@
 #include "x2ctpa/models/vqgan3d.h"
 
-#include <fmt/format.h>
-
-#include <algorithm>
 #include <memory>
 #include <optional>
 
 #include "models/checks.h"
+#include "models/level_strides.h"
 #include "models/slabs/vqgan3d_slabs.h"
 #include "models/vqgan3d_blocks.h"
-#include "x2ctpa/core/error.h"
 
 namespace x2ctpa {
 
@@ -35,21 +32,6 @@ void Vqgan3dOptions::describe(OptionList& list) {
 
 namespace {
 
-void check_options(const Vqgan3dOptions& o) {
-  bool fits = o.downsample.size() == 3;
-  int64_t largest = 1;
-  for (int64_t factor : o.downsample) {
-    fits = fits && factor >= 1 && (factor & (factor - 1)) == 0;
-    largest = std::max(largest, factor);
-  }
-  if (!fits || largest == 1) {
-    throw Error(
-        fmt::format("VQ-GAN: expected three powers of two, one of them above 1, as "
-                    "downsample, found {}",
-                    shape_text(o.downsample)));
-  }
-}
-
 CodebookOptions codebook_options(const Vqgan3dOptions& o) {
   return {o.codes, o.embedding_dim, o.ema_decay, o.random_restart, o.restart_threshold};
 }
@@ -57,9 +39,8 @@ CodebookOptions codebook_options(const Vqgan3dOptions& o) {
 }  // namespace
 
 Vqgan3dImpl::Vqgan3dImpl(Vqgan3dOptions options) : options_(std::move(options)) {
-  check_options(options_);
-  const int64_t inner = options_.hidden_channels
-                        << vqgan3d::level_strides(options_.downsample).size();
+  check_downsample(options_.downsample, "VQ-GAN");
+  const int64_t inner = options_.hidden_channels << level_strides(options_.downsample).size();
   encoder_ = register_module("encoder", std::make_shared<vqgan3d::EncoderImpl>(options_));
   decoder_ = register_module("decoder", std::make_shared<vqgan3d::DecoderImpl>(options_));
   pre_vq_ = register_module(
@@ -70,13 +51,7 @@ Vqgan3dImpl::Vqgan3dImpl(Vqgan3dOptions options) : options_(std::move(options)) 
 }
 
 std::vector<int64_t> Vqgan3dImpl::latent_size(const std::vector<int64_t>& size_dhw) const {
-  std::vector<int64_t> size;
-  for (size_t axis = 0; axis < 3; ++axis) {
-    require_multiple(size_dhw.at(axis), options_.downsample[axis],
-                     fmt::format("VQ-GAN: size of the volume along {}", "DHW"[axis]));
-    size.push_back(size_dhw[axis] / options_.downsample[axis]);
-  }
-  return size;
+  return downsampled(size_dhw, options_.downsample, "VQ-GAN");
 }
 
 at::Tensor Vqgan3dImpl::encode(const at::Tensor& x) {

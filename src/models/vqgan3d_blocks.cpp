@@ -6,6 +6,7 @@
 
 #include "models/checks.h"
 #include "models/kernels/norm_silu.h"
+#include "models/level_strides.h"
 #include "x2ctpa/models/kernels/recompute.h"
 
 namespace x2ctpa::vqgan3d {
@@ -30,24 +31,7 @@ at::Tensor replicate(const at::Tensor& x, const Sizes& padding) {
 
 constexpr int64_t up_kernel = 4;
 
-int64_t log2_of(int64_t factor) {
-  int64_t times = 0;
-  while ((int64_t{1} << (times + 1)) <= factor) ++times;
-  return times;
-}
-
 }  // namespace
-
-std::vector<Sizes> level_strides(const Sizes& downsample) {
-  std::vector<Sizes> levels;
-  const int64_t count = log2_of(*std::max_element(downsample.begin(), downsample.end()));
-  for (int64_t level = 0; level < count; ++level) {
-    Sizes stride;
-    for (int64_t factor : downsample) stride.push_back(log2_of(factor) > level ? 2 : 1);
-    levels.push_back(stride);
-  }
-  return levels;
-}
 
 NormImpl::NormImpl(int64_t channels, const Vqgan3dOptions& o)
     : groups_(o.norm == Vqgan3dNorm::batch ? 0 : fitting_groups(channels, o.groups)) {

@@ -13,9 +13,6 @@ namespace x2ctpa::vqgan3d {
 
 using Sizes = std::vector<int64_t>;
 
-/// The strides of each level: an axis is halved until its factor is used up.
-std::vector<Sizes> level_strides(const Sizes& downsample);
-
 /// GroupNorm by sample, or BatchNorm with running averages, by Vqgan3dOptions::norm; then SiLU.
 class NormImpl : public torch::nn::Module {
  public:

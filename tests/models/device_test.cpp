@@ -8,6 +8,7 @@
 #include "support/test_device.h"
 #include "x2ctpa/models/autoencoder_kl.h"
 #include "x2ctpa/models/back_projection.h"
+#include "x2ctpa/models/conv_autoencoder3d.h"
 #include "x2ctpa/models/cxr_encoder.h"
 #include "x2ctpa/models/densenet3d.h"
 #include "x2ctpa/models/discriminators.h"
@@ -106,6 +107,39 @@ TEST(Device, TrainsTheAutoencoder) {
     return (out.reconstruction - x.to(d)).square().mean() +
            at::mse_loss(out.codes.z, out.codes.nearest);
   });
+}
+
+TEST(Device, TrainsTheConvolutionalAutoencoder) {
+  ConvAutoencoder3dOptions o;
+  o.widths = {3, 4};
+  o.blocks = o.decoder_blocks = {1, 1};
+  o.latent_channels = 2;
+  o.kl_weight = 0.1;
+  o.downsample = {2, 4, 4};
+  const auto x = torch::randn({1, 1, 4, 8, 8});
+  expect_same_step<ConvAutoencoder3d>(o, [&](ConvAutoencoder3d& model, at::Device d) {
+    const auto out = model->forward(x.to(d), at::make_generator<at::CPUGeneratorImpl>(uint64_t{7}));
+    const auto slices = model->decode_slices(out.posterior.mean, torch::tensor({0.4}));
+    return (out.reconstruction - x.to(d)).square().mean() + slices.square().mean();
+  });
+}
+
+TEST(Device, EncodesAndDecodesInSlabs) {
+  ConvAutoencoder3dOptions o;
+  o.latent_channels = 2;
+  ConvAutoencoder3d model(o);
+  model->eval();
+  torch::NoGradGuard no_grad;
+  const auto x = torch::randn({1, 1, 8, 8, 8});
+  const auto latent = model->encode(x), volume = model->decode(latent);
+  model->to(test_device());
+  MemoryPlan plan;
+  plan.slab_bytes = 1;
+  const auto there = model->encode(x.to(test_device()), plan);
+  EXPECT_LT(relative_error(there, latent), 1e-4);
+  EXPECT_LT(relative_error(model->decode(there, plan), volume), 1e-4);
+  plan.type = at::kBFloat16;
+  EXPECT_LT(relative_error(model->decode(there, plan), volume), 0.1);
 }
 
 TEST(Device, EncodesAndDecodesInBf16) {

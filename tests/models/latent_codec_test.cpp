@@ -5,6 +5,7 @@
 
 #include "models/helpers.h"
 #include "x2ctpa/models/autoencoder_kl.h"
+#include "x2ctpa/models/conv_autoencoder3d.h"
 #include "x2ctpa/models/model_folder.h"
 #include "x2ctpa/models/vqgan3d.h"
 
@@ -35,6 +36,14 @@ std::unique_ptr<LatentCodec> kl(const std::filesystem::path& folder) {
   return load_latent_codec(folder, c10::kCPU);
 }
 
+std::unique_ptr<LatentCodec> conv(const std::filesystem::path& folder) {
+  torch::manual_seed(1);
+  ConvAutoencoder3dOptions o;
+  o.latent_channels = 4;
+  save_module(folder, *ConvAutoencoder3d(o), options_to_yaml(o));
+  return load_latent_codec(folder, c10::kCPU);
+}
+
 void expect_slices_with_gradients(LatentCodec& codec, int64_t depth_factor) {
   torch::manual_seed(2);
   const auto latent = torch::randn({2, 4, 3, 4, 4}, torch::requires_grad());
@@ -52,6 +61,11 @@ void expect_slices_with_gradients(LatentCodec& codec, int64_t depth_factor) {
 TEST(LatentCodec, ASliceOfTheVqganIsThatOfItsVolumeAndCarriesGradientsToTheLatent) {
   const test::TemporaryFolder folder;
   expect_slices_with_gradients(*vqgan(folder.path()), 2);
+}
+
+TEST(LatentCodec, ASliceOfTheConvolutionalAutoencoderIsThatOfItsVolumeAndCarriesGradients) {
+  const test::TemporaryFolder folder;
+  expect_slices_with_gradients(*conv(folder.path()), 4);
 }
 
 TEST(LatentCodec, ASliceOfTheKlAutoencoderIsThatOfItsVolumeAndCarriesGradientsToTheLatent) {

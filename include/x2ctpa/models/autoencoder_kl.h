@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "x2ctpa/core/options.h"
+#include "x2ctpa/models/latent_posterior.h"
 #include "x2ctpa/models/memory_plan.h"
 
 namespace x2ctpa {
@@ -30,16 +31,6 @@ struct AutoencoderKlOptions {
   double scaling_factor = 0.18215;
 
   void describe(OptionList& options);
-};
-
-/// The posterior N(mean, exp(logvar)) of a latent, per element; not scaled.
-struct LatentPosterior {
-  at::Tensor mean;    ///< (B, latent_channels, h, w)
-  at::Tensor logvar;  ///< as mean, clamped to [-30, 20]
-
-  /// mean + exp(logvar / 2) * noise of mean's shape, from `generator` (CPU; the global one by
-  /// default).
-  at::Tensor sample(std::optional<at::Generator> generator = {}) const;
 };
 
 namespace autoencoder_kl {

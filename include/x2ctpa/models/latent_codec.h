@@ -1,5 +1,5 @@
-// The frozen autoencoder between volumes and latents, of either kind: the 3D VQ-GAN, or the 2D
-// AutoencoderKL of Stable Diffusion applied slice by slice.
+// The frozen autoencoder between volumes and latents, of any kind: the 3D VQ-GAN, the convolutional
+// autoencoder, or the 2D AutoencoderKL of Stable Diffusion applied slice by slice.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -25,8 +25,8 @@ class LatentCodec {
   virtual MemoryPlan plan_encode(at::IntArrayRef volume_shape, int64_t bytes) const = 0;
   virtual MemoryPlan plan_decode(at::IntArrayRef latent_shape, int64_t bytes) const = 0;
 
-  /// (B, 1, D, H, W) in [-1, 1] -> (B, C, d, h, w). The VQ-GAN's latent before its codebook; the
-  /// mean of the KL posterior times its scaling factor.
+  /// (B, 1, D, H, W) in [-1, 1] -> (B, C, d, h, w). The VQ-GAN's latent before its codebook;
+  /// the mean of a posterior, AutoencoderKL's times its scaling factor.
   virtual at::Tensor encode(const at::Tensor& volume, const MemoryPlan& plan) = 0;
 
   /// (B, C, d, h, w) -> (B, 1, D, H, W), not clamped.
@@ -34,7 +34,7 @@ class LatentCodec {
 
   /// slices_at() of the volumes that latents (B, C, d, h, w) decode to: (B, 1, H, W) float32.
   /// Gradients flow to the latent, none to the autoencoder. The VQ-GAN decodes whole volumes for
-  /// it.
+  /// it, the convolutional autoencoder the part around the slice.
   virtual at::Tensor decode_slices(const at::Tensor& latent, const at::Tensor& place) = 0;
 
   /// A VQ-GAN's latent with every vector replaced by its nearest code; another kind's as it is.

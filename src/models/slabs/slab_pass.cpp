@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <functional>
 #include <memory>
+#include <utility>
 
 namespace x2ctpa::slabs {
 
@@ -47,7 +48,10 @@ void Pass::add(const vqgan3d::ResBlockImpl& block, const Activation& first,
     note(conv->weight, conv->weight.size(0), *conv->options.stride(), layer->padding(), false,
          type);
   }
-  chain_.push_back(std::make_unique<ResidualStage>(block, first, second, type));
+  Chain inner;
+  inner.push_back(std::make_unique<ConvStage>(block.conv1(), first, type));
+  inner.push_back(std::make_unique<ConvStage>(block.conv2(), second, type));
+  chain_.push_back(std::make_unique<ResidualStage>(std::move(inner)));
 }
 
 void Pass::add_volume(const at::Tensor& volume) {

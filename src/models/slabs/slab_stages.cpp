@@ -7,15 +7,6 @@
 namespace x2ctpa::slabs {
 namespace {
 
-constexpr int64_t slice_axis = 1;
-
-// The slab as the convolutions take it, (B, C, slices, H, W), without a copy.
-at::Tensor as_volume(const at::Tensor& slab) { return slab.permute({0, 4, 1, 2, 3}); }
-
-at::Tensor as_slab(const at::Tensor& volume) {
-  return volume.permute({0, 2, 3, 4, 1}).contiguous();
-}
-
 // Copies the outermost of `size` planes, which begin at `before`, over those beside them.
 void replicate_edges(const at::Tensor& padded, int64_t axis, int64_t before, int64_t size) {
   const int64_t after = padded.size(axis) - before - size;
@@ -38,6 +29,12 @@ Kernel kernel_of(const at::Tensor& weight, const at::Tensor& bias, at::IntArrayR
 }
 
 }  // namespace
+
+at::Tensor as_volume(const at::Tensor& slab) { return slab.permute({0, 4, 1, 2, 3}); }
+
+at::Tensor as_slab(const at::Tensor& volume) {
+  return volume.permute({0, 2, 3, 4, 1}).contiguous();
+}
 
 void Moments::add(const at::Tensor& slab) {
   // Slice by slice: the kernel sums in single precision.
@@ -160,16 +157,13 @@ at::Tensor UpStage::push(const at::Tensor& slab, bool last) {
                                       kernel_.stride, /*padding=*/cut));
 }
 
-ResidualStage::ResidualStage(const vqgan3d::ResBlockImpl& block, Activation first,
-                             Activation second, at::ScalarType type)
-    : first_(block.conv1(), std::move(first), type),
-      second_(block.conv2(), std::move(second), type) {}
-
 at::Tensor ResidualStage::push(const at::Tensor& slab, bool last) {
   skipped_.push_back(slab);
-  auto y = first_.push(slab, last);
-  if (y.defined()) y = second_.push(y, last);
-  if (!y.defined()) return y;
+  auto y = slab;
+  for (const auto& stage : inner_) {
+    y = stage->push(y, last);
+    if (!y.defined()) return y;
+  }
   for (int64_t done = 0; done < y.size(slice_axis);) {
     auto& oldest = skipped_.front();
     const int64_t count = std::min(oldest.size(slice_axis), y.size(slice_axis) - done);

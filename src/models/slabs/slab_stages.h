@@ -10,6 +10,7 @@
 #include <deque>
 #include <functional>
 #include <memory>
+#include <utility>
 #include <vector>
 
 #include "models/vqgan3d_blocks.h"
@@ -48,6 +49,13 @@ class Stage {
 };
 
 using Chain = std::vector<std::unique_ptr<Stage>>;
+
+/// The axis of a slab that counts its slices.
+constexpr int64_t slice_axis = 1;
+
+/// A slab as the convolutions take it, (B, C, slices, H, W), without a copy.
+at::Tensor as_volume(const at::Tensor& slab);
+at::Tensor as_slab(const at::Tensor& volume);
 
 /// The padded slices that a convolution waits for, activated.
 class PaddedSlices {
@@ -95,15 +103,14 @@ class UpStage : public Stage {
   PaddedSlices input_;
 };
 
-/// A residual block whose both norms are known.
+/// Adds what goes in to what `inner`, which keeps the size, makes of it.
 class ResidualStage : public Stage {
  public:
-  ResidualStage(const vqgan3d::ResBlockImpl& block, Activation first, Activation second,
-                at::ScalarType type);
+  explicit ResidualStage(Chain inner) : inner_(std::move(inner)) {}
   at::Tensor push(const at::Tensor& slab, bool last) override;
 
  private:
-  ConvStage first_, second_;
+  Chain inner_;
   std::deque<at::Tensor> skipped_;  // slices that wait for their residual
 };
 

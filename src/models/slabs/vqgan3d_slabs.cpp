@@ -1,15 +1,14 @@
 #include "models/slabs/vqgan3d_slabs.h"
 
 #include <ATen/ATen.h>
-#include <fmt/format.h>
 
 #include <algorithm>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "models/slabs/fitting_plan.h"
 #include "models/slabs/slab_pass.h"
-#include "x2ctpa/core/error.h"
 #include "x2ctpa/core/memory.h"
 
 namespace x2ctpa::slabs {
@@ -213,29 +212,9 @@ std::vector<Level> decoder_levels(const vqgan3d::DecoderImpl& decoder,
 
 MemoryPlan plan(const std::vector<Level>& levels, at::IntArrayRef input, const MemoryLimit& limit,
                 const std::string& doing) {
-  constexpr int64_t small_enough = int64_t{256} << 20;
-  // A GPU wants much work at once, a CPU slabs that stay near its cache.
   const auto device = levels.back().layers.back().conv->conv()->weight.device();
-  const int64_t first_slab = device.is_cpu() ? MemoryPlan().slab_bytes : int64_t{1} << 30;
-  MemoryPlan plan;
-  plan.type = limit.type;
-  for (plan.kept = 2; plan.kept >= 0; --plan.kept) {
-    for (plan.slab_bytes = first_slab; plan.slab_bytes > 0; plan.slab_bytes /= 4) {
-      plan.bytes = bytes_of(levels, input, plan);
-      if (plan.bytes > limit.bytes) continue;
-      // Small volumes go through together.
-      plan.at_once =
-          std::clamp<int64_t>(std::min(small_enough, limit.bytes) / plan.bytes, 1, input[0]);
-      plan.bytes *= plan.at_once;
-      return plan;
-    }
-  }
-  throw Error(
-      fmt::format("{}: takes {:.2f} GB even in slabs of one slice, and {:.2f} GB may be used. "
-                  "Raise --runtime.memory_gb, end other programs, or take a smaller grid or "
-                  "model.",
-                  doing, double(plan.bytes) / 1e9, double(limit.bytes) / 1e9),
-      ExitCode::out_of_memory);
+  return fitting_plan({.samples = input[0], .most_kept = 2, .device = device}, limit, doing,
+                      [&](const MemoryPlan& plan) { return bytes_of(levels, input, plan); });
 }
 
 at::Tensor run(const std::vector<Level>& levels, const at::Tensor& input, const MemoryPlan& plan) {
