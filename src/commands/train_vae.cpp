@@ -14,7 +14,7 @@ class TrainVaeCommand : public Command {
  public:
   std::string name() const override { return "train-vae"; }
   std::string help() const override {
-    return "Train the 3D VQ-GAN that turns volumes into latents.";
+    return "Train the 3D autoencoder that turns volumes into latents.";
   }
   std::vector<std::string> sections() const override { return {"vae"}; }
 

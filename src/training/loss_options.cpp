@@ -2,9 +2,19 @@
 
 namespace x2ctpa {
 
-void VqganLossOptions::describe(OptionList& options) {
+void AutoencoderLossOptions::describe(OptionList& options) {
   options.add("l1_weight", &l1_weight,
-              "Weight of the L1 reconstruction loss; the commitment loss has its own.", {.min = 0});
+              "Weight of the L1 reconstruction loss; losses of latents have their own.",
+              {.min = 0});
+  options.add("squared_weight", &squared_weight, "Weight of the mean squared error.", {.min = 0});
+  options.add("contrast_weight", &contrast_weight,
+              "Weight of the L1 and squared losses, by their own weights, of volumes clipped to "
+              "contrast_window_hu and rescaled by it: vessels count in a wide window too.",
+              {.min = 0});
+  options.add("contrast_window_hu", &contrast_window_hu,
+              "That window, in the unit of the volumes; what lies beyond the dataset's own window "
+              "is cut off.",
+              {.count = 2});
   options.add("perceptual_weight", &perceptual_weight,
               "Weight of LPIPS on a random slice of each volume; off without its network.",
               {.min = 0});

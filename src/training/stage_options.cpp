@@ -15,20 +15,27 @@ VaeOptions::VaeOptions() {
 
 void VaeOptions::describe(OptionList& options) {
   options.add("kind", &kind,
-              "vqgan: the 3D VQ-GAN, which train-vae trains; kl: Stable Diffusion's, used as it "
-              "was published, converted into <run>/vae/model or given as --vae. train-vae refuses "
-              "it.");
+              "What train-vae trains. vqgan: the 3D VQ-GAN of section model; conv: the "
+              "convolutional autoencoder of section conv; kl: Stable Diffusion's, used as it was "
+              "published, converted into <run>/vae/model or given as --vae, and refused by "
+              "train-vae.");
   options.section("model", model);
+  options.section("conv", conv);
   options.section("train", train);
   options.section("loss", loss);
+  options.add("augment_shift_voxels", &augment_shift_voxels,
+              "Voxels along D, H, W by which each training volume is shifted at most, drawn anew "
+              "each time; the outermost voxels are repeated. 0, 0, 0: not at all.",
+              {.min = 0, .count = 3});
 }
 
 void check_trainable(const VaeOptions& options) {
-  if (options.kind == AutoencoderKind::vqgan) return;
+  if (options.kind != AutoencoderKind::kl) return;
   throw Error(fmt::format(
-      "train-vae: expected vae.kind vqgan, found {}: Stable Diffusion's autoencoder is used as it "
-      "was published. Convert it with scripts/convert_weights.py into <run>/vae/model and go on "
-      "with train-diffusion; or train the other one with --vae.kind vqgan.",
+      "train-vae: expected vae.kind vqgan or conv, found {}: Stable Diffusion's autoencoder is "
+      "used as it was published. Convert it with scripts/convert_weights.py into <run>/vae/model "
+      "and go on "
+      "with train-diffusion; or train another one with --vae.kind conv or vqgan.",
       options.kind));
 }
 

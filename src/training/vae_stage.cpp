@@ -7,8 +7,8 @@
 #include <string>
 #include <vector>
 
+#include "training/autoencoder_task.h"
 #include "training/loss_networks.h"
-#include "training/vqgan_task.h"
 #include "x2ctpa/core/csv.h"
 #include "x2ctpa/core/error.h"
 #include "x2ctpa/core/files.h"
@@ -36,14 +36,14 @@ std::vector<Case> with_volume(const std::vector<Case>& cases) {
 }
 
 // PSNR of every test case in `folder`/reconstruction.csv.
-void write_reconstruction(const Dataset& dataset, VqganTask& task,
+void write_reconstruction(const Dataset& dataset, TrainedAutoencoder& autoencoder,
                           const std::filesystem::path& folder) {
   at::NoGradGuard no_grad;
   CsvTable table({"case_id", "psnr_db"});
   double sum = 0;
   for (const auto& c : with_volume(dataset.split("test"))) {
     const auto x = dataset.load_ct(c);
-    const double psnr = psnr_db(task.reconstruction(x).to(at::kCPU), x);
+    const double psnr = psnr_db(autoencoder.reconstruction(x), x);
     sum += psnr;
     table.add({c.id, fmt::format("{:.4f}", psnr)});
   }
@@ -69,17 +69,14 @@ void train_vae(const Dataset& dataset, const std::filesystem::path& lpips,
                         .world = processes.count()};
   CaseLoader loader(dataset, "train", loading, {.ct = true, .cxr = false});
   const double perceptual = options.loss.perceptual_weight;
-  VqganTask task(options, load_lpips(lpips, perceptual, device), runtime,
-                 loader.batches_per_epoch(), processes);
-  if (!processes.alone()) {
-    task.vqgan()->codebook()->set_all_reduce([&](at::Tensor& x) { processes.sum(x); });
-    task.vqgan()->codebook()->set_broadcast([&](at::Tensor& x) { processes.broadcast(x); });
-  }
+  AutoencoderTask task(options, dataset.info().window, load_lpips(lpips, perceptual, device),
+                       runtime, loader.batches_per_epoch(), processes);
+  TrainedAutoencoder& autoencoder = task.autoencoder();
   const auto held_out = with_volume(dataset.split("val"));
 
   TrainingStage stage;
   stage.name = "train-vae";
-  stage.module = &task.trained();
+  stage.module = &autoencoder.module();
   if (task.discriminators()) {
     stage.opponents.push_back({"discriminator", task.discriminators().get(),
                                options.loss.discriminator_learning_rate, options.train.betas, 0,
@@ -92,7 +89,7 @@ void train_vae(const Dataset& dataset, const std::filesystem::path& lpips,
     at::NoGradGuard no_grad;
     double l1 = 0, psnr = 0;
     for (const auto& c : held_out) {
-      const auto x = dataset.load_ct(c), made = task.reconstruction(x).to(at::kCPU);
+      const auto x = dataset.load_ct(c), made = autoencoder.reconstruction(x);
       l1 += reconstruction_loss(made, x).item<double>() / double(held_out.size());
       psnr += psnr_db(made, x) / double(held_out.size());
     }
@@ -106,8 +103,7 @@ void train_vae(const Dataset& dataset, const std::filesystem::path& lpips,
     for (size_t i = 0; i < std::min<size_t>(2, held_out.size()); ++i) {
       const auto x = dataset.load_ct(held_out[i]);
       pictures.push_back(
-          {held_out[i].id,
-           volume_picture(dataset.info(), {x, task.reconstruction(x).to(at::kCPU)})});
+          {held_out[i].id, volume_picture(dataset.info(), {x, autoencoder.reconstruction(x)})});
     }
     return pictures;
   };
@@ -116,9 +112,9 @@ void train_vae(const Dataset& dataset, const std::filesystem::path& lpips,
   if (!lpips.empty() && perceptual > 0)
     settings += "lpips: " + sha256_of_file(model_weights_file(lpips)) + "\n";
   if (!train(stage, options.train, settings, folder, call)) return;
-  save_module(folder / "model", *task.vqgan(), options_to_yaml(options.model));
+  autoencoder.save(folder / "model");
   write_file(folder / "model" / "dataset.yaml", options_to_yaml(dataset.info()));
-  write_reconstruction(dataset, task, folder);
+  write_reconstruction(dataset, autoencoder, folder);
 }
 
 }  // namespace x2ctpa

@@ -30,9 +30,9 @@ TEST(Configs, TrainVaeRefusesAnAutoencoderThatIsNotTrainedBeforeItTouchesTheRun)
                            (folder / "run").string();
   const auto refused = test::run_binary(line);
   EXPECT_EQ(refused.exit_code, 1);
-  EXPECT_NE(refused.err.find("expected vae.kind vqgan, found kl"), std::string::npos)
+  EXPECT_NE(refused.err.find("expected vae.kind vqgan or conv, found kl"), std::string::npos)
       << refused.err;
-  EXPECT_NE(refused.err.find("--vae.kind vqgan"), std::string::npos) << refused.err;
+  EXPECT_NE(refused.err.find("--vae.kind conv"), std::string::npos) << refused.err;
   EXPECT_FALSE(fs::exists(folder / "run"));
   const auto taken = test::run_binary(line + " --vae.kind vqgan");
   EXPECT_EQ(taken.err.find("vae.kind"), std::string::npos) << taken.err;

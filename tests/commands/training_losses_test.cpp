@@ -109,6 +109,49 @@ TEST_F(TrainingLosses, EachOneOfTheVqganShowsItsValueFromItsStartAndSurvivesASto
             TinyTraining::metrics(stopped / "vae/metrics.jsonl"));
 }
 
+TEST_F(TrainingLosses, TheConvolutionalAutoencoderTrainsSurvivesAStopAndServesTheDenoiser) {
+  const std::string command =
+      "train-vae --vae.kind conv --vae.conv.widths [4,6] --vae.conv.latent_channels 4 "
+      "--vae.conv.downsample [2,4,4] --vae.conv.kl_weight 0.001 --vae.loss.squared_weight 1 "
+      "--vae.loss.contrast_weight 1 --vae.loss.contrast_window_hu 0,300 "
+      "--vae.augment_shift_voxels 1,2,2 --vae.train.steps 10 --vae.train.validate_every 5 "
+      "--vae.train.ema_decay 0.9 --vae.loss.gan_start_step 8 "
+      "--vae.loss.discriminator_channels 4 --vae.loss.discriminator_layers 2 --lpips " +
+      (root_ / "lpips").string();
+  const fs::path whole = new_run("conv_whole"), stopped = new_run("conv_stopped");
+  succeed(command, "conv_whole");
+  const auto metrics = lines(whole / "vae/metrics.jsonl");
+  for (const char* key : {"l1", "squared", "contrast", "kl", "perceptual"})
+    EXPECT_TRUE(metrics[0].contains(key)) << key;
+  EXPECT_TRUE(metrics.back().contains("features"));
+  EXPECT_FALSE(metrics[0].contains("commitment"));
+  EXPECT_LT(metrics[7]["l1"].get<double>(), metrics[0]["l1"].get<double>());
+  EXPECT_NEAR(metrics[0]["loss"].get<double>(),
+              4 * metrics[0]["l1"].get<double>() + metrics[0]["squared"].get<double>() +
+                  metrics[0]["contrast"].get<double>() + 0.001 * metrics[0]["kl"].get<double>() +
+                  4 * metrics[0]["perceptual"].get<double>(),
+              1e-4);
+
+  EXPECT_EQ(x2ctpa(command + " --max-steps 3", "conv_stopped").exit_code, 130);
+  succeed(command, "conv_stopped");
+  EXPECT_TRUE(weights(whole / "vae/model") == weights(stopped / "vae/model"));
+  EXPECT_EQ(TinyTraining::metrics(whole / "vae/metrics.jsonl"),
+            TinyTraining::metrics(stopped / "vae/metrics.jsonl"));
+
+  succeed("train-diffusion --diffusion.train.steps 2", "conv_whole");
+  EXPECT_TRUE(fs::exists(whole / "diffusion/model/autoencoder/config.yaml"));
+}
+
+TEST_F(TrainingLosses, AContrastWindowBeyondThatOfTheDatasetIsRefused) {
+  new_run("contrast");
+  const auto result = x2ctpa(
+      "train-vae --vae.kind conv --vae.conv.downsample [2,4,4] --vae.loss.contrast_weight 1 "
+      "--vae.loss.contrast_window_hu 600,900",
+      "contrast");
+  EXPECT_EQ(result.exit_code, 1);
+  EXPECT_NE(result.err.find("contrast_window_hu"), std::string::npos) << result.err;
+}
+
 TEST_F(TrainingLosses, ACollapsedCodebookIsToldOfAndDrawnAnew) {
   new_run("collapse");
   const auto result =

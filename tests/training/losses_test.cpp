@@ -219,6 +219,21 @@ TEST(DiscriminatorLosses, TrainBothDiscriminatorsAndGiveNoGradientToTheReconstru
     EXPECT_TRUE(item.value().grad().defined()) << item.key();
 }
 
+TEST(ReconstructionLoss, SquaredIsTheMeanSquaredDistance) {
+  EXPECT_EQ(squared_loss(at::tensor({1.0, -1.0}), at::tensor({0.5, 1.0})).item<double>(), 2.125);
+}
+
+TEST(ReconstructionLoss, APartOfTheWindowIsClippedAndBecomesTheWhole) {
+  const auto found = clipped_to(at::tensor({-1.0, -0.5, 0.0, 0.25, 1.0}), -0.5, 0.5);
+  EXPECT_TRUE(at::allclose(found, at::tensor({-1.0f, -1.0f, 0.0f, 0.5f, 1.0f})));
+}
+
+TEST(KlLoss, IsThatOfTwoGaussians) {
+  const LatentPosterior posterior{at::tensor({0.0, 2.0}), at::tensor({0.0, std::log(4.0)})};
+  // 0 and (4 + 4 - 1 - log 4) / 2.
+  EXPECT_NEAR(kl_loss(posterior).item<double>(), (7 - std::log(4.0)) / 4, 1e-6);
+}
+
 TEST(ReconstructionLoss, IsTheMeanDistance) {
   EXPECT_EQ(reconstruction_loss(at::tensor({1.0, -1.0}), at::tensor({0.5, 1.0})).item<double>(),
             1.25);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <array>
+#include <vector>
 
 #include "x2ctpa/core/options.h"
 #include "x2ctpa/models/discriminators.h"
@@ -19,9 +20,13 @@ constexpr auto words(GanLoss) { return std::array{"hinge", "vanilla", "least-squ
 enum class PredictionLoss { l1, mse, huber };
 constexpr auto words(PredictionLoss) { return std::array{"l1", "mse", "huber"}; }
 
-/// The VQ-GAN's losses; the codebook's own weight is that of the model (commitment_weight).
-struct VqganLossOptions {
+/// An autoencoder's losses between volume and reconstruction; those of its latents have their
+/// weights in its own options (commitment_weight, kl_weight).
+struct AutoencoderLossOptions {
   double l1_weight = 4;
+  double squared_weight = 0;
+  double contrast_weight = 0;
+  std::vector<double> contrast_window_hu{-200, 500};
   double perceptual_weight = 4;
   double slice_gan_weight = 1;
   double volume_gan_weight = 1;

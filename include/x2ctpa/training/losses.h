@@ -1,7 +1,7 @@
-// Every loss that anything here is trained with: the VQ-GAN's (TATS, arXiv 2204.03638, and
-// medicaldiffusion), the denoiser's (X-ray2CTPA, arXiv 2406.16109) and the PE classifier's. A task
-// only adds them up. None knows a step, a file or an option; those that networks compute are in
-// float32, whatever the precision around them.
+// Every loss that anything here is trained with: the autoencoders' (the VQ-GAN's: TATS, arXiv
+// 2204.03638, and medicaldiffusion), the denoiser's (X-ray2CTPA, arXiv 2406.16109) and the PE
+// classifier's. A task only adds them up. None knows a step, a file or an option; those that
+// networks compute are in float32, whatever the precision around them.
 //
 // Volumes x and their reconstructions x_hat are (B, 1, D, H, W) in [-1, 1]; latents z and those
 // that a prediction stands for, z_hat, (B, C, d, h, w). `place` (B) in [0, 1), on the CPU, tells
@@ -19,6 +19,7 @@
 #include "x2ctpa/models/densenet3d.h"
 #include "x2ctpa/models/discriminators.h"
 #include "x2ctpa/models/latent_codec.h"
+#include "x2ctpa/models/latent_posterior.h"
 #include "x2ctpa/models/lpips.h"
 #include "x2ctpa/training/loss_options.h"
 
@@ -34,10 +35,20 @@ struct LossTerm {
 /// The sum of weight times value. At least one term.
 at::Tensor weighted_sum(const std::vector<LossTerm>& terms);
 
-// The VQ-GAN.
+// The autoencoders.
 
 /// The mean of |x_hat - x|.
 at::Tensor reconstruction_loss(const at::Tensor& x_hat, const at::Tensor& x);
+
+/// The mean of (x_hat - x)^2.
+at::Tensor squared_loss(const at::Tensor& x_hat, const at::Tensor& x);
+
+/// x within [low, high], which becomes [-1, 1], so that a part of the window weighs as the whole.
+at::Tensor clipped_to(const at::Tensor& x, double low, double high);
+
+/// KL divergence of the posterior from the standard normal (arXiv 1312.6114), mean over the
+/// elements: (mean^2 + exp(logvar) - 1 - logvar) / 2.
+at::Tensor kl_loss(const LatentPosterior& posterior);
 
 /// weight x mean squared distance of the latents to their codes (arXiv 1711.00937); the codes get
 /// no gradient.

@@ -4,10 +4,12 @@
 #include <array>
 #include <filesystem>
 #include <string>
+#include <vector>
 
 #include "x2ctpa/core/device.h"
 #include "x2ctpa/data/dataset.h"
 #include "x2ctpa/diffusion/objective.h"
+#include "x2ctpa/models/conv_autoencoder3d.h"
 #include "x2ctpa/models/ctpa_denoiser.h"
 #include "x2ctpa/models/lora.h"
 #include "x2ctpa/models/vqgan3d.h"
@@ -17,15 +19,18 @@
 
 namespace x2ctpa {
 
-/// The 3D VQ-GAN, which is trained; or Stable Diffusion's autoencoder, which is converted.
-enum class AutoencoderKind { vqgan, kl };
-constexpr auto words(AutoencoderKind) { return std::array{"vqgan", "kl"}; }
+/// The 3D VQ-GAN or the convolutional autoencoder, which are trained; or Stable Diffusion's
+/// autoencoder, which is converted.
+enum class AutoencoderKind { vqgan, conv, kl };
+constexpr auto words(AutoencoderKind) { return std::array{"vqgan", "conv", "kl"}; }
 
 struct VaeOptions {
   AutoencoderKind kind = AutoencoderKind::vqgan;
-  Vqgan3dOptions model;
+  Vqgan3dOptions model;           ///< of kind vqgan
+  ConvAutoencoder3dOptions conv;  ///< of kind conv
   TrainOptions train;
-  VqganLossOptions loss;
+  AutoencoderLossOptions loss;
+  std::vector<int64_t> augment_shift_voxels{0, 0, 0};
 
   VaeOptions();
   void describe(OptionList& options);
@@ -63,7 +68,7 @@ void train_vae(const Dataset& dataset, const std::filesystem::path& lpips,
 
 /// The model folders that training the denoiser starts from; empty: not given.
 struct DiffusionInputs {
-  std::filesystem::path autoencoder;  ///< a VQ-GAN of train-vae, or a converted AutoencoderKL
+  std::filesystem::path autoencoder;  ///< of train-vae, or a converted AutoencoderKL
   std::filesystem::path
       cxr_encoder;  ///< a vision transformer; empty: the small encoder, trained with the denoiser
   std::filesystem::path init;        ///< a whole diffusion model to go on from
