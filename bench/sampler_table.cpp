@@ -125,7 +125,7 @@ std::vector<std::string> measure(CtpaGenerator& generator, const HeldOut& set,
     const auto start = std::chrono::steady_clock::now();
     const auto latents = generator.latents(requests, sampler, seed);
     denoising += seconds_since(start);
-    const auto hu = generator.decode(latents);
+    const auto hu = generator.decode(latents, requests);
     whole += seconds_since(start);
     for (int64_t i = 0; i < hu.size(0); ++i) made.push_back(hu[i].clone());
   }

@@ -36,9 +36,18 @@ void SamplerOptions::describe(OptionList& options) {
               {.min = 0, .max = 1});
   options.add("keep_noise", &keep_noise,
               "Keep the predicted noise when the clean latent is clamped, as diffusers does.");
+  options.add("temperature", &temperature,
+              "Deviation of the noise that is drawn; below 1 samples come closer to each other and "
+              "to what is most likely.",
+              {.min = 0, .max = 2});
 }
 
 namespace {
+
+// Bit for bit as drawn at temperature 1.
+at::Tensor scaled(const at::Tensor& noise, double temperature) {
+  return temperature == 1 ? noise : noise * temperature;
+}
 
 bool multistep(const SamplerOptions& options) {
   return options.kind == Sampler::dpmpp2m || options.kind == Sampler::unipc;
@@ -109,7 +118,9 @@ at::Tensor sample(const NoiseSchedule& schedule, Prediction prediction,
                   const SamplerOptions& options, const DenoiserFunction& denoiser, at::Tensor x,
                   const NoiseFunction& noise) {
   const auto times = timesteps_of(schedule, options);
-  const Stepper step = stepper(options, noise);
+  const Stepper step =
+      stepper(options, [&](int64_t number) { return scaled(noise(number), options.temperature); });
+  x = scaled(x, options.temperature);
   for (size_t i = 0; i < times.size(); ++i) {
     const Mixture now = schedule.at(times[i]),
                   next = schedule.at(i + 1 < times.size() ? times[i + 1] : -1);

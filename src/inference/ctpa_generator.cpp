@@ -42,12 +42,13 @@ CtpaGenerator::CtpaGenerator(const fs::path& model, const RuntimeOptions& runtim
       hash_(hash.empty() ? hash_of(model) : std::move(hash)),
       prediction_(
           [this](const auto& in) -> std::vector<at::Tensor> {
-            return {denoiser_->forward(in[0], in[1], {in[2], in[3]})};
+            return {denoiser_->forward(in[0], in[1], {in[2], in[3], in[4], {}})};
           },
           runtime.cuda_graph),
       both_predictions_(
           [this](const auto& in) -> std::vector<at::Tensor> {
-            const auto [own, null] = denoiser_->own_and_null(in[0], in[1], {in[2], in[3]});
+            const auto [own, null] =
+                denoiser_->own_and_null(in[0], in[1], {in[2], in[3], in[4], {}});
             return {own, null};
           },
           runtime.cuda_graph) {
@@ -66,6 +67,21 @@ CtpaGenerator::CtpaGenerator(const fs::path& model, const RuntimeOptions& runtim
     frozen_encoder_->to(device_);
     frozen_encoder_->eval();
   }
+  if (denoiser_->options().mean == LatentMean::linear) {
+    mean_ = load_model<LinearMean>(model / "mean");
+    mean_->to(device_);
+  }
+  if (fs::exists(model / "refiner")) {
+    refiner_ = load_model(model / "refiner", [&] {
+      return VolumeRefiner(load_options<VolumeRefinerOptions>(model_config_file(model / "refiner")),
+                           info_.grid_dhw,
+                           BackProjectionGeometry{
+                               info_.geometry, info_.typical_spacing_at_mm(std::vector<int64_t>(
+                                                   info_.grid_dhw.begin(), info_.grid_dhw.end()))});
+    });
+    refiner_->to(device_);
+    refiner_->eval();
+  }
   denoiser_->to(device_, compute_type(runtime));
   denoiser_->eval();
   novelty_ = CxrNovelty::load(model);
@@ -77,7 +93,8 @@ std::string CtpaGenerator::hash_of(const fs::path& model) {
   for (const char* name :
        {"config.yaml", "model.safetensors", "dataset.yaml", "diffusion.yaml", "latent.yaml",
         "autoencoder/config.yaml", "autoencoder/model.safetensors", "cxr_encoder/config.yaml",
-        "cxr_encoder/model.safetensors"}) {
+        "cxr_encoder/model.safetensors", "mean/config.yaml", "mean/model.safetensors",
+        "refiner/config.yaml", "refiner/model.safetensors"}) {
     if (fs::exists(model / name)) hashes += sha256_of_file(model / name);
   }
   return sha256(hashes);
@@ -85,7 +102,7 @@ std::string CtpaGenerator::hash_of(const fs::path& model) {
 
 at::Tensor CtpaGenerator::generate(const std::vector<SampleRequest>& requests,
                                    const SamplerOptions& sampler, int64_t seed) {
-  return decode(latents(requests, sampler, seed));
+  return decode(latents(requests, sampler, seed), requests);
 }
 
 at::Tensor CtpaGenerator::latents(const std::vector<SampleRequest>& requests,
@@ -99,7 +116,8 @@ at::Tensor CtpaGenerator::latents(const std::vector<SampleRequest>& requests,
   return at::cat(latents);
 }
 
-at::Tensor CtpaGenerator::decode(const at::Tensor& latents) {
+at::Tensor CtpaGenerator::decode(const at::Tensor& latents,
+                                 const std::vector<SampleRequest>& requests) {
   at::InferenceMode no_grad;
   // One by one: the volumes of a batch would need its multiple in memory and gain next to nothing.
   std::vector<at::Tensor> volumes;
@@ -109,7 +127,9 @@ at::Tensor CtpaGenerator::decode(const at::Tensor& latents) {
     const MemoryPlan plan =
         autoencoder_->plan_decode(latent.sizes(), memory_budget(runtime_, device_));
     if (!std::exchange(plan_is_logged_, true)) log_info("decoding: {}", plan.text());
-    const auto unit = autoencoder_->decode(latent, plan).squeeze(1);
+    auto unit = autoencoder_->decode(latent, plan);
+    if (refiner_) unit = refiner_->forward(unit, requests[size_t(i)].cxr.unsqueeze(0).to(device_));
+    unit = unit.squeeze(1);
     volumes.push_back(info_.window.to_hu(unit.clamp(-1, 1)).to(at::kCPU, at::kFloat));
   }
   return at::cat(volumes);
@@ -156,12 +176,17 @@ CxrCondition CtpaGenerator::condition_of(const std::vector<SampleRequest>& reque
   } else {
     condition = denoiser_->condition(cxr.to(type), labels);
   }
+  if (mean_) {
+    condition.mean = mean_->forward(cxr).to(type);
+    condition.rest_std = mean_->rest_std();
+  }
   if (pictures.size() == requests.size()) return condition;
   const auto index = at::tensor(rows, at::kLong).to(device_);
   const auto spread = [&](const at::Tensor& x) {
     return x.defined() ? x.index_select(0, index) : x;
   };
-  return {spread(condition.embedding), spread(condition.spatial)};
+  return {spread(condition.embedding), spread(condition.spatial), spread(condition.mean),
+          condition.rest_std};
 }
 
 at::Tensor CtpaGenerator::latents_of_batch(const std::vector<SampleRequest>& requests,
@@ -186,14 +211,15 @@ at::Tensor CtpaGenerator::latents_of_batch(const std::vector<SampleRequest>& req
       schedule, process_.prediction, options,
       [&](const at::Tensor& x, const at::Tensor& t) {
         stop_if_interrupted();
-        const std::vector<at::Tensor> inputs{x.to(type), t, condition.embedding, condition.spatial};
+        const std::vector<at::Tensor> inputs{x.to(type), t, condition.embedding, condition.spatial,
+                                             condition.mean};
         if (!guidance_acts(options, schedule.at(times[size_t(step++)])))
           return prediction_(inputs)[0].to(at::kFloat);
         const auto predictions = both_predictions_(inputs);
         return guided(options, predictions[0].to(at::kFloat), predictions[1].to(at::kFloat));
       },
       noise_of(""), [&](int64_t number) { return noise_of(fmt::format("/step/{}", number)); });
-  return scale_.restore(x0);
+  return scale_.restore(condition.latent(x0));
 }
 
 }  // namespace x2ctpa

@@ -104,7 +104,7 @@ class SampleMaker {
       run_.folder.record_failures({}, xrays);
     };
     try {
-      const auto hu = generator_.decode(latents);
+      const auto hu = generator_.decode(latents, requests);
       const double each = seconds_since(start) / double(batch.size());
       for (size_t i = 0; i < batch.size(); ++i) {
         write(batch[i], hu[int64_t(i)], latents[int64_t(i)]);

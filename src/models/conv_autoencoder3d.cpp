@@ -68,6 +68,49 @@ ConvAutoencoder3dImpl::ConvAutoencoder3dImpl(ConvAutoencoder3dOptions options)
   check_levels("decoder_blocks", options_.decoder_blocks, levels, options_.downsample);
   encoder_ = register_module("encoder", conv_autoencoder3d::make_encoder(options_));
   decoder_ = register_module("decoder", conv_autoencoder3d::make_decoder(options_));
+  const auto& f = options_.downsample;
+  const int64_t block = options_.channels * f[0] * f[1] * f[2], latent = options_.latent_channels;
+  using torch::nn::Conv3d;
+  using torch::nn::Conv3dOptions;
+  linear_encoder_ = register_module("linear_encoder", Conv3d(Conv3dOptions(block, latent, 1)));
+  linear_decoder_ = register_module("linear_decoder", Conv3d(Conv3dOptions(latent, block, 1)));
+}
+
+at::Tensor ConvAutoencoder3dImpl::linear_latent(const at::Tensor& x) {
+  return linear_encoder_->forward(conv_autoencoder3d::space_to_depth(x, options_.downsample));
+}
+
+at::Tensor ConvAutoencoder3dImpl::linear_volume(const at::Tensor& latent) {
+  return conv_autoencoder3d::depth_to_space(linear_decoder_->forward(latent), options_.downsample);
+}
+
+void ConvAutoencoder3dImpl::start_from_components(
+    int64_t count, const std::function<at::Tensor(int64_t)>& volume) {
+  at::NoGradGuard no_gradients;
+  at::Tensor sum, products;
+  double blocks = 0;
+  for (int64_t i = 0; i < count; ++i) {
+    const auto x = conv_autoencoder3d::space_to_depth(volume(i).unsqueeze(0), options_.downsample);
+    const auto rows = x.squeeze(0).flatten(1).to(at::kCPU, at::kDouble);
+    sum = i == 0 ? rows.sum(1) : sum + rows.sum(1);
+    products = i == 0 ? rows.mm(rows.t()) : products + rows.mm(rows.t());
+    blocks += double(rows.size(1));
+  }
+  const auto mean = sum / blocks;
+  const auto [variance, directions] = at::linalg_eigh(products / blocks - at::outer(mean, mean));
+  const int64_t kept = std::min(options_.latent_channels, mean.size(0));
+  const auto axes = directions.flip(1).narrow(1, 0, kept);
+  const auto std = variance.flip(0).narrow(0, 0, kept).clamp_min(1e-8).sqrt();
+  for (auto* map : {&linear_encoder_, &linear_decoder_}) {
+    (*map)->weight.zero_();
+    (*map)->bias.zero_();
+  }
+  const auto to_latent = (axes / std).t();
+  linear_encoder_->weight.narrow(0, 0, kept).copy_(to_latent.view({kept, -1, 1, 1, 1}));
+  linear_encoder_->bias.narrow(0, 0, kept).copy_(-to_latent.mv(mean));
+  linear_decoder_->weight.narrow(1, 0, kept).copy_((axes * std).view({-1, kept, 1, 1, 1}));
+  linear_decoder_->bias.copy_(mean);
+  for (auto* network : {encoder_.get(), decoder_.get()}) network->end_at_zero();
 }
 
 std::vector<int64_t> ConvAutoencoder3dImpl::latent_size(
@@ -88,12 +131,15 @@ void ConvAutoencoder3dImpl::check_latent(const at::Tensor& latent) const {
 LatentPosterior ConvAutoencoder3dImpl::posterior(const at::Tensor& x) {
   check_volume(x);
   const auto found = encoder_->forward(x);
-  return options_.variational() ? LatentPosterior::from_moments(found) : LatentPosterior{found, {}};
+  auto posterior =
+      options_.variational() ? LatentPosterior::from_moments(found) : LatentPosterior{found, {}};
+  posterior.mean = posterior.mean + linear_latent(x);
+  return posterior;
 }
 
 at::Tensor ConvAutoencoder3dImpl::decode(const at::Tensor& latent) {
   check_latent(latent);
-  return decoder_->forward(latent);
+  return decoder_->forward(latent) + linear_volume(latent);
 }
 
 at::Tensor ConvAutoencoder3dImpl::decode_slices(const at::Tensor& latent, const at::Tensor& place) {
@@ -133,13 +179,22 @@ at::Tensor ConvAutoencoder3dImpl::encode(const at::Tensor& x, const MemoryPlan& 
   check_volume(x);
   at::NoGradGuard no_gradients;
   const auto found = slabs::run(encoder_->steps(), x, plan);
-  return options_.variational() ? LatentPosterior::from_moments(found).mean : found;
+  auto latent = options_.variational() ? LatentPosterior::from_moments(found).mean : found;
+  // Slice by slice, so that it takes no memory to speak of.
+  const int64_t thick = options_.downsample[0];
+  for (int64_t z = 0; z < latent.size(2); ++z)
+    latent.narrow(2, z, 1).add_(linear_latent(x.narrow(2, z * thick, thick)));
+  return latent;
 }
 
 at::Tensor ConvAutoencoder3dImpl::decode(const at::Tensor& latent, const MemoryPlan& plan) {
   check_latent(latent);
   at::NoGradGuard no_gradients;
-  return slabs::run(decoder_->steps(), latent, plan);
+  auto volume = slabs::run(decoder_->steps(), latent, plan);
+  const int64_t thick = options_.downsample[0];
+  for (int64_t z = 0; z < latent.size(2); ++z)
+    volume.narrow(2, z * thick, thick).add_(linear_volume(latent.narrow(2, z, 1)));
+  return volume;
 }
 
 ConvAutoencoder3dOutput ConvAutoencoder3dImpl::forward(const at::Tensor& x,

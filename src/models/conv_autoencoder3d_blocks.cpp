@@ -95,6 +95,15 @@ at::Tensor StepsImpl::forward(const at::Tensor& x) {
   return y.contiguous();
 }
 
+void StepsImpl::end_at_zero() {
+  for (auto step = steps_.rbegin(); step != steps_.rend(); ++step) {
+    if (!step->conv) continue;
+    torch::nn::init::zeros_(step->conv->weight);
+    torch::nn::init::zeros_(step->conv->bias);
+    return;
+  }
+}
+
 std::shared_ptr<StepsImpl> make_encoder(const ConvAutoencoder3dOptions& o) {
   auto encoder = std::make_shared<StepsImpl>();
   const auto strides = level_strides(o.downsample);

@@ -6,6 +6,7 @@
 #include <torch/nn/modules/conv.h>
 #include <torch/nn/pimpl.h>
 
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -67,6 +68,8 @@ class StepsImpl : public torch::nn::Module {
   void add_norm(const std::string& name, int64_t channels);
 
   at::Tensor forward(const at::Tensor& x);
+  /// Sets the weights of the last convolution to zero.
+  void end_at_zero();
   const std::vector<Step>& steps() const { return steps_; }
 
  private:

@@ -3,10 +3,29 @@
 #include <fmt/format.h>
 #include <torch/nn/init.h>
 
+#include <vector>
+
 #include "models/checks.h"
 #include "x2ctpa/core/error.h"
 
 namespace x2ctpa {
+
+namespace {
+
+at::Tensor channel_unit(const at::Tensor& std, const at::Tensor& like) {
+  return std.to(like.options()).view({1, -1, 1, 1, 1});
+}
+
+}  // namespace
+
+at::Tensor CxrCondition::latent(const at::Tensor& rest) const {
+  return mean.defined() ? mean.to(rest.scalar_type()) + channel_unit(rest_std, rest) * rest : rest;
+}
+
+at::Tensor CxrCondition::rest(const at::Tensor& latent) const {
+  return mean.defined() ? (latent - mean.to(latent.scalar_type())) / channel_unit(rest_std, latent)
+                        : latent;
+}
 
 void CtpaDenoiserOptions::describe(OptionList& options) {
   options.section("encoder", encoder);
@@ -27,6 +46,10 @@ void CtpaDenoiserOptions::describe(OptionList& options) {
   options.add(
       "label_guidance", &label_guidance,
       "Join the PE label (0, 1, or 2: unknown) to the condition, as the paper's variant does.");
+  options.add(
+      "mean", &mean,
+      "linear: the mean latent comes first, by ridge regression on the X-ray, and the denoiser "
+      "makes the rest. none: it makes the whole latent, as published.");
 }
 
 CtpaDenoiserImpl::CtpaDenoiserImpl(CtpaDenoiserOptions options, int64_t latent_channels,
@@ -40,8 +63,9 @@ CtpaDenoiserImpl::CtpaDenoiserImpl(CtpaDenoiserOptions options, int64_t latent_c
         "--cxr-encoder, or set it to 0");
   }
   options_.unet.out_channels = latent_channels;
-  options_.unet.in_channels =
-      latent_channels + (options_.spatial_condition ? options_.encoder.feature_channels : 0);
+  options_.unet.in_channels = latent_channels +
+                              (options_.spatial_condition ? options_.encoder.feature_channels : 0) +
+                              (options_.mean == LatentMean::linear ? latent_channels : 0);
   if (options_.label_guidance && options_.unet.cond_tokens > 0) {
     throw Error(
         "diffusion.denoiser: label_guidance needs a condition that is a vector; set "
@@ -148,12 +172,16 @@ at::Tensor CtpaDenoiserImpl::embed(const at::Tensor& cxr) {
 
 at::Tensor CtpaDenoiserImpl::forward(const at::Tensor& x_t, const at::Tensor& t,
                                      const CxrCondition& condition, const at::Tensor& drop) {
-  if (!condition.spatial.defined()) return unet_->forward(x_t, t, condition.embedding, drop);
-  at::Tensor spatial = condition.spatial;
-  if (drop.defined())
-    spatial = spatial * drop.logical_not().to(spatial.scalar_type()).view({-1, 1, 1, 1, 1});
-  return unet_->forward(at::cat({x_t, spatial.to(x_t.scalar_type())}, 1), t, condition.embedding,
-                        drop);
+  std::vector<at::Tensor> input{x_t};
+  const auto join = [&](const at::Tensor& x) {
+    if (!x.defined()) return;
+    const auto shown =
+        drop.defined() ? x * drop.logical_not().to(x.scalar_type()).view({-1, 1, 1, 1, 1}) : x;
+    input.push_back(shown.to(x_t.scalar_type()));
+  };
+  join(condition.spatial);
+  join(condition.mean);
+  return unet_->forward(input.size() == 1 ? x_t : at::cat(input, 1), t, condition.embedding, drop);
 }
 
 std::pair<at::Tensor, at::Tensor> CtpaDenoiserImpl::own_and_null(const at::Tensor& x_t,
@@ -161,10 +189,11 @@ std::pair<at::Tensor, at::Tensor> CtpaDenoiserImpl::own_and_null(const at::Tenso
                                                                  const CxrCondition& condition) {
   const auto twice = [](const at::Tensor& x) { return x.defined() ? at::cat({x, x}) : x; };
   const auto own = at::zeros({x_t.size(0)}, x_t.options().dtype(at::kBool));
-  const auto both =
-      forward(twice(x_t), twice(t), {twice(condition.embedding), twice(condition.spatial)},
-              at::cat({own, own.logical_not()}))
-          .chunk(2);
+  const auto both = forward(twice(x_t), twice(t),
+                            {twice(condition.embedding), twice(condition.spatial),
+                             twice(condition.mean), condition.rest_std},
+                            at::cat({own, own.logical_not()}))
+                        .chunk(2);
   return {both[0], both[1]};
 }
 

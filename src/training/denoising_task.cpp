@@ -19,7 +19,8 @@ at::Tensor moved(const at::Tensor& x, c10::Device device) {
 }  // namespace
 
 DenoisingTask::DenoisingTask(const DiffusionOptions& options, Latents latents, LatentScale scale,
-                             std::optional<FrozenFeatures> features, CtpaDenoiser model, Lora lora,
+                             std::optional<FrozenFeatures> features,
+                             std::optional<LatentMeans> means, CtpaDenoiser model, Lora lora,
                              LossNetworks networks, c10::Device device)
     : options_(options),
       schedule_(options.process.schedule),
@@ -27,6 +28,7 @@ DenoisingTask::DenoisingTask(const DiffusionOptions& options, Latents latents, L
       latents_(std::move(latents)),
       scale_(std::move(scale)),
       features_(std::move(features)),
+      means_(std::move(means)),
       model_(std::move(model)),
       lora_(std::move(lora)),
       networks_(std::move(networks)),
@@ -41,6 +43,7 @@ DenoisingTask::DenoisingTask(const DiffusionOptions& options, Latents latents, L
 BatchContent DenoisingTask::content() const {
   BatchContent content{.ct = false, .cxr = !features_, .paired = true};
   content.more["latent"] = [this](const Case& c) { return latents_.batch({c}).squeeze(0); };
+  if (means_) content.more["mean"] = [this](const Case& c) { return means_->of(c); };
   if (!features_) return content;
   content.more["pooled"] = [this](const Case& c) { return features_->pooled(c); };
   if (features_->has_tokens())
@@ -55,6 +58,14 @@ at::Tensor DenoisingTask::cxr_embedding(const Dataset& dataset, const Case& c) {
 }
 
 CxrCondition DenoisingTask::condition(const Batch& batch, const at::Tensor& labels) {
+  auto condition = condition_without_mean(batch, labels);
+  if (!means_) return condition;
+  condition.mean = moved(batch.more.at("mean"), device_);
+  condition.rest_std = means_->rest_std();
+  return condition;
+}
+
+CxrCondition DenoisingTask::condition_without_mean(const Batch& batch, const at::Tensor& labels) {
   if (!features_) return model_->condition(moved(batch.cxr, device_), labels);
   VisionFeatures found{{}, moved(batch.more.at("pooled"), device_)};
   if (features_->has_tokens()) found.tokens = moved(batch.more.at("tokens"), device_);
@@ -68,13 +79,19 @@ at::Tensor DenoisingTask::labels_of(const Batch& batch, at::Generator random,
   return batch.pe.masked_fill(hidden.logical_or(batch.pe < 0), double(label_unknown)).to(device_);
 }
 
-DenoisingTask::Noised DenoisingTask::noised(const Batch& batch, at::Generator random) {
+DenoisingTask::Noise DenoisingTask::draw(const Batch& batch, at::Generator random) {
   if (lora_) lora_->apply();
-  const auto x0 = scale_.standardise(moved(batch.more.at("latent"), device_));
-  const auto t = at::randint(schedule_.timesteps(), {x0.size(0)}, random, at::kLong).to(device_);
-  const auto eps = at::randn(x0.sizes(), random, at::TensorOptions(at::kFloat)).to(device_);
-  return {x0, t, q_sample(schedule_, x0, t, eps),
-          prediction_target(schedule_, prediction_, x0, t, eps)};
+  const auto latent = scale_.standardise(moved(batch.more.at("latent"), device_));
+  const auto t =
+      at::randint(schedule_.timesteps(), {latent.size(0)}, random, at::kLong).to(device_);
+  return {latent, t, at::randn(latent.sizes(), random, at::TensorOptions(at::kFloat)).to(device_)};
+}
+
+DenoisingTask::Noised DenoisingTask::noised(const Noise& noise, CxrCondition condition) {
+  const auto x0 = condition.rest(noise.latent);
+  const auto x_t = q_sample(schedule_, x0, noise.t, noise.eps);
+  const auto target = prediction_target(schedule_, prediction_, x0, noise.t, noise.eps);
+  return {noise.latent, x0, noise.t, x_t, target, std::move(condition)};
 }
 
 at::Tensor DenoisingTask::denoising_loss(const Noised& batch, const at::Tensor& prediction) const {
@@ -87,17 +104,18 @@ at::Tensor DenoisingTask::denoising_loss(const Noised& batch, const at::Tensor& 
 
 double DenoisingTask::validation_loss(const Batch& batch, at::Generator random) {
   at::NoGradGuard no_grad;
-  const auto noisy = noised(batch, random);
-  const auto out =
-      model_->forward(noisy.x_t, noisy.t, condition(batch, labels_of(batch, random, 0)));
+  const auto noise = draw(batch, random);
+  const auto noisy = noised(noise, condition(batch, labels_of(batch, random, 0)));
+  const auto out = model_->forward(noisy.x_t, noisy.t, noisy.condition);
   return denoising_loss(noisy, out).item<double>();
 }
 
 StepLoss DenoisingTask::loss(const Batch& batch, at::Generator random, int64_t step) {
-  const auto noisy = noised(batch, random);
-  const auto drop = (uniform({noisy.x0.size(0)}, random) < options_.condition_dropout).to(device_);
+  const auto noise = draw(batch, random);
+  const auto drop = (uniform({noise.t.size(0)}, random) < options_.condition_dropout).to(device_);
   const auto labels = labels_of(batch, random, options_.label_dropout);
-  const auto out = model_->forward(noisy.x_t, noisy.t, condition(batch, labels), drop);
+  const auto noisy = noised(noise, condition(batch, labels));
+  const auto out = model_->forward(noisy.x_t, noisy.t, noisy.condition, drop);
   const auto denoising = denoising_loss(noisy, out);
   StepLoss loss(options_.losses.weight * denoising);
   loss.terms.emplace_back("denoising", denoising.detach());
@@ -123,6 +141,11 @@ void DenoisingTask::add_latent_losses(StepLoss& loss, const Noised& noised,
   // is a guess, and under noise prediction its gradient has no bound.
   const auto trust =
       schedule_.signal().square().index_select(0, noised.t.to(at::kCPU)).to(z_hat.options());
+  const auto whole = [&](const at::Tensor& z) {
+    CxrCondition condition = noised.condition;
+    if (condition.mean.defined()) condition.mean = condition.mean.slice(0, 0, z.size(0));
+    return scale_.restore(condition.latent(z));
+  };
   const auto add = [&](const std::string& name, double weight, int64_t cases, const auto& losses) {
     const int64_t n = cases > 0 ? std::min(cases, z_hat.size(0)) : z_hat.size(0);
     const auto timed = timed_loss(z_hat.slice(0, 0, n), [&](const at::Tensor& z) {
@@ -136,8 +159,8 @@ void DenoisingTask::add_latent_losses(StepLoss& loss, const Noised& noised,
     const auto place = uniform({z_hat.size(0)}, random);
     add("perceptual", o.perceptual.weight, o.perceptual.cases, [&](const at::Tensor& z) {
       const int64_t n = z.size(0);
-      return perceptual_losses(networks_.lpips, *networks_.autoencoder, scale_.restore(z),
-                               scale_.restore(noised.x0.slice(0, 0, n)), place.slice(0, 0, n));
+      return perceptual_losses(networks_.lpips, *networks_.autoencoder, whole(z),
+                               scale_.restore(noised.latent.slice(0, 0, n)), place.slice(0, 0, n));
     });
   }
   if (adversarial) {
@@ -149,7 +172,7 @@ void DenoisingTask::add_latent_losses(StepLoss& loss, const Noised& noised,
   }
   if (classification) {
     add("classification", o.classification.weight, 0, [&](const at::Tensor& z) {
-      const auto raw = scale_.restore(z);
+      const auto raw = whole(z);
       return classification_losses(
           networks_.classifier,
           networks_.classifier_scale ? networks_.classifier_scale->standardise(raw) : raw,

@@ -5,6 +5,7 @@
 #include <optional>
 
 #include "training/frozen_features.h"
+#include "training/latent_means.h"
 #include "x2ctpa/data/loader.h"
 #include "x2ctpa/diffusion/objective.h"
 #include "x2ctpa/models/ctpa_denoiser.h"
@@ -31,8 +32,8 @@ class DenoisingTask {
  public:
   /// `lora` may be empty.
   DenoisingTask(const DiffusionOptions& options, Latents latents, LatentScale scale,
-                std::optional<FrozenFeatures> features, CtpaDenoiser model, Lora lora,
-                LossNetworks networks, c10::Device device);
+                std::optional<FrozenFeatures> features, std::optional<LatentMeans> means,
+                CtpaDenoiser model, Lora lora, LossNetworks networks, c10::Device device);
 
   /// What a batch must carry; volumes stay on the disk, their latents serve.
   BatchContent content() const;
@@ -59,13 +60,21 @@ class DenoisingTask {
   void apply_updates();
 
   const LatentScale& scale() const { return scale_; }
+  /// Empty when the denoiser makes whole latents.
+  const std::optional<LatentMeans>& means() const { return means_; }
 
  private:
-  /// A batch with noise.
-  struct Noised {
-    at::Tensor x0, t, x_t, target;
+  struct Noise {
+    at::Tensor latent, t, eps;
   };
-  Noised noised(const Batch& batch, at::Generator random);
+  /// A batch with noise: `x0` is what the denoiser is to find of `latent`.
+  struct Noised {
+    at::Tensor latent, x0, t, x_t, target;
+    CxrCondition condition;
+  };
+  Noise draw(const Batch& batch, at::Generator random);
+  Noised noised(const Noise& noise, CxrCondition condition);
+  CxrCondition condition_without_mean(const Batch& batch, const at::Tensor& labels);
   at::Tensor denoising_loss(const Noised& batch, const at::Tensor& prediction) const;
   /// (B): 0 or 1, or 2 where the label is not known or hidden; undefined without label guidance.
   at::Tensor labels_of(const Batch& batch, at::Generator random, double dropout) const;
@@ -78,6 +87,7 @@ class DenoisingTask {
   Latents latents_;
   LatentScale scale_;
   std::optional<FrozenFeatures> features_;
+  std::optional<LatentMeans> means_;
   CtpaDenoiser model_;
   Lora lora_;
   LossNetworks networks_;

@@ -26,6 +26,8 @@ void take_over(DiffusionInputs& inputs, DiffusionOptions& options) {
   }
   options.denoiser = load_options<CtpaDenoiserOptions>(model_config_file(inputs.init));
   options.process = load_options<DiffusionProcess>(inputs.init / "diffusion.yaml");
+  if (options.denoiser.mean == LatentMean::linear)
+    options.linear_mean = load_options<LinearMeanOptions>(model_config_file(inputs.init / "mean"));
   if (inputs.autoencoder.empty()) inputs.autoencoder = inputs.init / "autoencoder";
   if (options.denoiser.cxr_encoder != CxrEncoding::frozen) inputs.cxr_encoder.clear();
   if (options.denoiser.cxr_encoder == CxrEncoding::frozen && inputs.cxr_encoder.empty())

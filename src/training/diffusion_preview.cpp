@@ -33,7 +33,7 @@ at::Tensor DiffusionPreview::volume(const Case& c, const CxrCondition& condition
       NoiseSchedule(process_.schedule), process_.prediction, options,
       [&](const at::Tensor& x, const at::Tensor& t) { return model_->forward(x, t, condition); },
       noise.to(device), {});
-  const auto latent = scale_.restore(x0);
+  const auto latent = scale_.restore(condition.latent(x0));
   return codec_
       ->decode(latent, codec_->plan_decode(latent.sizes(), memory_budget(runtime_, device)))
       .squeeze(0);

@@ -12,6 +12,7 @@
 #include "training/diffusion_inputs.h"
 #include "training/diffusion_preview.h"
 #include "training/loss_networks.h"
+#include "training/refiner_stage.h"
 #include "x2ctpa/core/error.h"
 #include "x2ctpa/core/files.h"
 #include "x2ctpa/core/random.h"
@@ -145,6 +146,16 @@ std::optional<FrozenFeatures> frozen_features(const Dataset& dataset, const Diff
   return features;
 }
 
+// The linear mean of each case, for a denoiser of what it leaves.
+std::optional<LatentMeans> latent_means(const Dataset& dataset, const DiffusionInputs& inputs,
+                                        const DiffusionOptions& options, const Latents& latents,
+                                        const LatentScale& scale,
+                                        const std::vector<Case>& training) {
+  if (options.denoiser.mean == LatentMean::none) return std::nullopt;
+  if (!inputs.init.empty()) return LatentMeans(dataset, latents, scale, inputs.init / "mean");
+  return LatentMeans(dataset, latents, scale, training, options.linear_mean);
+}
+
 // The model folder: everything that sampling needs.
 void write_model(const Dataset& dataset, const DiffusionInputs& inputs,
                  const DiffusionOptions& options, const Trainee& trainee, DenoisingTask& task,
@@ -156,6 +167,7 @@ void write_model(const Dataset& dataset, const DiffusionInputs& inputs,
   write_novelty(
       dataset, paired(dataset.split("train")),
       [&](const Case& c) { return task.cxr_embedding(dataset, c); }, out);
+  if (task.means()) task.means()->save(out / "mean");
   write_file(out / "dataset.yaml", options_to_yaml(dataset.info()));
   write_file(out / "diffusion.yaml", options_to_yaml(options.process));
   write_file(out / "latent.yaml", options_to_yaml(task.scale()));
@@ -190,6 +202,11 @@ void train_diffusion(const Dataset& dataset, DiffusionInputs inputs, const Diffu
                   "Convert published weights into it");
   check_same_data(dataset, inputs.autoencoder);
   check_process(options.process);
+  if (options.refiner.kind != Refinement::none && options.denoiser.mean == LatentMean::none) {
+    throw Error(
+        "diffusion.refiner.kind frontal needs the means of diffusion.denoiser.mean linear: set "
+        "that, or refiner.kind none");
+  }
   const auto training = paired(dataset.split("train")), validation = paired(dataset.split("val"));
   if (training.empty())
     throw Error("no training case has both a CT and an X-ray", ExitCode::no_data);
@@ -201,9 +218,10 @@ void train_diffusion(const Dataset& dataset, DiffusionInputs inputs, const Diffu
   const LatentScale scale = latent_scale(options, inputs, latents, training);
   Trainee trainee = make_trainee(options, inputs, dataset.info(), scale, runtime.seed, device);
   options.denoiser = trainee.model->options();
+  auto means = latent_means(dataset, inputs, options, latents, scale, training);
   DenoisingTask task(options, std::move(latents), scale,
                      frozen_features(dataset, inputs, trainee.model, folder, device, processes),
-                     trainee.model, trainee.lora,
+                     std::move(means), trainee.model, trainee.lora,
                      loss_networks(inputs, options.losses, training, device), device);
   CaseLoader loader(dataset, "train",
                     {.batch_size = options.train.batch_size,
@@ -253,10 +271,12 @@ void train_diffusion(const Dataset& dataset, DiffusionInputs inputs, const Diffu
     return preview.pictures(
         [&](const Case& c) { return task.condition(load_batch(dataset, {c}, task.content())); });
   };
-  if (!train(stage, options.train, settings_of(options, dataset, inputs, runtime.seed), folder,
-             call))
-    return;
-  write_model(dataset, inputs, options, trainee, task, folder / "model");
+  const bool writes = train(stage, options.train,
+                            settings_of(options, dataset, inputs, runtime.seed), folder, call);
+  if (writes) write_model(dataset, inputs, options, trainee, task, folder / "model");
+  if (options.refiner.kind == Refinement::none || call.dry_run) return;
+  processes.wait_for_all();
+  train_refiner(dataset, *task.means(), options.refiner, runtime, folder, call);
 }
 
 }  // namespace x2ctpa

@@ -46,6 +46,8 @@ DiffusionOptions::DiffusionOptions() {
 
 void DiffusionOptions::describe(OptionList& options) {
   options.section("denoiser", denoiser);
+  options.section("linear_mean", linear_mean);
+  options.section("refiner", refiner);
   options.section("process", process);
   options.section("train", train);
   options.section("loss", losses);

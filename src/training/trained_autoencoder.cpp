@@ -112,6 +112,10 @@ class TrainedConvAutoencoder : public TrainedAutoencoder {
     return output;
   }
 
+  void start_from(int64_t count, const std::function<at::Tensor(int64_t)>& volume) override {
+    network_->start_from_components(count, volume);
+  }
+
   void add_to_log(int64_t, StepLoss&) override {}
 
   // In slabs: a volume that could be trained on can be looked at.

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <vector>
 
@@ -30,6 +31,9 @@ class TrainedAutoencoder {
 
   /// Volumes x (B, channels, D, H, W), batch `number` of the run.
   virtual Output forward(const at::Tensor& x, int64_t number) = 0;
+
+  /// Gives the network its start from `count` volumes (channels, D, H, W), where its kind has one.
+  virtual void start_from(int64_t, const std::function<at::Tensor(int64_t)>&) {}
 
   /// What the log shows of the batch that forward() was last called with.
   virtual void add_to_log(int64_t number, StepLoss& loss) = 0;

@@ -22,6 +22,9 @@
 namespace x2ctpa {
 namespace {
 
+// Blocks of voxels are many: some volumes tell their statistics.
+constexpr int64_t volumes_to_start_from = 256;
+
 // PSNR in dB of volumes in [-1, 1], data range 2.
 double psnr_db(const at::Tensor& a, const at::Tensor& b) {
   return 10 * std::log10(4.0 / (a - b).square().mean().item<double>());
@@ -72,7 +75,10 @@ void train_vae(const Dataset& dataset, const std::filesystem::path& lpips,
   AutoencoderTask task(options, dataset.info().window, load_lpips(lpips, perceptual, device),
                        runtime, loader.batches_per_epoch(), processes);
   TrainedAutoencoder& autoencoder = task.autoencoder();
-  const auto held_out = with_volume(dataset.split("val"));
+  const auto held_out = with_volume(dataset.split("val")),
+             training = with_volume(dataset.split("train"));
+  autoencoder.start_from(std::min<int64_t>(int64_t(training.size()), volumes_to_start_from),
+                         [&](int64_t i) { return dataset.load_ct(training[size_t(i)]); });
 
   TrainingStage stage;
   stage.name = "train-vae";

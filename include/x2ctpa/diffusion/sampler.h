@@ -27,6 +27,7 @@ struct SamplerOptions {
   double clamp = 0;
   double dynamic_threshold = 0;
   bool keep_noise = false;
+  double temperature = 1;
 
   void describe(OptionList& options);
 };

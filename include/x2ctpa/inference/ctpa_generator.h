@@ -15,7 +15,9 @@
 #include "x2ctpa/models/cxr_novelty.h"
 #include "x2ctpa/models/latent_codec.h"
 #include "x2ctpa/models/latent_scale.h"
+#include "x2ctpa/models/linear_mean.h"
 #include "x2ctpa/models/vision_transformer.h"
+#include "x2ctpa/models/volume_refiner.h"
 
 namespace x2ctpa {
 
@@ -46,8 +48,8 @@ class CtpaGenerator {
   at::Tensor latents(const std::vector<SampleRequest>& requests, const SamplerOptions& sampler,
                      int64_t seed);
 
-  /// The volumes of such latents, clamped to the window, on the CPU.
-  at::Tensor decode(const at::Tensor& latents);
+  /// The volumes of such latents of `requests`, clamped to the window, on the CPU.
+  at::Tensor decode(const at::Tensor& latents, const std::vector<SampleRequest>& requests);
 
   /// How unlike the training set an X-ray (1, S, S) is; nothing for a model that does not know.
   std::optional<Novelty> novelty(const at::Tensor& cxr);
@@ -72,6 +74,8 @@ class CtpaGenerator {
   std::optional<CxrNovelty> novelty_;
   CtpaDenoiser denoiser_{nullptr};
   VisionTransformer frozen_encoder_{nullptr};  ///< empty when the encoder is the denoiser's own
+  LinearMean mean_{nullptr};                   ///< empty for a denoiser of whole latents
+  VolumeRefiner refiner_{nullptr};             ///< empty for volumes as decoded
   std::unique_ptr<LatentCodec> autoencoder_;
   Captured prediction_, both_predictions_;  ///< of a step without guidance, and with it
   bool plan_is_logged_ = false;

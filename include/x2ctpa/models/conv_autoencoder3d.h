@@ -2,12 +2,18 @@
 // (B, latent_channels, d, h, w). Space goes to depth before anything is computed, so no layer works
 // at full resolution; its norms (RMS over the channels of a voxel, arXiv 1910.07467) know nothing
 // of other places. With kl_weight above 0 it is a variational one (arXiv 1312.6114).
+//
+// Beside the network runs a linear map of each block of voxels, which training starts with the
+// principal components of the blocks: the best that a linear autoencoder of this size can do. The
+// network begins at zero and learns what is missing.
 #pragma once
 
 #include <ATen/core/Generator.h>
 #include <torch/nn/module.h>
+#include <torch/nn/modules/conv.h>
 #include <torch/nn/pimpl.h>
 
+#include <functional>
 #include <memory>
 #include <optional>
 #include <vector>
@@ -76,6 +82,10 @@ class ConvAutoencoder3dImpl : public torch::nn::Module {
   /// global one by default), else its mean.
   ConvAutoencoder3dOutput forward(const at::Tensor& x, std::optional<at::Generator> generator = {});
 
+  /// Sets the linear maps to the principal components of the blocks of volumes `volume(i)`
+  /// (channels, D, H, W), i below `count`, and what the network adds to zero.
+  void start_from_components(int64_t count, const std::function<at::Tensor(int64_t)>& volume);
+
   /// (d, h, w) of the latent of a volume of `size_dhw`.
   std::vector<int64_t> latent_size(const std::vector<int64_t>& size_dhw) const;
 
@@ -84,9 +94,13 @@ class ConvAutoencoder3dImpl : public torch::nn::Module {
  private:
   void check_volume(const at::Tensor& x) const;
   void check_latent(const at::Tensor& latent) const;
+  /// A volume's blocks as the channels of a latent's voxel, and back.
+  at::Tensor linear_latent(const at::Tensor& x);
+  at::Tensor linear_volume(const at::Tensor& latent);
 
   ConvAutoencoder3dOptions options_;
   std::shared_ptr<conv_autoencoder3d::StepsImpl> encoder_, decoder_;
+  torch::nn::Conv3d linear_encoder_{nullptr}, linear_decoder_{nullptr};
 };
 TORCH_MODULE(ConvAutoencoder3d);
 

@@ -26,6 +26,10 @@ constexpr auto words(CxrEncoding) { return std::array{"trained", "frozen", "fine
 enum class SpatialAlignment { geometry, learned };
 constexpr auto words(SpatialAlignment) { return std::array{"geometry", "learned"}; }
 
+/// none: the denoiser makes whole latents; linear: what a LinearMean leaves.
+enum class LatentMean { none, linear };
+constexpr auto words(LatentMean) { return std::array{"none", "linear"}; }
+
 struct CtpaDenoiserOptions {
   CxrEncoderOptions encoder;
   VisionTransformerOptions transformer;  ///< a frozen or finetuned encoder; from its model folder
@@ -34,6 +38,7 @@ struct CtpaDenoiserOptions {
   bool spatial_condition = true;
   SpatialAlignment spatial_alignment = SpatialAlignment::geometry;
   bool label_guidance = false;
+  LatentMean mean = LatentMean::none;
 
   void describe(OptionList& options);
 };
@@ -46,6 +51,13 @@ constexpr int64_t label_negative = 0, label_positive = 1, label_unknown = 2;
 struct CxrCondition {
   at::Tensor embedding;  ///< (B, cond_dim), the label at its end with label guidance
   at::Tensor spatial;    ///< (B, feature_channels, d, h, w); undefined without spatial condition
+  at::Tensor mean;       ///< (B, C, d, h, w), standardised; undefined for whole latents
+  at::Tensor rest_std;   ///< (C): the unit of what the mean leaves
+
+  /// The standardised latents of what the denoiser makes, and the inverse; they are the same
+  /// without a mean.
+  at::Tensor latent(const at::Tensor& rest) const;
+  at::Tensor rest(const at::Tensor& latent) const;
 };
 
 class CtpaDenoiserImpl : public torch::nn::Module {

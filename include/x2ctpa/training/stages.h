@@ -11,11 +11,13 @@
 #include "x2ctpa/diffusion/objective.h"
 #include "x2ctpa/models/conv_autoencoder3d.h"
 #include "x2ctpa/models/ctpa_denoiser.h"
+#include "x2ctpa/models/linear_mean.h"
 #include "x2ctpa/models/lora.h"
 #include "x2ctpa/models/vqgan3d.h"
 #include "x2ctpa/training/classifier_stage.h"
 #include "x2ctpa/training/loop.h"
 #include "x2ctpa/training/loss_options.h"
+#include "x2ctpa/training/refiner_options.h"
 
 namespace x2ctpa {
 
@@ -43,6 +45,8 @@ constexpr auto words(LatentScaling) { return std::array{"standard", "range"}; }
 
 struct DiffusionOptions {
   CtpaDenoiserOptions denoiser;
+  LinearMeanOptions linear_mean;  ///< with denoiser.mean linear
+  RefinerOptions refiner;
   DiffusionProcess process;
   TrainOptions train;
   DenoiserLossOptions losses;

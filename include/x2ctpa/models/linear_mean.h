@@ -1,0 +1,63 @@
+// The mean latent of an X-ray, by ridge regression on the principal components of its pixels: what
+// few training cases tell about where things lie. Fitted in closed form (Hoerl and Kennard,
+// Technometrics 12, 1970, 55); its strength is the one with the least error when each case is
+// left out in turn, which needs no refitting (Allen, Technometrics 16, 1974, 125).
+#pragma once
+
+#include <torch/nn/module.h>
+#include <torch/nn/pimpl.h>
+
+#include <functional>
+#include <utility>
+#include <vector>
+
+#include "x2ctpa/core/options.h"
+
+namespace x2ctpa {
+
+struct LinearMeanOptions {
+  int64_t side = 48;
+  int64_t components = 128;
+  double ridge = 0;
+  std::vector<int64_t> size;  ///< channels, depth, height and width of the latents
+
+  void describe(OptionList& options);
+};
+
+class LinearMeanImpl : public torch::nn::Module {
+ public:
+  /// All zero; `options.components` are those that were found.
+  explicit LinearMeanImpl(LinearMeanOptions options);
+
+  /// X-rays (B, 1, S, S) in [0, 1] to standardised latents (B, C, d, h, w).
+  at::Tensor forward(const at::Tensor& cxr) const;
+
+  const LinearMeanOptions& options() const { return options_; }
+  /// (C): the standard deviation of what the mean leaves of a case that it was not fitted to.
+  at::Tensor rest_std() const { return rest_std_; }
+
+ private:
+  friend struct LinearMeanFit;
+
+  LinearMeanOptions options_;
+  at::Tensor pixel_mean_, components_, weights_, offset_, rest_std_;
+};
+TORCH_MODULE(LinearMean);
+
+struct LinearMeanFit {
+  LinearMean mean{nullptr};
+  /// (N) float64: how much each training case draws the fit to itself, 0 to 1.
+  at::Tensor leverage;
+
+  /// Fits N >= 2 cases. `cxr(i)`: (1, S, S) in [0, 1]; `latent(i)`: (C, d, h, w), standardised;
+  /// both are called in order, several times. `options.ridge` 0 chooses it; it is in units of the
+  /// components' mean variance. Throws Error for fewer cases.
+  static LinearMeanFit of(int64_t cases, LinearMeanOptions options,
+                          const std::function<at::Tensor(int64_t)>& cxr,
+                          const std::function<at::Tensor(int64_t)>& latent);
+
+  /// The mean of training case `i` by a fit without it, from its mean by this fit.
+  at::Tensor left_out(int64_t i, const at::Tensor& fitted, const at::Tensor& latent) const;
+};
+
+}  // namespace x2ctpa

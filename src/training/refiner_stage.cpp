@@ -1,0 +1,210 @@
+#include "training/refiner_stage.h"
+
+#include <ATen/ATen.h>
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "x2ctpa/core/error.h"
+#include "x2ctpa/core/files.h"
+#include "x2ctpa/core/interrupt.h"
+#include "x2ctpa/core/log.h"
+#include "x2ctpa/core/memory.h"
+#include "x2ctpa/core/random.h"
+#include "x2ctpa/data/latent_cache.h"
+#include "x2ctpa/data/loader.h"
+#include "x2ctpa/data/volume_picture.h"
+#include "x2ctpa/models/latent_codec.h"
+#include "x2ctpa/models/model_folder.h"
+#include "x2ctpa/training/losses.h"
+
+namespace x2ctpa {
+namespace fs = std::filesystem;
+namespace {
+
+std::vector<Case> with_both(const std::vector<Case>& cases) {
+  std::vector<Case> out;
+  for (const auto& c : cases) {
+    if (!c.ct.empty() && !c.cxr.empty()) out.push_back(c);
+  }
+  return out;
+}
+
+// The decoded mean of every training and validation case, on the disk.
+class CoarseVolumes {
+ public:
+  CoarseVolumes(const Dataset& dataset, const LatentMeans& means, const fs::path& diffusion)
+      : dataset_(dataset),
+        means_(means),
+        model_(diffusion / "model"),
+        cache_(diffusion / "coarse",
+               "coarse " + sha256_of_file(model_weights_file(model_ / "mean")) +
+                   sha256_of_file(model_weights_file(model_ / "autoencoder")) +
+                   dataset.info().hash) {}
+
+  void decode_missing(const RuntimeOptions& runtime, c10::Device device, const Shard& shard) {
+    at::NoGradGuard no_grad;
+    std::vector<Case> missing;
+    for (const char* split : {"train", "val"}) {
+      for (const auto& c : with_both(dataset_.split(split)))
+        if (!cache_.has(c)) missing.push_back(c);
+    }
+    if (missing.empty()) return;
+    const auto codec = load_latent_codec(model_ / "autoencoder", device);
+    Progress progress("decoding means", int64_t(missing.size()));
+    for (size_t i = size_t(shard.index); i < missing.size(); i += size_t(shard.count)) {
+      stop_if_interrupted();
+      const auto latent = means_.latent(missing[i]).unsqueeze(0).to(device);
+      const auto plan = codec->plan_decode(latent.sizes(), memory_budget(runtime, device));
+      cache_.put(missing[i], codec->decode(latent, plan)[0].to(at::kCPU, at::kHalf));
+      progress.advance();
+    }
+  }
+
+  /// (1, D, H, W)
+  at::Tensor of(const Case& c) const { return cache_.get(c).to(at::kFloat); }
+
+ private:
+  Dataset dataset_;
+  const LatentMeans& means_;
+  fs::path model_;
+  LatentCache cache_;
+};
+
+// Squared error over the whole window and within that of the contrast.
+class RefinerLoss {
+ public:
+  RefinerLoss(const RefinerOptions& options, const IntensityWindow& window)
+      : weight_(options.contrast_weight) {
+    const auto range = window.to_unit(at::tensor(options.contrast_window_hu, at::kDouble));
+    low_ = range[0].item<double>();
+    high_ = range[1].item<double>();
+    if (weight_ > 0 && low_ >= high_) {
+      throw Error(fmt::format(
+          "expected diffusion.refiner.contrast_window_hu within the dataset's window {} to {}, "
+          "found {} to {}; give another, or diffusion.refiner.contrast_weight 0",
+          window.min_hu, window.max_hu, options.contrast_window_hu[0],
+          options.contrast_window_hu[1]));
+    }
+  }
+
+  StepLoss of(const at::Tensor& made, const at::Tensor& truth) const {
+    const auto squared = squared_loss(made, truth);
+    StepLoss loss(squared);
+    loss.terms.emplace_back("squared", squared.detach());
+    if (weight_ == 0) return loss;
+    const auto contrast =
+        squared_loss(clipped_to(made, low_, high_), clipped_to(truth, low_, high_));
+    loss.total = loss.total + weight_ * contrast;
+    loss.terms.emplace_back("contrast", contrast.detach());
+    return loss;
+  }
+
+ private:
+  double weight_, low_ = -1, high_ = 1;
+};
+
+VolumeRefiner make_refiner(const RefinerOptions& options, const DatasetInfo& info, int64_t seed) {
+  torch::manual_seed(stream_seed(seed, "refiner/weights"));
+  VolumeRefinerOptions model = options.model;
+  model.cxr_mean = info.cxr_mean;
+  model.cxr_std = info.cxr_std;
+  const std::vector<int64_t> grid(info.grid_dhw.begin(), info.grid_dhw.end());
+  return VolumeRefiner(model, info.grid_dhw,
+                       BackProjectionGeometry{info.geometry, info.typical_spacing_at_mm(grid)});
+}
+
+}  // namespace
+
+RefinerOptions::RefinerOptions() {
+  train.batch_size = 4;
+  train.learning_rate = 1e-3;
+  train.betas = {0.9, 0.99};
+}
+
+void RefinerOptions::describe(OptionList& options) {
+  options.add("kind", &kind,
+              "frontal: a small network goes over decoded volumes and moves their edges to where "
+              "the X-ray shows them; it is trained at the end of train-diffusion, on decoded means "
+              "(denoiser.mean linear). none: volumes are as decoded.");
+  options.section("model", model);
+  options.section("train", train);
+  options.add("contrast_weight", &contrast_weight,
+              "Weight of the squared error of values clipped to contrast_window_hu, beside that "
+              "over the whole window.",
+              {.min = 0});
+  options.add("contrast_window_hu", &contrast_window_hu, "The window of that error, in HU.",
+              {.count = 2});
+}
+
+void train_refiner(const Dataset& dataset, const LatentMeans& means, const RefinerOptions& options,
+                   const RuntimeOptions& runtime, const fs::path& diffusion,
+                   const TrainCall& call) {
+  const Processes& processes = *call.processes;
+  const auto device = select_device(runtime);
+  const auto& info = dataset.info();
+  const RefinerLoss loss(options, info.window);
+  CoarseVolumes coarse(dataset, means, diffusion);
+  coarse.decode_missing(runtime, device, {processes.rank(), processes.count()});
+  processes.wait_for_all();
+  VolumeRefiner refiner = make_refiner(options, info, runtime.seed);
+  refiner->to(device);
+  BatchContent content{.ct = true, .cxr = true, .paired = true};
+  content.more["coarse"] = [&](const Case& c) { return coarse.of(c); };
+  CaseLoader loader(dataset, "train",
+                    {.batch_size = options.train.batch_size,
+                     .seed = runtime.seed,
+                     .pin = device.is_cuda(),
+                     .rank = processes.rank(),
+                     .world = processes.count()},
+                    content);
+  const auto refined = [&](const Batch& batch) {
+    return refiner->forward(batch.more.at("coarse").to(device), batch.cxr.to(device));
+  };
+  const auto validation = with_both(dataset.split("val"));
+
+  TrainingStage stage;
+  stage.name = "train-diffusion, refiner";
+  stage.module = refiner.ptr().get();
+  stage.start_at = [&](int64_t count) { loader.restore({count}); };
+  stage.waited = [&] { return loader.waited_seconds(); };
+  stage.loss = [&](int64_t) {
+    const Batch batch = loader.next();
+    StepLoss found = loss.of(refined(batch), batch.ct.to(device));
+    for (const auto& c : batch.cases) found.cases.push_back(c.id);
+    found.inputs = {batch.ct};
+    return found;
+  };
+  stage.validate = [&]() -> Validation {
+    at::NoGradGuard no_grad;
+    double sum = 0;
+    for (const auto& c : validation) {
+      const Batch batch = load_batch(dataset, {c}, content);
+      sum += loss.of(refined(batch), batch.ct.to(device)).total.item<double>();
+    }
+    return validation.empty() ? 0.0 : sum / double(validation.size());
+  };
+  stage.preview = [&] {
+    at::NoGradGuard no_grad;
+    std::vector<Picture> pictures;
+    for (size_t i = 0; i < std::min<size_t>(2, validation.size()); ++i) {
+      const Batch batch = load_batch(dataset, {validation[i]}, content);
+      pictures.push_back(
+          {validation[i].id, volume_picture(info, {batch.ct[0], batch.more.at("coarse")[0],
+                                                   refined(batch)[0].to(at::kCPU)})});
+    }
+    return pictures;
+  };
+  const std::string settings =
+      options_to_yaml(options) + "dataset: " + info.hash +
+      "\nmean: " + sha256_of_file(model_weights_file(diffusion / "model" / "mean")) +
+      "\nautoencoder: " + sha256_of_file(model_weights_file(diffusion / "model" / "autoencoder")) +
+      "\nseed: " + std::to_string(runtime.seed) + "\n";
+  if (!train(stage, options.train, settings, diffusion / "refiner", call)) return;
+  save_module(diffusion / "model" / "refiner", *refiner, options_to_yaml(refiner->options()));
+}
+
+}  // namespace x2ctpa
