@@ -12,13 +12,16 @@ target_include_directories(x2ctpa_flags INTERFACE
 target_compile_features(x2ctpa_flags INTERFACE cxx_std_20)
 target_compile_options(x2ctpa_flags INTERFACE
   "$<BUILD_INTERFACE:-Wall;-Wextra;-Wno-unused-parameter;-Wno-missing-field-initializers;-Winvalid-pch>")
-# GCC 12 sees an overflow in the standard library's own `"literal" + std::string()` (GCC bug 105329),
-# here and there as inlining goes.
+# GCC 12 sees overflows and overlapping copies in the standard library's own `"literal" +
+# std::string()` (GCC bugs 105329 and 105651), here and there as inlining goes.
 target_compile_options(x2ctpa_flags INTERFACE
-  "$<BUILD_INTERFACE:$<$<AND:$<CXX_COMPILER_ID:GNU>,$<VERSION_LESS:$<CXX_COMPILER_VERSION>,13>>:-Wno-stringop-overflow;-Wno-array-bounds>>")
+  "$<BUILD_INTERFACE:$<$<AND:$<CXX_COMPILER_ID:GNU>,$<VERSION_LESS:$<CXX_COMPILER_VERSION>,13>>:-Wno-stringop-overflow;-Wno-array-bounds;-Wno-restrict>>")
 target_link_libraries(x2ctpa_flags INTERFACE LibTorch::LibTorch OpenMP::OpenMP_CXX fmt::fmt spdlog::spdlog)
 if(X2CTPA_SANITIZE)
   target_compile_options(x2ctpa_flags INTERFACE -fsanitize=address,undefined -fno-omit-frame-pointer)
+  # Sanitized, GCC takes members of the standard library's std::regex for unset (GCC bug 105562).
+  target_compile_options(x2ctpa_flags INTERFACE
+    "$<BUILD_INTERFACE:$<$<CXX_COMPILER_ID:GNU>:-Wno-maybe-uninitialized>>")
   target_link_options(x2ctpa_flags INTERFACE -fsanitize=address,undefined)
 endif()
 

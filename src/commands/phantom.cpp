@@ -76,6 +76,7 @@ class PhantomCommand : public Command {
     const int64_t seed = context.experiment.runtime.seed;
     const fs::path out = out_.empty() ? context.run / "phantom" : fs::path(out_);
     claim_folder(out, options, seed);
+    remove_partial_files(out);
     CsvTable manifest(manifest_columns());
     Progress progress("simulating patients", options.patients);
     for (int64_t index = 0; index < options.patients; ++index) {
@@ -115,8 +116,7 @@ class PhantomCommand : public Command {
                             int64_t index) {
     const std::string id = phantom_id(index);
     const Phantom patient = make_phantom(options, seed, index);
-    const fs::path beside = folder.parent_path() / (".partial-" + id);
-    fs::remove_all(beside);
+    const fs::path beside = partial_path(folder);
     CxrTags tags;
     tags.patient_id = id;
     tags.sex = patient.truth.female ? "F" : "M";

@@ -80,7 +80,7 @@ std::string name_of_partial(const fs::path& path) {
 void remove_partial_files(const fs::path& folder) {
   std::error_code ignored;
   for (const auto& entry : fs::directory_iterator(folder, ignored))
-    if (!name_of_partial(entry.path()).empty()) fs::remove(entry.path(), ignored);
+    if (!name_of_partial(entry.path()).empty()) fs::remove_all(entry.path(), ignored);
 }
 
 AtomicFile::AtomicFile(fs::path path) : path_(std::move(path)), temporary_(partial_path(path_)) {

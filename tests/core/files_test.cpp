@@ -28,9 +28,11 @@ TEST(PartialFile, OnlyItsNamesAreTakenForOne) {
 TEST(PartialFile, WhatAKilledWriterLeftIsRemovedAndNothingElse) {
   const test::TemporaryFolder folder;
   write_file(folder / ".part-7-0-case.nii", "left behind");
+  write_file(folder / ".part-7-1-patient" / "ct" / "1.dcm", "left behind");
   write_file(folder / "case.nii", "whole");
   remove_partial_files(folder.path());
   EXPECT_FALSE(fs::exists(folder / ".part-7-0-case.nii"));
+  EXPECT_FALSE(fs::exists(folder / ".part-7-1-patient"));
   EXPECT_TRUE(fs::exists(folder / "case.nii"));
   remove_partial_files(folder / "missing");
 }

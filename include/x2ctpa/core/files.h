@@ -34,7 +34,7 @@ std::filesystem::path partial_path(const std::filesystem::path& path);
 /// The name that a file or folder under a partial_path was to get; empty for any other path.
 std::string name_of_partial(const std::filesystem::path& path);
 
-/// Removes the partial files directly in `folder`, which processes that were killed left there.
+/// Removes the partial files and folders directly in `folder` that killed processes left there.
 /// Only while nobody else writes to it.
 void remove_partial_files(const std::filesystem::path& folder);
 

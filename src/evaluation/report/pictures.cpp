@@ -43,7 +43,8 @@ std::string mosaic(const at::Tensor& volume) {
                         .reshape({rows * volume.size(1), mosaic_columns * volume.size(2)}));
 }
 
-// The X-ray that the volume itself would give, in the geometry of the dataset.
+// The X-ray that the volume itself would give, in the geometry of the dataset. It is to look at,
+// and lungs with an even grey show best what is in them; the correlation takes ClippedAir::ramp.
 at::Tensor xray_of(Volume volume, const EvaluationInputs& inputs) {
   const auto& w = inputs.window;
   volume.hu = with_clipped_air(volume.hu, w.min_hu, w.max_hu, ClippedAir::step);

@@ -4,6 +4,7 @@
 #include <map>
 #include <string>
 
+#include "data/preprocess/small_preprocess.h"
 #include "data/synthetic_study.h"
 #include "x2ctpa/core/csv.h"
 #include "x2ctpa/core/files.h"
@@ -19,11 +20,8 @@ using test::error_of;
 using test::TemporaryFolder;
 
 PreprocessOptions small_image_options() {
-  PreprocessOptions options;
-  options.grid = {12, 20, 24};
+  PreprocessOptions options = test::small_preprocess_options();
   options.cxr_size = 32;
-  options.splits = {1, 0, 0};
-  options.workers = 1;
   return options;
 }
 

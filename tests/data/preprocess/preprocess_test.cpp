@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "data/preprocess/small_preprocess.h"
 #include "data/synthetic_study.h"
 #include "support/dicom_bytes.h"
 #include "x2ctpa/core/csv.h"
@@ -20,16 +21,8 @@ namespace x2ctpa {
 namespace {
 
 using test::error_of;
+using test::small_preprocess_options;
 using test::TemporaryFolder;
-
-PreprocessOptions small_options() {
-  PreprocessOptions options;
-  options.grid = {12, 20, 24};
-  options.cxr_size = 16;
-  options.splits = {1, 0, 0};
-  options.workers = 2;
-  return options;
-}
 
 // Rotations about x by 0.3 and about z by 0.5 rad.
 Mat3 oblique() {
@@ -64,7 +57,7 @@ void expect_world_points_survive(bool from_dicom) {
       test::CtMaker{ramp(axis, slope)}.write(source);
     else
       write_nifti(ramp(axis, slope), source, "test", false);
-    PreprocessOptions options = small_options();
+    PreprocessOptions options = small_preprocess_options();
     options.box = BoxRule::none;
     options.field_of_view_mm = {40, 36, 30};
     preprocess(read_inputs({source}), options, 0, folder / "set");
@@ -125,7 +118,7 @@ std::array<double, 2> mean_at(const Volume& volume, const std::vector<Vec3>& poi
 TEST(Preprocess, LeftStaysLeftOnARealScan) {
   X2CTPA_NEEDS_REAL_DATA("ct_dicom/LIDC-IDRI-0001_jpegls");
   TemporaryFolder folder;
-  PreprocessOptions options = small_options();
+  PreprocessOptions options = small_preprocess_options();
   options.grid = {64, 64, 64};
   preprocess(read_inputs({test::real_data("ct_dicom/LIDC-IDRI-0001_jpegls")}), options, 0,
              folder / "set");
@@ -150,7 +143,7 @@ TEST(Preprocess, LeftStaysLeftOnARealScan) {
 TEST(Preprocess, TheGridIsLaidAroundTheLungs) {
   TemporaryFolder folder;
   write_nifti(test::thorax(), folder / "ct.nii", "test");
-  PreprocessOptions options = small_options();
+  PreprocessOptions options = small_preprocess_options();
   options.margin_mm = 8;
   const auto result = preprocess(read_inputs({folder / "ct.nii"}), options, 0, folder / "set");
   EXPECT_EQ(result.cases, 1);
@@ -176,7 +169,7 @@ TEST(Preprocess, PairsAndSinglesBecomeCasesWithStatisticsOfTheTrainingXrays) {
              "id,patient_id,ct,cxr,pe,split\npair,p1,ct.nii,a.png,1,train\nfilm,p2,,b.png,0,train\n"
              "scan,p3,ct.nii,,,val\nheld,p4,,c.png,0,test\n");
   const auto result =
-      preprocess(read_inputs({folder / "m.csv"}), small_options(), 0, folder / "set");
+      preprocess(read_inputs({folder / "m.csv"}), small_preprocess_options(), 0, folder / "set");
   EXPECT_EQ(result.cases, 4);
   EXPECT_NEAR(result.info.cxr_mean, 0.5, 1e-3);
   EXPECT_NEAR(result.info.cxr_std, 0.25, 1e-3);
@@ -196,7 +189,7 @@ TEST(Preprocess, ABadStudyIsListedAndTheOthersGoOn) {
              "id,ct,cxr\ngood,good.nii,\nwater,water.nii,\nbroken,broken.nii,\n"
              "gone,gone.nii,\nnone,,\nfilm,good.nii,broken.nii\n");
   const auto result =
-      preprocess(read_inputs({folder / "m.csv"}), small_options(), 0, folder / "set");
+      preprocess(read_inputs({folder / "m.csv"}), small_preprocess_options(), 0, folder / "set");
   EXPECT_EQ(result.cases, 1);
   EXPECT_EQ(result.rejected, 5);
   const auto rejected = CsvTable::read(folder / "set/rejected.csv");
@@ -214,7 +207,7 @@ TEST(Preprocess, NothingUsableIsNoData) {
   TemporaryFolder folder;
   write_file(folder / "broken.nii", "not a volume");
   try {
-    preprocess(read_inputs({folder / "broken.nii"}), small_options(), 0, folder / "set");
+    preprocess(read_inputs({folder / "broken.nii"}), small_preprocess_options(), 0, folder / "set");
     FAIL();
   } catch (const Error& e) {
     EXPECT_EQ(e.code(), ExitCode::no_data);
@@ -228,13 +221,13 @@ TEST(Preprocess, ASecondCallKeepsWhatIsDoneAndGivesTheSameSet) {
   for (const char* name : {"a", "b", "c"})
     write_nifti(test::thorax(name[0]), folder / "in" / (name + std::string(".nii")), "test");
   const auto studies = read_inputs({folder / "in"});
-  const auto whole = preprocess(studies, small_options(), 7, folder / "undisturbed");
+  const auto whole = preprocess(studies, small_preprocess_options(), 7, folder / "undisturbed");
   // A call that was stopped leaves some records, perhaps volumes without one, and no index.
-  preprocess({studies[0]}, small_options(), 7, folder / "set");
+  preprocess({studies[0]}, small_preprocess_options(), 7, folder / "set");
   fs::remove(folder / "set/dataset.json");
   fs::remove(folder / "set/index.csv");
   const auto stamp = fs::last_write_time(folder / "set" / "ct" / (studies[0].id + ".nii"));
-  const auto resumed = preprocess(studies, small_options(), 7, folder / "set");
+  const auto resumed = preprocess(studies, small_preprocess_options(), 7, folder / "set");
   EXPECT_EQ(resumed.kept, 1);
   EXPECT_EQ(fs::last_write_time(folder / "set" / "ct" / (studies[0].id + ".nii")), stamp);
   EXPECT_EQ(resumed.info.hash, whole.info.hash);
@@ -248,7 +241,7 @@ TEST(Preprocess, OtherOptionsAreRefusedWithTheDifferenceUnlessForced) {
   TemporaryFolder folder;
   write_nifti(test::thorax(), folder / "ct.nii", "test");
   const auto studies = read_inputs({folder / "ct.nii"});
-  PreprocessOptions options = small_options();
+  PreprocessOptions options = small_preprocess_options();
   preprocess(studies, options, 0, folder / "set");
   options.workers = 1;
   EXPECT_EQ(preprocess(studies, options, 0, folder / "set").kept, 1);
@@ -265,9 +258,9 @@ TEST(Preprocess, ACaseWhoseSourceChangedIsMadeAnew) {
   write_nifti(test::thorax(), folder / "a.nii", "test");
   write_nifti(test::thorax(1), folder / "b.nii", "test");
   auto studies = read_inputs({folder / "a.nii"});
-  preprocess(studies, small_options(), 0, folder / "set");
+  preprocess(studies, small_preprocess_options(), 0, folder / "set");
   studies[0].ct = folder / "b.nii";
-  EXPECT_EQ(preprocess(studies, small_options(), 0, folder / "set").kept, 0);
+  EXPECT_EQ(preprocess(studies, small_preprocess_options(), 0, folder / "set").kept, 0);
 }
 
 // A folder of small thoraces: quick to process.
@@ -290,13 +283,13 @@ std::map<std::string, std::string> contents(const fs::path& folder) {
 TEST(Preprocess, AFileCutShortAfterItsRecordWasWrittenIsMadeAnew) {
   TemporaryFolder folder;
   const auto studies = thoraces(folder, 2);
-  preprocess(studies, small_options(), 0, folder / "set");
+  preprocess(studies, small_preprocess_options(), 0, folder / "set");
   const auto before = contents(folder / "set");
   const fs::path file = folder / "set/ct" / (studies[0].id + ".nii");
   fs::resize_file(file, fs::file_size(file) / 2);
   write_file(folder / "set/records" / (studies[1].id + ".json"), "{\"id\": \"c1\", \"ct_so");
   write_file(folder / "set/ct/.part-1-0-c0.nii", "left by a process that was killed");
-  EXPECT_EQ(preprocess(studies, small_options(), 0, folder / "set").kept, 0);
+  EXPECT_EQ(preprocess(studies, small_preprocess_options(), 0, folder / "set").kept, 0);
   EXPECT_EQ(contents(folder / "set"), before);
 }
 
@@ -305,11 +298,11 @@ TEST(Preprocess, SharesOfSeveralProcessesGiveTheSetOfOne) {
   auto studies = thoraces(folder, 5);
   write_file(folder / "in/broken.nii", "no volume");
   studies = read_inputs({folder / "in"});
-  preprocess(studies, small_options(), 3, folder / "whole");
+  preprocess(studies, small_preprocess_options(), 3, folder / "whole");
   for (const int64_t rank : {2, 0, 1}) {
     EXPECT_FALSE(fs::exists(folder / "shared/dataset.json"));
     const auto result =
-        preprocess(studies, small_options(), 3, folder / "shared", {.shard = {rank, 3}});
+        preprocess(studies, small_preprocess_options(), 3, folder / "shared", {.shard = {rank, 3}});
     EXPECT_EQ(result.complete, rank == 1);
   }
   EXPECT_EQ(contents(folder / "shared"), contents(folder / "whole"));
@@ -318,8 +311,9 @@ TEST(Preprocess, SharesOfSeveralProcessesGiveTheSetOfOne) {
 TEST(Preprocess, ACallForTheWholeFinishesWhatSharesLeftOpen) {
   TemporaryFolder folder;
   const auto studies = thoraces(folder, 3);
-  EXPECT_FALSE(preprocess(studies, small_options(), 0, folder / "set", {.shard = {1, 3}}).complete);
-  const auto result = preprocess(studies, small_options(), 0, folder / "set");
+  EXPECT_FALSE(preprocess(studies, small_preprocess_options(), 0, folder / "set", {.shard = {1, 3}})
+                   .complete);
+  const auto result = preprocess(studies, small_preprocess_options(), 0, folder / "set");
   EXPECT_EQ(result.kept, 1);
   EXPECT_EQ(Dataset::open(folder / "set").cases().size(), 3u);
 }
@@ -327,7 +321,7 @@ TEST(Preprocess, ACallForTheWholeFinishesWhatSharesLeftOpen) {
 TEST(Preprocess, OtherSplitsAreDealtAnewWithoutMakingCasesAnew) {
   TemporaryFolder folder;
   const auto studies = thoraces(folder, 4);
-  PreprocessOptions options = small_options();
+  PreprocessOptions options = small_preprocess_options();
   preprocess(studies, options, 0, folder / "set");
   options.splits = {0.5, 0, 0.5};
   options.folds = 2;
@@ -346,7 +340,7 @@ TEST(Preprocess, OtherSplitsAreDealtAnewWithoutMakingCasesAnew) {
 TEST(Preprocess, ASplitsFileOfAnotherSetGivesTheSameSplits) {
   TemporaryFolder folder;
   const auto studies = thoraces(folder, 4);
-  PreprocessOptions options = small_options();
+  PreprocessOptions options = small_preprocess_options();
   options.splits = {0.5, 0.25, 0.25};
   preprocess(studies, options, 5, folder / "first");
   options.splits_file = folder / "first/splits.csv";
@@ -374,7 +368,7 @@ TEST(Preprocess, AnMrVolumeIsScaledByItsPercentilesWhateverTheScannersGain) {
   TemporaryFolder folder;
   write_nifti(head(1, 0), folder / "in/a.nii", "test", false);
   write_nifti(head(0.01, 7), folder / "in/b.nii", "test", false);
-  PreprocessOptions options = small_options();
+  PreprocessOptions options = small_preprocess_options();
   options.modality = Modality::mr;
   options.box = BoxRule::body;
   options.intensity = Intensity::volume_percentiles;
@@ -396,7 +390,7 @@ TEST(Preprocess, PercentilesOfTheSetBecomeTheWindowInStoredUnits) {
   TemporaryFolder folder;
   write_nifti(head(1, 0), folder / "in/a.nii", "test", false);
   write_nifti(head(0.5, 0), folder / "in/b.nii", "test", false);
-  PreprocessOptions options = small_options();
+  PreprocessOptions options = small_preprocess_options();
   options.modality = Modality::mr;
   options.box = BoxRule::none;
   options.intensity = Intensity::set_percentiles;
@@ -411,7 +405,7 @@ TEST(Preprocess, TheCipSeriesAndItsNrrdGiveTheSameDatasetVolume) {
   X2CTPA_NEEDS_REAL_DATA("ct_dicom");
   const fs::path real = test::real_data("");
   TemporaryFolder folder;
-  PreprocessOptions options = small_options();
+  PreprocessOptions options = small_preprocess_options();
   options.grid = {32, 64, 64};
   const auto result = preprocess(
       read_inputs({real / "ct_dicom/CIP_ct-64_79slices", real / "ct_volume/CIP_ct-64.nrrd"}),
