@@ -44,6 +44,35 @@ TEST_F(TinyTraining, KilledAndStoppedItEndsAsIfUndisturbedBitForBit) {
   }
 }
 
+TEST_F(TinyTraining, AMeanAndARefinerSurviveAStopBitForBitAndTheModelSamples) {
+  const std::string command =
+      "train-diffusion --diffusion.denoiser.mean linear --diffusion.train.steps 12 "
+      "--diffusion.refiner.kind frontal --diffusion.refiner.train.steps 30 "
+      "--diffusion.refiner.train.checkpoint_every 5 --diffusion.refiner.train.log_every 1 "
+      "--diffusion.refiner.model.width 8 --diffusion.refiner.model.inner_width 8";
+  const fs::path whole = new_run("mean_whole") / "diffusion",
+                 broken = new_run("mean_broken") / "diffusion";
+  const auto all = x2ctpa(command, "mean_whole");
+  ASSERT_EQ(all.exit_code, 0) << all.err;
+  EXPECT_NE(all.err.find("the linear mean of"), std::string::npos) << all.err;
+  const auto stopped =
+      x2ctpa(command, "mean_broken", signal_at(broken / "refiner/metrics.jsonl", 9, "TERM"));
+  ASSERT_EQ(stopped.exit_code, 130) << stopped.err;
+  ASSERT_EQ(x2ctpa(command, "mean_broken").exit_code, 0);
+  for (const char* file :
+       {"model.safetensors", "mean/model.safetensors", "refiner/model.safetensors"})
+    EXPECT_TRUE(read_file(whole / "model" / file) == read_file(broken / "model" / file)) << file;
+  const auto sampled = x2ctpa("sample --split test --sample.sampler.steps 2", "mean_whole");
+  EXPECT_EQ(sampled.exit_code, 0) << sampled.err;
+}
+
+TEST_F(TinyTraining, ARefinerWithoutAMeanIsRefused) {
+  new_run("no_mean");
+  const auto result = x2ctpa("train-diffusion --diffusion.refiner.kind frontal", "no_mean");
+  EXPECT_EQ(result.exit_code, 1) << result.err;
+  EXPECT_NE(result.err.find("denoiser.mean linear"), std::string::npos) << result.err;
+}
+
 TEST_F(TinyTraining, MaxStepsStopsWithACheckpointAndTheSameCommandGoesOn) {
   const fs::path run = new_run("limited");
   const auto first = x2ctpa("train-diffusion --max-steps 7", "limited");

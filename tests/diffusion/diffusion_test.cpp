@@ -53,6 +53,27 @@ INSTANTIATE_TEST_SUITE_P(Samplers, SamplerOfGaussian,
                                          std::tuple(Sampler::ddpm, Prediction::v, 1000),
                                          std::tuple(Sampler::ddpm, Prediction::noise, 1000)));
 
+TEST(Sampler, TemperatureScalesTheNoiseThatIsDrawn) {
+  const NoiseSchedule schedule(ScheduleOptions{});
+  const auto draw = [&](Sampler kind, double temperature, double mean) {
+    SamplerOptions options;
+    options.kind = kind;
+    options.steps = 100;
+    options.temperature = temperature;
+    const auto noise = [](int64_t step) {
+      return case_noise(1, "fresh", step, {1, 1, 20, 50, 50}).to(at::kDouble);
+    };
+    return sample(schedule, Prediction::v, options,
+                  gaussian_denoiser(schedule, Prediction::v, mean, 0.3),
+                  case_noise(0, "x_T", 0, {1, 1, 20, 50, 50}).to(at::kDouble), noise);
+  };
+  for (const Sampler kind : {Sampler::ddim, Sampler::ddpm}) {
+    // A linear sampler of data around 0: the deviation follows the noise.
+    EXPECT_NEAR(draw(kind, 0.5, 0).std().item<double>(), 0.15, 0.01);
+    EXPECT_EQ(draw(kind, 0, 0).abs().max().item<double>(), 0);
+  }
+}
+
 TEST(Objective, EveryPredictionLeadsBackToTheSameLatentAndNoise) {
   const NoiseSchedule schedule(ScheduleOptions{});
   const auto x0 = case_noise(0, "x0", 0, {1, 2, 3, 4, 5}),

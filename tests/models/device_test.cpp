@@ -1,6 +1,7 @@
 // Forward, backward and an optimiser step of every model on a device that is not the CPU.
 #include <ATen/CPUGeneratorImpl.h>
 
+#include <array>
 #include <functional>
 #include <string>
 
@@ -16,6 +17,7 @@
 #include "x2ctpa/models/model_folder.h"
 #include "x2ctpa/models/unet3d.h"
 #include "x2ctpa/models/vision_transformer.h"
+#include "x2ctpa/models/volume_refiner.h"
 #include "x2ctpa/models/vqgan3d.h"
 
 namespace x2ctpa {
@@ -169,6 +171,23 @@ TEST(Device, TrainsTheXRayEncoderThroughTheBackProjection) {
     const auto out = model->forward(x.to(d));
     return out.embedding.square().mean() + project(out.map).square().mean();
   });
+}
+
+TEST(Device, RefinesAVolumeByItsXRay) {
+  torch::manual_seed(8);
+  VolumeRefinerOptions o;
+  o.width = o.inner_width = 8;
+  o.blocks = 1;
+  BackProjectionGeometry geometry;
+  geometry.spacing_xyz_mm = {30, 30, 30};
+  VolumeRefiner refiner(o, std::array<int64_t, 3>{4, 4, 4}, geometry);
+  for (auto& p : refiner->parameters()) torch::nn::init::normal_(p, 0, 0.1);
+  const auto x = torch::randn({1, 1, 4, 4, 4}), cxr = torch::rand({1, 1, 16, 16});
+  const auto on_cpu = refiner->forward(x, cxr);
+  refiner->to(test_device());
+  const auto there = refiner->forward(x.to(test_device()), cxr.to(test_device()));
+  EXPECT_LT(relative_error(there.to(at::kCPU), on_cpu), 1e-5);
+  there.square().sum().backward();
 }
 
 TEST(Device, TrainsTheClassifier) {
