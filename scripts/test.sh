@@ -9,7 +9,7 @@ cd "$(dirname "$0")/.."
 
 if [[ ${1:-} == --peers ]]; then exec scripts/test_peers.sh "${@:2}"; fi
 
-scripts/setup.sh --cpu
+scripts/setup.sh --cpu --nccl
 cmake --preset release
 cmake --build --preset release
 # Two tests run at a time, each with its own threads: waiting threads must not spin.

@@ -6,6 +6,7 @@
 #include <yaml-cpp/yaml.h>
 
 #include <ATen/Parallel.h>
+#include <ATen/Version.h>
 
 #include <nlohmann/json.hpp>
 
@@ -16,6 +17,7 @@
 #include <vector>
 
 #include "commands/info/describe_dicom.h"
+#include "x2ctpa/core/cuda_library.h"
 #include "x2ctpa/core/device.h"
 #include "x2ctpa/core/error.h"
 #include "x2ctpa/core/file_kinds.h"
@@ -266,14 +268,24 @@ ordered_json describe_path(const fs::path& path) {
 }
 
 ordered_json describe_program() {
+  const CudaState& cuda = cuda_state();
   ordered_json devices = {"cpu"};
-  if (torch::cuda::is_available()) {
+  std::string gpus = "not used: " + cuda.why_not, nccl = "not used: it is for GPUs";
+  if (cuda.library != nullptr) {
     for (size_t i = 0; i < size_t(torch::cuda::device_count()); ++i) {
       devices.push_back(fmt::format("cuda:{}", i));
     }
+    gpus = fmt::format("loaded: CUDA {}, with a driver for up to {}",
+                       cuda_version_text(cuda.library->cuda), cuda_version_text(cuda.driver));
+    nccl = "loaded";
   }
   return {{"x2ctpa", version()},
           {"libtorch", TORCH_VERSION},
+          {"backends",
+           {{"cpu", "loaded: kernels for " + at::get_cpu_capability()},
+            {"cuda", gpus},
+            {"gloo", "loaded"},
+            {"nccl", nccl}}},
           {"devices", devices},
           {"cores", available_cores()},
           {"threads", at::get_num_threads()}};
