@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "commands/info/describe_dicom.h"
+#include "x2ctpa/core/checksums.h"
 #include "x2ctpa/core/cuda_library.h"
 #include "x2ctpa/core/device.h"
 #include "x2ctpa/core/error.h"
@@ -148,8 +149,25 @@ std::vector<fs::path> weight_files(const fs::path& folder) {
   return files;
 }
 
+// What a model card states in its YAML head; null where there is no card.
+ordered_json card_head(const fs::path& card) {
+  if (!fs::exists(card)) return {};
+  const std::string text = read_file(card);
+  const size_t end = text.find("\n---\n", 3);
+  if (text.rfind("---\n", 0) != 0 || end == std::string::npos) return {};
+  try {
+    return yaml_to_json(YAML::Load(text.substr(4, end - 4)));
+  } catch (const YAML::Exception& e) {
+    throw Error(fmt::format("{}: not valid YAML in its head: {}", card.string(), e.msg));
+  }
+}
+
 ordered_json describe_model(const fs::path& folder) {
   ordered_json json = {{"kind", "model"}, {"parameters", 0}, {"bytes", 0}};
+  const auto verified = verify_checksums(folder);
+  json["checksums"] = verified ? fmt::format("{} files are as they were written", *verified)
+                               : "unknown: no SHA256SUMS";
+  json["card"] = card_head(folder / "README.md");
   int64_t parameters = 0, bytes = 0;
   ordered_json files;
   for (const fs::path& file : weight_files(folder)) {
