@@ -52,13 +52,13 @@ cases() { line_with ' cases (' "$1" | sed 's/.*: //'; }
 reconstruction() { line_with 'mean PSNR' "$1" | sed 's/.*: //'; }
 made() { line_with 'volumes' "$1" | sed 's/ in [^ ]*$//'; }
 validation() {
-  line_with '"val_loss"' "$run/diffusion/metrics.jsonl" | sed 's/.*"val_loss":\([0-9.e-]*\).*/validation loss \1/'
+  line_with '"val_loss"' "$run/diffusion/metrics.jsonl" | sed 's/.*"val_loss":\([0-9]*[.][0-9]\{1,4\}\).*/validation loss \1/'
 }
 # The area under the curve of the last validation.
 area() {
   local arm=${1##*-}
   line_with '"val_auc"' "$run/classifier/${arm%.log}/metrics.jsonl" |
-    sed 's/.*"val_auc":\([0-9.e-]*\).*/validation AUC \1/'
+    sed 's/.*"val_auc":\([0-9]*[.][0-9]\{1,3\}\).*/validation AUC \1/'
 }
 
 start=$SECONDS

@@ -20,8 +20,8 @@ torch=$(unzip -p "$wheel" '*/METADATA' | sed -n 's/^Requires-Dist: torch==//p')
 
 root=$(mktemp -d /var/tmp/x2ctpa-debian-XXXXXX)
 clean_up() {
-  umount "$root/proc" "$root/dev" 2> /dev/null || true
-  if [[ -n ${KEEP:-} ]]; then say "left in place: $root"; else rm -rf "$root"; fi
+  umount "$root/proc" 2> /dev/null || true
+  if [[ -n ${KEEP:-} ]]; then say "left in place: $root"; else rm -rf --one-file-system "$root"; fi
 }
 trap clean_up EXIT
 
@@ -33,11 +33,10 @@ else
     { tail -n 5 "$root.log" >&2; fail "debootstrap failed, see $root.log"; }
   rm "$root.log"
 fi
-mount -t proc proc "$root/proc"
-mount --rbind --make-rslave /dev "$root/dev"
+mount -t proc proc "$root/proc"  # debootstrap has made the few devices that are needed
 
 say "what has to be carried to a machine without a network and GPU:"
-mkdir "$root/wheels"
+mkdir -p "$root/wheels"
 python3 -m pip download --quiet --no-deps --only-binary=:all: --dest "$root/wheels" \
   --python-version 3.11 --platform manylinux_2_28_x86_64 --platform manylinux_2_25_x86_64 \
   --platform manylinux2014_x86_64 \
@@ -47,7 +46,8 @@ ls -sh --block-size=M "$root/wheels"
 
 # in_debian COMMAND: with no more of this machine's environment than it needs.
 in_debian() {
-  env -i PATH=/usr/bin:/bin HOME=/root GOMP_SPINCOUNT=10000 chroot "$root" /bin/bash -euo pipefail -c "cd /root; $1"
+  chroot "$root" /usr/bin/env -i PATH=/usr/bin:/bin HOME=/root GOMP_SPINCOUNT=10000 \
+    /bin/bash -euo pipefail -c "cd /root; $1"
 }
 
 in_debian "python3 -m venv env && env/bin/pip install -q --no-index --no-deps /wheels/torch* /wheels/nvidia*"
