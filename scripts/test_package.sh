@@ -99,7 +99,7 @@ wrong() {
   [[ $code == 1 && $said == *"$2"* ]] || fail "expected exit code 1 and \"$2\", found $code"
 }
 packages=env/lib/python3.11/site-packages
-wrong "a GPU is asked for" "no NVIDIA driver" "env/bin/x2ctpa sample --config demo --run run --device cuda"
+wrong "a GPU is asked for" "no NVIDIA driver" "env/bin/x2ctpa sample --config demo --run run --out other --device cuda"
 wrong "another torch" "was built with torch $torch" "
   sed -i.old \"s/__version__ = '.*'/__version__ = '2.9.0+cu128'/\" $packages/torch/version.py; env/bin/x2ctpa info"
 in_debian "mv $packages/torch/version.py.old $packages/torch/version.py"

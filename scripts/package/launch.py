@@ -8,7 +8,7 @@ import sys
 from x2ctpa import built_with
 
 FOLDER = os.path.dirname(os.path.abspath(__file__))
-INSTALL = f"python -m pip install torch=={built_with.TORCH}"
+INSTALL = f"{sys.executable} -m pip install torch=={built_with.TORCH}"
 
 
 def torch_version(folder):
@@ -74,7 +74,7 @@ def main():
     except OSError as error:
         print(
             f"x2ctpa: {program} cannot be started ({error.strerror}). Install the wheel again: "
-            "python -m pip install --force-reinstall --no-deps x2ctpa",
+            f"{sys.executable} -m pip install --force-reinstall --no-deps x2ctpa-*.whl",
             file=sys.stderr,
         )
     return 1
