@@ -2,8 +2,9 @@
 # TorchConfig.cmake, which demands a whole CUDA toolkit even for CPU programs.
 #
 # Input:   LIBTORCH_ROOT       folder that holds include/ and lib/ (default: the wheel in .venv)
-#          X2CTPA_CUDA         also link the CUDA libraries of the wheel
 # Targets: LibTorch::LibTorch
+#          LibTorch::cuda      its CUDA libraries, where headers of CUDA and NCCL are found; else
+#                              LibTorch_CUDA_MISSING says what is missing
 
 if(NOT LIBTORCH_ROOT)
   file(GLOB _libtorch_wheels "${PROJECT_SOURCE_DIR}/.venv/lib/python3*/site-packages/torch")
@@ -34,21 +35,7 @@ if(_version_header AND EXISTS "${_version_header}")
 endif()
 
 set(_required LIBTORCH_INCLUDE_DIR LIBTORCH_torch_cpu_LIBRARY LIBTORCH_c10_LIBRARY)
-if(X2CTPA_CUDA)
-  list(APPEND _required LIBTORCH_torch_cuda_LIBRARY LIBTORCH_c10_cuda_LIBRARY)
-  # What libtorch_cuda itself needs (cuBLAS, cuDNN, NCCL, ...) lies in wheels beside torch. The CPU
-  # set-up has libtorch_cuda without them.
-  file(GLOB _cuda_wheel_libs "${_libtorch_root}/../nvidia/*/lib")
-  file(GLOB _cuda_wheel_includes "${_libtorch_root}/../nvidia/*/include")
-  if(EXISTS "${_libtorch_root}/version.py")
-    file(GLOB LIBTORCH_CUDA_WHEELS "${_libtorch_root}/../nvidia/*/lib/libcublas.so*")
-    list(APPEND _required LIBTORCH_CUDA_WHEELS)
-  endif()
-endif()
 set(_remedy "Run scripts/setup.sh, or give -DLIBTORCH_ROOT=/path/to/libtorch.")
-if(X2CTPA_CUDA)
-  set(_remedy "Run scripts/setup.sh --cuda, or give -DLIBTORCH_ROOT=/path/to/libtorch.")
-endif()
 include(FindPackageHandleStandardArgs)
 find_package_handle_standard_args(LibTorch REQUIRED_VARS ${_required} VERSION_VAR LibTorch_VERSION
   REASON_FAILURE_MESSAGE "${_remedy}")
@@ -67,14 +54,25 @@ if(LibTorch_FOUND AND NOT TARGET LibTorch::LibTorch)
   target_include_directories(LibTorch::LibTorch SYSTEM INTERFACE
     "${LIBTORCH_INCLUDE_DIR}" "${LIBTORCH_INCLUDE_DIR}/torch/csrc/api/include")
   target_link_libraries(LibTorch::LibTorch INTERFACE LibTorch::torch_cpu LibTorch::c10)
-  # The CUDA libraries register their kernels when loaded: nothing calls a symbol of theirs, so
-  # the linker would drop them.
-  if(X2CTPA_CUDA)
-    target_link_libraries(LibTorch::LibTorch INTERFACE
-      "-Wl,--no-as-needed" "${LIBTORCH_torch_cuda_LIBRARY}" "${LIBTORCH_c10_cuda_LIBRARY}" "-Wl,--as-needed")
-    target_include_directories(LibTorch::LibTorch SYSTEM INTERFACE ${_cuda_wheel_includes})
-    foreach(_dir IN LISTS _cuda_wheel_libs)
-      target_link_options(LibTorch::LibTorch INTERFACE "-Wl,-rpath-link,${_dir}")
-    endforeach()
+endif()
+
+# What is only compiled and linked with CUDA needs the headers of two wheels beside torch; the other
+# libraries that libtorch_cuda is linked with are needed at run time alone.
+file(GLOB _cuda_includes "${_libtorch_root}/../nvidia/*/include")
+find_path(LIBTORCH_CUDART_INCLUDE_DIR cuda_runtime_api.h PATHS ${_cuda_includes} /usr/local/cuda/include NO_CACHE)
+find_path(LIBTORCH_NCCL_INCLUDE_DIR nccl.h PATHS ${_cuda_includes} /usr/local/cuda/include NO_CACHE)
+set(LibTorch_CUDA_MISSING "")
+foreach(_part LIBTORCH_torch_cuda_LIBRARY LIBTORCH_c10_cuda_LIBRARY LIBTORCH_CUDART_INCLUDE_DIR
+              LIBTORCH_NCCL_INCLUDE_DIR)
+  if(NOT ${_part})
+    set(LibTorch_CUDA_MISSING "${_part} was not found. scripts/setup.sh --nccl or --cuda installs what it needs.")
   endif()
+endforeach()
+if(LibTorch_FOUND AND NOT LibTorch_CUDA_MISSING AND NOT TARGET LibTorch::cuda)
+  add_library(LibTorch::cuda INTERFACE IMPORTED)
+  target_include_directories(LibTorch::cuda SYSTEM INTERFACE "${CMAKE_CURRENT_LIST_DIR}/cuda_handles"
+    "${LIBTORCH_CUDART_INCLUDE_DIR}" "${LIBTORCH_NCCL_INCLUDE_DIR}")
+  # Loading these libraries registers their kernels, so they stay also where no symbol is used.
+  target_link_libraries(LibTorch::cuda INTERFACE LibTorch::LibTorch
+    "-Wl,--no-as-needed" "${LIBTORCH_torch_cuda_LIBRARY}" "${LIBTORCH_c10_cuda_LIBRARY}" "-Wl,--as-needed")
 endif()

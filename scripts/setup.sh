@@ -6,8 +6,10 @@
 #   scripts/setup.sh [--cpu | --cuda] [--style]
 #
 #   --cpu    LibTorch with the two small CUDA libraries that it cannot be loaded without (1.3 GB).
-#   --cuda   LibTorch with all its CUDA libraries (5.5 GB), for the CMake preset `cuda`.
+#   --cuda   LibTorch with all its CUDA libraries (5.5 GB).
 #            Default: --cuda where an NVIDIA driver is present, --cpu elsewhere.
+#   --nccl   With --cpu, also NCCL (0.4 GB), whose headers are all that is missing to build the part
+#            of the program that is for GPUs; --cuda has it.
 #   --style  Also what scripts/check_style.sh runs: clang-format, clang-tidy, shellcheck and ruff.
 #
 # Debian 12, Ubuntu 22.04 and 24.04. Tried from an empty Debian 12. Ubuntu has ITK in `universe`
@@ -133,6 +135,19 @@ install_libtorch() {
   fi
 }
 
+# The version of NCCL that LibTorch was built with.
+install_nccl() {
+  local wanted
+  wanted=$(sed -n 's/^Requires-Dist: nvidia-nccl-cu13==\([0-9.]*\).*/\1/p' \
+    .venv/lib/python3*/site-packages/"torch-$TORCH_VERSION.dist-info/METADATA")
+  if has_wheel nvidia_nccl_cu13 "$wanted"; then
+    say "NCCL $wanted: is there"
+  else
+    say "NCCL $wanted into .venv (0.4 GB)"
+    .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps "nvidia-nccl-cu13==$wanted"
+  fi
+}
+
 # install_wheel NAME VERSION
 install_wheel() {
   if has_wheel "$1" "$2"; then
@@ -143,13 +158,14 @@ install_wheel() {
   fi
 }
 
-kind="" style=""
+kind="" style="" nccl=""
 for argument in "$@"; do
   case "$argument" in
     --cpu | --cuda) kind=${argument#--} ;;
     --style) style=1 ;;
+    --nccl) nccl=1 ;;
     -h | --help) usage; exit 0 ;;
-    *) fail "\"$argument\" is not known. Use --cpu, --cuda or --style." ;;
+    *) fail "\"$argument\" is not known. Use --cpu, --cuda, --nccl or --style." ;;
   esac
 done
 if [[ -z $kind ]]; then
@@ -163,6 +179,7 @@ require_known_system
 install_packages
 make_venv
 install_libtorch "$kind"
+if [[ -n $nccl && $kind == cpu ]]; then install_nccl; fi
 install_wheel numpy "$NUMPY_VERSION"
 if [[ -n $style ]]; then install_wheel ruff "$RUFF_VERSION"; fi
 say "done"

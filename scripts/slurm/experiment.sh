@@ -4,7 +4,7 @@
 #   scripts/slurm/experiment.sh configs/paper.yaml runs/paper /data/manifest.csv
 set -euo pipefail
 config=$1 run=$2 manifest=$3
-x2ctpa=${X2CTPA:-build/cuda/bin/x2ctpa}
+x2ctpa=${X2CTPA:-build/release/bin/x2ctpa}
 gpu="--gpus=1 --cpus-per-task=8 --mem=64G --time=24:00:00"
 last=""
 

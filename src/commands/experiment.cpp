@@ -1,8 +1,14 @@
 #include "x2ctpa/commands/experiment.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
+#include <filesystem>
+#include <set>
 #include <string>
+#include <system_error>
+
+#include "x2ctpa/core/error.h"
 
 namespace x2ctpa {
 
@@ -15,6 +21,25 @@ void Experiment::describe(OptionList& options) {
   options.section("sample", sample);
   options.section("classifier", classifier);
   options.section("evaluate", evaluate);
+}
+
+std::filesystem::path find_experiment_file(const std::string& name) {
+  namespace fs = std::filesystem;
+  const bool is_name = name.find_first_of("/.") == std::string::npos;
+  if (!is_name || fs::is_regular_file(name)) return name;
+  const fs::path prefix = fs::read_symlink("/proc/self/exe").parent_path().parent_path();
+  const fs::path shipped = prefix / "share/x2ctpa/configs";
+  if (fs::is_regular_file(shipped / (name + ".yaml"))) return shipped / (name + ".yaml");
+  std::set<std::string> names;
+  std::error_code none;
+  for (const auto& entry : fs::directory_iterator(shipped, none)) {
+    names.insert(entry.path().stem().string());
+  }
+  if (names.empty()) return name;  // reading it says that it is not there
+  throw Error(fmt::format(
+      "--config {}: there is no such file, and no experiment of that name comes with the program; "
+      "these do: {}",
+      name, fmt::join(names, ", ")));
 }
 
 std::string options_reference() {

@@ -72,7 +72,9 @@ std::string short_flag(const Command& command, const std::string& key) {
 void bind(BoundCommand& bound, CLI::App& program, const OptionList& options) {
   bound.app = program.add_subcommand(bound.command->name(), bound.command->help());
   CLI::App& app = *bound.app;
-  app.add_option("--config", bound.flags.configs, "Experiment file (YAML); later files win.")
+  app.add_option(
+         "--config", bound.flags.configs,
+         "Experiment file (YAML), or the name of a shipped one, such as demo; later files win.")
       ->type_name("FILE")
       ->expected(1)
       ->take_all();
@@ -127,7 +129,9 @@ int run_command(BoundCommand& bound, const std::string& command_line) {
   context.run = bound.flags.run;
   context.command_line = command_line;
   context.experiment.describe(context.options);
-  for (const auto& file : bound.flags.configs) context.options.load_yaml(file);
+  for (const auto& file : bound.flags.configs) {
+    context.options.load_yaml(find_experiment_file(file));
+  }
   for (const auto& [key, text] : bound.option_flags) context.options.set(key, text, "--" + key);
   bound.command->check(context.experiment);
   install_interrupt_handlers();

@@ -15,6 +15,7 @@
 #include <string>
 
 #include "core/buffer_pool.h"
+#include "x2ctpa/core/cuda_library.h"
 #include "x2ctpa/core/error.h"
 #include "x2ctpa/core/log.h"
 
@@ -62,10 +63,15 @@ int64_t share_of_cores() {
 }  // namespace
 
 c10::Device select_device(const RuntimeOptions& options) {
-  const bool cuda = at::hasCUDA() && at::globalContext().hasCUDA() &&
-                    at::detail::getCUDAHooks().deviceCount() > 0;
   if (options.device == "auto") {
-    if (!cuda) return c10::kCPU;
+    const CudaState& cuda = cuda_state();
+    if (cuda.library == nullptr) {
+      static std::once_flag warned;
+      if (cuda.unexpected) {
+        std::call_once(warned, [&] { log_warning("no GPU is used: {}", cuda.why_not); });
+      }
+      return c10::kCPU;
+    }
     // One GPU for each process of a node; srun may show each only its own.
     const int64_t place = variable("LOCAL_RANK", variable("SLURM_LOCALID", 0));
     return {c10::kCUDA, c10::DeviceIndex(place % at::detail::getCUDAHooks().deviceCount())};
@@ -74,12 +80,17 @@ c10::Device select_device(const RuntimeOptions& options) {
     const c10::Device device(options.device);
     if (device.is_cpu()) return device;
     if (device.is_cuda()) {
-      const int count = cuda ? int(at::detail::getCUDAHooks().deviceCount()) : 0;
-      if (device.has_index() ? device.index() < count : count > 0) return device;
+      const CudaState& cuda = cuda_state();
+      if (cuda.library == nullptr) {
+        throw Error(
+            fmt::format("runtime.device is {}, but {}. --runtime.device cpu goes on without a GPU.",
+                        options.device, cuda.why_not));
+      }
+      const int count = int(at::detail::getCUDAHooks().deviceCount());
+      if (device.index() < count) return device;
       throw Error(fmt::format(
-          "runtime.device is {}, but {} CUDA device(s) can be used here; use --runtime.device "
-          "cpu, or check the driver and that this is the CUDA build",
-          options.device, count));
+          "runtime.device is {}, but the GPUs that can be used here are cuda:0 to cuda:{}",
+          options.device, count - 1));
     }
   } catch (const c10::Error&) {
   }

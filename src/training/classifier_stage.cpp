@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "training/fold_training.h"
+#include "training/model_card.h"
 #include "x2ctpa/core/error.h"
 #include "x2ctpa/core/log.h"
 #include "x2ctpa/metrics/classification.h"
@@ -96,6 +97,25 @@ double mean_score(PeClassifier& classifier, const ClassifierArm& arm, const Case
   return sum / double(inputs);
 }
 
+ModelCard classifier_card(const ClassifierArm& arm, const ClassifierOptions& options, int64_t folds,
+                          const fs::path& folder) {
+  ModelCard card{
+      .title = fmt::format("Classifier of pulmonary embolism, arm {}", arm.name),
+      .what = fmt::format("Scores a case between 0 and 1 for pulmonary embolism, with `x2ctpa "
+                          "classify predict`; its input: {}.",
+                          arm.input),
+      .task = "image-classification",
+      .tags = {"classification"},
+      .command = "classify train",
+      .recipe = options_to_yaml(options),
+      .limits = {"A score is no probability before it is calibrated on cases like yours."}};
+  for (int64_t fold = 0; fold < folds; ++fold) {
+    card.trainings.push_back(member_folder(folder, fold));
+  }
+  if (folds == 0) card.trainings = {folder};
+  return card;
+}
+
 }  // namespace
 
 CsvTable classifier_scores(PeClassifier& classifier, const Dataset& dataset,
@@ -126,6 +146,7 @@ void train_classifier(const Dataset& dataset, const ClassifierArm& arm,
   if (only_fold && *only_fold >= folds)
     throw Error(fmt::format("--fold {}: the dataset has {} folds", *only_fold, folds));
   const fs::path model = folder / "model";
+  if (call.processes->first() && !call.dry_run) withdraw_model(model);
   bool writes = true;
   if (folds == 0) {
     writes = FoldTraining(dataset, arm, options, runtime, std::nullopt).run(folder, model, call);
@@ -145,6 +166,7 @@ void train_classifier(const Dataset& dataset, const ClassifierArm& arm,
   info.threshold = chosen_threshold(validation_of(scores), options);
   write_classifier_info(model, info);
   with_threshold(scores, info.threshold).write(folder / "scores.csv");
+  publish_model(model, classifier_card(arm, options, folds, folder), dataset);
 }
 
 }  // namespace x2ctpa

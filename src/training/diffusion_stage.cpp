@@ -12,6 +12,7 @@
 #include "training/diffusion_inputs.h"
 #include "training/diffusion_preview.h"
 #include "training/loss_networks.h"
+#include "training/model_card.h"
 #include "training/refiner_stage.h"
 #include "x2ctpa/core/error.h"
 #include "x2ctpa/core/files.h"
@@ -156,10 +157,29 @@ std::optional<LatentMeans> latent_means(const Dataset& dataset, const DiffusionI
   return LatentMeans(dataset, latents, scale, training, options.linear_mean);
 }
 
+ModelCard denoiser_card(const DiffusionOptions& options, const Dataset& dataset,
+                        const fs::path& folder) {
+  const IntensityWindow& window = dataset.info().window;
+  return {.title = "Latent diffusion model from chest X-ray to CT pulmonary angiography",
+          .what =
+              "Generates CT volumes for a chest X-ray, with `x2ctpa sample`. They are synthetic: "
+              "what the model finds likely, not what is in the patient.",
+          .task = "image-to-3d",
+          .tags = {"chest-x-ray", "latent-diffusion", "synthetic-data"},
+          .command = "train-diffusion",
+          .recipe = options_to_yaml(options),
+          .limits = {fmt::format("Values outside {} to {} {} cannot be generated.", window.min_hu,
+                                 window.max_hu, dataset.info().unit),
+                     "An X-ray does not hold what a CTPA shows; emboli in a generated volume are "
+                     "guesses."},
+          .trainings = {folder}};
+}
+
 // The model folder: everything that sampling needs.
 void write_model(const Dataset& dataset, const DiffusionInputs& inputs,
                  const DiffusionOptions& options, const Trainee& trainee, DenoisingTask& task,
                  const fs::path& out) {
+  withdraw_model(out);
   copy_model(inputs.autoencoder, out / "autoencoder");
   if (options.denoiser.cxr_encoder == CxrEncoding::frozen)
     copy_model(inputs.cxr_encoder, out / "cxr_encoder");
@@ -274,9 +294,11 @@ void train_diffusion(const Dataset& dataset, DiffusionInputs inputs, const Diffu
   const bool writes = train(stage, options.train,
                             settings_of(options, dataset, inputs, runtime.seed), folder, call);
   if (writes) write_model(dataset, inputs, options, trainee, task, folder / "model");
-  if (options.refiner.kind == Refinement::none || call.dry_run) return;
-  processes.wait_for_all();
-  train_refiner(dataset, *task.means(), options.refiner, runtime, folder, call);
+  if (options.refiner.kind != Refinement::none && !call.dry_run) {
+    processes.wait_for_all();
+    train_refiner(dataset, *task.means(), options.refiner, runtime, folder, call);
+  }
+  if (writes) publish_model(folder / "model", denoiser_card(options, dataset, folder), dataset);
 }
 
 }  // namespace x2ctpa

@@ -11,10 +11,8 @@
 #include <torch/csrc/distributed/c10d/ProcessGroupGloo.hpp>
 #include <torch/csrc/distributed/c10d/TCPStore.hpp>
 #include <vector>
-#ifdef USE_C10D_NCCL
-#include <torch/csrc/distributed/c10d/ProcessGroupNCCL.hpp>
-#endif
 
+#include "x2ctpa/core/cuda_library.h"
 #include "x2ctpa/core/error.h"
 #include "x2ctpa/core/log.h"
 #include "x2ctpa/core/shard.h"
@@ -23,7 +21,6 @@ namespace x2ctpa {
 namespace {
 
 using c10d::Backend;
-using Tensors = std::vector<at::Tensor>;
 
 std::string variable(const char* name, const std::string& otherwise = {}) {
   const char* value = std::getenv(name);
@@ -82,16 +79,6 @@ c10::intrusive_ptr<Backend> open_gloo(const c10::intrusive_ptr<c10d::Store>& sto
       c10::make_intrusive<c10d::PrefixStore>("gloo", store), int(rank), int(count), options);
 }
 
-c10::intrusive_ptr<Backend> open_nccl(const c10::intrusive_ptr<c10d::Store>& store, int64_t rank,
-                                      int64_t count) {
-#ifdef USE_C10D_NCCL
-  return c10::make_intrusive<c10d::ProcessGroupNCCL>(
-      c10::make_intrusive<c10d::PrefixStore>("nccl", store), int(rank), int(count));
-#else
-  throw Error("several processes with GPUs need the CUDA build: cmake --preset cuda");
-#endif
-}
-
 }  // namespace
 
 struct Processes::Group {
@@ -115,7 +102,9 @@ Processes::Processes(c10::Device device) {
   group_->store = open_store(rank_, count_);
   try {
     group_->gloo = open_gloo(group_->store, rank_, count_);
-    if (device.is_cuda()) group_->nccl = open_nccl(group_->store, rank_, count_);
+    if (device.is_cuda()) {
+      group_->nccl = cuda_state().library->open_nccl(group_->store, int(rank_), int(count_));
+    }
   } catch (const Error&) {
     throw;
   } catch (const std::exception& e) {

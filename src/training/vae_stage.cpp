@@ -9,6 +9,7 @@
 
 #include "training/autoencoder_task.h"
 #include "training/loss_networks.h"
+#include "training/model_card.h"
 #include "x2ctpa/core/csv.h"
 #include "x2ctpa/core/error.h"
 #include "x2ctpa/core/files.h"
@@ -55,6 +56,21 @@ void write_reconstruction(const Dataset& dataset, TrainedAutoencoder& autoencode
   log_info("train-vae: reconstruction of {} test cases: mean PSNR {:.2f} dB (data range {} HU)",
            table.size(), sum / double(table.size()),
            dataset.info().window.max_hu - dataset.info().window.min_hu);
+}
+
+ModelCard vae_card(const VaeOptions& options, const Dataset& dataset,
+                   const std::filesystem::path& folder) {
+  const IntensityWindow& window = dataset.info().window;
+  const bool vqgan = options.kind == AutoencoderKind::vqgan;
+  return {.title = vqgan ? "3D VQ-GAN of chest CT" : "Convolutional autoencoder of chest CT",
+          .what = "An autoencoder: a CT volume becomes a small latent, and a latent a volume.",
+          .task = "image-feature-extraction",
+          .tags = {"autoencoder", vqgan ? "vq-gan" : "convolutional"},
+          .command = "train-vae",
+          .recipe = options_to_yaml(options),
+          .limits = {fmt::format("Values outside {} to {} {} cannot come back.", window.min_hu,
+                                 window.max_hu, dataset.info().unit)},
+          .trainings = {folder}};
 }
 
 }  // namespace
@@ -118,8 +134,10 @@ void train_vae(const Dataset& dataset, const std::filesystem::path& lpips,
   if (!lpips.empty() && perceptual > 0)
     settings += "lpips: " + sha256_of_file(model_weights_file(lpips)) + "\n";
   if (!train(stage, options.train, settings, folder, call)) return;
+  withdraw_model(folder / "model");
   autoencoder.save(folder / "model");
   write_file(folder / "model" / "dataset.yaml", options_to_yaml(dataset.info()));
+  publish_model(folder / "model", vae_card(options, dataset, folder), dataset);
   write_reconstruction(dataset, autoencoder, folder);
 }
 

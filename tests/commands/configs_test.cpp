@@ -24,6 +24,16 @@ TEST(Configs, EveryShippedExperimentFileHoldsKnownKeysAndAllowedValues) {
   EXPECT_GE(files, 2);
 }
 
+TEST(Configs, ShippedExperimentsAreFoundByName) {
+  const test::TemporaryFolder folder;
+  const std::string line = "preprocess --run " + (folder / "run").string() + " --config ";
+  const auto found = test::run_binary(line + "demo");
+  EXPECT_NE(found.err.find("manifest"), std::string::npos) << found.err;  // of the missing phantom
+  const auto refused = test::run_binary(line + "dmeo");
+  EXPECT_EQ(refused.exit_code, 1);
+  EXPECT_NE(refused.err.find("demo, generic, layout-accession"), std::string::npos) << refused.err;
+}
+
 TEST(Configs, TrainVaeRefusesAnAutoencoderThatIsNotTrainedBeforeItTouchesTheRun) {
   const test::TemporaryFolder folder;
   const std::string line = "train-vae --config " X2CTPA_SOURCE_DIR "/configs/paper.yaml --run " +

@@ -33,6 +33,28 @@ TEST(InfoCommand, NamesTheProgramItsLibraryAndDevices) {
   const json j = json::parse(result.out);
   EXPECT_EQ(j.at("devices").at(0), "cpu");
   EXPECT_FALSE(j.at("libtorch").get<std::string>().empty());
+  EXPECT_TRUE(j.at("backends").at("cpu").get<std::string>().starts_with("loaded"));
+  const std::string cuda = j.at("backends").at("cuda").get<std::string>();
+  if (j.at("devices").size() == 1) {
+    EXPECT_TRUE(cuda.starts_with("not used: ")) << cuda;
+    EXPECT_GT(cuda.size(), 20u) << "it says why";
+  } else {
+    EXPECT_TRUE(cuda.starts_with("loaded")) << cuda;
+  }
+}
+
+// LibTorch's CUDA libraries may be missing as well: each is a reason, and says what to do.
+TEST(InfoCommand, SaysWhyADriverThatIsTooOldIsOfNoUse) {
+  const auto result = run_binary("info --json", "LD_LIBRARY_PATH=" X2CTPA_FAKE_DRIVER " ");
+  ASSERT_EQ(result.exit_code, 0) << result.err;
+  const json j = json::parse(result.out);
+  EXPECT_EQ(j.at("devices"), json({"cpu"}));
+  const std::string cuda = j.at("backends").at("cuda").get<std::string>();
+  EXPECT_TRUE(cuda.starts_with("not used: ")) << cuda;
+  EXPECT_EQ(cuda.find("no NVIDIA driver"), std::string::npos) << cuda;
+  const bool says_what_to_do = cuda.find("install a newer driver") != std::string::npos ||
+                               cuda.find("scripts/setup.sh --cuda") != std::string::npos;
+  EXPECT_TRUE(says_what_to_do) << cuda;
 }
 
 TEST(InfoCommand, CountsThePublishedParametersOfThePaperExperiment) {

@@ -36,6 +36,39 @@ TEST_F(Pipeline, LeavesEveryArtefactOfTheContract) {
   }
 }
 
+TEST_F(Pipeline, EveryModelFolderCanBePublishedAndIsVerified) {
+  const CsvTable cases = CsvTable::read(root_ / "run/dataset/index.csv");
+  for (const char* folder : {"vae", "diffusion", "classifier/cxr", "classifier/generated"}) {
+    const fs::path model = root_ / "run" / folder / "model";
+    const std::string card = read_file(model / "README.md");
+    EXPECT_EQ(card.rfind("---\nlicense: ", 0), 0u) << folder;
+    for (const char* part : {"| train | 8 |", "val_loss", "not for diagnosis", "steps: "}) {
+      EXPECT_NE(card.find(part), std::string::npos) << folder << ": " << part;
+    }
+    for (size_t row = 0; row < cases.size(); ++row) {
+      EXPECT_EQ(card.find(cases.at(row, "id")), std::string::npos) << folder;
+      EXPECT_EQ(card.find(cases.at(row, "patient_id")), std::string::npos) << folder;
+    }
+    EXPECT_EQ(card.find(root_.string()), std::string::npos) << folder << ": a path of this machine";
+    const auto info = test::run_binary("info " + model.string());
+    EXPECT_EQ(info.exit_code, 0) << info.err;
+    EXPECT_NE(info.out.find("are as they were written"), std::string::npos) << info.out;
+    EXPECT_NE(info.out.find("library_name: x2ctpa"), std::string::npos) << info.out;
+  }
+}
+
+TEST_F(Pipeline, AModelWithOneFlippedByteIsRefusedByInfo) {
+  copy_run("flipped");
+  const fs::path file = root_ / "flipped/diffusion/model/autoencoder/model.safetensors";
+  std::string weights = read_file(file);
+  weights[weights.size() - 7] ^= 1;
+  write_file(file, weights);
+  const auto info = test::run_binary("info " + (root_ / "flipped/diffusion/model").string());
+  EXPECT_EQ(info.exit_code, 1);
+  EXPECT_NE(info.err.find("autoencoder/model.safetensors has another content"), std::string::npos)
+      << info.err;
+}
+
 TEST_F(Pipeline, ATrainingThatLostItsLastStepsEndsInTheSameWeights) {
   const std::pair<const char*, const char*> stages[] = {
       {"train-vae", "vae"},

@@ -244,7 +244,7 @@ c10::Device test_device() {
   if (const char* other = std::getenv("X2CTPA_TEST_DEVICE")) {
     static std::once_flag once;
     std::call_once(once, [] { configure_runtime({.threads = 1, .deterministic = true}); });
-    return c10::Device(other);
+    return select_device({.device = other});
   }
   static const bool registered = [] {
     static TestHooks hooks;

@@ -1,6 +1,7 @@
 // The whole experiment: one struct per section of an experiment file.
 #pragma once
 
+#include <filesystem>
 #include <string>
 
 #include "x2ctpa/core/device.h"
@@ -25,6 +26,11 @@ struct Experiment {
 
   void describe(OptionList& options);
 };
+
+/// The file that --config names: a path, or "demo" for the demo.yaml that comes with the program
+/// (share/x2ctpa/configs). A file of the name goes first. Throws Error with the names that there
+/// are.
+std::filesystem::path find_experiment_file(const std::string& name);
 
 /// docs/options.md: every option of every section, made from their declarations.
 std::string options_reference();

@@ -9,6 +9,8 @@
 
 namespace x2ctpa {
 
+class RecordedCall;
+
 /// Calls a function, or on a GPU records the kernels of its first call as a CUDA graph and replays
 /// them from then on: for functions of many short kernels, whose launches cost more than they do.
 ///
@@ -19,7 +21,7 @@ class Captured {
  public:
   using Function = std::function<std::vector<at::Tensor>(const std::vector<at::Tensor>& inputs)>;
 
-  /// `record` false, a CPU, and a build without CUDA: every call is a plain one.
+  /// `record` false, or a CPU: every call is a plain one.
   Captured(Function function, bool record);
   ~Captured();
 
@@ -27,10 +29,9 @@ class Captured {
   std::vector<at::Tensor> operator()(const std::vector<at::Tensor>& inputs);
 
  private:
-  struct Graph;
   Function function_;
   bool record_;
-  std::unique_ptr<Graph> graph_;
+  std::unique_ptr<RecordedCall> recorded_;
 };
 
 }  // namespace x2ctpa

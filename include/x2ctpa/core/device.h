@@ -32,7 +32,7 @@ struct RuntimeOptions {
 
 /// The device named by `options.device`: "cpu", "cuda", "cuda:1"; "auto" takes CUDA when there is
 /// one: the GPU of this process's place on its node, as torchrun (LOCAL_RANK) and Slurm number
-/// them. Throws Error when the device does not exist.
+/// them. Throws Error, which says why, when the device cannot be used.
 c10::Device select_device(const RuntimeOptions& options);
 
 /// Sets and logs LibTorch's threads (0: every core that this process may use, whatever

@@ -6,6 +6,7 @@
 #include <yaml-cpp/yaml.h>
 
 #include <ATen/Parallel.h>
+#include <ATen/Version.h>
 
 #include <nlohmann/json.hpp>
 
@@ -16,6 +17,8 @@
 #include <vector>
 
 #include "commands/info/describe_dicom.h"
+#include "x2ctpa/core/checksums.h"
+#include "x2ctpa/core/cuda_library.h"
 #include "x2ctpa/core/device.h"
 #include "x2ctpa/core/error.h"
 #include "x2ctpa/core/file_kinds.h"
@@ -146,8 +149,25 @@ std::vector<fs::path> weight_files(const fs::path& folder) {
   return files;
 }
 
+// What a model card states in its YAML head; null where there is no card.
+ordered_json card_head(const fs::path& card) {
+  if (!fs::exists(card)) return {};
+  const std::string text = read_file(card);
+  const size_t end = text.find("\n---\n", 3);
+  if (text.rfind("---\n", 0) != 0 || end == std::string::npos) return {};
+  try {
+    return yaml_to_json(YAML::Load(text.substr(4, end - 4)));
+  } catch (const YAML::Exception& e) {
+    throw Error(fmt::format("{}: not valid YAML in its head: {}", card.string(), e.msg));
+  }
+}
+
 ordered_json describe_model(const fs::path& folder) {
   ordered_json json = {{"kind", "model"}, {"parameters", 0}, {"bytes", 0}};
+  const auto verified = verify_checksums(folder);
+  json["checksums"] = verified ? fmt::format("{} files are as they were written", *verified)
+                               : "unknown: no SHA256SUMS";
+  json["card"] = card_head(folder / "README.md");
   int64_t parameters = 0, bytes = 0;
   ordered_json files;
   for (const fs::path& file : weight_files(folder)) {
@@ -266,14 +286,24 @@ ordered_json describe_path(const fs::path& path) {
 }
 
 ordered_json describe_program() {
+  const CudaState& cuda = cuda_state();
   ordered_json devices = {"cpu"};
-  if (torch::cuda::is_available()) {
+  std::string gpus = "not used: " + cuda.why_not, nccl = "not used: it is for GPUs";
+  if (cuda.library != nullptr) {
     for (size_t i = 0; i < size_t(torch::cuda::device_count()); ++i) {
       devices.push_back(fmt::format("cuda:{}", i));
     }
+    gpus = fmt::format("loaded: CUDA {}, with a driver for up to {}",
+                       cuda_version_text(cuda.library->cuda), cuda_version_text(cuda.driver));
+    nccl = "loaded";
   }
   return {{"x2ctpa", version()},
           {"libtorch", TORCH_VERSION},
+          {"backends",
+           {{"cpu", "loaded: kernels for " + at::get_cpu_capability()},
+            {"cuda", gpus},
+            {"gloo", "loaded"},
+            {"nccl", nccl}}},
           {"devices", devices},
           {"cores", available_cores()},
           {"threads", at::get_num_threads()}};

@@ -32,8 +32,9 @@ Volume empty_volume(const Vec3& centre, std::array<int64_t, 3> size_dhw, const V
 Volume ct_grid(const PhantomOptions& o, const Patient& p) {
   const double pixel = o.field_of_view_mm / double(o.ct_size);
   const double slice = o.scan_mm / double(o.slices);
-  // Technicians centre the scan on the patient; it never fits to the millimetre.
-  const Vec3 centre{p.offset_mm[0] * 1.05, p.offset_mm[1] + 2, p.offset_mm[2] - 10};
+  // Technicians centre the scan on the lungs, which reach from some 170 mm below the frame's origin
+  // to 115 mm above it; it never fits to the millimetre.
+  const Vec3 centre{p.offset_mm[0] * 1.05, p.offset_mm[1] + 2, p.offset_mm[2] - 27};
   return empty_volume(centre, {o.slices, o.ct_size, o.ct_size}, {pixel, pixel, slice}, p.direction);
 }
 

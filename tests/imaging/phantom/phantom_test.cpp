@@ -95,6 +95,18 @@ TEST(Phantom, LungsLieWhollyInsideTheScan) {
   }
 }
 
+TEST(Phantom, TheDemosScanHoldsTheLowestLungs) {
+  PhantomOptions options;
+  options.ct_size = 48;
+  options.cxr_size = 32;
+  options.cxr_voxel_mm = 10;
+  for (const int64_t index : {4, 10, 12, 19, 26, 59}) {
+    const auto mask = make_phantom(options, 0, index).lung_mask;
+    EXPECT_EQ(mask[0].sum().item<int64_t>(), 0) << index;
+    EXPECT_EQ(mask[-1].sum().item<int64_t>(), 0) << index;
+  }
+}
+
 TEST(Phantom, EveryBlockOfTenHoldsItsShareOfPositives) {
   PhantomOptions options;
   for (const double fraction : {0.0, 0.4, 1.0}) {
