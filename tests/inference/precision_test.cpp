@@ -27,7 +27,7 @@ double rms_hu(const at::Tensor& a, const at::Tensor& b) {
   return (a - b).square().mean().sqrt().item<double>();
 }
 
-class SamplingPrecision : public ::testing::TestWithParam<bool> {
+class SamplingPrecision : public ::testing::TestWithParam<test::TinyAutoencoder> {
  protected:
   void SetUp() override { test::write_tiny_model(folder_.path(), GetParam()); }
   test::TemporaryFolder folder_;
@@ -75,8 +75,14 @@ TEST_P(SamplingPrecision, TooLittleMemoryEndsWithCode4AndBothNumbers) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Autoencoders, SamplingPrecision, ::testing::Values(false, true),
-                         [](const auto& info) { return info.param ? "kl" : "vqgan"; });
+INSTANTIATE_TEST_SUITE_P(Autoencoders, SamplingPrecision,
+                         ::testing::Values(test::TinyAutoencoder::vqgan,
+                                           test::TinyAutoencoder::conv, test::TinyAutoencoder::kl),
+                         [](const auto& info) {
+                           return info.param == test::TinyAutoencoder::vqgan  ? "vqgan"
+                                  : info.param == test::TinyAutoencoder::conv ? "conv"
+                                                                              : "kl";
+                         });
 
 TEST(QuantisedDecoding, GeneratedLatentsAreDecodedByTheirNearestCodesWhereTheModelSaysSo) {
   const test::TemporaryFolder folder;

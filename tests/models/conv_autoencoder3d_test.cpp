@@ -129,7 +129,7 @@ TEST(LatentPosterior, SamplesHaveItsMeanAndDeviation) {
   const auto sample = posterior.sample();
   EXPECT_NEAR(sample.mean().item<double>(), 3, 0.02);
   EXPECT_NEAR(sample.std().item<double>(), 0.5, 0.02);
-  posterior.logvar = {};
+  posterior.logvar = at::Tensor();
   EXPECT_TRUE(at::equal(posterior.sample(), posterior.mean));
   const auto extreme = LatentPosterior::from_moments(torch::full({1, 2, 1, 1, 1}, 100.0));
   EXPECT_EQ(extreme.mean.item<double>(), 100);
@@ -147,7 +147,7 @@ TEST(ConvAutoencoder3d, DecodesASliceFromThePartOfTheLatentAroundIt) {
     const auto slices = model->decode_slices(latent, place);
     slices.square().sum().backward();
     const auto found = latent.grad().clone();
-    latent.mutable_grad() = {};
+    latent.mutable_grad() = at::Tensor();
     const auto whole = model->decode(latent);
     std::vector<at::Tensor> expected;
     const double depth = double(30 * downsample[0]);

@@ -11,6 +11,7 @@
 #include "x2ctpa/data/dataset.h"
 #include "x2ctpa/diffusion/objective.h"
 #include "x2ctpa/models/autoencoder_kl.h"
+#include "x2ctpa/models/conv_autoencoder3d.h"
 #include "x2ctpa/models/ctpa_denoiser.h"
 #include "x2ctpa/models/latent_scale.h"
 #include "x2ctpa/models/model_folder.h"
@@ -18,9 +19,11 @@
 
 namespace x2ctpa::test {
 
-/// Volumes of 16x32x32 voxels from X-rays of 32x32 pixels. `kl`: with a slice autoencoder in the
-/// place of the VQ-GAN.
-inline void write_tiny_model(const std::filesystem::path& folder, bool kl = false) {
+enum class TinyAutoencoder { vqgan, conv, kl };
+
+/// Volumes of 16x32x32 voxels from X-rays of 32x32 pixels.
+inline void write_tiny_model(const std::filesystem::path& folder,
+                             TinyAutoencoder kind = TinyAutoencoder::vqgan) {
   torch::manual_seed(5);
   DatasetInfo info;
   info.grid_dhw = {16, 32, 32};
@@ -29,16 +32,22 @@ inline void write_tiny_model(const std::filesystem::path& folder, bool kl = fals
   info.hash = "tiny";
 
   LatentScale scale;
-  scale.size = kl ? std::vector<int64_t>{16, 16, 16} : std::vector<int64_t>{4, 8, 8};
+  scale.size = kind == TinyAutoencoder::kl ? std::vector<int64_t>{16, 16, 16}
+                                           : std::vector<int64_t>{4, 8, 8};
   scale.mean.assign(4, 0.0);
   scale.std.assign(4, 1.0);
 
-  if (kl) {
+  if (kind == TinyAutoencoder::kl) {
     AutoencoderKlOptions options;
     options.block_out_channels = {8, 16};
     options.layers_per_block = 1;
     options.norm_num_groups = 4;
     save_module(folder / "autoencoder", *AutoencoderKl(options), options_to_yaml(options));
+  } else if (kind == TinyAutoencoder::conv) {
+    ConvAutoencoder3dOptions options;
+    options.widths = {8, 16};
+    options.latent_channels = 4;
+    save_module(folder / "autoencoder", *ConvAutoencoder3d(options), options_to_yaml(options));
   } else {
     Vqgan3dOptions options;
     options.hidden_channels = 8;
