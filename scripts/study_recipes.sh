@@ -54,7 +54,7 @@ train() {  # RECIPE FOLDER [FLAGS]
 }
 
 if [[ ! -e $base/vae/model/config.yaml ]]; then
-  for command in phantom preprocess train-vae; do nice -n 5 "$program" "$command" --config configs/demo.yaml --run "$base"; done
+  for command in phantom preprocess train-vae; do nice -n 5 "$program" "$command" --config configs/phantom-size.yaml --run "$base"; done
 fi
 for recipe in "${order[@]}"; do
   for steps in 5 35; do

@@ -187,7 +187,10 @@ void write_model(const Dataset& dataset, const DiffusionInputs& inputs,
   write_novelty(
       dataset, paired(dataset.split("train")),
       [&](const Case& c) { return task.cxr_embedding(dataset, c); }, out);
-  if (task.means()) task.means()->save(out / "mean");
+  if (task.means()) copy_model(out.parent_path() / "mean", out / "mean");
+  fs::remove_all(out / "refiner");
+  if (options.refiner.kind != Refinement::none)
+    copy_model(out.parent_path() / "refiner" / "model", out / "refiner");
   write_file(out / "dataset.yaml", options_to_yaml(dataset.info()));
   write_file(out / "diffusion.yaml", options_to_yaml(options.process));
   write_file(out / "latent.yaml", options_to_yaml(task.scale()));
@@ -243,6 +246,13 @@ void train_diffusion(const Dataset& dataset, DiffusionInputs inputs, const Diffu
                      frozen_features(dataset, inputs, trainee.model, folder, device, processes),
                      std::move(means), trainee.model, trainee.lora,
                      loss_networks(inputs, options.losses, training, device), device);
+  if (task.means() && processes.rank() == 0) task.means()->save(folder / "mean");
+  processes.wait_for_all();
+  if (options.refiner.kind != Refinement::none && !call.dry_run) {
+    train_refiner(dataset, *task.means(), {folder / "mean", inputs.autoencoder}, options.refiner,
+                  runtime, folder, call);
+    processes.wait_for_all();
+  }
   CaseLoader loader(dataset, "train",
                     {.batch_size = options.train.batch_size,
                      .seed = runtime.seed,
@@ -294,10 +304,6 @@ void train_diffusion(const Dataset& dataset, DiffusionInputs inputs, const Diffu
   const bool writes = train(stage, options.train,
                             settings_of(options, dataset, inputs, runtime.seed), folder, call);
   if (writes) write_model(dataset, inputs, options, trainee, task, folder / "model");
-  if (options.refiner.kind != Refinement::none && !call.dry_run) {
-    processes.wait_for_all();
-    train_refiner(dataset, *task.means(), options.refiner, runtime, folder, call);
-  }
   if (writes) publish_model(folder / "model", denoiser_card(options, dataset, folder), dataset);
 }
 

@@ -36,14 +36,14 @@ std::vector<Case> with_both(const std::vector<Case>& cases) {
 // The decoded mean of every training and validation case, on the disk.
 class CoarseVolumes {
  public:
-  CoarseVolumes(const Dataset& dataset, const LatentMeans& means, const fs::path& diffusion)
+  CoarseVolumes(const Dataset& dataset, const LatentMeans& means, const RefinerInputs& inputs,
+                const fs::path& folder)
       : dataset_(dataset),
         means_(means),
-        model_(diffusion / "model"),
-        cache_(diffusion / "coarse",
-               "coarse " + sha256_of_file(model_weights_file(model_ / "mean")) +
-                   sha256_of_file(model_weights_file(model_ / "autoencoder")) +
-                   dataset.info().hash) {}
+        autoencoder_(inputs.autoencoder),
+        cache_(folder, "coarse " + sha256_of_file(model_weights_file(inputs.mean)) +
+                           sha256_of_file(model_weights_file(inputs.autoencoder)) +
+                           dataset.info().hash) {}
 
   void decode_missing(const RuntimeOptions& runtime, c10::Device device, const Shard& shard) {
     at::NoGradGuard no_grad;
@@ -53,7 +53,7 @@ class CoarseVolumes {
         if (!cache_.has(c)) missing.push_back(c);
     }
     if (missing.empty()) return;
-    const auto codec = load_latent_codec(model_ / "autoencoder", device);
+    const auto codec = load_latent_codec(autoencoder_, device);
     Progress progress("decoding means", int64_t(missing.size()));
     for (size_t i = size_t(shard.index); i < missing.size(); i += size_t(shard.count)) {
       stop_if_interrupted();
@@ -70,7 +70,7 @@ class CoarseVolumes {
  private:
   Dataset dataset_;
   const LatentMeans& means_;
-  fs::path model_;
+  fs::path autoencoder_;
   LatentCache cache_;
 };
 
@@ -128,7 +128,7 @@ RefinerOptions::RefinerOptions() {
 void RefinerOptions::describe(OptionList& options) {
   options.add("kind", &kind,
               "frontal: a small network goes over decoded volumes and moves their edges to where "
-              "the X-ray shows them; it is trained at the end of train-diffusion, on decoded means "
+              "the X-ray shows them; train-diffusion trains it first, on decoded means "
               "(denoiser.mean linear). none: volumes are as decoded.");
   options.section("model", model);
   options.section("train", train);
@@ -140,14 +140,14 @@ void RefinerOptions::describe(OptionList& options) {
               {.count = 2});
 }
 
-void train_refiner(const Dataset& dataset, const LatentMeans& means, const RefinerOptions& options,
-                   const RuntimeOptions& runtime, const fs::path& diffusion,
-                   const TrainCall& call) {
+void train_refiner(const Dataset& dataset, const LatentMeans& means, const RefinerInputs& inputs,
+                   const RefinerOptions& options, const RuntimeOptions& runtime,
+                   const fs::path& diffusion, const TrainCall& call) {
   const Processes& processes = *call.processes;
   const auto device = select_device(runtime);
   const auto& info = dataset.info();
   const RefinerLoss loss(options, info.window);
-  CoarseVolumes coarse(dataset, means, diffusion);
+  CoarseVolumes coarse(dataset, means, inputs, diffusion / "coarse");
   coarse.decode_missing(runtime, device, {processes.rank(), processes.count()});
   processes.wait_for_all();
   VolumeRefiner refiner = make_refiner(options, info, runtime.seed);
@@ -200,11 +200,11 @@ void train_refiner(const Dataset& dataset, const LatentMeans& means, const Refin
   };
   const std::string settings =
       options_to_yaml(options) + "dataset: " + info.hash +
-      "\nmean: " + sha256_of_file(model_weights_file(diffusion / "model" / "mean")) +
-      "\nautoencoder: " + sha256_of_file(model_weights_file(diffusion / "model" / "autoencoder")) +
+      "\nmean: " + sha256_of_file(model_weights_file(inputs.mean)) +
+      "\nautoencoder: " + sha256_of_file(model_weights_file(inputs.autoencoder)) +
       "\nseed: " + std::to_string(runtime.seed) + "\n";
   if (!train(stage, options.train, settings, diffusion / "refiner", call)) return;
-  save_module(diffusion / "model" / "refiner", *refiner, options_to_yaml(refiner->options()));
+  save_module(diffusion / "refiner" / "model", *refiner, options_to_yaml(refiner->options()));
 }
 
 }  // namespace x2ctpa

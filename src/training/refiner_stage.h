@@ -11,11 +11,16 @@
 
 namespace x2ctpa {
 
-/// Trains the refiner on the means of `means`, decoded by the autoencoder in the model folder
-/// `diffusion`/model, and writes `diffusion`/model/refiner; checkpoints and logs are in
-/// `diffusion`/refiner, the decoded means in `diffusion`/coarse.
-void train_refiner(const Dataset& dataset, const LatentMeans& means, const RefinerOptions& options,
-                   const RuntimeOptions& runtime, const std::filesystem::path& diffusion,
-                   const TrainCall& call);
+/// The model folders that it starts from.
+struct RefinerInputs {
+  std::filesystem::path mean, autoencoder;
+};
+
+/// Trains the refiner on the means of `means`, which is saved as inputs.mean, decoded by the
+/// autoencoder, and writes `diffusion`/refiner/model; checkpoints and logs are beside it, the
+/// decoded means in `diffusion`/coarse.
+void train_refiner(const Dataset& dataset, const LatentMeans& means, const RefinerInputs& inputs,
+                   const RefinerOptions& options, const RuntimeOptions& runtime,
+                   const std::filesystem::path& diffusion, const TrainCall& call);
 
 }  // namespace x2ctpa

@@ -57,6 +57,31 @@ TEST(ConvAutoencoder3d, RefusesSizesThatDoNotFit) {
   expect_error([&] { ConvAutoencoder3d model(options); }, "decoder_blocks");
 }
 
+TEST(ConvAutoencoder3d, StartsFromThePrincipalComponentsOfTheBlocks) {
+  // Blocks of 2x4x4 voxels made of three patterns: three channels hold all of them.
+  torch::manual_seed(7);
+  const auto patterns = torch::randn({3, 2, 4, 4});
+  std::vector<at::Tensor> volumes;
+  for (int i = 0; i < 4; ++i) {
+    const auto shares = torch::randn({3, 2, 2, 3});
+    volumes.push_back(
+        (at::einsum("kdhw,kabc->dahbwc", {shares, patterns}).reshape({4, 8, 12}) + 0.3)
+            .unsqueeze(0));
+  }
+  auto model = stirred(small_conv({2, 4, 4}));
+  model->start_from_components(4, [&](int64_t i) { return volumes[size_t(i)]; });
+  for (const auto& volume : volumes) {
+    const auto x = volume.unsqueeze(0);
+    EXPECT_LT(relative_error(model->decode(model->encode(x)), x), 1e-4);
+    EXPECT_LT(relative_error(model->decode(model->encode(x, {}), {}), x), 1e-4) << "in slabs";
+  }
+  std::vector<at::Tensor> latents;
+  for (const auto& volume : volumes) latents.push_back(model->encode(volume.unsqueeze(0)));
+  const auto values = at::cat(latents).transpose(0, 1).flatten(1);
+  EXPECT_LT(values.mean(1).abs().max().item<double>(), 1e-4);
+  EXPECT_LT((values.std(1, false) - 1).abs().max().item<double>(), 1e-3);
+}
+
 TEST(ConvAutoencoder3d, MovesSpaceToDepthAndBack) {
   const auto x = torch::arange(2 * 3 * 4 * 6 * 8).to(torch::kFloat).view({2, 3, 4, 6, 8});
   const auto deep = conv_autoencoder3d::space_to_depth(x, {1, 2, 4});
