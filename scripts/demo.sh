@@ -35,7 +35,7 @@ line_with() { grep -F "$1" "$2" | tail -n 1; }
 nothing() { :; }
 
 echo "x2ctpa's demo in $run, on $(nproc) cores. On 2 that are idle: about 6 minutes to install and build,"
-echo "once, and 8 minutes for the pipeline. What each stage says is in $logs."
+echo "once, and 12 minutes for the pipeline. What each stage says is in $logs."
 if [[ -z ${X2CTPA:-} ]]; then
   stage "install" last_line scripts/setup.sh
   stage "configure" nothing cmake --preset release
@@ -43,9 +43,6 @@ if [[ -z ${X2CTPA:-} ]]; then
   X2CTPA=build/release/bin/x2ctpa
 fi
 
-# Waiting OpenMP threads spin for some microseconds and then sleep: as fast as spinning on, and not
-# a burden to whatever else runs on the cores.
-export GOMP_SPINCOUNT=${GOMP_SPINCOUNT:-10000}
 x2ctpa() { "$X2CTPA" "$@" --config configs/demo.yaml --run "$run"; }
 
 cases() { line_with ' cases (' "$1" | sed 's/.*: //'; }

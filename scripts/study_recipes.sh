@@ -15,7 +15,6 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 run=${1:-runs/recipes}
 seconds=${2:-200}
-export GOMP_SPINCOUNT=${GOMP_SPINCOUNT:-10000}
 program=${X2CTPA:-build/release/bin/x2ctpa}
 base=$run/base
 cores=$(nproc)
