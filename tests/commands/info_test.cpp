@@ -48,7 +48,7 @@ TEST(InfoCommand, SaysWhyADriverThatIsTooOldIsOfNoUse) {
   const auto result = run_binary("info --json", "LD_LIBRARY_PATH=" X2CTPA_FAKE_DRIVER " ");
   ASSERT_EQ(result.exit_code, 0) << result.err;
   const json j = json::parse(result.out);
-  EXPECT_EQ(j.at("devices"), json({"cpu"}));
+  EXPECT_EQ(j.at("devices"), json::array({"cpu"}));
   const std::string cuda = j.at("backends").at("cuda").get<std::string>();
   EXPECT_TRUE(cuda.starts_with("not used: ")) << cuda;
   EXPECT_EQ(cuda.find("no NVIDIA driver"), std::string::npos) << cuda;
