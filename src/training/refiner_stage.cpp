@@ -64,7 +64,7 @@ class CoarseVolumes {
     }
   }
 
-  /// (1, D, H, W)
+  // (1, D, H, W)
   at::Tensor of(const Case& c) const { return cache_.get(c).to(at::kFloat); }
 
  private:

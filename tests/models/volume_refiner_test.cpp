@@ -1,5 +1,7 @@
 #include "x2ctpa/models/volume_refiner.h"
 
+#include <array>
+
 #include "models/helpers.h"
 
 namespace x2ctpa {
