@@ -140,6 +140,7 @@ ModelCard classifier_card(const PeClassifierInfo& info, const ClassifierOptions&
   if (options.head == PeHead::best && info.other_head_auc > 0)
     card.what +=
         fmt::format(" The other head, which was not taken, has {}.", area(info.other_head_auc));
+  if (info.head != PeHead::densenet) return card;
   for (int64_t fold = 0; fold < info.folds; ++fold)
     card.trainings.push_back(member_folder(folder, fold));
   if (info.folds == 0) card.trainings = {folder};
