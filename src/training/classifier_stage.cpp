@@ -155,7 +155,7 @@ void check_sizes(const LinearHeadOptions& options) {
 }
 
 // AUC of validation scores; 0 where they hold one class only.
-double area_of(const ScoredCases& cases) {
+double validation_area(const ScoredCases& cases) {
   const auto positives = std::count(cases.labels.begin(), cases.labels.end(), 1);
   if (positives == 0 || positives == int64_t(cases.labels.size())) return 0;
   return roc_auc(cases.labels, cases.scores);
@@ -257,7 +257,7 @@ class ArmTraining {
     const CsvTable scores = classifier_scores(classifier, dataset_, arm_, "all");
     const ScoredCases validation = validation_of(scores);
     info.threshold = chosen_threshold(validation, options_);
-    info.validation_auc = area_of(validation);
+    info.validation_auc = validation_area(validation);
     write_classifier_info(folder / "model", info);
     with_threshold(scores, info.threshold).write(folder / "scores.csv");
     publish_model(folder / "model", classifier_card(info, options_, folder), dataset_);
