@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The whole main job on simulated patients: install, build, then phantom, preprocess, train-vae,
-# train-diffusion, sample, classify (three arms), evaluate. Run it again and it goes on.
+# train-diffusion, sample, classify (five arms), evaluate. Run it again and it goes on.
 #
 #   scripts/demo.sh [RUN_FOLDER]     default: runs/demo
 #
@@ -51,11 +51,11 @@ made() { line_with 'volumes' "$1" | sed 's/ in [^ ]*$//'; }
 validation() {
   line_with '"val_loss"' "$run/diffusion/metrics.jsonl" | sed 's/.*"val_loss":\([0-9]*[.][0-9]\{1,4\}\).*/validation loss \1/'
 }
-# The area under the curve of the last validation.
+# The area under the curve of the validation cases.
 area() {
   local arm=${1##*-}
-  line_with '"val_auc"' "$run/classifier/${arm%.log}/metrics.jsonl" |
-    sed 's/.*"val_auc":\([0-9]*[.][0-9]\{1,3\}\).*/validation AUC \1/'
+  line_with 'validation_auc:' "$run/classifier/${arm%.log}/model/classifier.yaml" |
+    sed 's/^[^0-9]*\([0-9]*[.]*[0-9]\{0,3\}\).*/validation AUC \1/'
 }
 
 start=$SECONDS
@@ -64,7 +64,7 @@ stage preprocess cases x2ctpa preprocess
 stage train-vae reconstruction x2ctpa train-vae
 stage train-diffusion validation x2ctpa train-diffusion
 stage sample made x2ctpa sample --split all
-for arm in cxr ctpa generated; do
+for arm in cxr ctpa generated transfer fused; do
   stage "classify-$arm" area x2ctpa classify train --arm "$arm"
 done
 table() { x2ctpa evaluate > "$logs/table.txt"; }

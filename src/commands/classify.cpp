@@ -14,6 +14,8 @@
 #include "training/classifier_arm.h"
 #include "x2ctpa/core/files.h"
 #include "x2ctpa/core/log.h"
+#include "x2ctpa/core/options.h"
+#include "x2ctpa/core/words.h"
 
 namespace x2ctpa {
 namespace {
@@ -32,12 +34,16 @@ class ClassifyCommand : public Command {
     app.add_option("action", action_, "What to do: train or predict.")
         ->required()
         ->check(CLI::IsMember({"train", "predict"}));
-    app.add_option("--arm", arm_, "What it sees: cxr, ctpa (true volumes) or generated.")
+    app.add_option(
+           "--arm", arm_,
+           "What it sees: cxr, ctpa (true volumes), generated, transfer (generated volumes "
+           "by the classifier of arm ctpa), fused (X-ray and generated volume) or distilled "
+           "(an X-ray, trained towards what true volumes tell).")
         ->required()
-        ->check(CLI::IsMember({"cxr", "ctpa", "generated"}));
+        ->check(CLI::IsMember(all_words<PeArm>()));
     flags_.add(app);
     app.add_option("--samples", samples_,
-                   "Folder with samples.csv, for the generated arm [<run>/samples].")
+                   "Folder with samples.csv, for arms of generated volumes [<run>/samples].")
         ->type_name("DIR");
     app.add_option(
            "--vae", vae_,
@@ -62,9 +68,9 @@ class ClassifyCommand : public Command {
     if (action_ == "predict") return predict(context, folder);
     const ClassifierOptions& options = context.experiment.classifier;
     return flags_.run(context, folder, [&](const Dataset& dataset, const TrainCall& call) {
-      const auto arm =
-          arm_of(dataset, pe_arm() == PeArm::cxr ? options.cxr : options.input, context);
-      if (pe_arm() == PeArm::generated) check_samples(dataset, arm, context);
+      const auto arm = arm_of(dataset, {options.cxr, volume_input(context)}, context);
+      if (pe_arm() == PeArm::generated || pe_arm() == PeArm::fused)
+        check_samples(dataset, arm, context);
       train_classifier(dataset, arm, options, context.experiment.runtime, folder, call, fold_);
     });
   }
@@ -76,9 +82,19 @@ class ClassifyCommand : public Command {
     return samples_.empty() ? context.run / "samples" : fs::path(samples_);
   }
 
-  ClassifierArm arm_of(const Dataset& dataset, PeInput input, const CommandContext& context) const {
+  // What is seen of volumes: for arm transfer, as the classifier of arm ctpa was trained.
+  PeInput volume_input(const CommandContext& context) const {
+    const fs::path info = context.run / "classifier" / "ctpa" / "model" / "classifier.yaml";
+    return pe_arm() == PeArm::transfer && fs::exists(info)
+               ? load_options<PeClassifierInfo>(info).input
+               : context.experiment.classifier.input;
+  }
+
+  ClassifierArm arm_of(const Dataset& dataset, const ArmInputs& inputs,
+                       const CommandContext& context) const {
     const fs::path vae = vae_.empty() ? context.run / "vae" / "model" : fs::path(vae_);
-    return classifier_arm(pe_arm(), input, dataset, {samples(context), vae, cxr_encoder_},
+    return classifier_arm(pe_arm(), inputs, dataset,
+                          {samples(context), vae, cxr_encoder_, context.run / "classifier"},
                           context.experiment.runtime);
   }
 
@@ -97,7 +113,11 @@ class ClassifyCommand : public Command {
     const auto dataset = Dataset::open(flags_.dataset(context));
     PeClassifier classifier(model_.empty() ? folder / "model" : fs::path(model_),
                             select_device(context.experiment.runtime));
-    const auto arm = arm_of(dataset, classifier.info().input, context);
+    const PeClassifierInfo& info = classifier.info();
+    const bool xray = pe_arm() == PeArm::cxr || pe_arm() == PeArm::distilled;
+    const auto arm = arm_of(
+        dataset, xray ? ArmInputs{info.input, PeInput::volume} : ArmInputs{info.cxr, info.input},
+        context);
     const CsvTable table = classifier_scores(classifier, dataset, arm, split_);
     if (table.size() == 0)
       throw Error(fmt::format("no case of split {} has what arm {} needs", split_, arm_),

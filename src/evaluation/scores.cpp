@@ -250,6 +250,9 @@ std::string arm_title(const std::string& name) {
   for (const auto& arm : published_arms) {
     if (name == arm.name) return arm.title;
   }
+  if (name == "transfer") return "Transferred";
+  if (name == "fused") return "Fused";
+  if (name == "distilled") return "Distilled";
   return name;
 }
 

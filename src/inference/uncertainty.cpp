@@ -91,11 +91,12 @@ PeClassifier opened(const fs::path& model, const RuntimeOptions& runtime) {
 
 PeScorer::PeScorer(const fs::path& model, const RuntimeOptions& runtime)
     : model_(opened(model, runtime)) {
-  if (model_.info().input != PeInput::volume) {
+  const bool fused = model_.info().arm == PeArm::fused;
+  if (model_.info().input != PeInput::volume || fused) {
     throw Error(
-        fmt::format("--classifier {}: expected a classifier of volumes, found one of {}s; "
+        fmt::format("--classifier {}: expected a classifier of volumes, found one of {}{}s; "
                     "take the arm ctpa or generated with classifier.input volume",
-                    model.string(), model_.info().input));
+                    model.string(), fused ? "X-rays with " : "", model_.info().input));
   }
 }
 

@@ -81,6 +81,14 @@ Interval middle_95(std::vector<double>& values) {
   return {percentile(values, 0.025), percentile(values, 0.975)};
 }
 
+double standard_deviation(const std::vector<double>& values) {
+  const double n = double(values.size());
+  double mean = 0, squares = 0;
+  for (const double v : values) mean += v / n;
+  for (const double v : values) squares += (v - mean) * (v - mean);
+  return n > 1 ? std::sqrt(squares / (n - 1)) : std::nan("");
+}
+
 }  // namespace
 
 BootstrapAuc bootstrap_auc(std::span<const int> labels, std::span<const double> scores,
@@ -124,7 +132,8 @@ BootstrapAuc bootstrap_auc(std::span<const int> labels, std::span<const double> 
     for (size_t k = 0; k < band_points; ++k) band[k].push_back(sensitivities[k]);
   }
   if (areas.empty()) throw Error("bootstrap: no resample held both classes", ExitCode::no_data);
-  BootstrapAuc result{middle_95(areas), int64_t(areas.size()), int64_t(number.size()), {}};
+  const double spread = standard_deviation(areas);
+  BootstrapAuc result{middle_95(areas), int64_t(areas.size()), int64_t(number.size()), spread, {}};
   for (size_t k = 0; k < band_points; ++k) {
     result.band.push_back({double(k) / double(band_points - 1), middle_95(band[k])});
   }

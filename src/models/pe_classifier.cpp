@@ -1,14 +1,16 @@
 #include "x2ctpa/models/pe_classifier.h"
 
+#include <ATen/ATen.h>
+#include <c10/core/InferenceMode.h>
 #include <fmt/format.h>
-#include <torch/torch.h>
 
+#include <algorithm>
 #include <string>
 
-#include "models/checks.h"
 #include "x2ctpa/core/error.h"
 #include "x2ctpa/core/files.h"
 #include "x2ctpa/models/model_folder.h"
+#include "x2ctpa/models/pe_pair.h"
 
 namespace x2ctpa {
 
@@ -20,35 +22,16 @@ void PeClassifierInfo::describe(OptionList& options) {
   options.add("folds", &folds, "Networks, one per fold; 0: one without folds.", {.min = 0});
   options.add("threshold", &threshold, "A score at or above it counts as PE.");
   options.add("threshold_rule", &threshold_rule, "How it was chosen on validation cases.");
-}
-
-void PeNetworkOptions::describe(OptionList& options) {
-  densenet.describe(options);
-  options.add("embedding_dim", &embedding_dim,
-              "Length of the embedding that a linear layer classifies; 0: a DenseNet.", {.min = 0});
-}
-
-PeNetworkImpl::PeNetworkImpl(PeNetworkOptions options) : options_(std::move(options)) {
-  if (options_.embedding_dim > 0) {
-    linear_ = register_module("linear", torch::nn::Linear(options_.embedding_dim, 1));
-  } else {
-    densenet_ = register_module("densenet", DenseNet3d(options_.densenet));
-  }
-}
-
-at::Tensor PeNetworkImpl::forward(const at::Tensor& x) {
-  if (linear_.is_empty()) return densenet_->forward(x).squeeze(1);
-  require_shape(x, {-1, options_.embedding_dim}, "PE classifier: embedding (B, E)");
-  return linear_->forward(x).squeeze(1);
-}
-
-torch::nn::Module& PeNetworkImpl::weights() {
-  if (linear_.is_empty()) return *densenet_;
-  return *linear_;
-}
-
-std::string PeNetworkImpl::config() const {
-  return linear_.is_empty() ? options_to_yaml(options_.densenet) : options_to_yaml(options_);
+  options.add("head", &head, "What classifies.", {PeHead::densenet, PeHead::linear});
+  options.add("validation_auc", &validation_auc,
+              "AUC of validation cases, with folds of each case by the network that has not seen "
+              "it; 0: not known.",
+              {.min = 0, .max = 1});
+  options.add("other_head_auc", &other_head_auc,
+              "The same of the head that was tried and not taken; 0: none was.",
+              {.min = 0, .max = 1});
+  options.add("cxr", &cxr, "What a fused arm sees of the X-ray.",
+              {PeInput::xray, PeInput::embedding});
 }
 
 fs::path member_folder(const fs::path& folder, std::optional<int64_t> fold) {
@@ -71,15 +54,23 @@ PeClassifier::PeClassifier(const fs::path& folder, c10::Device device) : device_
   for (int64_t fold = 0; fold < std::max<int64_t>(info_.folds, 1); ++fold) {
     const fs::path own =
         member_folder(folder, info_.folds > 0 ? std::optional(fold) : std::nullopt);
-    auto network = without_initial_values(
-        [&] { return PeNetwork(load_options<PeNetworkOptions>(model_config_file(own))); });
-    load_module(own, network->weights());
+    if (info_.arm == PeArm::fused) {
+      auto pair = load_model<PePair>(own);
+      pair->to(device_);
+      pair->eval();
+      members_.emplace_back([pair](const at::Tensor& x) mutable { return pair->forward(x); });
+      continue;
+    }
+    auto network = load_pe_network(own);
     network->to(device_);
-    network->eval();
-    members_.push_back(network);
+    members_.emplace_back([network](const at::Tensor& x) mutable { return network->forward(x); });
+    if (!described) describe_by(network->options());
   }
-  if (described) return;
-  const DenseNet3dOptions& options = members_[0]->options().densenet;
+}
+
+// A DenseNet3d that came without classifier.yaml.
+void PeClassifier::describe_by(const PeNetworkOptions& network) {
+  const DenseNet3dOptions& options = network.densenet;
   info_.arm = options.planar ? PeArm::cxr : PeArm::ctpa;
   info_.input = options.planar          ? PeInput::xray
                 : options.channels == 1 ? PeInput::volume
@@ -89,9 +80,9 @@ PeClassifier::PeClassifier(const fs::path& folder, c10::Device device) : device_
 double PeClassifier::score(const at::Tensor& x, std::optional<int64_t> member) {
   at::InferenceMode no_grad;
   const at::Tensor batch = x.unsqueeze(0).to(device_);
-  if (member) return members_.at(size_t(*member))->forward(batch).sigmoid().item<double>();
+  if (member) return members_.at(size_t(*member))(batch).sigmoid().item<double>();
   double sum = 0;
-  for (PeNetwork& network : members_) sum += network->forward(batch).sigmoid().item<double>();
+  for (const auto& network : members_) sum += network(batch).sigmoid().item<double>();
   return sum / double(members_.size());
 }
 

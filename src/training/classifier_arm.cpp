@@ -65,36 +65,88 @@ Load embedded(const Dataset& dataset, const fs::path& encoder, c10::Device devic
 
 }  // namespace
 
-ClassifierArm classifier_arm(PeArm name, PeInput input, const Dataset& dataset,
-                             const ArmSources& sources, const RuntimeOptions& runtime) {
-  ClassifierArm arm{name, input, {}, {}};
-  const c10::Device device = select_device(runtime);
-  if (name == PeArm::cxr) {
-    arm.inputs = [](const Case& c) { return int64_t(!c.cxr.empty()); };
-    const DatasetInfo info = dataset.info();
-    if (input == PeInput::embedding) {
-      arm.load = embedded(dataset, sources.cxr_encoder, device);
-    } else {
-      arm.load = [&dataset, info](const Case& c, int64_t) {
-        return (dataset.load_cxr(c) - info.cxr_mean) / info.cxr_std;
-      };
-    }
-    return arm;
-  }
-  if (name == PeArm::ctpa) {
-    arm.inputs = [](const Case& c) { return int64_t(!c.ct.empty()); };
-    arm.load = [&dataset](const Case& c, int64_t) { return dataset.load_ct(c); };
+namespace {
+
+ClassifierArm xray_arm(PeInput input, const Dataset& dataset, const ArmSources& sources,
+                       c10::Device device) {
+  ClassifierArm arm{PeArm::cxr, input};
+  arm.inputs = [](const Case& c) { return int64_t(!c.cxr.empty()); };
+  const DatasetInfo info = dataset.info();
+  if (input == PeInput::embedding) {
+    arm.load = embedded(dataset, sources.cxr_encoder, device);
   } else {
-    const auto files = sample_files(sources.samples);
-    arm.inputs = [files](const Case& c) {
-      const auto found = files.find(c.id);
-      return found == files.end() ? 0 : int64_t(found->second.size());
-    };
-    arm.load = [files, window = dataset.info().window](const Case& c, int64_t index) {
-      return read_windowed(files.at(c.id).at(size_t(index)), window);
+    arm.load = [&dataset, info](const Case& c, int64_t) {
+      return (dataset.load_cxr(c) - info.cxr_mean) / info.cxr_std;
     };
   }
+  return arm;
+}
+
+ClassifierArm true_arm(PeInput input, const Dataset& dataset, const ArmSources& sources,
+                       c10::Device device) {
+  ClassifierArm arm{PeArm::ctpa, input};
+  arm.inputs = [](const Case& c) { return int64_t(!c.ct.empty()); };
+  arm.load = [&dataset](const Case& c, int64_t) { return dataset.load_ct(c); };
   if (input == PeInput::latent) arm.load = encoded(arm.load, sources.autoencoder, device);
+  return arm;
+}
+
+ClassifierArm generated_arm(PeInput input, const Dataset& dataset, const ArmSources& sources,
+                            c10::Device device) {
+  ClassifierArm arm{PeArm::generated, input};
+  const auto files = sample_files(sources.samples);
+  arm.inputs = [files](const Case& c) {
+    const auto found = files.find(c.id);
+    return found == files.end() ? 0 : int64_t(found->second.size());
+  };
+  arm.load = [files, window = dataset.info().window](const Case& c, int64_t index) {
+    return read_windowed(files.at(c.id).at(size_t(index)), window);
+  };
+  if (input == PeInput::latent) arm.load = encoded(arm.load, sources.autoencoder, device);
+  return arm;
+}
+
+// One row of numbers: the X-ray's, then those of one generated volume.
+ClassifierArm fused_arm(const ClassifierArm& xray, const ClassifierArm& volume) {
+  ClassifierArm arm{PeArm::fused, volume.input};
+  arm.inputs = [xray, volume](const Case& c) { return xray.inputs(c) * volume.inputs(c); };
+  arm.load = [xray, volume](const Case& c, int64_t index) {
+    return at::cat({xray.load(c, 0).flatten(), volume.load(c, index).flatten()});
+  };
+  arm.parts = {xray, volume};
+  return arm;
+}
+
+}  // namespace
+
+ClassifierArm classifier_arm(PeArm name, const ArmInputs& inputs, const Dataset& dataset,
+                             const ArmSources& sources, const RuntimeOptions& runtime) {
+  const c10::Device device = select_device(runtime);
+  const auto xray = [&] { return xray_arm(inputs.cxr, dataset, sources, device); };
+  const auto generated = [&] { return generated_arm(inputs.volume, dataset, sources, device); };
+  const auto model_of = [&](PeArm arm) { return sources.classifiers / word_of(arm) / "model"; };
+  ClassifierArm arm;
+  switch (name) {
+    case PeArm::cxr:
+      return xray();
+    case PeArm::ctpa:
+      return true_arm(inputs.volume, dataset, sources, device);
+    case PeArm::generated:
+      return generated();
+    case PeArm::transfer:
+      arm = generated();
+      arm.trained = {model_of(PeArm::ctpa)};
+      break;
+    case PeArm::fused:
+      arm = fused_arm(xray(), generated());
+      arm.trained = {model_of(PeArm::cxr), model_of(PeArm::generated)};
+      break;
+    case PeArm::distilled:
+      arm = xray();
+      arm.parts = {xray(), true_arm(inputs.volume, dataset, sources, device)};
+      break;
+  }
+  arm.name = name;
   return arm;
 }
 

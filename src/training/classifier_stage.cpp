@@ -3,9 +3,13 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <optional>
+#include <string>
 #include <vector>
 
+#include "training/derived_arms.h"
 #include "training/fold_training.h"
+#include "training/linear_training.h"
 #include "training/model_card.h"
 #include "x2ctpa/core/error.h"
 #include "x2ctpa/core/log.h"
@@ -21,8 +25,27 @@ ClassifierOptions::ClassifierOptions() {
   train.keep_best = true;
 }
 
+void LinearHeadOptions::describe(OptionList& options) {
+  options.add("xray_side", &xray_side, "Pixels per side to which X-rays are averaged.", {.min = 1});
+  options.add("volume_grid", &volume_grid,
+              "Voxels D, H, W to which volumes and latents are averaged.", {.min = 1, .count = 3});
+  options.add("components", &components,
+              "Numbers of principal components to choose from by cross-validation of the training "
+              "cases.",
+              {.min = 1});
+  options.add("penalties", &penalties,
+              "Factors of half the squared weights in the loss to choose from likewise.",
+              {.min = 1e-6});
+  options.add("folds", &folds, "Folds of that cross-validation.", {.min = 2});
+}
+
 void ClassifierOptions::describe(OptionList& options) {
+  options.add("head", &head,
+              "What classifies: the published DenseNet; logistic regression on principal "
+              "components, for few cases; or both are trained and the AUC of validation cases "
+              "decides.");
   options.section("model", model);
+  options.section("linear", linear);
   options.section("train", train);
   options.add(
       "input", &input,
@@ -97,23 +120,45 @@ double mean_score(PeClassifier& classifier, const ClassifierArm& arm, const Case
   return sum / double(inputs);
 }
 
-ModelCard classifier_card(const ClassifierArm& arm, const ClassifierOptions& options, int64_t folds,
+// What the card of `info` in `folder`/model tells; trainings are there for DenseNets alone.
+ModelCard classifier_card(const PeClassifierInfo& info, const ClassifierOptions& options,
                           const fs::path& folder) {
+  const auto area = [](double value) {
+    return value > 0 ? fmt::format("{:.3f}", value) : "unknown";
+  };
   ModelCard card{
-      .title = fmt::format("Classifier of pulmonary embolism, arm {}", arm.name),
+      .title = fmt::format("Classifier of pulmonary embolism, arm {}", info.arm),
       .what = fmt::format("Scores a case between 0 and 1 for pulmonary embolism, with `x2ctpa "
-                          "classify predict`; its input: {}.",
-                          arm.input),
+                          "classify predict`; its input: {}. Its head: {}, AUC of validation cases "
+                          "{}.",
+                          info.input, info.head, area(info.validation_auc)),
       .task = "image-classification",
       .tags = {"classification"},
       .command = "classify train",
       .recipe = options_to_yaml(options),
       .limits = {"A score is no probability before it is calibrated on cases like yours."}};
-  for (int64_t fold = 0; fold < folds; ++fold) {
+  if (options.head == PeHead::best && info.other_head_auc > 0)
+    card.what +=
+        fmt::format(" The other head, which was not taken, has {}.", area(info.other_head_auc));
+  if (info.head != PeHead::densenet) return card;
+  for (int64_t fold = 0; fold < info.folds; ++fold)
     card.trainings.push_back(member_folder(folder, fold));
-  }
-  if (folds == 0) card.trainings = {folder};
+  if (info.folds == 0) card.trainings = {folder};
   return card;
+}
+
+void check_sizes(const LinearHeadOptions& options) {
+  if (options.components.empty() || options.penalties.empty())
+    throw Error(
+        "classifier.linear.components and penalties: expected at least one value of each, found "
+        "none");
+}
+
+// AUC of validation scores; 0 where they hold one class only.
+double validation_area(const ScoredCases& cases) {
+  const auto positives = std::count(cases.labels.begin(), cases.labels.end(), 1);
+  if (positives == 0 || positives == int64_t(cases.labels.size())) return 0;
+  return roc_auc(cases.labels, cases.scores);
 }
 
 }  // namespace
@@ -138,35 +183,121 @@ CsvTable classifier_scores(PeClassifier& classifier, const Dataset& dataset,
   return table;
 }
 
+namespace {
+
+// One arm of one run, with one head or with the better of both.
+class ArmTraining {
+ public:
+  ArmTraining(const Dataset& dataset, const ClassifierArm& arm, const ClassifierOptions& options,
+              const RuntimeOptions& runtime, const TrainCall& call,
+              std::optional<int64_t> only_fold)
+      : dataset_(dataset),
+        arm_(arm),
+        options_(options),
+        runtime_(runtime),
+        call_(call),
+        only_fold_(only_fold),
+        folds_(options.folds ? dataset.folds() : 0) {
+    check_sizes(options.linear);
+    if (only_fold && *only_fold >= folds_)
+      throw Error(fmt::format("--fold {}: the dataset has {} folds", *only_fold, folds_));
+  }
+
+  void run(const fs::path& folder) {
+    const PeHead head = arm_.name == PeArm::distilled ? PeHead::linear : options_.head;
+    if (arm_.name == PeArm::transfer || head != PeHead::best) {
+      run_head(head, folder);
+      return;
+    }
+    const auto densenet = run_head(PeHead::densenet, folder / "densenet");
+    const auto linear = run_head(PeHead::linear, folder / "linear");
+    if (densenet && linear) take_better(*densenet, *linear, folder);
+  }
+
+ private:
+  // Nothing where this process writes nothing or where one fold alone was trained.
+  std::optional<PeClassifierInfo> run_head(PeHead head, const fs::path& folder) {
+    if (call_.processes->first() && !call_.dry_run) withdraw_model(folder / "model");
+    PeClassifierInfo info{arm_.name, arm_.input, folds_};
+    if (arm_.name == PeArm::transfer || (arm_.name == PeArm::fused && head == PeHead::densenet)) {
+      if (only_fold_ || call_.dry_run || !call_.processes->first()) return std::nullopt;
+      info = arm_.name == PeArm::transfer
+                 ? transfer_classifier(arm_.trained.at(0), folder / "model")
+                 : mean_of_arms(dataset_, arm_, runtime_, folder / "model");
+    } else {
+      if (!train_networks(head, folder)) return std::nullopt;
+      info.head = head;
+      if (arm_.name == PeArm::fused) info.cxr = arm_.parts[0].input;
+    }
+    return with_scores(info, folder);
+  }
+
+  bool train_networks(PeHead head, const fs::path& folder) {
+    bool writes = true;
+    for (int64_t k = 0; k < std::max<int64_t>(folds_, 1); ++k) {
+      if (only_fold_ && *only_fold_ != k) continue;
+      const auto fold = folds_ > 0 ? std::optional(k) : std::nullopt;
+      const Dataset own = fold ? dataset_.with_fold(k) : dataset_;
+      const fs::path model = member_folder(folder / "model", fold);
+      const bool wrote = head == PeHead::linear
+                             ? train_linear_head(own, arm_, options_, runtime_, fold, model, call_)
+                             : FoldTraining(own, arm_, options_, runtime_, fold)
+                                   .run(member_folder(folder, fold), model, call_);
+      writes = wrote && writes;
+    }
+    return writes && !only_fold_;
+  }
+
+  // Scores all cases and chooses the threshold by those of validation.
+  PeClassifierInfo with_scores(PeClassifierInfo info, const fs::path& folder) {
+    info.threshold = 0.5;
+    info.threshold_rule = options_.threshold;
+    write_classifier_info(folder / "model", info);
+    PeClassifier classifier(folder / "model", select_device(runtime_));
+    const CsvTable scores = classifier_scores(classifier, dataset_, arm_, "all");
+    const ScoredCases validation = validation_of(scores);
+    info.threshold = chosen_threshold(validation, options_);
+    info.validation_auc = validation_area(validation);
+    write_classifier_info(folder / "model", info);
+    with_threshold(scores, info.threshold).write(folder / "scores.csv");
+    publish_model(folder / "model", classifier_card(info, options_, folder), dataset_);
+    return info;
+  }
+
+  void take_better(const PeClassifierInfo& densenet, const PeClassifierInfo& linear,
+                   const fs::path& folder) {
+    const bool keep_densenet = densenet.validation_auc > linear.validation_auc;
+    PeClassifierInfo info = keep_densenet ? densenet : linear;
+    info.other_head_auc = keep_densenet ? linear.validation_auc : densenet.validation_auc;
+    const fs::path from = folder / word_of(info.head);
+    fs::remove_all(folder / "model");
+    fs::copy(from / "model", folder / "model", fs::copy_options::recursive);
+    write_classifier_info(folder / "model", info);
+    publish_model(folder / "model", classifier_card(info, options_, from), dataset_);
+    CsvTable::read(from / "scores.csv").write(folder / "scores.csv");
+    log_info(
+        "classifier/{}: the {} head is taken: AUC of validation cases {:.3f}, of the other "
+        "{:.3f} ({:+.3f})",
+        arm_.name, info.head, info.validation_auc, info.other_head_auc,
+        info.validation_auc - info.other_head_auc);
+  }
+
+  const Dataset& dataset_;
+  const ClassifierArm& arm_;
+  const ClassifierOptions& options_;
+  const RuntimeOptions& runtime_;
+  const TrainCall& call_;
+  std::optional<int64_t> only_fold_;
+  int64_t folds_;
+};
+
+}  // namespace
+
 void train_classifier(const Dataset& dataset, const ClassifierArm& arm,
                       const ClassifierOptions& options, const RuntimeOptions& runtime,
                       const fs::path& folder, const TrainCall& call,
                       std::optional<int64_t> only_fold) {
-  const int64_t folds = options.folds ? dataset.folds() : 0;
-  if (only_fold && *only_fold >= folds)
-    throw Error(fmt::format("--fold {}: the dataset has {} folds", *only_fold, folds));
-  const fs::path model = folder / "model";
-  if (call.processes->first() && !call.dry_run) withdraw_model(model);
-  bool writes = true;
-  if (folds == 0) {
-    writes = FoldTraining(dataset, arm, options, runtime, std::nullopt).run(folder, model, call);
-  }
-  for (int64_t fold = 0; fold < folds; ++fold) {
-    if (only_fold && *only_fold != fold) continue;
-    const Dataset own = dataset.with_fold(fold);
-    writes = FoldTraining(own, arm, options, runtime, fold)
-                 .run(member_folder(folder, fold), member_folder(model, fold), call) &&
-             writes;
-  }
-  if (!writes || only_fold) return;
-  PeClassifierInfo info{arm.name, arm.input, folds, 0.5, options.threshold};
-  write_classifier_info(model, info);
-  PeClassifier classifier(model, select_device(runtime));
-  const CsvTable scores = classifier_scores(classifier, dataset, arm, "all");
-  info.threshold = chosen_threshold(validation_of(scores), options);
-  write_classifier_info(model, info);
-  with_threshold(scores, info.threshold).write(folder / "scores.csv");
-  publish_model(model, classifier_card(arm, options, folds, folder), dataset);
+  ArmTraining(dataset, arm, options, runtime, call, only_fold).run(folder);
 }
 
 }  // namespace x2ctpa

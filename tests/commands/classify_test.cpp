@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <map>
 #include <nlohmann/json.hpp>
@@ -16,6 +17,7 @@
 #include "x2ctpa/core/random.h"
 #include "x2ctpa/data/dataset.h"
 #include "x2ctpa/data/preprocess/splits.h"
+#include "x2ctpa/imaging/files/picture_files.h"
 #include "x2ctpa/imaging/volume_io.h"
 #include "x2ctpa/metrics/classification.h"
 #include "x2ctpa/models/pe_classifier.h"
@@ -61,6 +63,41 @@ class Classify : public ::testing::Test {
   }
   CsvTable scores(const std::string& arm = "ctpa") const {
     return CsvTable::read(run() / "classifier" / arm / "scores.csv");
+  }
+
+  // Two samples of every case: its own volume, and a brighter one. The X-ray is one slice of it.
+  void add_samples_and_xrays() const {
+    CsvTable samples({"name", "case_id", "sample", "file"});
+    Dataset dataset = Dataset::open(run() / "dataset");
+    std::vector<Case> cases = dataset.cases();
+    fs::create_directories(run() / "dataset" / "cxr");
+    for (Case& c : cases) {
+      for (int k = 0; k < 2; ++k) {
+        Volume v = dataset.load_volume(c);
+        v.hu = v.hu + 60 * k;
+        const std::string name = fmt::format("{}_{}", c.id, k);
+        write_nifti(v, run() / "samples" / (name + ".nii.gz"), "SYNTHETIC");
+        samples.add({name, c.id, std::to_string(k), name + ".nii.gz"});
+      }
+      c.cxr = "cxr/" + c.id + ".png";
+      write_png16((dataset.load_volume(c).hu[3] / 600).clamp(0, 1), run() / "dataset" / c.cxr);
+    }
+    samples.write(run() / "samples" / "samples.csv");
+    DatasetInfo info = dataset.info();
+    info.cxr_size = 16;
+    write_dataset(run() / "dataset", info, cases);
+  }
+
+  double area(const std::string& arm, const std::string& split) const {
+    std::vector<int> labels;
+    std::vector<double> values;
+    const CsvTable table = scores(arm);
+    for (size_t row = 0; row < table.size(); ++row) {
+      if (table.at(row, "split") != split) continue;
+      labels.push_back(table.at(row, "label") == "1");
+      values.push_back(std::stod(table.at(row, "score")));
+    }
+    return roc_auc(labels, values);
   }
 
   test::TemporaryFolder folder_;
@@ -187,6 +224,82 @@ TEST_F(Classify, AveragesSeveralSamplesOfOneXray) {
     }
     EXPECT_NEAR(std::stod(table.at(row, "score")), mean, 1e-6);
   }
+}
+
+TEST_F(Classify, LinearHeadIsTheSameInOneCallAndFoldByFold) {
+  const std::string linear = "--arm ctpa --classifier.head linear --classifier.linear.components 5";
+  const auto result = classify(linear);
+  ASSERT_EQ(result.exit_code, 0) << result.err;
+  PeClassifier classifier(run() / "classifier/ctpa/model", c10::kCPU);
+  EXPECT_EQ(classifier.members(), 3);
+  EXPECT_EQ(classifier.info().head, PeHead::linear);
+  EXPECT_NEAR(classifier.info().validation_auc, area("ctpa", "val"), 1e-6);
+  EXPECT_GT(area("ctpa", "test"), 0.9);
+  const std::string together = read_file(run() / "classifier/ctpa/scores.csv");
+  ASSERT_EQ(classify("--arm ctpa --out " + (run() / "again.csv").string(), "predict").exit_code, 0);
+  EXPECT_EQ(read_file(run() / "again.csv"), together);
+  fs::remove_all(run() / "classifier");
+  for (int fold : {2, 0, 1})
+    ASSERT_EQ(classify(fmt::format("{} --fold {}", linear, fold)).exit_code, 0);
+  EXPECT_FALSE(fs::exists(run() / "classifier/ctpa/scores.csv"));
+  ASSERT_EQ(classify(linear).exit_code, 0);
+  EXPECT_EQ(read_file(run() / "classifier/ctpa/scores.csv"), together);
+}
+
+TEST_F(Classify, BestHeadIsTheOneWithTheLargerValidationArea) {
+  const auto result = classify("--arm ctpa --classifier.head best", "train", 2);
+  ASSERT_EQ(result.exit_code, 0) << result.err;
+  const auto info = PeClassifier(run() / "classifier/ctpa/model", c10::kCPU).info();
+  const double densenet = area("ctpa/densenet", "val"), linear = area("ctpa/linear", "val");
+  EXPECT_EQ(info.head, densenet > linear ? PeHead::densenet : PeHead::linear);
+  EXPECT_NEAR(info.validation_auc, std::max(densenet, linear), 1e-6);
+  EXPECT_NEAR(info.other_head_auc, std::min(densenet, linear), 1e-6);
+  EXPECT_NEAR(area("ctpa", "val"), info.validation_auc, 1e-6);
+  EXPECT_NE(result.err.find("head is taken"), std::string::npos) << result.err;
+}
+
+TEST_F(Classify, TransferScoresGeneratedVolumesByTheClassifierOfTrueOnes) {
+  add_samples_and_xrays();
+  const auto early = classify("--arm transfer");
+  EXPECT_EQ(early.exit_code, 2) << early.err;
+  ASSERT_EQ(classify("--arm ctpa --classifier.head linear").exit_code, 0);
+  const auto result = classify("--arm transfer");
+  ASSERT_EQ(result.exit_code, 0) << result.err;
+  PeClassifier classifier(run() / "classifier/ctpa/model", c10::kCPU);
+  const Dataset dataset = Dataset::open(run() / "dataset");
+  const CsvTable table = scores("transfer");
+  ASSERT_EQ(table.size(), 40u);
+  for (size_t row = 0; row < table.size(); ++row) {
+    if (table.at(row, "split") != "test") continue;
+    double mean = 0;
+    for (int k = 0; k < 2; ++k) {
+      const Volume v = read_volume(run() / "samples" /
+                                   fmt::format("{}_{}.nii.gz", table.at(row, "study_id"), k));
+      mean += 0.5 * classifier.score(dataset.info().window.to_unit(v.hu).unsqueeze(0));
+    }
+    EXPECT_NEAR(std::stod(table.at(row, "score")), mean, 1e-6);
+  }
+  ASSERT_EQ(classify("--arm transfer --out " + (run() / "again.csv").string(), "predict").exit_code,
+            0);
+  EXPECT_EQ(read_file(run() / "again.csv"), read_file(run() / "classifier/transfer/scores.csv"));
+}
+
+TEST_F(Classify, FusedIsOneRegressionOrTheMeanOfTwoArms) {
+  add_samples_and_xrays();
+  for (const std::string head : {"linear", "densenet"}) {
+    if (head == "densenet") {
+      for (const char* arm : {"cxr", "generated"})
+        ASSERT_EQ(classify(fmt::format("--arm {} --classifier.head linear", arm)).exit_code, 0);
+    }
+    const auto result = classify("--arm fused --classifier.head " + head);
+    ASSERT_EQ(result.exit_code, 0) << result.err;
+    EXPECT_GT(area("fused", "test"), 0.9);
+    ASSERT_EQ(classify("--arm fused --out " + (run() / "again.csv").string(), "predict").exit_code,
+              0);
+    EXPECT_EQ(read_file(run() / "again.csv"), read_file(run() / "classifier/fused/scores.csv"));
+  }
+  ASSERT_EQ(classify("--arm distilled").exit_code, 0);
+  EXPECT_GT(area("distilled", "test"), 0.7);
 }
 
 }  // namespace

@@ -46,7 +46,8 @@ class Pipeline : public testing::Test {
     for (const char* line :
          {"phantom", "preprocess", "train-vae", "train-diffusion", "sample --split all",
           "classify train --arm cxr", "classify train --arm ctpa", "classify train --arm generated",
-          "evaluate"}) {
+          "classify train --arm transfer", "classify train --arm fused",
+          "classify train --arm distilled", "evaluate"}) {
       const auto result = x2ctpa(line);
       if (result.exit_code != 0 && !(std::string(line) == "evaluate" && result.exit_code == 3)) {
         GTEST_FAIL() << line << " ended with " << result.exit_code << ": " << result.err;

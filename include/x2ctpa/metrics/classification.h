@@ -59,6 +59,7 @@ struct BootstrapAuc {
   Interval interval;      ///< 2.5% and 97.5% percentiles, linear between order statistics
   int64_t resamples = 0;  ///< that held both classes
   int64_t patients = 0;
+  double standard_deviation = 0;   ///< of the areas, divisor resamples - 1; NaN for one
   std::vector<RocBandPoint> band;  ///< pointwise, at false positive rates 0, 0.02, ... 1
 };
 /// Percentile bootstrap of the AUC and of the ROC curve. Whole patients are drawn with replacement,

@@ -10,27 +10,34 @@
 
 #include <ATen/core/Tensor.h>
 #include <c10/core/Device.h>
-#include <torch/nn/module.h>
-#include <torch/nn/modules/linear.h>
-#include <torch/nn/pimpl.h>
 
 #include <array>
+#include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "x2ctpa/core/options.h"
-#include "x2ctpa/models/densenet3d.h"
+#include "x2ctpa/models/pe_network.h"
 
 namespace x2ctpa {
 
-/// What a classifier is trained on: true volumes, generated ones, or X-rays.
-enum class PeArm { ctpa, generated, cxr };
-constexpr auto words(PeArm) { return std::array{"ctpa", "generated", "cxr"}; }
+/// What a classifier sees: true volumes, generated ones, X-rays; with the classifier of true
+/// volumes generated ones (transfer); X-ray and generated volume together (fused); an X-ray, having
+/// learnt what the classifier of true volumes says of the patient (distilled).
+enum class PeArm { ctpa, generated, cxr, transfer, fused, distilled };
+constexpr auto words(PeArm) {
+  return std::array{"ctpa", "generated", "cxr", "transfer", "fused", "distilled"};
+}
 
 enum class PeInput { volume, latent, xray, embedding };
 constexpr auto words(PeInput) { return std::array{"volume", "latent", "xray", "embedding"}; }
+
+/// The published network; logistic regression on principal components; the better of both.
+enum class PeHead { densenet, linear, best };
+constexpr auto words(PeHead) { return std::array{"densenet", "linear", "best"}; }
 
 /// How the threshold is chosen on validation cases.
 enum class ThresholdRule { youden, sensitivity };
@@ -42,38 +49,13 @@ struct PeClassifierInfo {
   int64_t folds = 0;       ///< 0: one network
   double threshold = 0.5;  ///< a score at or above it counts as PE
   ThresholdRule threshold_rule = ThresholdRule::youden;
+  PeHead head = PeHead::densenet;
+  double validation_auc = 0;    ///< out of fold with folds; 0: not known
+  double other_head_auc = 0;    ///< the same of the head that was not taken; 0: there was none
+  PeInput cxr = PeInput::xray;  ///< what a fused arm sees of the X-ray
 
   void describe(OptionList& options);
 };
-
-/// The network of one fold: DenseNet3d, or logistic regression on a frozen embedding.
-struct PeNetworkOptions {
-  DenseNet3dOptions densenet;
-  int64_t embedding_dim = 0;  ///< above 0: the input is an embedding of that length
-
-  void describe(OptionList& options);
-};
-
-class PeNetworkImpl : public torch::nn::Module {
- public:
-  explicit PeNetworkImpl(PeNetworkOptions options = {});
-
-  /// Logits (B) of (B, C, D, H, W), (B, C, H, W) or (B, embedding_dim), as the options say.
-  at::Tensor forward(const at::Tensor& x);
-
-  /// What a model folder holds: the DenseNet3d or the linear layer itself.
-  torch::nn::Module& weights();
-  /// Its config.yaml: for a DenseNet3d that model's own, so that whatever reads one reads this.
-  std::string config() const;
-
-  const PeNetworkOptions& options() const { return options_; }
-
- private:
-  PeNetworkOptions options_;
-  DenseNet3d densenet_{nullptr};
-  torch::nn::Linear linear_{nullptr};
-};
-TORCH_MODULE(PeNetwork);
 
 class PeClassifier {
  public:
@@ -84,12 +66,15 @@ class PeClassifier {
   int64_t members() const { return int64_t(members_.size()); }
 
   /// The probability of PE for one input without batch axis: of one member, or the mean of all.
+  /// The input of a fused arm is one row of numbers, those of the X-ray and then of the volume.
   double score(const at::Tensor& x, std::optional<int64_t> member = std::nullopt);
 
  private:
+  void describe_by(const PeNetworkOptions& network);
+
   PeClassifierInfo info_;
   c10::Device device_;
-  std::vector<PeNetwork> members_;
+  std::vector<std::function<at::Tensor(const at::Tensor&)>> members_;  // logits (B) of a batch
 };
 
 /// Writes classifier.yaml atomically.

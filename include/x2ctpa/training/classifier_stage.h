@@ -5,6 +5,7 @@
 #include <functional>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "x2ctpa/core/csv.h"
 #include "x2ctpa/core/device.h"
@@ -15,8 +16,22 @@
 
 namespace x2ctpa {
 
+/// Logistic regression on principal components of X-rays averaged to xray_side squared and of
+/// volumes or latents averaged to volume_grid.
+struct LinearHeadOptions {
+  int64_t xray_side = 48;
+  std::vector<int64_t> volume_grid{12, 24, 24};
+  std::vector<int64_t> components{20, 60, 150};
+  std::vector<double> penalties{0.1, 1, 10, 100, 1000};
+  int64_t folds = 4;
+
+  void describe(OptionList& options);
+};
+
 struct ClassifierOptions {
+  PeHead head = PeHead::densenet;
   DenseNet3dOptions model;
+  LinearHeadOptions linear;
   TrainOptions train;
   PeInput input = PeInput::volume;
   PeInput cxr = PeInput::xray;
@@ -34,12 +49,18 @@ struct ClassifierOptions {
 
 /// What a classifier sees of the cases of one arm.
 struct ClassifierArm {
-  PeArm name;
-  PeInput input;
+  PeArm name = PeArm::ctpa;
+  PeInput input = PeInput::volume;
   /// How many inputs a case has, such as several samples of one X-ray; 0: none.
   std::function<int64_t(const Case&)> inputs;
   /// Input `index` of a case, (C, D, H, W), (1, S, S) or (E), of one shape for all cases.
   std::function<at::Tensor(const Case&, int64_t index)> load;
+  /// X-ray and volume: of a fused arm, whose input is both in one row; of a distilled arm, whose
+  /// input is the X-ray alone and which learns from the true volume. None otherwise.
+  std::vector<ClassifierArm> parts{};
+  /// Model folders of the classifiers that a derived arm builds on: those of cxr and generated
+  /// (fused), of ctpa (transfer). None otherwise.
+  std::vector<std::filesystem::path> trained{};
 };
 
 /// Trains on the labelled cases of "train" and stops by the AUC of "val": `folder`/model,
@@ -47,6 +68,11 @@ struct ClassifierArm {
 /// per fold in `folder`/fold<k>, and `folder`/model holds all of them; `only_fold` trains that one
 /// alone and writes no scores. The threshold comes from validation scores alone; with folds from
 /// those of every case by the network that has not seen it.
+///
+/// With head best both heads are trained, in `folder`/densenet and `folder`/linear; the one with
+/// the larger AUC of validation scores becomes `folder`/model and `folder`/scores.csv. An arm with
+/// `trained` classifiers learns no network: transfer takes over the one of true volumes, and the
+/// DenseNet head of fused is the mean of both logits. The head of distilled is linear.
 void train_classifier(const Dataset& dataset, const ClassifierArm& arm,
                       const ClassifierOptions& options, const RuntimeOptions& runtime,
                       const std::filesystem::path& folder, const TrainCall& call,

@@ -48,7 +48,10 @@ std::string classification_caption(const Evaluation& evaluation) {
   return fmt::format(
       "Protocol x2ctpa/1. Split {}. AUC: Mann-Whitney, ties one half; interval: DeLong on the "
       "logit "
-      "scale, and {} bootstrap resamples of patients, stratified by PE (seed {}). Proportions: 95% "
+      "scale, and {} bootstrap resamples of patients, stratified by PE (seed {}); ±: the standard "
+      "deviation over those resamples. Transferred: generated volumes by the classifier of true "
+      "ones; fused: X-ray and generated volume together; distilled: an X-ray, trained towards what "
+      "true volumes tell. Proportions: 95% "
       "Wilson intervals; a score at or above the threshold is positive. Paper: figures printed in "
       "X-ray2CTPA (arXiv 2406.16109), on its own data.",
       evaluation.options.split, evaluation.options.bootstrap, evaluation.seed);

@@ -328,7 +328,8 @@
   const decisions = ["accuracy", "specificity", "sensitivity", "ppv", "npv"];
 
   function armRows(arm, published) {
-    const auc = [number(arm.auc, 3), arm.auc_delong ? small(range(arm.auc_delong)) : "", arm.auc_bootstrap ? small(`bootstrap${range(arm.auc_bootstrap)}`) : ""];
+    const spread = typeof arm.auc_bootstrap_sd === "number" ? small(` ± ${number(arm.auc_bootstrap_sd, 3)}`) : "";
+    const auc = [number(arm.auc, 3), spread, arm.auc_delong ? small(range(arm.auc_delong)) : "", arm.auc_bootstrap ? small(`bootstrap${range(arm.auc_bootstrap)}`) : ""];
     const rows = [[arm.title, `${arm.n} / ${arm.positives}`, arm.auc === null ? none : auc, ...decisions.map((key) => percent(arm[key]))]];
     if (published) {
       // A second published figure goes below the first.
@@ -363,7 +364,7 @@
     if (arms.length === 0) return section("Pulmonary embolism", el("p", null, "There are no score tables: nothing was classified."));
     const calibrated = arms.filter((arm) => arm.calibration), separable = arms.filter((arm) => arm.roc);
     return section("Pulmonary embolism",
-      table(["Arm", "N / PE", "AUC [95%]", "Accuracy %", "Specificity %", "Sensitivity %", "PPV %", "NPV %"], numbers([""], 7), arms.flatMap((arm) => armRows(arm, m.classification.published[arm.name]))),
+      table(["Arm", "N / PE", "AUC ± SD [95%]", "Accuracy %", "Specificity %", "Sensitivity %", "PPV %", "NPV %"], numbers([""], 7), arms.flatMap((arm) => armRows(arm, m.classification.published[arm.name]))),
       caption(m.captions.classification),
       el("ul", { class: "notes" }, ...arms.map((arm) => el("li", null, [`${arm.title}: threshold ${arm.threshold === null ? none : general(arm.threshold, 4)}, ${arm.threshold_source}`, ...arm.notes].map((text) => `${text}.`).join(" ")))),
       charts(separable.length > 0 ? rocChart(separable) : "", ...arms.map(scoreChart), ...(calibrated.length > 0 ? [calibrationChart(calibrated), benefitChart(calibrated)] : [])),

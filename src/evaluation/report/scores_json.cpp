@@ -104,6 +104,8 @@ ordered_json arm_json(const ArmResult& arm) {
       arm.auc && arm.auc->interval ? interval_json(*arm.auc->interval) : ordered_json(nullptr);
   entry["auc_bootstrap"] =
       arm.bootstrap ? interval_json(arm.bootstrap->interval) : ordered_json(nullptr);
+  entry["auc_bootstrap_sd"] =
+      arm.bootstrap ? number_json(arm.bootstrap->standard_deviation) : ordered_json(nullptr);
   entry["patients"] = arm.bootstrap ? ordered_json(arm.bootstrap->patients) : ordered_json(nullptr);
   entry["average_precision"] =
       arm.average_precision ? ordered_json(*arm.average_precision) : ordered_json(nullptr);

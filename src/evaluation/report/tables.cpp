@@ -79,26 +79,27 @@ std::string percent(const Proportion& p) {
 
 // The published layout: AUC with its interval, the rest in percent.
 CsvTable paper_table(const Evaluation& evaluation) {
-  CsvTable table({"arm", "source", "n", "positives", "auc", "auc_delong_low", "auc_delong_high",
-                  "auc_bootstrap_low", "auc_bootstrap_high", "accuracy", "specificity",
-                  "sensitivity", "ppv", "npv", "threshold"});
+  CsvTable table({"arm", "source", "n", "positives", "auc", "auc_sd", "auc_delong_low",
+                  "auc_delong_high", "auc_bootstrap_low", "auc_bootstrap_high", "accuracy",
+                  "specificity", "sensitivity", "ppv", "npv", "threshold"});
   for (const ArmResult& arm : evaluation.scores.arms) {
     const auto bound = [](double value) {
       return std::isnan(value) ? std::string() : fmt::format("{:.4f}", value);
     };
     const Interval none{std::nan(""), std::nan("")};
     const Interval delong = arm.auc && arm.auc->interval ? *arm.auc->interval : none;
+    const double spread = arm.bootstrap ? arm.bootstrap->standard_deviation : std::nan("");
     const Interval bootstrap = arm.bootstrap ? arm.bootstrap->interval : none;
     const Confusion& c = arm.confusion;
     table.add({arm.title, "this run", std::to_string(arm.labels.size()),
                std::to_string(arm.positives), arm.auc ? fmt::format("{:.4f}", arm.auc->auc) : "",
-               bound(delong.low), bound(delong.high), bound(bootstrap.low), bound(bootstrap.high),
-               percent(c.accuracy()), percent(c.specificity()), percent(c.sensitivity()),
-               percent(c.positive_predictive_value()), percent(c.negative_predictive_value()),
-               fmt::format("{:.6g}", arm.threshold)});
+               bound(spread), bound(delong.low), bound(delong.high), bound(bootstrap.low),
+               bound(bootstrap.high), percent(c.accuracy()), percent(c.specificity()),
+               percent(c.sensitivity()), percent(c.positive_predictive_value()),
+               percent(c.negative_predictive_value()), fmt::format("{:.6g}", arm.threshold)});
   }
   for (const PublishedArm& p : published_arms) {
-    table.add({p.title, "X-ray2CTPA paper", "", "", p.auc, "", "", "", "", p.accuracy,
+    table.add({p.title, "X-ray2CTPA paper", "", "", p.auc, "", "", "", "", "", p.accuracy,
                p.specificity, p.sensitivity, p.ppv, p.npv, ""});
   }
   return table;
@@ -106,13 +107,15 @@ CsvTable paper_table(const Evaluation& evaluation) {
 
 // The published table: one row per arm and source, AUC with its interval, percent with two digits.
 using Row = std::array<std::string, 8>;
-const Row header{"Arm",         "Source",      "AUC [95% CI]", "Accuracy",
-                 "Specificity", "Sensitivity", "PPV",          "NPV"};
+const Row header{"Arm", "Source", "AUC ± SD [95% CI]", "Accuracy", "Specificity", "Sensitivity",
+                 "PPV", "NPV"};
 
 std::vector<Row> paper_rows(const Evaluation& evaluation) {
   std::vector<Row> rows;
   for (const ArmResult& arm : evaluation.scores.arms) {
     std::string auc = arm.auc ? fmt::format("{:.3f}", arm.auc->auc) : "–";
+    if (arm.bootstrap && !std::isnan(arm.bootstrap->standard_deviation))
+      auc += fmt::format(" ± {:.3f}", arm.bootstrap->standard_deviation);
     if (arm.auc && arm.auc->interval)
       auc += fmt::format(" [{:.2f}-{:.2f}]", arm.auc->interval->low, arm.auc->interval->high);
     const Confusion& c = arm.confusion;
@@ -131,10 +134,10 @@ std::vector<Row> paper_rows(const Evaluation& evaluation) {
 std::string table_note(const Evaluation& evaluation) {
   return fmt::format(
       "Protocol x2ctpa/1. AUC: Mann-Whitney with DeLong's 95% interval on the logit scale. "
-      "Accuracy to "
-      "NPV in percent at the threshold chosen on validation. Split {}, seed {}. Paper: "
+      "±: standard deviation of the area over {} bootstrap resamples of patients. Accuracy to NPV "
+      "in percent at the threshold chosen on validation. Split {}, seed {}. Paper: "
       "figures printed in X-ray2CTPA (arXiv 2406.16109), on its own test set.",
-      evaluation.options.split, evaluation.seed);
+      evaluation.options.bootstrap, evaluation.options.split, evaluation.seed);
 }
 
 std::string markdown_table(const Evaluation& evaluation) {
@@ -156,8 +159,12 @@ std::string latex_escaped(const std::string& text) {
     if (std::string("&%$#_{}").find(c) != std::string::npos) out += '\\';
     out += c;
   }
-  for (size_t at = out.find("–"); at != std::string::npos; at = out.find("–"))
-    out.replace(at, std::string("–").size(), "--");
+  const auto replace_all = [&](const std::string& sign, const char* command) {
+    for (size_t at = out.find(sign); at != std::string::npos; at = out.find(sign))
+      out.replace(at, sign.size(), command);
+  };
+  replace_all("–", "--");
+  replace_all("±", "$\\pm$");
   return out;
 }
 

@@ -59,26 +59,30 @@ std::string image_text(const Evaluation& evaluation) {
 std::string score_text(const Evaluation& evaluation) {
   std::string text = fmt::format(
       "\nPulmonary embolism (x2ctpa/1), percent at the validation threshold\n{:<16}{:>5}{:>5}  "
-      "{:<22}{:>7}{:>7}{:>7}{:>7}{:>7}\n",
-      "arm", "N", "PE", "AUC [95% DeLong]", "acc.", "spec.", "sens.", "PPV", "NPV");
+      "{:<30}{:>7}{:>7}{:>7}{:>7}{:>7}\n",
+      "arm", "N", "PE", "AUC ± SD [95% DeLong]", "acc.", "spec.", "sens.", "PPV", "NPV");
   const auto cell = [](const Proportion& p) {
     return fmt::format("{:>7}", number_text(100 * p.value, 1));
   };
   for (const ArmResult& arm : evaluation.scores.arms) {
     std::string auc = arm.auc ? number_text(arm.auc->auc, 3) : "–";
+    if (arm.bootstrap && !std::isnan(arm.bootstrap->standard_deviation))
+      auc += fmt::format(" ± {:.3f}", arm.bootstrap->standard_deviation);
     if (arm.auc && arm.auc->interval)
       auc += fmt::format(" [{:.2f}-{:.2f}]", arm.auc->interval->low, arm.auc->interval->high);
     const Confusion& c = arm.confusion;
     text +=
-        fmt::format("{:<16}{:>5}{:>5}  {:<22}", arm.title, arm.labels.size(), arm.positives, auc) +
+        fmt::format("{:<16}{:>5}{:>5}  {:<30}", arm.title, arm.labels.size(), arm.positives, auc) +
         cell(c.accuracy()) + cell(c.specificity()) + cell(c.sensitivity()) +
         cell(c.positive_predictive_value()) + cell(c.negative_predictive_value()) + "\n";
   }
   for (const PublishedArm& p : published_arms) {
-    text += fmt::format("{:<28}{:<22}{:>7}{:>7}{:>7}{:>7}{:>7}\n",
+    text += fmt::format("{:<28}{:<30}{:>7}{:>7}{:>7}{:>7}{:>7}\n",
                         fmt::format("paper: {}", p.title), std::string(p.auc).substr(0, 17),
                         p.accuracy, p.specificity, p.sensitivity, p.ppv, p.npv);
   }
+  text += fmt::format("±: standard deviation over {} bootstrap resamples of patients\n",
+                      evaluation.options.bootstrap);
   for (const ArmComparison& c : evaluation.scores.comparisons) {
     if (c.delong) {
       text += fmt::format(
