@@ -3,6 +3,7 @@
 
 #include <CLI/CLI.hpp>
 
+#include <array>
 #include <filesystem>
 #include <memory>
 #include <system_error>
@@ -15,6 +16,7 @@
 #include "x2ctpa/core/log.h"
 #include "x2ctpa/core/projection_geometry.h"
 #include "x2ctpa/core/random.h"
+#include "x2ctpa/data/volume_masks.h"
 #include "x2ctpa/imaging/dicom/dicom_write.h"
 #include "x2ctpa/imaging/phantom/phantom.h"
 #include "x2ctpa/imaging/volume_io.h"
@@ -77,7 +79,10 @@ class PhantomCommand : public Command {
     const fs::path out = out_.empty() ? context.run / "phantom" : fs::path(out_);
     claim_folder(out, options, seed);
     remove_partial_files(out);
-    CsvTable manifest(manifest_columns());
+    std::vector<std::string> columns = manifest_columns();
+    if (options.write_masks)
+      for (const char* kind : mask_kinds) columns.push_back(fmt::format("{}_mask", kind));
+    CsvTable manifest(columns);
     Progress progress("simulating patients", options.patients);
     for (int64_t index = 0; index < options.patients; ++index) {
       stop_if_interrupted();
@@ -86,6 +91,7 @@ class PhantomCommand : public Command {
       const CsvTable truth = CsvTable::read(folder / "truth.csv");
       std::vector<std::string> row;
       for (const std::string& column : manifest_columns()) row.push_back(truth.at(0, column));
+      if (options.write_masks) add_mask_columns(row, folder);
       manifest.add(row);
       progress.advance();
     }
@@ -111,6 +117,16 @@ class PhantomCommand : public Command {
     if (!fs::exists(file)) write_file(file, made_by);
   }
 
+  static std::string mask_name(const char* kind) { return fmt::format("{}_mask.nii.gz", kind); }
+
+  // Patients of 0.1.0 have no mask of the lungs.
+  static void add_mask_columns(std::vector<std::string>& row, const fs::path& folder) {
+    for (const char* kind : mask_kinds) {
+      const bool there = fs::exists(folder / mask_name(kind));
+      row.push_back(there ? folder.filename().string() + "/" + mask_name(kind) : "");
+    }
+  }
+
   // Writes beside `folder` and renames, so that a folder that exists is complete.
   static void write_patient(const fs::path& folder, const PhantomOptions& options, int64_t seed,
                             int64_t index) {
@@ -129,10 +145,12 @@ class PhantomCommand : public Command {
     write_cxr(patient.cxr, beside / "cxr.dcm", tags);
     if (options.write_masks) {
       Volume mask = patient.ct;
-      mask.hu = patient.embolus_mask.to(torch::kFloat);
-      write_nifti(mask, beside / "embolus_mask.nii.gz", "SYNTHETIC embolus mask, x2ctpa phantom");
-      mask.hu = patient.artery_mask.to(torch::kFloat);
-      write_nifti(mask, beside / "artery_mask.nii.gz", "SYNTHETIC artery mask, x2ctpa phantom");
+      const std::array voxels{patient.lung_mask, patient.artery_mask, patient.embolus_mask};
+      for (size_t i = 0; i < mask_kinds.size(); ++i) {
+        mask.hu = voxels[i].to(torch::kFloat);
+        write_nifti(mask, beside / mask_name(mask_kinds[i]),
+                    fmt::format("SYNTHETIC {} mask, x2ctpa phantom", mask_kinds[i]));
+      }
     }
     CsvTable truth(manifest_columns());
     truth.add(manifest_row(id, patient));

@@ -52,10 +52,10 @@ bool process(const Study& study, const PreprocessOptions& options, int64_t seed,
   } catch (const RejectedStudy& e) {
     const fs::path& source = study.ct.empty() ? study.cxr : study.ct;
     const std::string reason = as_given(study, e.what());
-    folder.write(Rejection{study.id, as_given(study, study.ct.string()),
-                           as_given(study, study.cxr.string()), study.mask.string(),
-                           source.empty() ? study.id : as_given(study, source.string()),
-                           e.reason_code(), reason});
+    folder.write(Rejection{
+        study.id, as_given(study, study.ct.string()), as_given(study, study.cxr.string()),
+        study.mask.string(), masks_text(study),
+        source.empty() ? study.id : as_given(study, source.string()), e.reason_code(), reason});
     log_warning("rejected {} ({}): {}", study.id, e.reason_code(), reason);
   }
   return false;
@@ -124,7 +124,7 @@ Progressed progressed(const std::vector<const Study*>& studies, const FolderStat
 
 void remove_left_behind(const DatasetLock& lock, const fs::path& out) {
   if (!lock.real()) return;  // others may be writing
-  for (const char* folder : {"", "ct", "cxr", "records", "rejections"})
+  for (const char* folder : {"", "ct", "cxr", "masks", "records", "rejections"})
     remove_partial_files(out / folder);
 }
 

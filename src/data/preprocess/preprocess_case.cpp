@@ -3,11 +3,14 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <vector>
 
 #include "data/preprocess/case_grid.h"
 #include "data/preprocess/intensity.h"
 #include "data/preprocess/read_ct.h"
+#include "x2ctpa/data/volume_masks.h"
 #include "x2ctpa/imaging/files/picture_files.h"
+#include "x2ctpa/imaging/volume/resample.h"
 #include "x2ctpa/imaging/volume_io.h"
 #include "x2ctpa/imaging/xray/radiograph.h"
 
@@ -133,7 +136,29 @@ std::string description(const PreprocessOptions& options) {
 
 int64_t bytes_of(const fs::path& file) { return int64_t(fs::file_size(file)); }
 
+// Where a mask covers the voxels of `ct`, however much finer its own grid is.
+void write_masks(const Study& study, const Volume& ct, const fs::path& out, CaseRecord& record) {
+  for (const auto& [kind, source] : study.masks) {
+    Volume mask = run_step("mask-unreadable", "reading " + source.string(),
+                           [&] { return read_volume(source); });
+    mask.hu = (mask.hu != 0).to(torch::kFloat);
+    Volume share = run_step("mask-unusable", "placing " + source.string(),
+                            [&] { return resample(mask, grid_of(ct), Interpolation::linear, 0); });
+    share.hu = share.hu * 255;
+    const std::string file = mask_file(study.id, kind);
+    write_nifti(share, out / file, "share of each voxel in the mask: 0 to 255, x2ctpa dataset");
+    record.mask_bytes[file] = bytes_of(out / file);
+  }
+}
+
 }  // namespace
+
+std::string masks_text(const Study& study) {
+  std::string text;
+  for (const auto& [kind, file] : study.masks)
+    text += fmt::format("{}{}={}", text.empty() ? "" : ";", kind, file.string());
+  return text;
+}
 
 void prepare_case(const Study& study, const PreprocessOptions& options, int64_t seed,
                   PreparedCase& prepared) {
@@ -142,7 +167,9 @@ void prepare_case(const Study& study, const PreprocessOptions& options, int64_t 
                         fmt::format("study {} has neither a CT nor an X-ray", study.id));
   }
   if (!study.refused.empty()) throw RejectedStudy(study.refused_code, study.refused);
-  for (const fs::path& source : {study.ct, study.cxr, study.mask}) {
+  std::vector<fs::path> sources{study.ct, study.cxr, study.mask};
+  for (const auto& [kind, file] : study.masks) sources.push_back(file);
+  for (const fs::path& source : sources) {
     if (!source.empty() && !fs::exists(source)) {
       throw RejectedStudy("missing-file",
                           fmt::format("study {}: {} does not exist", study.id, source.string()));
@@ -154,6 +181,7 @@ void prepare_case(const Study& study, const PreprocessOptions& options, int64_t 
   record.cxr_source = as_given(study, study.cxr.string());
   record.choices = study.notes;
   record.mask_source = study.mask.string();
+  record.masks = masks_text(study);
   if (!study.ct.empty()) prepare_ct(study, options, seed, prepared);
   if (!study.cxr.empty() && !record.cxr_rendered) prepare_cxr(study, options, prepared);
 }
@@ -170,6 +198,7 @@ CaseRecord preprocess_case(const Study& study, const PreprocessOptions& options,
         options.modality == Modality::ct || options.intensity == Intensity::volume_percentiles;
     write_nifti(*prepared.ct, out / record.ct, description(options), whole_numbers);
     record.ct_bytes = bytes_of(out / record.ct);
+    write_masks(study, *prepared.ct, out, record);
   }
   if (prepared.cxr.defined()) {
     write_png16(prepared.cxr, out / record.cxr);

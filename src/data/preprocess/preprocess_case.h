@@ -2,6 +2,7 @@
 #pragma once
 
 #include <filesystem>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -44,6 +45,8 @@ auto run_step(const char* reason_code, const std::string& doing, Step step) {
 struct CaseRecord {
   std::string id, ct_source, cxr_source;
   std::string mask_source;
+  std::string masks;                          ///< masks_text() of the study
+  std::map<std::string, int64_t> mask_bytes;  ///< of the masks written, by file
   std::string ct, cxr;  ///< written files, relative to the dataset folder; empty: none
   int64_t ct_bytes = 0, cxr_bytes = 0;
   bool cxr_rendered = false;  ///< the X-ray was made from the CT
@@ -56,9 +59,12 @@ struct CaseRecord {
   std::vector<std::string> choices;      ///< series chosen and passed over, how the pair was found
 };
 
+/// The masks for evaluation that a study names, as one text.
+std::string masks_text(const Study& study);
+
 /// A study that was rejected, as in rejected.csv.
 struct Rejection {
-  std::string id, ct_source, cxr_source, mask_source;
+  std::string id, ct_source, cxr_source, mask_source, masks;
   std::string source, reason_code, reason;
 };
 

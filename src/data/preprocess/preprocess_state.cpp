@@ -72,6 +72,8 @@ ordered_json to_json(const CaseRecord& record) {
           {"ct_source", record.ct_source},
           {"cxr_source", record.cxr_source},
           {"mask_source", record.mask_source},
+          {"masks", record.masks},
+          {"mask_bytes", record.mask_bytes},
           {"cxr_rendered", record.cxr_rendered},
           {"ct", record.ct},
           {"cxr", record.cxr},
@@ -94,6 +96,9 @@ CaseRecord record_from(const ordered_json& json) {
   record.ct_source = json.at("ct_source");
   record.cxr_source = json.at("cxr_source");
   record.mask_source = json.at("mask_source");
+  // Records of 0.1.0 know no masks for evaluation.
+  record.masks = json.value("masks", "");
+  record.mask_bytes = json.value("mask_bytes", record.mask_bytes);
   record.cxr_rendered = json.at("cxr_rendered");
   record.ct = json.at("ct");
   record.cxr = json.at("cxr");
@@ -115,7 +120,7 @@ template <class Record>
 bool same_sources(const Record& record, const Study& study) {
   return record.ct_source == as_given(study, study.ct.string()) &&
          record.cxr_source == as_given(study, study.cxr.string()) &&
-         record.mask_source == study.mask.string();
+         record.mask_source == study.mask.string() && record.masks == masks_text(study);
 }
 
 // True when `file` is empty, or is there with its recorded size: a disk that was full or torn off
@@ -208,6 +213,9 @@ std::optional<CaseRecord> FolderState::finished(const Study& study) const {
       !is_whole(out_, record.cxr, record.cxr_bytes)) {
     return {};
   }
+  for (const auto& [mask, bytes] : record.mask_bytes) {
+    if (!is_whole(out_, mask, bytes)) return {};
+  }
   return record;
 }
 
@@ -216,9 +224,9 @@ std::optional<Rejection> FolderState::rejected(const Study& study) const {
   if (!json) return {};
   Rejection rejection;
   try {
-    rejection = {json->at("id"),          json->at("ct_source"), json->at("cxr_source"),
-                 json->at("mask_source"), json->at("source"),    json->at("reason_code"),
-                 json->at("reason")};
+    rejection = {json->at("id"),          json->at("ct_source"),    json->at("cxr_source"),
+                 json->at("mask_source"), json->value("masks", ""), json->at("source"),
+                 json->at("reason_code"), json->at("reason")};
   } catch (const nlohmann::json::exception&) {
     return {};
   }
@@ -237,6 +245,7 @@ void FolderState::write(const Rejection& rejection) const {
               {"ct_source", rejection.ct_source},
               {"cxr_source", rejection.cxr_source},
               {"mask_source", rejection.mask_source},
+              {"masks", rejection.masks},
               {"source", rejection.source},
               {"reason_code", rejection.reason_code},
               {"reason", rejection.reason}},

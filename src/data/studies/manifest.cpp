@@ -12,6 +12,7 @@
 #include "x2ctpa/core/error.h"
 #include "x2ctpa/core/file_kinds.h"
 #include "x2ctpa/core/log.h"
+#include "x2ctpa/data/volume_masks.h"
 
 namespace fs = std::filesystem;
 
@@ -38,6 +39,10 @@ Study study_of(const ManifestRow& row) {
   study.ct = beside(row.file, row.get("ct"));
   study.cxr = beside(row.file, row.get("cxr"));
   study.mask = beside(row.file, row.get("mask"));
+  for (const std::string kind : mask_kinds) {
+    if (const auto file = beside(row.file, row.get(kind + "_mask")); !file.empty())
+      study.masks.emplace(kind, file);
+  }
   study.pe = row.label("pe");
   study.split = row.get("split");
   study.cxr_centre_mm = centre(row);

@@ -196,8 +196,9 @@ void PhantomOptions::describe(OptionList& options) {
   options.add("sign_strength", &sign_strength,
               "How much more often X-ray signs come with PE; 0: as often as without.",
               {.min = 0, .max = 1});
-  options.add("write_masks", &write_masks,
-              "Also write embolus_mask.nii.gz and artery_mask.nii.gz per patient.");
+  options.add(
+      "write_masks", &write_masks,
+      "Also write lung_mask.nii.gz, artery_mask.nii.gz and embolus_mask.nii.gz per patient.");
 }
 
 }  // namespace x2ctpa

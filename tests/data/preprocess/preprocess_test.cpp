@@ -263,6 +263,55 @@ TEST(Preprocess, ACaseWhoseSourceChangedIsMadeAnew) {
   EXPECT_EQ(preprocess(studies, small_preprocess_options(), 0, folder / "set").kept, 0);
 }
 
+// Voxels of 8 mm, each of them eight of the thorax's.
+PreprocessOptions halved_thorax_options() {
+  PreprocessOptions options = small_preprocess_options();
+  options.box = BoxRule::none;
+  options.grid = {32, 32, 44};
+  return options;
+}
+
+TEST(Preprocess, MasksBecomeTheShareOfEachVoxel) {
+  TemporaryFolder folder;
+  write_nifti(test::thorax(), folder / "a.nii", "test");
+  Volume upper = test::thorax(), slice = upper;
+  upper.hu = torch::zeros_like(upper.hu);
+  slice.hu = upper.hu.clone();
+  upper.hu.slice(0, 31).fill_(3);  // from the second half of voxel 15 on
+  slice.hu[20].fill_(1);
+  write_nifti(upper, folder / "upper.nii", "test");
+  write_nifti(slice, folder / "slice.nii", "test");
+  auto studies = read_inputs({folder / "a.nii"});
+  studies[0].masks = {{"lung", folder / "upper.nii"}, {"embolus", folder / "slice.nii"}};
+  preprocess(studies, halved_thorax_options(), 0, folder / "set");
+  const fs::path set = folder / "set";
+  const Volume ct = read_volume(set / "ct/a.nii"), share = read_volume(set / "masks/a_lung.nii.gz"),
+               thin = read_volume(set / "masks/a_embolus.nii.gz");
+  EXPECT_EQ(share.hu.sizes(), ct.hu.sizes());
+  EXPECT_EQ(share.hu.slice(0, 0, 13).max().item<float>(), 0);
+  EXPECT_EQ(share.hu.slice(0, 18).min().item<float>(), 255);
+  EXPECT_NEAR(share.hu[15].mean().item<double>(), 127.5, 1);
+  EXPECT_NEAR(thin.hu.sum(torch::kDouble).item<double>() / 255, 64 * 88 / 8.0, 0.02 * 64 * 88 / 8)
+      << "a mask thinner than a voxel keeps its volume";
+
+  EXPECT_EQ(preprocess(studies, halved_thorax_options(), 0, set).kept, 1);
+  fs::remove(set / "masks/a_lung.nii.gz");
+  EXPECT_EQ(preprocess(studies, halved_thorax_options(), 0, set).kept, 0);
+  studies[0].masks.erase("lung");
+  EXPECT_EQ(preprocess(studies, halved_thorax_options(), 0, set).kept, 0);
+}
+
+TEST(Preprocess, AMaskThatIsNotThereRejectsItsStudy) {
+  TemporaryFolder folder;
+  write_nifti(test::thorax(), folder / "a.nii", "test");
+  write_nifti(test::thorax(1), folder / "b.nii", "test");
+  auto studies = read_inputs({folder / "a.nii", folder / "b.nii"});
+  studies[1].masks = {{"artery", folder / "nowhere.nii"}};
+  const auto result = preprocess(studies, small_preprocess_options(), 0, folder / "set");
+  EXPECT_EQ(result.cases, 1);
+  EXPECT_EQ(CsvTable::read(folder / "set/rejected.csv").at(0, "reason_code"), "missing-file");
+}
+
 // A folder of small thoraces: quick to process.
 std::vector<Study> thoraces(const TemporaryFolder& folder, int count) {
   for (int i = 0; i < count; ++i)

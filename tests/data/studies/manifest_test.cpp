@@ -41,6 +41,17 @@ TEST(Manifest, EveryColumnIsRead) {
   EXPECT_FALSE(studies[1].cxr_centre_mm.has_value());
 }
 
+TEST(Manifest, NamesMasksByTheirKinds) {
+  TemporaryFolder folder;
+  const auto studies = studies_in(folder,
+                                  "ct,lung_mask,artery_mask,embolus_mask,heart_mask\n"
+                                  "a.nii,a/lung.nii.gz,,/abs/clot.nii,h.nii\n");
+  ASSERT_EQ(studies[0].masks.size(), 2u);
+  EXPECT_EQ(studies[0].masks.at("lung"), folder / "a/lung.nii.gz");
+  EXPECT_EQ(studies[0].masks.at("embolus"), fs::path("/abs/clot.nii"));
+  EXPECT_TRUE(studies[0].mask.empty()) << "they are not the mask that the grid is laid around";
+}
+
 TEST(Manifest, IdsAreMadeFromThePatientAndAreUnique) {
   TemporaryFolder folder;
   const auto studies =

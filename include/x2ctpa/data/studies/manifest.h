@@ -2,6 +2,7 @@
 #pragma once
 
 #include <filesystem>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -22,9 +23,10 @@ struct Study {
   std::filesystem::path ct;   ///< volume file or DICOM folder; empty: none
   std::filesystem::path cxr;  ///< DICOM or picture file; empty: none
   std::filesystem::path
-      mask;               ///< volume file: the lungs, or another region, in the CT; empty: none
-  std::optional<int> pe;  ///< 0, 1, or unknown
-  std::string split;      ///< "train", "val", "test", or empty: to be chosen
+      mask;  ///< volume file: the lungs, or another region, in the CT; empty: none
+  std::map<std::string, std::filesystem::path> masks;  ///< for evaluation, by kind (volume_masks.h)
+  std::optional<int> pe;                               ///< 0, 1, or unknown
+  std::string split;  ///< "train", "val", "test", or empty: to be chosen
   /// The LPS point that the central ray passes through, for X-rays simulated from this CT.
   std::optional<Vec3> cxr_centre_mm;
 
