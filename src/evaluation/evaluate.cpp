@@ -70,14 +70,15 @@ std::vector<std::pair<std::string, std::string>> provenance_of(const Evaluation&
 
 }  // namespace
 
-Evaluation evaluate(const EvaluationInputs& inputs, const EvaluateOptions& options, int64_t seed,
-                    const std::string& command_line) {
+Evaluation evaluate(const EvaluationInputs& inputs, const EvaluateOptions& options,
+                    const RuntimeOptions& runtime, const std::string& command_line) {
+  const int64_t seed = runtime.seed;
   Evaluation evaluation;
   evaluation.inputs = inputs;
   evaluation.options = options;
   evaluation.seed = seed;
   evaluation.problems = inputs.problems;
-  evaluation.images = evaluate_images(inputs, options, seed, evaluation.problems);
+  evaluation.images = evaluate_images(inputs, options, runtime, evaluation.problems);
   evaluation.features = evaluate_features(inputs, evaluation.images, options, seed);
   if (options.audit) evaluation.memorisation = evaluate_memorisation(inputs, evaluation.images);
   evaluation.scores = evaluate_scores(inputs, options, seed, evaluation.problems);
@@ -90,7 +91,9 @@ void write_results(const Evaluation& evaluation, const fs::path& folder) {
   const std::string metrics = json_text(metrics_json(evaluation));
   write_file(folder / "metrics.json", metrics);
   write_tables(evaluation, folder);
-  write_file(folder / "report.html", report_page(metrics, case_pictures(evaluation), true));
+  const nlohmann::ordered_json pictures = {{"cases", case_pictures(evaluation)},
+                                           {"lesions", lesion_pictures(evaluation)}};
+  write_file(folder / "report.html", report_page(metrics, pictures, true));
 }
 
 ExitCode report_problems(const std::vector<Problem>& problems, const fs::path& folder) {

@@ -23,6 +23,8 @@ void EvaluateOptions::describe(OptionList& options) {
       "(X2CT-GAN's range and planes), maisi-2.5d (FID over three planes).",
       {.choices = {"paper", "x2ct", "maisi-2.5d"}});
   options.add("audit", &audit, "Look for the training volume nearest to each generated one.");
+  options.add("references", &references,
+              "Also measure what the run's autoencoder and its regression make alone.");
   options.add("feature_size", &feature_size,
               "Side in pixels to which slices are resized for --features under paper; 0: none.",
               {.min = 0, .max = 2048});

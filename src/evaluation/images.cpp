@@ -1,13 +1,18 @@
-// Image metrics of each case: its own sample, another patient's sample, the mean training volume.
+// Image metrics of each case: its own sample, another patient's sample, the mean training volume,
+// and what two parts of the model make alone.
 #include <algorithm>
 #include <cmath>
 #include <map>
 #include <numeric>
 #include <random>
+#include <span>
 #include <string>
 #include <tuple>
 #include <vector>
 
+#include "evaluation/case_lesions.h"
+#include "evaluation/lesion_summary.h"
+#include "evaluation/reference_model.h"
 #include "evaluation/steps.h"
 #include "evaluation/volume_comparison.h"
 #include "x2ctpa/core/error.h"
@@ -62,25 +67,47 @@ bool same_spacing(const Volume& a, const Volume& b) {
   return true;
 }
 
+// Those that are made here; none of another grid.
+void add_references(const SamplePair& pair, const ImageEvaluation& images,
+                    const VolumeComparison& comparison, ReferenceModel* model,
+                    SourceVolumes& volumes) {
+  volumes[source::mean_volume] = images.mean_volume;
+  if (model != nullptr) {
+    volumes[source::autoencoder] = model->autoencoder_alone(comparison.truth());
+    if (comparison.cxr().defined())
+      volumes[source::regression] = model->regression_alone(pair.case_id, comparison.cxr());
+  }
+  for (const int source : {source::mean_volume, source::autoencoder, source::regression}) {
+    at::Tensor& hu = volumes[source];
+    if (hu.defined() && hu.sizes() != comparison.truth().hu.sizes()) hu = at::Tensor();
+  }
+}
+
 CaseResult evaluate_case(const SamplePair& pair, const SamplePair* wrong,
-                         const ImageEvaluation& images, const EvaluationInputs& inputs,
-                         const VolumeComparison& comparison) {
+                         const EvaluationInputs& inputs, const VolumeComparison& comparison,
+                         SourceVolumes& volumes) {
   CaseResult result;
   result.pair = pair;
+  result.truth_projection = comparison.truth_projection();
   const Volume made = read_generated(pair, inputs);
   result.same_spacing = same_spacing(made, comparison.truth());
-  result.quality[source::generated] = comparison.of(made);
-  if (images.mean_volume.defined() && images.mean_volume.sizes() == comparison.truth().hu.sizes()) {
-    Volume mean = comparison.truth();
-    mean.hu = images.mean_volume;
-    result.quality[source::mean_volume] = comparison.of(mean);
+  volumes[source::generated] = made.hu;
+  if (wrong != nullptr) {
+    try {
+      volumes[source::wrong_cxr] = read_generated(*wrong, inputs).hu;
+      if (volumes[source::wrong_cxr].sizes() == comparison.truth().hu.sizes())
+        result.wrong_case_id = wrong->case_id;
+      else
+        volumes[source::wrong_cxr] = at::Tensor();
+    } catch (const Error&) {
+      // The partner's own row names the reason; this case goes without this baseline.
+    }
   }
-  if (wrong == nullptr) return result;
-  try {
-    result.quality[source::wrong_cxr] = comparison.of(read_generated(*wrong, inputs));
-    result.wrong_case_id = wrong->case_id;
-  } catch (const Error&) {
-    // The partner's own row names the reason; this case goes without this baseline.
+  for (int source = 0; source < source::count; ++source) {
+    if (!volumes[source].defined()) continue;
+    Volume placed = comparison.truth();
+    placed.hu = volumes[source];
+    result.quality[source] = comparison.of(placed);
   }
   return result;
 }
@@ -124,7 +151,8 @@ MetricSummary summarise(int metric, const std::vector<CaseResult>& cases) {
       baseline.push_back(values.back());
       own.push_back((*c.quality[source::generated])[metric]);
     }
-    if (source != source::generated && !own.empty()) {
+    // The shortfall differs from the correlation by one number per case: the test is the same.
+    if (source != source::generated && metric != metric::projection_shortfall && !own.empty()) {
       summary.tests[source] = BaselineTest{wilcoxon_signed_rank(own, baseline)};
     }
     summary.sources[source] = distribution_of(std::move(values));
@@ -132,12 +160,13 @@ MetricSummary summarise(int metric, const std::vector<CaseResult>& cases) {
   return summary;
 }
 
-// Holm over every metric and both baselines together.
-void correct(std::vector<MetricSummary>& metrics) {
+// Holm over every metric and the sources of one family together.
+void correct(std::vector<MetricSummary>& metrics, std::span<const source::Index> family) {
   std::vector<BaselineTest*> tests;
   std::vector<double> p;
   for (auto& summary : metrics) {
-    for (auto& test : summary.tests) {
+    for (const source::Index source : family) {
+      auto& test = summary.tests[source];
       if (!test) continue;
       tests.push_back(&*test);
       p.push_back(test->wilcoxon.p);
@@ -193,7 +222,7 @@ std::vector<int64_t> draw_wrong_partners(const std::vector<std::string>& patient
 }
 
 ImageEvaluation evaluate_images(const EvaluationInputs& inputs, const EvaluateOptions& options,
-                                int64_t seed, std::vector<Problem>& problems) {
+                                const RuntimeOptions& runtime, std::vector<Problem>& problems) {
   ImageEvaluation images;
   if (inputs.pairs.empty()) return images;
   add_mean_volume(images, inputs, problems);
@@ -205,7 +234,8 @@ ImageEvaluation evaluate_images(const EvaluationInputs& inputs, const EvaluateOp
   const bool x2ct = std::count(options.protocols.begin(), options.protocols.end(), "x2ct") > 0;
   std::vector<std::string> patients;
   for (const auto& pair : inputs.pairs) patients.push_back(pair.patient_id);
-  const auto partners = draw_wrong_partners(patients, seed);
+  const auto partners = draw_wrong_partners(patients, runtime.seed);
+  const auto model = open_references(inputs, options, runtime, images.without_references);
   std::vector<double> sample_mae, sample_ms_ssim;
   Progress progress("image metrics", int64_t(inputs.pairs.size()));
   for (size_t i = 0; i < inputs.pairs.size(); ++i) {
@@ -214,7 +244,9 @@ ImageEvaluation evaluate_images(const EvaluationInputs& inputs, const EvaluateOp
     const SamplePair* wrong = partners[i] < 0 ? nullptr : &inputs.pairs[partners[i]];
     try {
       const VolumeComparison comparison(pair, inputs, lpips.is_empty() ? nullptr : &lpips, x2ct);
-      images.cases.push_back(evaluate_case(pair, wrong, images, inputs, comparison));
+      images.cases.push_back(evaluate_case(pair, wrong, images, inputs, comparison, model.get()));
+      images.lung_masks += comparison.lungs_are_given();
+      images.artery_masks += comparison.arteries_are_given();
       if (wrong == nullptr)
         problems.push_back(
             {"no wrong CXR", pair.case_id, "no case of another patient is left to take"});
@@ -237,7 +269,14 @@ ImageEvaluation evaluate_images(const EvaluationInputs& inputs, const EvaluateOp
     MetricSummary summary = summarise(metric, images.cases);
     if (summary.sources[source::generated].n > 0) images.metrics.push_back(std::move(summary));
   }
-  correct(images.metrics);
+  summarise_lesions(images.lesions);
+  correct(images.metrics, source::baselines);
+  correct(images.metrics, source::references);
+  std::vector<double> projections;
+  for (const CaseResult& c : images.cases) {
+    if (!std::isnan(c.truth_projection)) projections.push_back(c.truth_projection);
+  }
+  images.truth_projection = distribution_of(std::move(projections));
   return images;
 }
 

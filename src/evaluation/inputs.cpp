@@ -14,6 +14,7 @@
 #include "x2ctpa/core/csv.h"
 #include "x2ctpa/core/error.h"
 #include "x2ctpa/core/file_kinds.h"
+#include "x2ctpa/data/volume_masks.h"
 #include "x2ctpa/imaging/volume_io.h"
 
 namespace x2ctpa {
@@ -57,6 +58,10 @@ void add_sample(EvaluationInputs& inputs, const CsvTable& table, size_t row,
   if (!c.cxr.empty()) pair.cxr = dataset / c.cxr;
   const fs::path mask = inputs.run / "phantom" / c.id / "artery_mask.nii.gz";
   if (fs::exists(mask)) pair.vessels = mask;
+  for (const char* kind : mask_kinds) {
+    if (const fs::path file = dataset / mask_file(c.id, kind); fs::exists(file))
+      pair.masks.emplace(kind, file);
+  }
   pair.sampler = table.get(row, "sampler");
   pair.steps = table.get(row, "steps");
   pair.seed = table.get(row, "seed");
@@ -240,6 +245,7 @@ EvaluationInputs inputs_of_run(const fs::path& run, const EvaluateOptions& optio
     if (fs::exists(file)) inputs.scores.push_back({arm, file});
   }
   inputs.autoencoder = if_there(run / "vae" / "model");
+  inputs.model = if_there(run / "diffusion" / "model");
   read_reconstruction(inputs, run / "vae" / "reconstruction.csv");
   return inputs;
 }

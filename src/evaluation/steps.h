@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "x2ctpa/core/device.h"
 #include "x2ctpa/core/error.h"
 #include "x2ctpa/evaluation/evaluation.h"
 #include "x2ctpa/imaging/volume/volume.h"
@@ -32,9 +33,10 @@ EvaluationInputs inputs_of_folders(const PlainFolders& folders, const EvaluateOp
 /// taken at most once; -1 where no such partner is left.
 std::vector<int64_t> draw_wrong_partners(const std::vector<std::string>& patients, int64_t seed);
 
-/// Image metrics of every pair against both baselines. Adds to `problems` what cannot be used.
+/// Image metrics of every pair, its baselines and references. Adds to `problems` what cannot be
+/// used.
 ImageEvaluation evaluate_images(const EvaluationInputs& inputs, const EvaluateOptions& options,
-                                int64_t seed, std::vector<Problem>& problems);
+                                const RuntimeOptions& runtime, std::vector<Problem>& problems);
 
 /// Distances to the nearest training volume, of volumes and of their latents where there is an
 /// autoencoder.
@@ -46,8 +48,8 @@ ScoreEvaluation evaluate_scores(const EvaluationInputs& inputs, const EvaluateOp
 
 /// All of the above. `command_line` is told in the provenance.
 /// Throws Error(no_data) when there is neither a pair nor a score.
-Evaluation evaluate(const EvaluationInputs& inputs, const EvaluateOptions& options, int64_t seed,
-                    const std::string& command_line);
+Evaluation evaluate(const EvaluationInputs& inputs, const EvaluateOptions& options,
+                    const RuntimeOptions& runtime, const std::string& command_line);
 
 /// metrics.json, the tables, and report.html, which shows metrics.json, in `folder`.
 void write_results(const Evaluation& evaluation, const std::filesystem::path& folder);

@@ -37,6 +37,7 @@ const std::array<MetricName, metric::count> metric_names{{
     {"artery_contrast_hu", "Contrast error in arteries", "HU", "x2ctpa/1", "0"},
     {"lung_dice", "Dice of lungs", "", "x2ctpa/1", "higher"},
     {"projection", "Correlation of DRR and CXR", "", "x2ctpa/1", "higher"},
+    {"projection_shortfall", "The same less the true volume's", "", "x2ctpa/1", "0"},
     {"x2ct_psnr_db", "PSNR, X2CT-GAN", "dB", "x2ct/1", "higher"},
     {"x2ct_planes_psnr_db", "PSNR of slices, X2CT-GAN", "dB", "x2ct/1", "higher"},
     {"x2ct_planes_ssim", "SSIM of slices, X2CT-GAN", "", "x2ct/1", "higher"},
@@ -45,6 +46,7 @@ const std::array<MetricName, metric::count> metric_names{{
 namespace {
 
 constexpr double bright_hu = 150;
+constexpr double lung_hu = -500;  // with the mask at hand, no more than a border is to be found
 // X2CT-GAN: CT numbers 0 to 2500, which are HU plus 1024.
 constexpr IntensityWindow x2ct_window{-1024, 1476};
 
@@ -59,7 +61,22 @@ at::Tensor lungs_of(Volume volume, const IntensityWindow& window) {
   }
 }
 
+// The voxels within `voxels` of a mask, along each axis.
+at::Tensor grown(const at::Tensor& mask, int64_t voxels) {
+  const auto full = mask.to(torch::kFloat).unsqueeze(0);
+  return at::max_pool3d(full, 2 * voxels + 1, 1, voxels).squeeze(0) > 0.5;
+}
+
 }  // namespace
+
+at::Tensor read_mask(const SamplePair& pair, const std::string& kind, const Volume& truth) {
+  const auto found = pair.masks.find(kind);
+  if (found == pair.masks.end()) return {};
+  const at::Tensor share = read_oriented(found->second).hu / 255;
+  if (share.sizes() == truth.hu.sizes()) return share;
+  throw Error(fmt::format("{} is of another grid than the true volume; run x2ctpa preprocess again",
+                          found->second.string()));
+}
 
 void check_volume(const Volume& volume, const EvaluationInputs& inputs, const char* what) {
   if (!volume.hu.isfinite().all().item<bool>()) throw Error(fmt::format("the {} holds NaN", what));
@@ -84,14 +101,21 @@ VolumeComparison::VolumeComparison(const SamplePair& pair, const EvaluationInput
   check_volume(truth_, inputs, "true volume");
   clipped_ = clip(truth_.hu);
   if (in_hu(inputs)) {
-    lungs_ = lungs_of(truth_, inputs.window);
+    find_lungs(pair);
     find_vessels();
+    find_arteries(pair);
   }
-  if (!pair.vessels.empty() && in_hu(inputs)) find_arteries(pair.vessels);
   if (!pair.cxr.empty() && std::filesystem::exists(pair.cxr)) {
     const auto pixels = read_radiograph(pair.cxr).pixels;
     if (pixels.size(0) == pixels.size(1)) cxr_ = pixels.unsqueeze(0);
   }
+  truth_projection_ = cxr_.defined() ? projection_of(clipped_) : std::nan("");
+}
+
+double VolumeComparison::projection_of(const at::Tensor& clipped) const {
+  Volume placed = truth_;
+  placed.hu = clipped.contiguous();
+  return projection_similarity(placed, cxr_, inputs_.info);
 }
 
 at::Tensor VolumeComparison::clip(const at::Tensor& hu) const {
@@ -116,11 +140,31 @@ void VolumeComparison::find_vessels() {
   if (!bright_.any().item<bool>()) bright_ = at::Tensor();
 }
 
-void VolumeComparison::find_arteries(const std::filesystem::path& file) {
-  const Volume mask = read_oriented(file);
-  arteries_ = region_of_mask(truth_, mask, false).mask.to(torch::kBool);
-  const auto grown = at::max_pool3d(arteries_.to(torch::kFloat).unsqueeze(0), 3, 1, 1).squeeze(0);
-  near_arteries_ = grown > 0.5;
+// By the mask where there is one, which no window and no grid can take away.
+void VolumeComparison::find_lungs(const SamplePair& pair) {
+  const at::Tensor share = read_mask(pair, "lung", truth_);
+  const auto given = share.defined() ? (share >= 0.5).to(torch::kUInt8) : at::Tensor();
+  if (given.defined() && given.any().item<bool>()) {
+    lungs_ = given;
+    near_lungs_ = grown(given, 2);
+  } else {
+    lungs_ = lungs_of(truth_, inputs_.window);
+  }
+}
+
+void VolumeComparison::find_arteries(const SamplePair& pair) {
+  if (const at::Tensor share = read_mask(pair, "artery", truth_); share.defined()) {
+    arteries_ = share >= 0.5;
+  } else if (!pair.vessels.empty()) {
+    arteries_ = region_of_mask(truth_, read_oriented(pair.vessels), false).mask.to(torch::kBool);
+  } else {
+    return;
+  }
+  if (!arteries_.any().item<bool>()) {
+    arteries_ = at::Tensor();
+    return;
+  }
+  near_arteries_ = grown(arteries_, 1);
 }
 
 MetricValues VolumeComparison::of(const Volume& image) const {
@@ -155,9 +199,8 @@ MetricValues VolumeComparison::of(const Volume& image) const {
         (clipped - clipped_).masked_select(arteries_).mean(torch::kDouble).item<double>();
   }
   if (cxr_.defined()) {
-    Volume placed = truth_;
-    placed.hu = clipped.contiguous();
-    values[metric::projection] = projection_similarity(placed, cxr_, inputs_.info);
+    values[metric::projection] = projection_of(clipped);
+    values[metric::projection_shortfall] = values[metric::projection] - truth_projection_;
   }
   if (x2ct_) add_x2ct(values, image);
   return values;
@@ -170,14 +213,24 @@ void VolumeComparison::add_anatomy(MetricValues& values, const Volume& image,
   values[metric::lung_psnr] = inside.psnr_db;
   values[metric::lung_ssim3d] = inside.ssim_3d;
   values[metric::lung_mae] = inside.mae;
-  Volume placed = truth_;
-  placed.hu = image.hu;
-  const auto lungs = lungs_of(placed, inputs_.window);
-  values[metric::lung_dice] = lungs.defined() ? dice(lungs_, lungs) : 0;
+  values[metric::lung_dice] = lung_dice(image);
   if (!bright_.defined()) return;
   values[metric::vessel_dice] = dice(bright_, centre_.logical_and(clipped >= bright_hu));
   values[metric::vessel_contrast] =
       (clipped - clipped_).masked_select(bright_).mean(torch::kDouble).item<double>();
+}
+
+double VolumeComparison::lung_dice(const Volume& image) const {
+  const IntensityWindow& window = inputs_.window;
+  if (near_lungs_.defined()) {
+    const auto air =
+        with_clipped_air(image.hu, window.min_hu, window.max_hu, ClippedAir::step) < lung_hu;
+    return dice(lungs_, near_lungs_.logical_and(air));
+  }
+  Volume placed = truth_;
+  placed.hu = image.hu;
+  const auto lungs = lungs_of(placed, window);
+  return lungs.defined() ? dice(lungs_, lungs) : 0;
 }
 
 void VolumeComparison::add_x2ct(MetricValues& values, const Volume& image) const {

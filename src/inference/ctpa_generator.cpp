@@ -122,15 +122,41 @@ at::Tensor CtpaGenerator::decode(const at::Tensor& latents,
   // One by one: the volumes of a batch would need its multiple in memory and gain next to nothing.
   std::vector<at::Tensor> volumes;
   for (int64_t i = 0; i < latents.size(0); ++i) {
-    auto latent = latents.slice(0, i, i + 1);
-    if (process_.quantise_latents) latent = autoencoder_->nearest_codes(latent);
-    const MemoryPlan plan =
-        autoencoder_->plan_decode(latent.sizes(), memory_budget(runtime_, device_));
-    if (!std::exchange(plan_is_logged_, true)) log_info("decoding: {}", plan.text());
-    auto unit = autoencoder_->decode(latent, plan);
+    auto unit = decode_one(latents.slice(0, i, i + 1));
     if (refiner_) unit = refiner_->forward(unit, requests[size_t(i)].cxr.unsqueeze(0).to(device_));
-    unit = unit.squeeze(1);
-    volumes.push_back(info_.window.to_hu(unit.clamp(-1, 1)).to(at::kCPU, at::kFloat));
+    volumes.push_back(to_hu(unit));
+  }
+  return at::cat(volumes);
+}
+
+at::Tensor CtpaGenerator::decode_one(at::Tensor latent) {
+  if (process_.quantise_latents) latent = autoencoder_->nearest_codes(latent);
+  const MemoryPlan plan =
+      autoencoder_->plan_decode(latent.sizes(), memory_budget(runtime_, device_));
+  if (!std::exchange(plan_is_logged_, true)) log_info("decoding: {}", plan.text());
+  return autoencoder_->decode(latent, plan);
+}
+
+at::Tensor CtpaGenerator::to_hu(const at::Tensor& unit) const {
+  return info_.window.to_hu(unit.squeeze(1).clamp(-1, 1)).to(at::kCPU, at::kFloat);
+}
+
+at::Tensor CtpaGenerator::mean_latents(const std::vector<SampleRequest>& requests) {
+  at::InferenceMode no_grad;
+  if (!has_mean()) throw Error("this model has no mean: it makes whole latents by diffusion");
+  std::vector<at::Tensor> pictures;
+  for (const auto& r : requests) pictures.push_back(r.cxr);
+  return scale_.restore(mean_->forward(at::stack(pictures).to(device_)));
+}
+
+at::Tensor CtpaGenerator::reconstruct(const at::Tensor& hu) {
+  at::InferenceMode no_grad;
+  std::vector<at::Tensor> volumes;
+  for (int64_t i = 0; i < hu.size(0); ++i) {
+    const auto unit = info_.window.to_unit(hu.slice(0, i, i + 1)).unsqueeze(1).to(device_);
+    const MemoryPlan plan =
+        autoencoder_->plan_encode(unit.sizes(), memory_budget(runtime_, device_));
+    volumes.push_back(to_hu(decode_one(autoencoder_->encode(unit, plan))));
   }
   return at::cat(volumes);
 }

@@ -218,6 +218,77 @@ TEST_F(Evaluate, MeasuresArteriesWhereThereAreMasksOfThem) {
   EXPECT_NEAR(m["artery_contrast_hu"]["generated"]["median"].get<double>(), 0, 10);
 }
 
+// Puts clots of 50 HU into the right half of the arteries of every test case and its sample, and
+// the masks of lungs, arteries and clots into the dataset.
+void add_clots_and_masks(const fs::path& run) {
+  for (int i = 14; i < 23; ++i) {
+    const fs::path ct = run / fmt::format("dataset/ct/case0{}.nii", i),
+                   sample = run / fmt::format("samples/case0{}.nii.gz", i);
+    Volume truth = read_volume(ct), made = read_volume(sample);
+    const auto lungs = truth.hu == -850;
+    auto bright = torch::zeros_like(truth.hu);
+    bright.slice(0, 11, 15).slice(1, 14, 20).slice(2, 10, 30).fill_(1);
+    bright = bright * (truth.hu >= 300);
+    auto clot = bright.clone();
+    clot.slice(2, 19).zero_();
+    truth.hu = at::where(clot == 1, 50, truth.hu);
+    made.hu = at::where(clot == 1, 50, made.hu);
+    write_nifti(truth, ct, "true");
+    write_nifti(made, sample, "SYNTHETIC");
+    for (const auto& [kind, mask] : std::map<std::string, at::Tensor>{
+             {"lung", lungs.to(torch::kFloat)}, {"artery", bright}, {"embolus", clot}}) {
+      Volume share = truth;
+      share.hu = 255 * mask;
+      write_nifti(share, run / fmt::format("dataset/masks/case0{}_{}.nii.gz", i, kind), "share");
+    }
+  }
+}
+
+TEST_F(Evaluate, TakesLungsAndArteriesFromMasksWhereTheDatasetHasThem) {
+  add_clots_and_masks(run);
+  ASSERT_EQ(evaluate().exit_code, 0);
+  const json m = metrics(), found = m["images"]["metrics"];
+  EXPECT_EQ(m["images"]["lung_masks"], 9);
+  EXPECT_EQ(m["images"]["artery_masks"], 9);
+  EXPECT_GT(found["lung_dice"]["generated"]["median"], 0.95) << "noise does not reach -500 HU";
+  EXPECT_LT(found["lung_dice"]["wrong_cxr"]["median"], found["lung_dice"]["generated"]["median"]);
+  EXPECT_EQ(found["artery_dice"]["generated"]["n"], 9);
+  EXPECT_NE(shown().find("by the true volume's mask"), std::string::npos);
+}
+
+TEST_F(Evaluate, TellsWhatBecomesOfClots) {
+  add_clots_and_masks(run);
+  ASSERT_EQ(evaluate().exit_code, 0);
+  const json lesions = metrics()["lesions"], all = lesions["groups"]["all"];
+  EXPECT_EQ(lesions["cases"], 9);
+  EXPECT_NEAR(all["truth"]["contrast_share"]["median"].get<double>(), 1, 1e-12);
+  EXPECT_NEAR(all["truth"]["dice"]["median"].get<double>(), 1, 1e-12);
+  EXPECT_NEAR(all["truth"]["contrast_hu"]["median"].get<double>(), -300, 1);
+  EXPECT_NEAR(all["generated"]["contrast_share"]["median"].get<double>(), 1, 0.1);
+  EXPECT_GT(all["generated"]["dice"]["median"], 0.95);
+  EXPECT_LT(all["mean_volume"]["contrast_share"]["median"], 0.6) << "training has no clots";
+  EXPECT_EQ(all["autoencoder"]["dice"]["n"], 0) << "the run has no model";
+  EXPECT_LT(lesions["tests"]["dice"]["generated_against_mean_volume"]["p"], 0.05);
+  const CsvTable table = CsvTable::read(run / "evaluation/lesions.csv");
+  EXPECT_EQ(table.size(), 9u * 4) << "true, right and wrong X-ray, mean volume";
+  EXPECT_EQ(table.at(0, "source"), "truth");
+  const json pictures = test::embedded_json(page(), "pictures")["lesions"];
+  ASSERT_EQ(pictures.size(), 3u);
+  EXPECT_TRUE(pictures[0]["autoencoder"].is_null());
+  EXPECT_EQ(pictures[0]["clot"].get<std::string>().substr(0, 11), "iVBORw0KGgo");
+  if (const auto text = test::shown_text(page())) EXPECT_CONTAINS(*text, "By size and place");
+}
+
+TEST_F(Evaluate, SaysWhyTheModelsPartsAreNotMeasuredAlone) {
+  ASSERT_EQ(evaluate().exit_code, 0);
+  EXPECT_NE(shown().find("the run has no diffusion/model"), std::string::npos);
+  const json projection = metrics()["images"]["metrics"]["projection"];
+  EXPECT_EQ(projection["truth"]["n"], 9);
+  EXPECT_GT(projection["truth"]["median"], projection["wrong_cxr"]["median"]);
+  const auto broken = evaluate("--model " + (run / "dataset").string());
+  EXPECT_EQ(broken.exit_code, 1) << "a model that was asked for must be one";
+}
+
 TEST_F(Evaluate, FindsACopyOfATrainingVolumeAndNotAnOrdinarySample) {
   fs::copy_file(run / "dataset/ct/case003.nii", run / "samples/copy.nii");
   edit("samples/samples.csv", [](size_t row, std::vector<std::string>& fields) {
@@ -439,7 +510,7 @@ TEST_F(Evaluate, ReportNeedsNoNetworkAndStatesItsProtocol) {
 TEST_F(Evaluate, ReportShowsMetricsJsonAndPicturesOfItsCases) {
   ASSERT_EQ(evaluate().exit_code, 0);
   EXPECT_EQ(test::embedded_json(page(), "data"), metrics());
-  const json pictures = test::embedded_json(page(), "pictures"),
+  const json pictures = test::embedded_json(page(), "pictures")["cases"],
              cases = metrics()["images"]["shown_cases"];
   ASSERT_EQ(cases.size(), 3u);
   ASSERT_EQ(pictures.size(), 3u);
@@ -482,6 +553,7 @@ TEST_F(Evaluate, ScriptOfTheReportShowsTheNumbersThatAreOnStdout) {
   const json m = metrics(), arms = m["classification"]["arms"];
   for (const char* metric : {"psnr_db", "mae_hu"}) {
     for (const char* source : source_keys) {
+      if (m["images"]["metrics"][metric][source]["n"] == 0) continue;
       const auto median = m["images"]["metrics"][metric][source]["median"].get<double>();
       EXPECT_CONTAINS(*text, "\n" + number_text(median) + " [");
       EXPECT_CONTAINS(result.out, number_text(median));
@@ -498,7 +570,7 @@ TEST_F(Evaluate, ScriptOfTheReportShowsTheNumbersThatAreOnStdout) {
   for (const auto& c : m["classification"]["comparisons"])
     EXPECT_CONTAINS(*text, "(Holm " + p_text(c["delong"]["p_holm"].get<double>()) + ")");
   for (const auto& [name, caption] : m["captions"].items()) {
-    if (name != "diversity" && name != "features") {
+    if (name != "diversity" && name != "features" && name != "lesions") {
       EXPECT_CONTAINS(*text, caption.get<std::string>());
     }
   }

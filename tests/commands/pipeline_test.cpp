@@ -103,6 +103,17 @@ TEST_F(Pipeline, ADamagedCheckpointIsPassedOverForTheOneBefore) {
   EXPECT_EQ(sha256_of_file(stage / "model" / "model.safetensors"), before);
 }
 
+TEST_F(Pipeline, EvaluationMeasuresTheAutoencoderAlone) {
+  const auto table = CsvTable::read(root_ / "run" / "evaluation" / "image_quality.csv");
+  int autoencoder = 0, regression = 0;
+  for (size_t row = 0; row < table.size(); ++row) {
+    autoencoder += table.at(row, "compared") == "autoencoder";
+    regression += table.at(row, "compared") == "regression";
+  }
+  EXPECT_GT(autoencoder, 5);
+  EXPECT_EQ(regression, 0) << "the model has no mean";
+}
+
 TEST_F(Pipeline, OtherSettingsThanTheCheckpointsAreRefusedWithTheDifference) {
   const auto result = x2ctpa("train-vae --vae.train.learning_rate 0.5");
   EXPECT_EQ(result.exit_code, 1);

@@ -17,6 +17,7 @@ struct EvaluateOptions {
   int64_t report_cases = 3;
   std::vector<std::string> protocols{"paper"};
   bool audit = true;
+  bool references = true;
   int64_t feature_size = 0;
   int64_t feature_every = 1;
 

@@ -10,18 +10,13 @@
 
 #include "x2ctpa/evaluation/evaluate_options.h"
 #include "x2ctpa/evaluation/evaluation_inputs.h"
+#include "x2ctpa/evaluation/image_sources.h"
+#include "x2ctpa/evaluation/lesions.h"
 #include "x2ctpa/metrics/calibration.h"
 #include "x2ctpa/metrics/classification.h"
 #include "x2ctpa/metrics/statistical_tests.h"
 
 namespace x2ctpa {
-
-/// Which volume is compared with the true one.
-namespace source {
-enum Index : int { generated, wrong_cxr, mean_volume, count };
-}
-inline constexpr std::array<const char*, source::count> source_keys{"generated", "wrong_cxr",
-                                                                    "mean_volume"};
 
 /// The numbers of one comparison of a volume with the true one; docs/metrics.md defines them.
 namespace metric {
@@ -46,6 +41,7 @@ enum Index : int {
   artery_contrast,
   lung_dice,
   projection,
+  projection_shortfall,
   // protocol "x2ct"
   x2ct_psnr,
   x2ct_planes_psnr,
@@ -67,26 +63,16 @@ using MetricValues = std::array<double, metric::count>;
 
 struct CaseResult {
   SamplePair pair;
-  std::string wrong_case_id;  ///< empty: no other patient to take
-  bool same_spacing = true;   ///< as the true volume, within 2%
+  std::string wrong_case_id;    ///< empty: no other patient to take
+  bool same_spacing = true;     ///< as the true volume, within 2%
+  double truth_projection = 0;  ///< of the true volume's own DRR and the X-ray; NaN without one
   std::array<std::optional<MetricValues>, source::count> quality;
-};
-
-struct Distribution {
-  int64_t n = 0;
-  double mean = 0, sd = 0, median = 0, q1 = 0, q3 = 0, min = 0, max = 0;
-};
-Distribution distribution_of(std::vector<double> values);
-
-struct BaselineTest {
-  WilcoxonResult wilcoxon;  ///< generated - baseline
-  double p_holm = 1;
 };
 
 struct MetricSummary {
   int metric = 0;
   std::array<Distribution, source::count> sources;
-  std::array<std::optional<BaselineTest>, source::count> tests;  ///< of the two baselines
+  std::array<std::optional<BaselineTest>, source::count> tests;  ///< against all but generated
 };
 
 /// How much samples of one X-ray differ from each other: means over pairs of samples.
@@ -101,6 +87,10 @@ struct ImageEvaluation {
   Diversity diversity;
   at::Tensor mean_volume;  ///< clipped HU (D, H, W); undefined without training volumes
   int64_t training_volumes = 0;
+  Distribution truth_projection;
+  LesionEvaluation lesions;                  ///< of the cases with a mask of clots
+  int64_t lung_masks = 0, artery_masks = 0;  ///< cases whose lungs and arteries masks gave
+  std::string without_references;  ///< why a source of `source::references` is missing, or empty
 };
 
 struct ArmResult {

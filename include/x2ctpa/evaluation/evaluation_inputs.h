@@ -22,6 +22,8 @@ struct SamplePair {
   std::string case_id, patient_id;
   std::filesystem::path generated, real, cxr;  ///< cxr may be empty
   std::filesystem::path vessels;  ///< mask of the pulmonary arteries in the true volume, or empty
+  /// Masks of the dataset (mask_file()), by kind; those that are there.
+  std::map<std::string, std::filesystem::path> masks;
   std::vector<std::filesystem::path> further;        ///< more samples of the same X-ray
   std::string sampler, steps, seed, guidance_scale;  ///< as in samples.csv; may be empty
 };
@@ -44,6 +46,8 @@ struct EvaluationInputs {
   std::string dataset_hash;
   DatasetInfo info;                                  ///< of the dataset, or the defaults
   std::map<std::string, std::optional<int>> labels;  ///< of the dataset's cases, by id
+  std::filesystem::path model;                       ///< the diffusion model's folder, or empty
+  bool model_is_given = false;                       ///< by the user: it must then fit the dataset
   std::filesystem::path autoencoder;  ///< model folder for distances of latents, or empty
   std::filesystem::path lpips, features, video_features;  ///< networks given, or empty
   std::optional<double> reconstruction_psnr_db;  ///< mean over held-out cases; of the VQ-GAN alone

@@ -48,6 +48,15 @@ class CtpaGenerator {
   at::Tensor latents(const std::vector<SampleRequest>& requests, const SamplerOptions& sampler,
                      int64_t seed);
 
+  /// The regression alone: the latents of the model's own mean, as latents() gives them, without
+  /// diffusion. Throws Error for a model without a mean.
+  at::Tensor mean_latents(const std::vector<SampleRequest>& requests);
+  bool has_mean() const { return !mean_.is_empty(); }
+
+  /// The autoencoder alone: volumes (N, D, H, W) in HU encoded and decoded, as decode() gives them
+  /// but without a refiner, since no latent was drawn from an X-ray.
+  at::Tensor reconstruct(const at::Tensor& hu);
+
   /// The volumes of such latents of `requests`, clamped to the window, on the CPU.
   at::Tensor decode(const at::Tensor& latents, const std::vector<SampleRequest>& requests);
 
@@ -61,6 +70,8 @@ class CtpaGenerator {
   static std::string hash_of(const std::filesystem::path& model);
 
  private:
+  at::Tensor decode_one(at::Tensor latent);
+  at::Tensor to_hu(const at::Tensor& unit) const;
   CxrCondition condition_of(const std::vector<SampleRequest>& requests);
   at::Tensor latents_of_batch(const std::vector<SampleRequest>& requests,
                               const SamplerOptions& sampler, int64_t seed);

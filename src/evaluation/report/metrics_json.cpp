@@ -17,28 +17,6 @@ namespace {
 
 using nlohmann::ordered_json;
 
-ordered_json distribution_json(const Distribution& d) {
-  return {{"n", d.n},
-          {"mean", number_json(d.mean)},
-          {"sd", number_json(d.sd)},
-          {"median", number_json(d.median)},
-          {"q1", number_json(d.q1)},
-          {"q3", number_json(d.q3)},
-          {"min", number_json(d.min)},
-          {"max", number_json(d.max)}};
-}
-
-ordered_json test_json(const BaselineTest& test) {
-  const WilcoxonResult& w = test.wilcoxon;
-  return {{"n", w.pairs},
-          {"zeros", w.zeros},
-          {"statistic", number_json(w.statistic)},
-          {"p", number_json(w.p)},
-          {"p_holm", number_json(test.p_holm)},
-          {"median_difference", number_json(w.median_difference)},
-          {"method", w.method}};
-}
-
 std::string rank_name(int64_t place, int64_t shown) {
   if (place == 0) return "Best";
   if (place == shown - 1) return "Worst";
@@ -76,6 +54,8 @@ ordered_json images_json(const Evaluation& evaluation) {
         entry["generated_against_" + std::string(source_keys[source])] =
             test_json(*summary.tests[source]);
     }
+    if (summary.metric == metric::projection)
+      entry["truth"] = distribution_json(evaluation.images.truth_projection);
     metrics[name.key] = entry;
   }
   const Diversity& d = evaluation.images.diversity;
@@ -96,6 +76,9 @@ ordered_json images_json(const Evaluation& evaluation) {
   }
   return {{"cases", evaluation.images.cases.size()},
           {"training_volumes", evaluation.images.training_volumes},
+          {"lung_masks", evaluation.images.lung_masks},
+          {"artery_masks", evaluation.images.artery_masks},
+          {"without_references", evaluation.images.without_references},
           {"metrics", metrics},
           {"psnr_by_case", psnr_by_case_json(evaluation.images)},
           {"shown_cases", shown},
@@ -197,6 +180,28 @@ ordered_json number_json(double value) {
   return std::isfinite(value) ? ordered_json(value) : ordered_json(nullptr);
 }
 
+ordered_json distribution_json(const Distribution& d) {
+  return {{"n", d.n},
+          {"mean", number_json(d.mean)},
+          {"sd", number_json(d.sd)},
+          {"median", number_json(d.median)},
+          {"q1", number_json(d.q1)},
+          {"q3", number_json(d.q3)},
+          {"min", number_json(d.min)},
+          {"max", number_json(d.max)}};
+}
+
+ordered_json test_json(const BaselineTest& test) {
+  const WilcoxonResult& w = test.wilcoxon;
+  return {{"n", w.pairs},
+          {"zeros", w.zeros},
+          {"statistic", number_json(w.statistic)},
+          {"p", number_json(w.p)},
+          {"p_holm", number_json(test.p_holm)},
+          {"median_difference", number_json(w.median_difference)},
+          {"method", w.method}};
+}
+
 ordered_json rounded_json(double value) { return number_json(std::round(value * 1e6) / 1e6); }
 
 ordered_json interval_json(const Interval& i) {
@@ -243,6 +248,7 @@ ordered_json metrics_json(const Evaluation& evaluation) {
           {"notice", "Research use only, not for diagnosis. Generated volumes are synthetic."},
           {"protocol", protocol_json(evaluation)},
           {"images", images_json(evaluation)},
+          {"lesions", lesions_json(evaluation)},
           {"features", features_json(evaluation)},
           {"memorisation", memorisation_json(evaluation)},
           {"classification", classification_json(evaluation)},

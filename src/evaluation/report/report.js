@@ -6,6 +6,7 @@
   const embedded = (id) => JSON.parse(document.getElementById(id).textContent);
   const colours = { right: "#1769c4", wrong: "#d1543f", mean: "#8b95a1", arms: ["#1b2430", "#d1543f", "#1769c4", "#2d9d78", "#8a4fbf", "#b98900"] };
   const sources = { generated: "right CXR", wrong_cxr: "another patient's CXR", mean_volume: "mean training volume" };
+  const references = { generated: "Right CXR", regression: "Regression alone", autoencoder: "Autoencoder alone" };
   const stages = { vae: "Autoencoder", diffusion: "Diffusion", "classifier/ctpa": "Classifier, true CTPA", "classifier/cxr": "Classifier, X-ray", "classifier/generated": "Classifier, generated CTPA" };
 
   // ---- Numbers, written as the program writes them elsewhere
@@ -256,8 +257,8 @@
 
   // ---- Sections of an evaluation
 
-  function psnrCard(psnr, source) {
-    const label = `PSNR, ${sources[source]}`, d = psnr[source];
+  function psnrCard(psnr, source, label = `PSNR, ${sources[source]}`) {
+    const d = psnr[source];
     if (d.n === 0) return card(label, none, "", "not available");
     const test = psnr[`generated_against_${source}`], gain = test && test.median_difference;
     const against = test ? `; right CXR is ${number(gain === null ? null : Math.abs(gain))} dB ${gain >= 0 ? "better" : "worse"}, p ${pValue(test.p_holm)}` : "";
@@ -268,20 +269,30 @@
     const psnr = m.images.metrics.psnr_db, vqgan = m.vqgan_reconstruction;
     return cards(
       ...(psnr ? Object.keys(sources).map((source) => psnrCard(psnr, source)) : []),
-      vqgan ? card("VQ-GAN alone", number(vqgan.psnr_db_mean), "dB", `mean reconstruction PSNR of ${vqgan.cases} held-out cases: the ceiling`)
-        : card("VQ-GAN alone", none, "", "no vae/reconstruction.csv"),
+      psnr && psnr.autoencoder.n > 0 ? psnrCard(psnr, "autoencoder", "PSNR, autoencoder alone")
+        : vqgan ? card("Autoencoder alone", number(vqgan.psnr_db_mean), "dB", `mean reconstruction PSNR of ${vqgan.cases} held-out cases: the ceiling`)
+        : card("Autoencoder alone", none, "", "no vae/reconstruction.csv"),
       ...arms.map((arm) => card(`AUC for PE, ${arm.title}`, number(arm.auc, 3), "",
         `${arm.auc_delong ? `95% ${number(arm.auc_delong[0])} to ${number(arm.auc_delong[1])} (DeLong); ` : ""}${arm.n} studies, ${arm.positives} with PE`)));
   }
 
-  function metricRow(metric) {
+  function metricCells(metric, compared) {
     const digits = metric.unit ? 2 : 3, arrow = { higher: "↑", lower: "↓", 1: "→ 1" }[metric.better] || "→ 0";
     const source = (key) => (metric[key].n === 0 ? none : [ofCases(metric[key], "median", digits), small(` [${ofCases(metric[key], "q1", digits)}, ${ofCases(metric[key], "q3", digits)}]`)]);
     const against = (key) => {
       const test = metric[`generated_against_${key}`];
       return test ? [number(test.median_difference, digits), small(` p ${pValue(test.p_holm)} (N ${test.n})`)] : none;
     };
-    return [[metric.label, small(` ${metric.unit ? `${metric.unit} ` : ""}${arrow}`)], small(metric.protocol), ...Object.keys(sources).map(source), against("wrong_cxr"), against("mean_volume")];
+    return [[metric.label, small(` ${metric.unit ? `${metric.unit} ` : ""}${arrow}`)], small(metric.protocol), ...compared.map(source), ...compared.slice(1).map(against)];
+  }
+
+  // What parts of the model make alone. The true volume has a number of its own in one row only.
+  function referenceTable(m) {
+    const metrics = Object.values(m.images.metrics), compared = Object.keys(references).filter((key) => metrics.some((metric) => metric[key].n > 0));
+    const truth = m.images.metrics.projection && m.images.metrics.projection.truth;
+    const own = truth && truth.n > 0 ? [el("p", null, `The DRR of the true volume itself correlates with the X-ray by ${number(truth.median, 3)}`, small(` [${number(truth.q1, 3)}, ${number(truth.q3, 3)}]`), `, that of the generated one by ${number(m.images.metrics.projection.generated.median, 3)}.`)] : [];
+    const rows = compared.length < 2 ? [] : [table(["", "Protocol", ...compared.map((key) => references[key]), ...compared.slice(1).map((key) => `Right − ${key}`)], numbers(["", ""], 2 * compared.length - 1), metrics.map((metric) => metricCells(metric, compared)))];
+    return [el("h3", null, "The model's parts alone"), ...rows, ...own, caption(m.captions.references)];
   }
 
   function featureTable(m) {
@@ -312,9 +323,9 @@
     const metrics = Object.values(m.images.metrics);
     if (metrics.length === 0) return section("Image quality", el("p", null, "No generated volume could be compared with a true one."));
     return section("Image quality",
-      table(["", "Protocol", "Right CXR", "Another patient's CXR", "Mean training volume", "Right − another's", "Right − mean"], numbers(["", ""], 5), metrics.map(metricRow)),
+      table(["", "Protocol", "Right CXR", "Another patient's CXR", "Mean training volume", "Right − another's", "Right − mean"], numbers(["", ""], 5), metrics.map((metric) => metricCells(metric, Object.keys(sources)))),
       caption(m.captions.image_quality), charts(psnrChart(m.images.psnr_by_case), gainChart(m.images.psnr_by_case)), caption(m.captions.psnr_by_case),
-      diversity(m), featureTable(m), memorisationTable(m));
+      referenceTable(m), diversity(m), featureTable(m), memorisationTable(m));
   }
 
   function cases(m, pictures) {
@@ -322,6 +333,66 @@
     const half = general(m.protocol.data_range_hu / 2);
     return section("Cases", ...m.images.shown_cases.map((shown, i) => caseFigure(shown, pictures[i])),
       el("div", { class: "scale" }, el("span", null, `−${half} HU`), el("i"), el("span", null, `+${half} HU`)), caption(m.captions.cases));
+  }
+
+  // ---- Clots
+
+  const lesionSources = { truth: "True volume", autoencoder: "Autoencoder alone", regression: "Regression alone", generated: "Right CXR", wrong_cxr: "Another patient's CXR", mean_volume: "Mean training volume" };
+  const lesionNumbers = { contrast_hu: ["Contrast, HU", 1], contrast_share: ["Share of the true contrast", 2], detectability: ["Detectability", 2], dice: ["Dice", 3], same_side: ["Same side", 2] };
+  const groupNames = { all: "All clots", small: "Small", medium: "Medium", large: "Large", central: "Central", peripheral: "Peripheral" };
+
+  // A slice with the border of the clots on it, at the scale of the screen.
+  async function drawLesion(canvas, base64, clotBase64) {
+    const [image, clot] = [base64, clotBase64].map((picture) => el("img", { src: png(picture) }));
+    await Promise.all([image.decode(), clot.decode()]);
+    const width = image.naturalWidth, height = image.naturalHeight, scale = Math.max(1, Math.round(720 / width));
+    const small = el("canvas", { width, height }), pixels = small.getContext("2d");
+    pixels.drawImage(clot, 0, 0);
+    const share = pixels.getImageData(0, 0, width, height).data;
+    let most = 0;
+    for (let i = 0; i < share.length; i += 4) most = Math.max(most, share[i]);
+    const inside = (x, y) => x >= 0 && y >= 0 && x < width && y < height && share[4 * (y * width + x)] >= Math.max(1, Math.min(128, most / 2));
+    canvas.width = width * scale;
+    canvas.height = height * scale;
+    const context = canvas.getContext("2d");
+    context.drawImage(image, 0, 0, canvas.width, canvas.height);
+    context.strokeStyle = "#ff9d2e";
+    context.lineWidth = Math.max(1.5, scale / 8);
+    context.beginPath();
+    const edge = (x1, y1, x2, y2) => { context.moveTo(x1 * scale, y1 * scale); context.lineTo(x2 * scale, y2 * scale); };
+    for (let y = 0; y < height; y++) for (let x = 0; x < width; x++) if (inside(x, y)) {
+      if (!inside(x - 1, y)) edge(x, y, x, y + 1);
+      if (!inside(x + 1, y)) edge(x + 1, y, x + 1, y + 1);
+      if (!inside(x, y - 1)) edge(x, y, x + 1, y);
+      if (!inside(x, y + 1)) edge(x, y + 1, x + 1, y + 1);
+    }
+    context.stroke();
+  }
+
+  function lesionFigure(shown, pictures) {
+    const cells = { truth: "True volume", autoencoder: "Autoencoder alone", generated: "Generated" };
+    const views = Object.entries(cells).map(([key, title]) => {
+      if (pictures[key] === null) return el("div", null, el("div", { class: "head" }, title), el("div", { class: "none" }, "not there"));
+      const canvas = el("canvas", { style: `aspect-ratio:${pictures.aspect}`, role: "img", "aria-label": `clot of ${shown.case}, ${title}` });
+      drawLesion(canvas, pictures[key], pictures.clot);
+      return el("div", null, el("div", { class: "head" }, title), canvas);
+    });
+    return el("figure", { class: "case" },
+      el("figcaption", null, el("b", null, `${number(shown.ml, 2)} ml`), ` ${shown.case} `, el("span", null, `${shown.place} · contrast ${number(shown.contrast_hu, 0)} HU, generated ${number(shown.generated_contrast_hu, 0)} HU (x2ctpa/1)`)),
+      el("div", { class: "clots" }, ...views));
+  }
+
+  function lesions(m, pictures) {
+    if (!m.lesions) return [];
+    const groups = m.lesions.groups, keys = Object.keys(lesionSources).filter((key) => groups.all[key].contrast_hu.n > 0);
+    const value = (group, key, name) => { const d = group[key][name]; return d.n === 0 ? none : number(name === "same_side" ? d.mean : d.median, lesionNumbers[name][1]); };
+    const test = (name, key) => { const found = (m.lesions.tests[name] || {})[`generated_against_${key}`]; return found ? [number(found.median_difference, lesionNumbers[name][1]), small(` p ${pValue(found.p_holm)} (N ${found.n})`)] : none; };
+    const rows = Object.keys(lesionNumbers).map((name) => [lesionNumbers[name][0], ...keys.map((key) => value(groups.all, key, name)), test(name, "wrong_cxr"), test(name, "mean_volume")]);
+    const bySize = Object.keys(groups).filter((name) => name !== "all" && groups[name].cases > 0).flatMap((name) => ["contrast_share", "dice"].map((measure, i) => [i === 0 ? [groupNames[name], small(` ${groups[name].cases} cases`)] : "", lesionNumbers[measure][0], ...keys.map((key) => value(groups[name], key, measure))]));
+    return section("Clots", el("p", null, `${m.lesions.cases} cases have a mask of their clots.`),
+      table(["", ...keys.map((key) => lesionSources[key]), "Right − another's", "Right − mean"], numbers([""], keys.length + 2), rows),
+      el("h3", null, "By size and place"), table(["", "", ...keys.map((key) => lesionSources[key])], numbers(["", ""], keys.length), bySize),
+      el("h3", null, "From the largest to the smallest"), ...m.lesions.shown_cases.map((shown, i) => lesionFigure(shown, pictures[i])), caption(m.captions.lesions));
   }
 
   const percent = (p) => (p.value === null ? none : [fixed(100 * p.value, 1), small(range(p.interval, 0, 100))]);
@@ -395,7 +466,7 @@
 
   function evaluation(m, pictures) {
     const arms = Object.entries(m.classification.arms).map(([name, arm], i) => ({ ...arm, name, colour: colours.arms[i % colours.arms.length] }));
-    return [summary(m, arms), imageQuality(m), cases(m, pictures), classification(m, arms), training(m), remarks(m), provenance(m)];
+    return [summary(m, arms), imageQuality(m), cases(m, pictures.cases), lesions(m, pictures.lesions), classification(m, arms), training(m), remarks(m), provenance(m)];
   }
 
   // ---- Sections of a check

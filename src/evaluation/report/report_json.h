@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "x2ctpa/core/csv.h"
 #include "x2ctpa/evaluation/evaluation.h"
 
 namespace x2ctpa {
@@ -13,6 +14,15 @@ namespace x2ctpa {
 nlohmann::ordered_json number_json(double value);
 nlohmann::ordered_json rounded_json(double value);
 nlohmann::ordered_json interval_json(const Interval& interval);
+
+nlohmann::ordered_json distribution_json(const Distribution& distribution);
+nlohmann::ordered_json test_json(const BaselineTest& test);
+
+/// Clots by size and place, or null without masks of them; pictures of the shown ones, in their
+/// order; every case and source as a table.
+nlohmann::ordered_json lesions_json(const Evaluation& evaluation);
+nlohmann::ordered_json lesion_pictures(const Evaluation& evaluation);
+CsvTable lesion_table(const Evaluation& evaluation);
 
 /// Arms with their curves, tests between them, and the published figures.
 nlohmann::ordered_json classification_json(const Evaluation& evaluation);

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "evaluation/report/report_json.h"
 #include "evaluation/steps.h"
 #include "x2ctpa/core/csv.h"
 #include "x2ctpa/core/files.h"
@@ -27,6 +28,7 @@ CsvTable per_case_table(const Evaluation& evaluation) {
     for (const MetricName& metric : metric_names)
       columns.push_back(fmt::format("{}_{}", source, metric.key));
   }
+  columns.push_back(fmt::format("truth_{}", metric_names[metric::projection].key));
   CsvTable table(columns);
   for (const CaseResult& c : evaluation.images.cases) {
     std::vector<std::string> row{
@@ -37,9 +39,25 @@ CsvTable per_case_table(const Evaluation& evaluation) {
       for (int metric = 0; metric < metric::count; ++metric)
         row.push_back(quality ? field((*quality)[metric]) : "");
     }
+    row.push_back(field(c.truth_projection));
     table.add(row);
   }
   return table;
+}
+
+void add_distribution(std::vector<std::string>& row, const Distribution& d) {
+  for (double value : {d.mean, d.sd, d.median, d.q1, d.q3, d.min, d.max})
+    row.push_back(field(value));
+}
+
+// The true volume's own projection, beside which the others stand.
+std::vector<std::string> truth_row(const ImageEvaluation& images) {
+  const MetricName& name = metric_names[metric::projection];
+  std::vector<std::string> row{name.key, name.unit, name.protocol, "truth",
+                               std::to_string(images.truth_projection.n)};
+  add_distribution(row, images.truth_projection);
+  row.insert(row.end(), 4, "");
+  return row;
 }
 
 CsvTable image_table(const Evaluation& evaluation) {
@@ -52,8 +70,7 @@ CsvTable image_table(const Evaluation& evaluation) {
       const MetricName& name = metric_names[summary.metric];
       std::vector<std::string> row{name.key, name.unit, name.protocol, source_keys[source],
                                    std::to_string(d.n)};
-      for (double value : {d.mean, d.sd, d.median, d.q1, d.q3, d.min, d.max})
-        row.push_back(field(value));
+      add_distribution(row, d);
       const auto& test = summary.tests[source];
       if (test) {
         row.insert(row.end(), {field(test->wilcoxon.median_difference), field(test->wilcoxon.p),
@@ -63,6 +80,7 @@ CsvTable image_table(const Evaluation& evaluation) {
       }
       table.add(row);
     }
+    if (summary.metric == metric::projection) table.add(truth_row(evaluation.images));
   }
   for (const FeatureMeasure& f : evaluation.features) {
     std::vector<std::string> row{f.key, "", f.protocol, "generated", std::to_string(f.generated)};
@@ -188,6 +206,8 @@ std::string latex_table(const Evaluation& evaluation) {
 void write_tables(const Evaluation& evaluation, const std::filesystem::path& folder) {
   per_case_table(evaluation).write(folder / "per_case.csv");
   image_table(evaluation).write(folder / "image_quality.csv");
+  if (!evaluation.images.lesions.cases.empty())
+    lesion_table(evaluation).write(folder / "lesions.csv");
   paper_table(evaluation).write(folder / "table.csv");
   write_file(folder / "table.md", markdown_table(evaluation));
   write_file(folder / "table.tex", latex_table(evaluation));

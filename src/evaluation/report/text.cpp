@@ -10,6 +10,53 @@
 namespace x2ctpa {
 namespace {
 
+// What two parts of the model make alone, beside the generated volume.
+std::string references_text(const ImageEvaluation& images) {
+  std::string text;
+  for (const MetricSummary& s : images.metrics) {
+    if (s.sources[source::autoencoder].n == 0) continue;
+    if (text.empty()) {
+      text =
+          fmt::format("The model's parts alone: median\n{:<44}{:>12}{:>12}{:>12}{:>16}{:>18}\n", "",
+                      "right CXR", "regression", "autoencoder", "p, regression", "p, autoencoder");
+    }
+    const MetricName& name = metric_names[s.metric];
+    const int digits = name.unit[0] ? 2 : 3;
+    text += fmt::format("{:<44}",
+                        name.unit[0] ? fmt::format("{} ({})", name.label, name.unit) : name.label);
+    for (int source : {source::generated, source::regression, source::autoencoder})
+      text += fmt::format("{:>12}", number_text(s.sources[source].median, digits));
+    const auto p = [&](int source) {
+      return s.tests[source] ? p_text(s.tests[source]->p_holm) : std::string("–");
+    };
+    text += fmt::format("{:>16}{:>18}\n", p(source::regression), p(source::autoencoder));
+  }
+  if (images.truth_projection.n > 0) {
+    text += fmt::format("Correlation of the true volume's own DRR and CXR: {}\n",
+                        number_text(images.truth_projection.median, 3));
+  }
+  return text;
+}
+
+std::string lesions_text(const LesionEvaluation& lesions) {
+  if (lesions.cases.empty()) return {};
+  std::string text = fmt::format(
+      "Clots, {} cases: median\n{:<33}{:>12}{:>12}{:>12}{:>12}{:>12}{:>12}\n", lesions.cases.size(),
+      "", "true volume", "right CXR", "wrong CXR", "mean volume", "regression", "autoencoder");
+  const LesionGroup& all = lesions.groups.front();
+  const auto add = [&](const char* label, lesion::Index value, int digits) {
+    text += fmt::format("{:<33}{:>12}", label, number_text(all.truth[value].median, digits));
+    for (const auto& of_source : all.sources)
+      text += fmt::format("{:>12}", number_text(of_source[value].median, digits));
+    text += "\n";
+  };
+  add("Contrast at the clots (HU)", lesion::contrast, 1);
+  add("Share of the true contrast", lesion::preserved, 3);
+  add("Detectability", lesion::detectability, 3);
+  add("Dice with the clots", lesion::dice, 3);
+  return text;
+}
+
 std::string image_text(const Evaluation& evaluation) {
   const auto& window = evaluation.inputs.window;
   std::string text = fmt::format(
@@ -24,11 +71,13 @@ std::string image_text(const Evaluation& evaluation) {
     // fmt pads by code points of the label; the squared sign is one.
     text += fmt::format("{:<33}{:<11}", label, name.protocol);
     const int digits = name.unit[0] ? 2 : 3;
-    for (const auto& d : s.sources) text += fmt::format("{:>12}", number_text(d.median, digits));
-    for (int source : {source::wrong_cxr, source::mean_volume})
+    for (int source : {source::generated, source::wrong_cxr, source::mean_volume})
+      text += fmt::format("{:>12}", number_text(s.sources[source].median, digits));
+    for (int source : source::baselines)
       text += fmt::format("{:>16}", s.tests[source] ? p_text(s.tests[source]->p_holm) : "–");
     text += "\n";
   }
+  text += references_text(evaluation.images) + lesions_text(evaluation.images.lesions);
   for (const FeatureMeasure& f : evaluation.features) {
     text += fmt::format("{:<33}{:<11}{:>12.4g}  ({} real, {} generated pictures)\n", f.label,
                         f.protocol, f.value, f.real, f.generated);
@@ -49,11 +98,11 @@ std::string image_text(const Evaluation& evaluation) {
         m.space, copies, m.cases.size());
   }
   if (evaluation.inputs.reconstruction_psnr_db) {
-    text += fmt::format("VQ-GAN reconstruction alone: {:.2f} dB PSNR, mean of {} held-out cases\n",
-                        *evaluation.inputs.reconstruction_psnr_db,
-                        evaluation.inputs.reconstruction_cases);
+    text += fmt::format(
+        "Reconstruction by the autoencoder alone: {:.2f} dB PSNR, mean of {} held-out cases\n",
+        *evaluation.inputs.reconstruction_psnr_db, evaluation.inputs.reconstruction_cases);
   }
-  return text + "p: two-sided Wilcoxon signed-rank, Holm over all tests of this table\n";
+  return text + "p: two-sided Wilcoxon signed-rank, Holm over all tests of a table\n";
 }
 
 std::string score_text(const Evaluation& evaluation) {
