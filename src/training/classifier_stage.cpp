@@ -272,6 +272,7 @@ class ArmTraining {
     const fs::path from = folder / word_of(info.head);
     fs::remove_all(folder / "model");
     fs::copy(from / "model", folder / "model", fs::copy_options::recursive);
+    withdraw_model(folder / "model");
     write_classifier_info(folder / "model", info);
     publish_model(folder / "model", classifier_card(info, options_, from), dataset_);
     CsvTable::read(from / "scores.csv").write(folder / "scores.csv");
