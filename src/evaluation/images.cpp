@@ -244,7 +244,10 @@ ImageEvaluation evaluate_images(const EvaluationInputs& inputs, const EvaluateOp
     const SamplePair* wrong = partners[i] < 0 ? nullptr : &inputs.pairs[partners[i]];
     try {
       const VolumeComparison comparison(pair, inputs, lpips.is_empty() ? nullptr : &lpips, x2ct);
-      images.cases.push_back(evaluate_case(pair, wrong, images, inputs, comparison, model.get()));
+      SourceVolumes volumes;
+      add_references(pair, images, comparison, model.get(), volumes);
+      images.cases.push_back(evaluate_case(pair, wrong, inputs, comparison, volumes));
+      add_lesions(pair, comparison, volumes, images.lesions);
       images.lung_masks += comparison.lungs_are_given();
       images.artery_masks += comparison.arteries_are_given();
       if (wrong == nullptr)
