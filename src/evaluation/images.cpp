@@ -160,6 +160,14 @@ MetricSummary summarise(int metric, const std::vector<CaseResult>& cases) {
   return summary;
 }
 
+Distribution truth_projections(const std::vector<CaseResult>& cases) {
+  std::vector<double> projections;
+  for (const CaseResult& c : cases) {
+    if (!std::isnan(c.truth_projection)) projections.push_back(c.truth_projection);
+  }
+  return distribution_of(std::move(projections));
+}
+
 // Holm over every metric and the sources of one family together.
 void correct(std::vector<MetricSummary>& metrics, std::span<const source::Index> family) {
   std::vector<BaselineTest*> tests;
@@ -275,11 +283,7 @@ ImageEvaluation evaluate_images(const EvaluationInputs& inputs, const EvaluateOp
   summarise_lesions(images.lesions);
   correct(images.metrics, source::baselines);
   correct(images.metrics, source::references);
-  std::vector<double> projections;
-  for (const CaseResult& c : images.cases) {
-    if (!std::isnan(c.truth_projection)) projections.push_back(c.truth_projection);
-  }
-  images.truth_projection = distribution_of(std::move(projections));
+  images.truth_projection = truth_projections(images.cases);
   return images;
 }
 
