@@ -276,7 +276,8 @@ TEST_F(Evaluate, TellsWhatBecomesOfClots) {
   ASSERT_EQ(pictures.size(), 3u);
   EXPECT_TRUE(pictures[0]["autoencoder"].is_null());
   EXPECT_EQ(pictures[0]["clot"].get<std::string>().substr(0, 11), "iVBORw0KGgo");
-  if (const auto text = test::shown_text(page())) EXPECT_CONTAINS(*text, "By size and place");
+  const auto text = test::shown_text(page());
+  EXPECT_CONTAINS(text.value_or("By size and place"), "By size and place");
 }
 
 TEST_F(Evaluate, SaysWhyTheModelsPartsAreNotMeasuredAlone) {
