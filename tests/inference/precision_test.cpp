@@ -4,6 +4,7 @@
 #include <cstdio>
 #include <filesystem>
 #include <string>
+#include <vector>
 
 #include "support/temporary_folder.h"
 #include "support/tiny_model.h"
@@ -95,11 +96,12 @@ TEST(QuantisedDecoding, GeneratedLatentsAreDecodedByTheirNearestCodesWhereTheMod
   CtpaGenerator plain(folder.path(), runtime);
   const auto codes =
       load_latent_codec(folder.path() / "autoencoder", torch::kCPU)->nearest_codes(latent);
-  const auto expected = plain.decode(codes);
+  const std::vector<SampleRequest> requests{{"x", torch::rand({1, 32, 32})}};
+  const auto expected = plain.decode(codes, requests);
   write_file(folder / "diffusion.yaml", options_to_yaml(process));
   CtpaGenerator quantising(folder.path(), runtime);
-  EXPECT_TRUE(at::equal(quantising.decode(latent), expected));
-  EXPECT_FALSE(at::equal(plain.decode(latent), expected)) << "the codes changed nothing";
+  EXPECT_TRUE(at::equal(quantising.decode(latent, requests), expected));
+  EXPECT_FALSE(at::equal(plain.decode(latent, requests), expected)) << "the codes changed nothing";
 }
 
 }  // namespace
