@@ -111,8 +111,8 @@ TEST_F(TrainingLosses, EachOneOfTheVqganShowsItsValueFromItsStartAndSurvivesASto
 
 TEST_F(TrainingLosses, TheConvolutionalAutoencoderTrainsSurvivesAStopAndServesTheDenoiser) {
   const std::string command =
-      "train-vae --vae.kind conv --vae.conv.widths [4,6] --vae.conv.latent_channels 4 "
-      "--vae.conv.downsample [2,4,4] --vae.conv.kl_weight 0.001 --vae.loss.squared_weight 1 "
+      "train-vae --vae.kind conv --vae.conv.widths 4,6 --vae.conv.latent_channels 4 "
+      "--vae.conv.downsample 2,4,4 --vae.conv.kl_weight 0.001 --vae.loss.squared_weight 1 "
       "--vae.loss.contrast_weight 1 --vae.loss.contrast_window_hu 0,300 "
       "--vae.augment_shift_voxels 1,2,2 --vae.train.steps 10 --vae.train.validate_every 5 "
       "--vae.train.ema_decay 0.9 --vae.train.learning_rate 1e-2 --vae.loss.gan_start_step 8 "
@@ -145,7 +145,7 @@ TEST_F(TrainingLosses, TheConvolutionalAutoencoderTrainsSurvivesAStopAndServesTh
 TEST_F(TrainingLosses, AContrastWindowBeyondThatOfTheDatasetIsRefused) {
   new_run("contrast");
   const auto result = x2ctpa(
-      "train-vae --vae.kind conv --vae.conv.downsample [2,4,4] --vae.loss.contrast_weight 1 "
+      "train-vae --vae.kind conv --vae.conv.downsample 2,4,4 --vae.loss.contrast_weight 1 "
       "--vae.loss.contrast_window_hu 600,900",
       "contrast");
   EXPECT_EQ(result.exit_code, 1);
