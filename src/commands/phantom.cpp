@@ -16,7 +16,7 @@
 #include "x2ctpa/core/log.h"
 #include "x2ctpa/core/projection_geometry.h"
 #include "x2ctpa/core/random.h"
-#include "x2ctpa/data/volume_masks.h"
+#include "x2ctpa/data/studies/volume_masks.h"
 #include "x2ctpa/imaging/dicom/dicom_write.h"
 #include "x2ctpa/imaging/phantom/phantom.h"
 #include "x2ctpa/imaging/volume_io.h"

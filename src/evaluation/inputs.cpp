@@ -14,7 +14,7 @@
 #include "x2ctpa/core/csv.h"
 #include "x2ctpa/core/error.h"
 #include "x2ctpa/core/file_kinds.h"
-#include "x2ctpa/data/volume_masks.h"
+#include "x2ctpa/data/studies/volume_masks.h"
 #include "x2ctpa/imaging/volume_io.h"
 
 namespace x2ctpa {

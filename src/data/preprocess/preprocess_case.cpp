@@ -8,7 +8,7 @@
 #include "data/preprocess/case_grid.h"
 #include "data/preprocess/intensity.h"
 #include "data/preprocess/read_ct.h"
-#include "x2ctpa/data/volume_masks.h"
+#include "x2ctpa/data/studies/volume_masks.h"
 #include "x2ctpa/imaging/files/picture_files.h"
 #include "x2ctpa/imaging/volume/resample.h"
 #include "x2ctpa/imaging/volume_io.h"

@@ -12,7 +12,7 @@
 #include "x2ctpa/core/error.h"
 #include "x2ctpa/core/file_kinds.h"
 #include "x2ctpa/core/log.h"
-#include "x2ctpa/data/volume_masks.h"
+#include "x2ctpa/data/studies/volume_masks.h"
 
 namespace fs = std::filesystem;
 

@@ -1,4 +1,4 @@
-#include "x2ctpa/data/volume_masks.h"
+#include "x2ctpa/data/studies/volume_masks.h"
 
 #include <fmt/format.h>
 
