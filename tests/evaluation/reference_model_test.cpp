@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 #include <torch/torch.h>
 
+#include <array>
 #include <filesystem>
 #include <string>
 #include <vector>
@@ -42,7 +43,11 @@ LinearMean add_mean(const fs::path& model) {
   save_module(model / "mean", *mean, options_to_yaml(mean->options()));
   auto denoiser = load_options<CtpaDenoiserOptions>(model_config_file(model));
   denoiser.mean = LatentMean::linear;
-  write_file(model_config_file(model), options_to_yaml(denoiser));
+  const DatasetInfo info = info_of(model);
+  const CtpaDenoiser made(
+      denoiser, 4, std::array<int64_t, 3>{4, 8, 8},
+      BackProjectionGeometry{info.geometry, info.typical_spacing_at_mm({4, 8, 8})});
+  save_module(model, *made, options_to_yaml(denoiser));
   return mean;
 }
 
