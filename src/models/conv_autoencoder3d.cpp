@@ -90,8 +90,10 @@ void ConvAutoencoder3dImpl::start_from_components(
   at::Tensor sum, products;
   double blocks = 0;
   for (int64_t i = 0; i < count; ++i) {
-    const auto x = conv_autoencoder3d::space_to_depth(volume(i).unsqueeze(0), options_.downsample);
-    const auto rows = x.squeeze(0).flatten(1).to(at::kCPU, at::kDouble);
+    const auto x = volume(i).unsqueeze(0);
+    check_volume(x);
+    const auto cubes = conv_autoencoder3d::space_to_depth(x, options_.downsample);
+    const auto rows = cubes.squeeze(0).flatten(1).to(at::kCPU, at::kDouble);
     sum = i == 0 ? rows.sum(1) : sum + rows.sum(1);
     products = i == 0 ? rows.mm(rows.t()) : products + rows.mm(rows.t());
     blocks += double(rows.size(1));

@@ -47,6 +47,11 @@ TEST(ConvAutoencoder3d, HalvesEachAxisAsOftenAsItsFactorSays) {
 TEST(ConvAutoencoder3d, RefusesSizesThatDoNotFit) {
   ConvAutoencoder3d model(small_conv({2, 4, 4}));
   expect_error([&] { model->encode(torch::zeros({1, 1, 2, 6, 8})); }, "along H");
+  expect_error(
+      [&] { model->start_from_components(1, [](int64_t) {
+              return torch::zeros({1, 2, 6, 8});
+            }); },
+      "along H");
   expect_error([&] { model->encode(torch::zeros({1, 2, 2, 8, 8})); }, "volume (B, C, D, H, W)");
   expect_error([&] { model->decode(torch::zeros({1, 1, 2, 2, 2})); }, "latent (B, C, d, h, w)");
   expect_error([] { ConvAutoencoder3d(small_conv({1, 1, 1})); }, "powers of two");
