@@ -171,20 +171,23 @@ Distribution truth_projections(const std::vector<CaseResult>& cases) {
 // Holm over every metric and the sources of one family together.
 void correct(std::vector<MetricSummary>& metrics, std::span<const source::Index> family) {
   std::vector<BaselineTest*> tests;
-  std::vector<double> p;
   for (auto& summary : metrics) {
     for (const source::Index source : family) {
       auto& test = summary.tests[source];
-      if (!test) continue;
-      tests.push_back(&*test);
-      p.push_back(test->wilcoxon.p);
+      if (test) tests.push_back(&*test);
     }
   }
-  const auto adjusted = holm_adjusted(p);
-  for (size_t i = 0; i < tests.size(); ++i) tests[i]->p_holm = adjusted[i];
+  correct_by_holm(tests);
 }
 
 }  // namespace
+
+void correct_by_holm(const std::vector<BaselineTest*>& tests) {
+  std::vector<double> p;
+  for (const BaselineTest* test : tests) p.push_back(test->wilcoxon.p);
+  const auto adjusted = holm_adjusted(p);
+  for (size_t i = 0; i < tests.size(); ++i) tests[i]->p_holm = adjusted[i];
+}
 
 Distribution distribution_of(std::vector<double> values) {
   Distribution d;

@@ -57,7 +57,6 @@ void name_sizes(LesionEvaluation& lesions) {
 
 void add_tests(LesionEvaluation& lesions) {
   std::vector<BaselineTest*> tests;
-  std::vector<double> p;
   for (const int value : {lesion::preserved, lesion::detectability, lesion::dice}) {
     for (const int source : source::baselines) {
       std::vector<double> own, baseline;
@@ -71,11 +70,9 @@ void add_tests(LesionEvaluation& lesions) {
       auto& test = lesions.tests[value][source];
       test = BaselineTest{wilcoxon_signed_rank(own, baseline)};
       tests.push_back(&*test);
-      p.push_back(test->wilcoxon.p);
     }
   }
-  const auto adjusted = holm_adjusted(p);
-  for (size_t i = 0; i < tests.size(); ++i) tests[i]->p_holm = adjusted[i];
+  correct_by_holm(tests);
 }
 
 }  // namespace

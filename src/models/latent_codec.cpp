@@ -22,10 +22,12 @@ Model load_frozen(const std::filesystem::path& folder, c10::Device device) {
   return model;
 }
 
-class VqganCodec : public LatentCodec {
+// A network that plans its own work and takes the number format from the plan.
+template <class Model>
+class PlannedCodec : public LatentCodec {
  public:
-  VqganCodec(const std::filesystem::path& folder, c10::Device device, c10::ScalarType type)
-      : model_(load_frozen<Vqgan3d>(folder, device)), type_(type) {}
+  PlannedCodec(const std::filesystem::path& folder, c10::Device device, c10::ScalarType type)
+      : model_(load_frozen<Model>(folder, device)), type_(type) {}
   MemoryPlan plan_encode(at::IntArrayRef volume_shape, int64_t bytes) const override {
     return model_->plan_encode(volume_shape, {bytes, type_});
   }
@@ -38,41 +40,31 @@ class VqganCodec : public LatentCodec {
   at::Tensor decode(const at::Tensor& latent, const MemoryPlan& plan) override {
     return model_->decode(latent, plan);
   }
+
+ protected:
+  Model model_;
+
+ private:
+  c10::ScalarType type_;
+};
+
+class VqganCodec : public PlannedCodec<Vqgan3d> {
+ public:
+  using PlannedCodec::PlannedCodec;
   at::Tensor decode_slices(const at::Tensor& latent, const at::Tensor& place) override {
     return slices_at(model_->decode(latent), place);
   }
   at::Tensor nearest_codes(const at::Tensor& latent) override {
     return model_->codebook()->nearest_codes(latent);
   }
-
- private:
-  Vqgan3d model_;
-  c10::ScalarType type_;
 };
 
-class ConvCodec : public LatentCodec {
+class ConvCodec : public PlannedCodec<ConvAutoencoder3d> {
  public:
-  ConvCodec(const std::filesystem::path& folder, c10::Device device, c10::ScalarType type)
-      : model_(load_frozen<ConvAutoencoder3d>(folder, device)), type_(type) {}
-  MemoryPlan plan_encode(at::IntArrayRef volume_shape, int64_t bytes) const override {
-    return model_->plan_encode(volume_shape, {bytes, type_});
-  }
-  MemoryPlan plan_decode(at::IntArrayRef latent_shape, int64_t bytes) const override {
-    return model_->plan_decode(latent_shape, {bytes, type_});
-  }
-  at::Tensor encode(const at::Tensor& volume, const MemoryPlan& plan) override {
-    return model_->encode(volume, plan);
-  }
-  at::Tensor decode(const at::Tensor& latent, const MemoryPlan& plan) override {
-    return model_->decode(latent, plan);
-  }
+  using PlannedCodec::PlannedCodec;
   at::Tensor decode_slices(const at::Tensor& latent, const at::Tensor& place) override {
     return model_->decode_slices(latent, place);
   }
-
- private:
-  ConvAutoencoder3d model_;
-  c10::ScalarType type_;
 };
 
 class KlCodec : public LatentCodec {

@@ -9,6 +9,7 @@
 
 #include "models/checks.h"
 #include "x2ctpa/core/error.h"
+#include "x2ctpa/models/linear_probe.h"
 
 namespace x2ctpa {
 namespace {
@@ -17,7 +18,7 @@ constexpr std::array ridges{0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 
 constexpr int64_t latents_at_once = 16;
 
 at::Tensor pooled_pixels(const at::Tensor& cxr, int64_t side) {
-  return at::adaptive_avg_pool2d(cxr.to(at::kFloat), {side, side}).flatten(1);
+  return averaged_to_grid(cxr.to(at::kFloat), {1, side, side});
 }
 
 // The left singular vectors of centred rows, largest singular value first.

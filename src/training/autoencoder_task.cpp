@@ -9,33 +9,17 @@
 
 #include "training/augmentation.h"
 #include "x2ctpa/core/device.h"
-#include "x2ctpa/core/error.h"
 #include "x2ctpa/core/random.h"
 
 namespace x2ctpa {
-namespace {
-
-// The part of the volumes' window that the contrast loss sees, in [-1, 1].
-std::pair<double, double> contrast_range(const AutoencoderLossOptions& options,
-                                         const IntensityWindow& window) {
-  if (options.contrast_weight == 0) return {-1, 1};
-  const auto unit = window.to_unit(at::tensor(options.contrast_window_hu, at::kDouble));
-  const double low = unit[0].item<double>(), high = unit[1].item<double>();
-  if (low < high) return {low, high};
-  throw Error(fmt::format(
-      "train-vae: expected vae.loss.contrast_window_hu to be a range within the dataset's window "
-      "{} to {}, found {} to {}; give another range, or vae.loss.contrast_weight 0.",
-      window.min_hu, window.max_hu, options.contrast_window_hu[0], options.contrast_window_hu[1]));
-}
-
-}  // namespace
 
 AutoencoderTask::AutoencoderTask(const VaeOptions& options, const IntensityWindow& window,
                                  Lpips lpips, const RuntimeOptions& runtime,
                                  int64_t batches_per_epoch, const Processes& processes)
     : options_(options.loss),
       shift_voxels_(options.augment_shift_voxels),
-      contrast_range_(contrast_range(options.loss, window)),
+      contrast_range_(contrast_range(options.loss.contrast_weight, options.loss.contrast_window_hu,
+                                     window, "vae.loss")),
       lpips_(std::move(lpips)),
       seed_(runtime.seed),
       batches_per_step_(options.train.accumulate * processes.count()),
@@ -58,8 +42,7 @@ std::vector<LossTerm> AutoencoderTask::voxel_losses(const at::Tensor& x_hat,
   if (options_.squared_weight > 0)
     terms.push_back({"squared", options_.squared_weight, squared_loss(x_hat, x)});
   if (options_.contrast_weight == 0) return terms;
-  const auto [low, high] = contrast_range_;
-  const auto near = clipped_to(x_hat, low, high), target = clipped_to(x, low, high);
+  const auto near = contrast_range_.of(x_hat), target = contrast_range_.of(x);
   terms.push_back({"contrast", options_.contrast_weight,
                    options_.l1_weight * reconstruction_loss(near, target) +
                        options_.squared_weight * squared_loss(near, target)});

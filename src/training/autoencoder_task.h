@@ -6,9 +6,9 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
-#include <utility>
 #include <vector>
 
+#include "training/contrast_range.h"
 #include "training/trained_autoencoder.h"
 #include "x2ctpa/data/loader.h"
 #include "x2ctpa/models/discriminators.h"
@@ -48,7 +48,7 @@ class AutoencoderTask {
 
   AutoencoderLossOptions options_;
   std::vector<int64_t> shift_voxels_;
-  std::pair<double, double> contrast_range_;  // in [-1, 1]
+  ContrastRange contrast_range_;
   Lpips lpips_;
   int64_t seed_, batches_per_step_;
   c10::Device device_;

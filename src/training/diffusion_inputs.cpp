@@ -14,6 +14,14 @@
 namespace x2ctpa {
 namespace fs = std::filesystem;
 
+std::vector<Case> paired(const std::vector<Case>& cases) {
+  std::vector<Case> out;
+  for (const auto& c : cases) {
+    if (!c.ct.empty() && !c.cxr.empty()) out.push_back(c);
+  }
+  return out;
+}
+
 void take_over(DiffusionInputs& inputs, DiffusionOptions& options) {
   for (const char* name : {"config.yaml", "model.safetensors", "diffusion.yaml", "latent.yaml"}) {
     if (!fs::exists(inputs.init / name)) {

@@ -3,12 +3,16 @@
 
 #include <filesystem>
 #include <string>
+#include <vector>
 
 #include "x2ctpa/data/dataset.h"
 #include "x2ctpa/models/latent_scale.h"
 #include "x2ctpa/training/stages.h"
 
 namespace x2ctpa {
+
+/// Those with both a volume and an X-ray.
+std::vector<Case> paired(const std::vector<Case>& cases);
 
 /// With `inputs.init`: the options and folders that it decides, in the place of those given. Throws
 /// Error when it is no whole diffusion model.

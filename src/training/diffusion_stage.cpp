@@ -25,14 +25,6 @@ namespace x2ctpa {
 namespace fs = std::filesystem;
 namespace {
 
-std::vector<Case> paired(const std::vector<Case>& cases) {
-  std::vector<Case> out;
-  for (const auto& c : cases) {
-    if (!c.ct.empty() && !c.cxr.empty()) out.push_back(c);
-  }
-  return out;
-}
-
 LatentScale scale_of(const Latents& latents, const std::vector<Case>& training,
                      LatentScaling scaling) {
   LatentStatistics statistics;
@@ -301,10 +293,11 @@ void train_diffusion(const Dataset& dataset, DiffusionInputs inputs, const Diffu
     return preview.pictures(
         [&](const Case& c) { return task.condition(load_batch(dataset, {c}, task.content())); });
   };
-  const bool writes = train(stage, options.train,
-                            settings_of(options, dataset, inputs, runtime.seed), folder, call);
-  if (writes) write_model(dataset, inputs, options, trainee, task, folder / "model");
-  if (writes) publish_model(folder / "model", denoiser_card(options, dataset, folder), dataset);
+  if (!train(stage, options.train, settings_of(options, dataset, inputs, runtime.seed), folder,
+             call))
+    return;
+  write_model(dataset, inputs, options, trainee, task, folder / "model");
+  publish_model(folder / "model", denoiser_card(options, dataset, folder), dataset);
 }
 
 }  // namespace x2ctpa

@@ -1,14 +1,14 @@
 #include "training/refiner_stage.h"
 
 #include <ATen/ATen.h>
-#include <fmt/format.h>
 
 #include <algorithm>
 #include <string>
 #include <utility>
 #include <vector>
 
-#include "x2ctpa/core/error.h"
+#include "training/contrast_range.h"
+#include "training/diffusion_inputs.h"
 #include "x2ctpa/core/files.h"
 #include "x2ctpa/core/interrupt.h"
 #include "x2ctpa/core/log.h"
@@ -24,14 +24,6 @@
 namespace x2ctpa {
 namespace fs = std::filesystem;
 namespace {
-
-std::vector<Case> with_both(const std::vector<Case>& cases) {
-  std::vector<Case> out;
-  for (const auto& c : cases) {
-    if (!c.ct.empty() && !c.cxr.empty()) out.push_back(c);
-  }
-  return out;
-}
 
 // The decoded mean of every training and validation case, on the disk.
 class CoarseVolumes {
@@ -49,7 +41,7 @@ class CoarseVolumes {
     at::NoGradGuard no_grad;
     std::vector<Case> missing;
     for (const char* split : {"train", "val"}) {
-      for (const auto& c : with_both(dataset_.split(split)))
+      for (const auto& c : paired(dataset_.split(split)))
         if (!cache_.has(c)) missing.push_back(c);
     }
     if (missing.empty()) return;
@@ -75,37 +67,17 @@ class CoarseVolumes {
 };
 
 // Squared error over the whole window and within that of the contrast.
-class RefinerLoss {
- public:
-  RefinerLoss(const RefinerOptions& options, const IntensityWindow& window)
-      : weight_(options.contrast_weight) {
-    const auto range = window.to_unit(at::tensor(options.contrast_window_hu, at::kDouble));
-    low_ = range[0].item<double>();
-    high_ = range[1].item<double>();
-    if (weight_ > 0 && low_ >= high_) {
-      throw Error(fmt::format(
-          "expected diffusion.refiner.contrast_window_hu within the dataset's window {} to {}, "
-          "found {} to {}; give another, or diffusion.refiner.contrast_weight 0",
-          window.min_hu, window.max_hu, options.contrast_window_hu[0],
-          options.contrast_window_hu[1]));
-    }
-  }
-
-  StepLoss of(const at::Tensor& made, const at::Tensor& truth) const {
-    const auto squared = squared_loss(made, truth);
-    StepLoss loss(squared);
-    loss.terms.emplace_back("squared", squared.detach());
-    if (weight_ == 0) return loss;
-    const auto contrast =
-        squared_loss(clipped_to(made, low_, high_), clipped_to(truth, low_, high_));
-    loss.total = loss.total + weight_ * contrast;
-    loss.terms.emplace_back("contrast", contrast.detach());
-    return loss;
-  }
-
- private:
-  double weight_, low_ = -1, high_ = 1;
-};
+StepLoss refiner_loss(const RefinerOptions& options, const ContrastRange& range,
+                      const at::Tensor& made, const at::Tensor& truth) {
+  const auto squared = squared_loss(made, truth);
+  StepLoss loss(squared);
+  loss.terms.emplace_back("squared", squared.detach());
+  if (options.contrast_weight == 0) return loss;
+  const auto contrast = squared_loss(range.of(made), range.of(truth));
+  loss.total = loss.total + options.contrast_weight * contrast;
+  loss.terms.emplace_back("contrast", contrast.detach());
+  return loss;
+}
 
 VolumeRefiner make_refiner(const RefinerOptions& options, const DatasetInfo& info, int64_t seed) {
   torch::manual_seed(stream_seed(seed, "refiner/weights"));
@@ -146,7 +118,8 @@ void train_refiner(const Dataset& dataset, const LatentMeans& means, const Refin
   const Processes& processes = *call.processes;
   const auto device = select_device(runtime);
   const auto& info = dataset.info();
-  const RefinerLoss loss(options, info.window);
+  const ContrastRange range = contrast_range(options.contrast_weight, options.contrast_window_hu,
+                                             info.window, "diffusion.refiner");
   CoarseVolumes coarse(dataset, means, inputs, diffusion / "coarse");
   coarse.decode_missing(runtime, device, {processes.rank(), processes.count()});
   processes.wait_for_all();
@@ -164,7 +137,7 @@ void train_refiner(const Dataset& dataset, const LatentMeans& means, const Refin
   const auto refined = [&](const Batch& batch) {
     return refiner->forward(batch.more.at("coarse").to(device), batch.cxr.to(device));
   };
-  const auto validation = with_both(dataset.split("val"));
+  const auto validation = paired(dataset.split("val"));
 
   TrainingStage stage;
   stage.name = "train-diffusion, refiner";
@@ -173,7 +146,7 @@ void train_refiner(const Dataset& dataset, const LatentMeans& means, const Refin
   stage.waited = [&] { return loader.waited_seconds(); };
   stage.loss = [&](int64_t) {
     const Batch batch = loader.next();
-    StepLoss found = loss.of(refined(batch), batch.ct.to(device));
+    StepLoss found = refiner_loss(options, range, refined(batch), batch.ct.to(device));
     for (const auto& c : batch.cases) found.cases.push_back(c.id);
     found.inputs = {batch.ct};
     return found;
@@ -183,7 +156,7 @@ void train_refiner(const Dataset& dataset, const LatentMeans& means, const Refin
     double sum = 0;
     for (const auto& c : validation) {
       const Batch batch = load_batch(dataset, {c}, content);
-      sum += loss.of(refined(batch), batch.ct.to(device)).total.item<double>();
+      sum += refiner_loss(options, range, refined(batch), batch.ct.to(device)).total.item<double>();
     }
     return validation.empty() ? 0.0 : sum / double(validation.size());
   };

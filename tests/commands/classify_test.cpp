@@ -65,13 +65,11 @@ class Classify : public ::testing::Test {
     return CsvTable::read(run() / "classifier" / arm / "scores.csv");
   }
 
-  // Two samples of every case: its own volume, and a brighter one. The X-ray is one slice of it.
-  void add_samples_and_xrays() const {
+  // Two samples of every case: its own volume, and a brighter one.
+  void add_samples() const {
     CsvTable samples({"name", "case_id", "sample", "file"});
-    Dataset dataset = Dataset::open(run() / "dataset");
-    std::vector<Case> cases = dataset.cases();
-    fs::create_directories(run() / "dataset" / "cxr");
-    for (Case& c : cases) {
+    const Dataset dataset = Dataset::open(run() / "dataset");
+    for (const Case& c : dataset.cases()) {
       for (int k = 0; k < 2; ++k) {
         Volume v = dataset.load_volume(c);
         v.hu = v.hu + 60 * k;
@@ -79,10 +77,20 @@ class Classify : public ::testing::Test {
         write_nifti(v, run() / "samples" / (name + ".nii.gz"), "SYNTHETIC");
         samples.add({name, c.id, std::to_string(k), name + ".nii.gz"});
       }
+    }
+    samples.write(run() / "samples" / "samples.csv");
+  }
+
+  // The X-ray is one slice of the volume.
+  void add_samples_and_xrays() const {
+    add_samples();
+    Dataset dataset = Dataset::open(run() / "dataset");
+    std::vector<Case> cases = dataset.cases();
+    fs::create_directories(run() / "dataset" / "cxr");
+    for (Case& c : cases) {
       c.cxr = "cxr/" + c.id + ".png";
       write_png16((dataset.load_volume(c).hu[3] / 600).clamp(0, 1), run() / "dataset" / c.cxr);
     }
-    samples.write(run() / "samples" / "samples.csv");
     DatasetInfo info = dataset.info();
     info.cxr_size = 16;
     write_dataset(run() / "dataset", info, cases);
@@ -197,18 +205,8 @@ TEST_F(Classify, StopsEarlyByTheValidationAucAndKeepsTheBestNetwork) {
 }
 
 TEST_F(Classify, AveragesSeveralSamplesOfOneXray) {
-  CsvTable samples({"name", "case_id", "sample", "file"});
+  add_samples();
   const Dataset dataset = Dataset::open(run() / "dataset");
-  for (const Case& c : dataset.cases()) {
-    for (int k = 0; k < 2; ++k) {
-      Volume v = dataset.load_volume(c);
-      v.hu = v.hu + 60 * k;
-      const std::string name = fmt::format("{}_{}", c.id, k);
-      write_nifti(v, run() / "samples" / (name + ".nii.gz"), "SYNTHETIC");
-      samples.add({name, c.id, std::to_string(k), name + ".nii.gz"});
-    }
-  }
-  samples.write(run() / "samples" / "samples.csv");
   const auto result = classify("--arm generated");
   ASSERT_EQ(result.exit_code, 0) << result.err;
   PeClassifier classifier(run() / "classifier/generated/model", c10::kCPU);

@@ -30,5 +30,7 @@ struct BaselineTest {
   WilcoxonResult wilcoxon;  ///< generated - baseline
   double p_holm = 1;
 };
+/// Sets p_holm of tests that are one family.
+void correct_by_holm(const std::vector<BaselineTest*>& tests);
 
 }  // namespace x2ctpa
