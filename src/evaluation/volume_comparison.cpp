@@ -109,12 +109,14 @@ VolumeComparison::VolumeComparison(const SamplePair& pair, const EvaluationInput
     const auto pixels = read_radiograph(pair.cxr).pixels;
     if (pixels.size(0) == pixels.size(1)) cxr_ = pixels.unsqueeze(0);
   }
-  truth_projection_ = cxr_.defined() ? projection_of(clipped_) : std::nan("");
+  truth_projection_ = cxr_.defined() ? projection_of(truth_.hu) : std::nan("");
 }
 
-double VolumeComparison::projection_of(const at::Tensor& clipped) const {
+// In the dataset's window, not in that of the comparison: an X-ray goes through the lungs.
+double VolumeComparison::projection_of(const at::Tensor& hu) const {
+  const IntensityWindow& window = inputs_.info.window;
   Volume placed = truth_;
-  placed.hu = clipped.contiguous();
+  placed.hu = hu.clamp(window.min_hu, window.max_hu).contiguous();
   return projection_similarity(placed, cxr_, inputs_.info);
 }
 
@@ -199,7 +201,7 @@ MetricValues VolumeComparison::of(const Volume& image) const {
         (clipped - clipped_).masked_select(arteries_).mean(torch::kDouble).item<double>();
   }
   if (cxr_.defined()) {
-    values[metric::projection] = projection_of(clipped);
+    values[metric::projection] = projection_of(image.hu);
     values[metric::projection_shortfall] = values[metric::projection] - truth_projection_;
   }
   if (x2ct_) add_x2ct(values, image);

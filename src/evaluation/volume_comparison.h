@@ -46,7 +46,7 @@ class VolumeComparison {
 
  private:
   void find_vessels();
-  double projection_of(const at::Tensor& clipped) const;
+  double projection_of(const at::Tensor& hu) const;
   void find_lungs(const SamplePair& pair);
   void find_arteries(const SamplePair& pair);
   double lung_dice(const Volume& image) const;
