@@ -68,7 +68,8 @@ class ClassifyCommand : public Command {
     if (action_ == "predict") return predict(context, folder);
     const ClassifierOptions& options = context.experiment.classifier;
     return flags_.run(context, folder, [&](const Dataset& dataset, const TrainCall& call) {
-      const auto arm = arm_of(dataset, {options.cxr, volume_input(context)}, context);
+      const auto arm =
+          arm_of(dataset, {options.cxr, volume_input(context), options.unlabelled}, context);
       if (pe_arm() == PeArm::generated || pe_arm() == PeArm::fused)
         check_samples(dataset, arm, context);
       train_classifier(dataset, arm, options, context.experiment.runtime, folder, call, fold_);

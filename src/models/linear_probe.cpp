@@ -15,6 +15,7 @@ void LinearProbeOptions::describe(OptionList& options) {
   options.add("grid", &grid, "Shape to which an input is averaged; empty: no linear probe.",
               {.min = 1});
   options.add("components", &components, "Principal components that are weighed.", {.min = 0});
+  options.add("window", &window, "Limits to which values are clipped first; empty: none.");
 }
 
 namespace {
@@ -36,6 +37,13 @@ at::Tensor averaged_to_grid(const at::Tensor& x, at::IntArrayRef grid) {
   return x;
 }
 
+at::Tensor averaged_to_grid(const at::Tensor& x, at::IntArrayRef grid,
+                            const std::vector<double>& window) {
+  if (window.empty()) return averaged_to_grid(x, grid);
+  const double low = window.at(0), high = window.at(1);
+  return averaged_to_grid((x.clamp(low, high) - low) * (2 / (high - low)) - 1, grid);
+}
+
 LinearProbeImpl::LinearProbeImpl(LinearProbeOptions options) : options_(std::move(options)) {
   const auto& grid = options_.grid;
   if ((grid.size() != 1 && grid.size() != 3 && grid.size() != 4) || options_.components < 1) {
@@ -44,6 +52,10 @@ LinearProbeImpl::LinearProbeImpl(LinearProbeOptions options) : options_(std::mov
                     "component, found [{}] and {}",
                     fmt::join(grid, ", "), options_.components));
   }
+  const auto& window = options_.window;
+  if (!window.empty() && (window.size() != 2 || !(window[0] < window[1])))
+    throw Error(fmt::format("linear probe: expected a window of two rising limits, found [{}]",
+                            fmt::join(window, ", ")));
   const int64_t numbers = numbers_in(grid);
   mean_ = register_buffer("mean", at::zeros({numbers}, at::kFloat));
   directions_ =
@@ -62,7 +74,7 @@ void LinearProbeImpl::set(const at::Tensor& mean, const at::Tensor& directions,
 
 at::Tensor LinearProbeImpl::forward(const at::Tensor& x) {
   const at::Tensor components =
-      at::matmul(averaged_to_grid(x, options_.grid) - mean_, directions_.t());
+      at::matmul(averaged_to_grid(x, options_.grid, options_.window) - mean_, directions_.t());
   return at::matmul(components, weight_) + bias_;
 }
 

@@ -7,6 +7,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "x2ctpa/core/csv.h"
@@ -125,6 +126,13 @@ ClassifierArm classifier_arm(PeArm name, const ArmInputs& inputs, const Dataset&
   const auto xray = [&] { return xray_arm(inputs.cxr, dataset, sources, device); };
   const auto generated = [&] { return generated_arm(inputs.volume, dataset, sources, device); };
   const auto model_of = [&](PeArm arm) { return sources.classifiers / word_of(arm) / "model"; };
+  const auto taught = [&](ClassifierArm arm) {
+    arm.teacher = {true_arm(inputs.volume, dataset, sources, device)};
+    return arm;
+  };
+  const auto teachable = [&](ClassifierArm arm) {
+    return inputs.unlabelled == Unlabelled::taught ? taught(std::move(arm)) : arm;
+  };
   ClassifierArm arm;
   switch (name) {
     case PeArm::cxr:
@@ -132,7 +140,7 @@ ClassifierArm classifier_arm(PeArm name, const ArmInputs& inputs, const Dataset&
     case PeArm::ctpa:
       return true_arm(inputs.volume, dataset, sources, device);
     case PeArm::generated:
-      return generated();
+      return teachable(generated());
     case PeArm::transfer:
       arm = generated();
       arm.trained = {model_of(PeArm::ctpa)};
@@ -142,8 +150,7 @@ ClassifierArm classifier_arm(PeArm name, const ArmInputs& inputs, const Dataset&
       arm.trained = {model_of(PeArm::cxr), model_of(PeArm::generated)};
       break;
     case PeArm::distilled:
-      arm = xray();
-      arm.parts = {xray(), true_arm(inputs.volume, dataset, sources, device)};
+      arm = taught(xray());
       break;
   }
   arm.name = name;

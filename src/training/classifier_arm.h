@@ -19,6 +19,7 @@ struct ArmSources {
 /// What is seen of X-rays and of volumes.
 struct ArmInputs {
   PeInput cxr = PeInput::xray, volume = PeInput::volume;
+  Unlabelled unlabelled = Unlabelled::ignored;
 };
 
 /// `dataset` must outlive the arm. Throws Error when a source that it needs is missing.

@@ -1,6 +1,7 @@
 #include "x2ctpa/training/classifier_stage.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <optional>
@@ -29,9 +30,12 @@ void LinearHeadOptions::describe(OptionList& options) {
   options.add("xray_side", &xray_side, "Pixels per side to which X-rays are averaged.", {.min = 1});
   options.add("volume_grid", &volume_grid,
               "Voxels D, H, W to which volumes and latents are averaged.", {.min = 1, .count = 3});
+  options.add(
+      "windows_hu", &windows_hu,
+      "Pairs of limits in HU. Volumes are seen as they are or clipped to one of these pairs, "
+      "whichever does best in cross-validation of the training cases. Empty: as they are.");
   options.add("components", &components,
-              "Numbers of principal components to choose from by cross-validation of the training "
-              "cases.",
+              "Most principal components; of several numbers the best is chosen likewise.",
               {.min = 1});
   options.add("penalties", &penalties,
               "Factors of half the squared weights in the loss to choose from likewise.",
@@ -55,6 +59,10 @@ void ClassifierOptions::describe(OptionList& options) {
       "cxr", &cxr,
       "What the arm cxr sees: the X-ray, or the embedding of a frozen encoder (--cxr-encoder).",
       {PeInput::xray, PeInput::embedding});
+  options.add("unlabelled", &unlabelled,
+              "Training cases without a label, in the arm generated with the linear head. "
+              "ignored: left out. taught: learnt with the probability that a linear head of their "
+              "true volumes gives, as in arm distilled.");
   options.add("folds", &folds, "Cross-validate when the dataset has folds.");
   options.add(
       "positive_weight", &positive_weight,
@@ -147,11 +155,18 @@ ModelCard classifier_card(const PeClassifierInfo& info, const ClassifierOptions&
   return card;
 }
 
-void check_sizes(const LinearHeadOptions& options) {
+void check_linear(const LinearHeadOptions& options) {
   if (options.components.empty() || options.penalties.empty())
     throw Error(
         "classifier.linear.components and penalties: expected at least one value of each, found "
         "none");
+  const auto& windows = options.windows_hu;
+  bool rising = windows.size() % 2 == 0;
+  for (size_t i = 0; rising && i < windows.size(); i += 2) rising = windows[i] < windows[i + 1];
+  if (!rising)
+    throw Error(fmt::format(
+        "classifier.linear.windows_hu: expected pairs of a lower and an upper limit, found [{}]",
+        fmt::join(windows, ", ")));
 }
 
 // AUC of validation scores; 0 where they hold one class only.
@@ -198,14 +213,16 @@ class ArmTraining {
         call_(call),
         only_fold_(only_fold),
         folds_(options.folds ? dataset.folds() : 0) {
-    check_sizes(options.linear);
+    check_linear(options.linear);
     if (only_fold && *only_fold >= folds_)
       throw Error(fmt::format("--fold {}: the dataset has {} folds", *only_fold, folds_));
   }
 
   void run(const fs::path& folder) {
     const PeHead head = arm_.name == PeArm::distilled ? PeHead::linear : options_.head;
-    if (arm_.name == PeArm::transfer || head != PeHead::best) {
+    if (!arm_.teacher.empty() && !derived() && head != PeHead::linear)
+      throw Error("classifier.unlabelled taught needs classifier.head linear");
+    if (derived() || head != PeHead::best) {
       run_head(head, folder);
       return;
     }
@@ -215,11 +232,14 @@ class ArmTraining {
   }
 
  private:
+  // Put together of trained classifiers.
+  bool derived() const { return !arm_.trained.empty(); }
+
   // Nothing where this process writes nothing or where one fold alone was trained.
   std::optional<PeClassifierInfo> run_head(PeHead head, const fs::path& folder) {
     if (call_.processes->first() && !call_.dry_run) withdraw_model(folder / "model");
     PeClassifierInfo info{arm_.name, arm_.input, folds_};
-    if (arm_.name == PeArm::transfer || (arm_.name == PeArm::fused && head == PeHead::densenet)) {
+    if (derived()) {
       if (only_fold_ || call_.dry_run || !call_.processes->first()) return std::nullopt;
       info = arm_.name == PeArm::transfer
                  ? transfer_classifier(arm_.trained.at(0), folder / "model")
@@ -227,7 +247,6 @@ class ArmTraining {
     } else {
       if (!train_networks(head, folder)) return std::nullopt;
       info.head = head;
-      if (arm_.name == PeArm::fused) info.cxr = arm_.parts[0].input;
     }
     return with_scores(info, folder);
   }

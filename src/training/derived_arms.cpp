@@ -56,6 +56,7 @@ class MeanOfArms {
       save_module(member_folder(model, own(fold)), *pair, options_to_yaml(pair->options()));
     }
     PeClassifierInfo info{PeArm::fused, arm_.input, folds_};
+    info.head = trained_info(arm_.trained[1]).head;
     info.cxr = arm_.parts[0].input;
     return info;
   }

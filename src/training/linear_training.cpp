@@ -9,43 +9,25 @@
 #include "x2ctpa/core/log.h"
 #include "x2ctpa/models/model_folder.h"
 #include "x2ctpa/models/pe_network.h"
-#include "x2ctpa/models/pe_pair.h"
 
 namespace x2ctpa {
 namespace {
 
-void save_head(const LinearHead& head, const LinearCases& cases,
-               const std::filesystem::path& model) {
-  PeNetwork first(head.probe(cases, 0));
-  if (head.parts.size() == 1) {
-    save_module(model, first->weights(), first->config());
-    return;
-  }
-  PeNetwork second(head.probe(cases, 1));
-  PePairOptions options{first->options(), second->options(), cases.inputs[0].sizes().vec(),
-                        cases.inputs[1].sizes().vec()};
-  PePair pair(options, first, second);
-  save_module(model, *pair, options_to_yaml(options));
+std::string text_of(const LinearHead& head, const LinearCases& cases) {
+  const auto& window = cases.views[head.view].probe.window;
+  return fmt::format("{} components, penalty {:g}{}; AUC {:.3f} in cross-validation",
+                     head.components.directions.size(0), head.penalty,
+                     window.empty() ? "" : ", volumes clipped to a window", head.auc);
 }
 
-LinearCases part_of(const LinearCases& cases, size_t index) {
-  return {{cases.parts[index]},
-          {cases.inputs[index]},
-          {cases.grids[index]},
-          cases.labels,
-          cases.patients};
-}
-
-// From the X-ray to what a linear head of true volumes says of the patient without having learnt
-// from that patient.
-LinearHead distilled_head(const LinearCases& cases, const LinearHeadOptions& options, int64_t seed,
-                          const std::string& stream) {
-  const LinearHead teacher = fit_linear_head(part_of(cases, 1), options, seed, stream);
-  log_info(
-      "{}: the head of true volumes that it learns from: {} components, penalty {:g}, AUC "
-      "{:.3f} in cross-validation",
-      stream, teacher.components, teacher.penalty, teacher.auc);
-  return fit_linear_head(part_of(cases, 0), options, seed, stream, teacher.logits);
+LinearHead head_of(const ArmCases& cases, const LinearHeadOptions& options, int64_t seed,
+                   const std::string& stream) {
+  if (cases.teacher.views.empty()) return fit_linear_head(cases.seen, options, seed, stream);
+  const LinearHead teacher = fit_linear_head(cases.teacher, options, seed, stream);
+  log_info("{}: it learns from the head of true volumes: {}", stream,
+           text_of(teacher, cases.teacher));
+  return fit_linear_head(cases.seen, options, seed, stream,
+                         taught_labels(teacher, cases.seen.labels));
 }
 
 }  // namespace
@@ -58,20 +40,15 @@ bool train_linear_head(const Dataset& dataset, const ClassifierArm& arm,
   at::NoGradGuard no_grad;
   const std::string stream = fold ? fmt::format("classifier/{}/fold{}", arm.name, *fold)
                                   : fmt::format("classifier/{}", arm.name);
-  const LinearCases cases = linear_cases(dataset, arm, options.linear);
-  const int64_t labelled = cases.labels.isnan().logical_not().sum().item<int64_t>();
-  log_info("{}: linear head, {} training cases, {} of them labelled, {} numbers per case", stream,
-           cases.patients.size(), labelled,
-           cases.parts[0].size(1) + (cases.parts.size() > 1 ? cases.parts[1].size(1) : 0));
+  const ArmCases cases = linear_cases(dataset, arm, options.linear);
+  const at::Tensor& labels = cases.seen.labels;
+  log_info("{}: linear head, {} training cases, {} of them labelled", stream, labels.size(0),
+           labels.isnan().logical_not().sum().item<int64_t>());
   if (call.dry_run) return false;
-  const std::string folds = stream + "/linear/folds";
-  const LinearHead head = arm.name == PeArm::distilled
-                              ? distilled_head(cases, options.linear, runtime.seed, folds)
-                              : fit_linear_head(cases, options.linear, runtime.seed, folds);
-  log_info("{}: {} components{}, penalty {:g}; AUC {:.3f} in cross-validation of training cases",
-           stream, head.components, head.parts.size() > 1 ? " of each" : "", head.penalty,
-           head.auc);
-  save_head(head, cases, model);
+  const LinearHead head = head_of(cases, options.linear, runtime.seed, stream + "/linear/folds");
+  log_info("{}: {}", stream, text_of(head, cases.seen));
+  PeNetwork network(head.probe(cases.seen));
+  save_module(model, network->weights(), network->config());
   return true;
 }
 

@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 
 #include <algorithm>
+#include <cmath>
 #include <tuple>
 
 namespace x2ctpa {
@@ -26,7 +27,7 @@ PrincipalComponents principal_components(const at::Tensor& x, int64_t most) {
   const at::Tensor squares = values.slice(0, 0, k).clamp_min(1e-300).unsqueeze(1);
   const at::Tensor kept = vectors.slice(1, 0, k).t();
   const at::Tensor unit = by_rows ? at::matmul(kept, centred) / squares.sqrt() : kept;
-  return {mean, unit * (double(n - 1) / squares).sqrt()};
+  return {mean, unit * std::sqrt(double(n - 1) / squares[0].item<double>())};
 }
 
 at::Tensor LinearModel::of(const at::Tensor& z) const { return at::matmul(z, weight) + bias; }

@@ -10,7 +10,7 @@ namespace x2ctpa {
 
 struct PrincipalComponents {
   at::Tensor mean;        ///< (P)
-  at::Tensor directions;  ///< (K, P), largest variance first, scaled to components of variance 1
+  at::Tensor directions;  ///< (K, P), largest variance first, which is scaled to 1 with all others
 
   at::Tensor of(const at::Tensor& x) const;  ///< (N, K) of (N, P)
 };

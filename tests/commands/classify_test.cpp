@@ -282,22 +282,42 @@ TEST_F(Classify, TransferScoresGeneratedVolumesByTheClassifierOfTrueOnes) {
   EXPECT_EQ(read_file(run() / "again.csv"), read_file(run() / "classifier/transfer/scores.csv"));
 }
 
-TEST_F(Classify, FusedIsOneRegressionOrTheMeanOfTwoArms) {
+TEST_F(Classify, FusedIsTheMeanOfTwoTrainedArmsWhateverTheirHeads) {
   add_samples_and_xrays();
-  for (const std::string head : {"linear", "densenet"}) {
-    if (head == "densenet") {
-      for (const char* arm : {"cxr", "generated"})
-        ASSERT_EQ(classify(fmt::format("--arm {} --classifier.head linear", arm)).exit_code, 0);
-    }
-    const auto result = classify("--arm fused --classifier.head " + head);
-    ASSERT_EQ(result.exit_code, 0) << result.err;
-    EXPECT_GT(area("fused", "val"), 0.8);
-    ASSERT_EQ(classify("--arm fused --out " + (run() / "again.csv").string(), "predict").exit_code,
-              0);
-    EXPECT_EQ(read_file(run() / "again.csv"), read_file(run() / "classifier/fused/scores.csv"));
-  }
+  EXPECT_EQ(classify("--arm fused").exit_code, 2);
+  for (const char* arm : {"cxr", "generated"})
+    ASSERT_EQ(classify(fmt::format("--arm {} --classifier.head linear", arm)).exit_code, 0);
+  const auto result = classify("--arm fused --classifier.head linear");
+  ASSERT_EQ(result.exit_code, 0) << result.err;
+  EXPECT_GT(area("fused", "val"), 0.8);
+  ASSERT_EQ(classify("--arm fused --out " + (run() / "again.csv").string(), "predict").exit_code,
+            0);
+  EXPECT_EQ(read_file(run() / "again.csv"), read_file(run() / "classifier/fused/scores.csv"));
   ASSERT_EQ(classify("--arm distilled").exit_code, 0);
   EXPECT_GT(area("distilled", "val"), 0.6);
+}
+
+TEST_F(Classify, CasesWithoutALabelAreTaughtByTrueVolumes) {
+  add_samples_and_xrays();
+  const Dataset dataset = Dataset::open(run() / "dataset");
+  std::vector<Case> cases = dataset.cases();
+  for (size_t i = 0; i < cases.size(); ++i)
+    if (cases[i].split == "train" && i % 8 > 2) cases[i].pe.reset();
+  DatasetInfo info = dataset.info();
+  write_dataset(run() / "dataset", info, cases);
+  const std::string arm = "--arm generated --classifier.head linear --classifier.folds false ";
+  const auto ignored = classify(arm);
+  ASSERT_EQ(ignored.exit_code, 0) << ignored.err;
+  const double alone = area("generated", "test");
+  const auto taught = classify(arm + "--classifier.unlabelled taught");
+  ASSERT_EQ(taught.exit_code, 0) << taught.err;
+  EXPECT_NE(taught.err.find("learns from the head of true volumes"), std::string::npos)
+      << taught.err;
+  EXPECT_GE(area("generated", "test"), alone);
+  const auto refused =
+      classify("--arm generated --classifier.head densenet --classifier.unlabelled taught");
+  EXPECT_EQ(refused.exit_code, 1) << refused.err;
+  EXPECT_NE(refused.err.find("classifier.head linear"), std::string::npos) << refused.err;
 }
 
 }  // namespace

@@ -15,7 +15,6 @@
 #include "x2ctpa/metrics/classification.h"
 #include "x2ctpa/models/model_folder.h"
 #include "x2ctpa/models/pe_network.h"
-#include "x2ctpa/models/pe_pair.h"
 
 namespace x2ctpa {
 namespace {
@@ -24,25 +23,14 @@ at::Tensor noise(const char* stream, at::IntArrayRef shape) {
   return at::randn(shape, random_stream(3, stream), at::TensorOptions(at::kDouble));
 }
 
-// Pictures of noise, with a bright corner in the positive half; two parts alike.
-LinearCases made_up(int64_t n, double brightness) {
+// Pictures of noise, with a bright corner in the positive half.
+LinearCases made_up(int64_t n, double brightness, const char* stream = "first") {
   LinearCases cases;
   cases.labels = at::arange(n).remainder(2).to(at::kDouble);
-  for (const char* part : {"first", "second"}) {
-    at::Tensor x = noise(part, {n, 1, 6, 6});
-    x.slice(2, 0, 3).slice(3, 0, 3) += brightness * cases.labels.view({n, 1, 1, 1});
-    cases.inputs.push_back(x[0].to(at::kFloat));
-    cases.grids.push_back({1, 6, 6});
-    cases.parts.push_back(x.flatten(1));
-  }
+  at::Tensor x = noise(stream, {n, 1, 6, 6});
+  x.slice(2, 0, 3).slice(3, 0, 3) += brightness * cases.labels.view({n, 1, 1, 1});
+  cases.views.push_back({{{1, 6, 6}}, x.flatten(1)});
   for (int64_t i = 0; i < n; ++i) cases.patients.push_back("p" + std::to_string(i));
-  return cases;
-}
-
-LinearCases first_part(LinearCases cases) {
-  cases.parts.resize(1);
-  cases.inputs.resize(1);
-  cases.grids.resize(1);
   return cases;
 }
 
@@ -84,12 +72,14 @@ TEST(RidgeRegression, SolvesItsNormalEquations) {
   EXPECT_LT(std::abs(residual.sum().item<double>()), 1e-8);
 }
 
-TEST(PrincipalComponents, AreWhiteWhicheverSideIsLonger) {
+TEST(PrincipalComponents, KeepTheirProportionsWhicheverSideIsLonger) {
   for (const auto& [n, p] : {std::pair<int64_t, int64_t>{20, 50}, {50, 20}}) {
     const at::Tensor x = noise("x", {n, p}) * at::linspace(1, 3, p, at::kDouble);
     const at::Tensor z = principal_components(x, 8).of(x);
     const at::Tensor covariance = at::matmul(z.t(), z) / double(n - 1);
-    EXPECT_LT((covariance - at::eye(8, at::kDouble)).abs().max().item<double>(), 1e-9);
+    const at::Tensor variances =
+        std::get<0>(at::linalg_eigh(at::cov(x.t()))).flip(0).slice(0, 0, 8);
+    EXPECT_LT((covariance - at::diag(variances / variances[0])).abs().max().item<double>(), 1e-9);
   }
 }
 
@@ -103,12 +93,32 @@ TEST(PrincipalComponents, AreNeverMoreThanTheCasesHold) {
 TEST(LinearHead, FindsASignAndChoosesItsSizesByCrossValidation) {
   LinearHeadOptions options;
   options.components = {2, 10};
-  const LinearCases cases = first_part(made_up(120, 1.5));
+  const LinearCases cases = made_up(120, 1.5);
   const LinearHead head = fit_linear_head(cases, options, 1, "test");
   EXPECT_GT(head.auc, 0.95);
   EXPECT_EQ(at::isnan(head.logits).sum().item<int64_t>(), 0);
-  const LinearHead blind = fit_linear_head(first_part(made_up(120, 0)), options, 1, "test");
+  const LinearHead blind = fit_linear_head(made_up(120, 0), options, 1, "test");
   EXPECT_LT(blind.auc, 0.75);
+}
+
+TEST(LinearHead, SeesVolumesThroughTheWindowThatTellsMost) {
+  LinearHeadOptions options;
+  // A faint sign within a narrow range, below noise of a wide one.
+  LinearCases cases = made_up(120, 0);
+  at::Tensor x = 0.02 * noise("narrow", {120, 36});
+  x.slice(1, 0, 6) += 0.03 * cases.labels.unsqueeze(1);
+  x = at::where(noise("where", {120, 36}) > 0, x, x - 1 - noise("wide", {120, 36}).abs());
+  LinearProbeOptions clipped{{1, 6, 6}};
+  clipped.window = {-0.1, 0.1};
+  cases.views = {{{{1, 6, 6}}, x},
+                 {clipped, averaged_to_grid(x.view({120, 1, 6, 6}), clipped.grid, clipped.window)}};
+  const LinearHead head = fit_linear_head(cases, options, 1, "test");
+  EXPECT_EQ(head.view, 1u);
+  LinearProbe probe = head.probe(cases);
+  at::NoGradGuard no_grad;
+  const at::Tensor expected = head.model.of(head.components.of(cases.views[1].rows));
+  const at::Tensor found = probe->forward(x.view({120, 1, 6, 6}).to(at::kFloat));
+  EXPECT_LT((found.to(at::kDouble) - expected).abs().max().item<double>(), 1e-3);
 }
 
 TEST(LinearHead, IsTheSameBitForBitEachTime) {
@@ -124,37 +134,17 @@ TEST(LinearHead, IsTheSameBitForBitEachTime) {
 TEST(LinearHead, SavedProbeGivesTheLogitsOfTheFit) {
   LinearHeadOptions options;
   options.components = {5};
-  const LinearCases cases = first_part(made_up(60, 1));
+  const LinearCases cases = made_up(60, 1);
   const LinearHead head = fit_linear_head(cases, options, 1, "test");
-  PeNetwork network(head.probe(cases, 0));
+  PeNetwork network(head.probe(cases));
   const test::TemporaryFolder folder;
   save_module(folder.path(), network->weights(), network->config());
   PeNetwork again = load_pe_network(folder.path());
   at::NoGradGuard no_grad;
-  const at::Tensor x = cases.parts[0].view({60, 1, 6, 6}).to(at::kFloat);
+  const at::Tensor x = cases.views[0].rows.view({60, 1, 6, 6}).to(at::kFloat);
   EXPECT_TRUE(again->forward(x).equal(network->forward(x)));
-  const at::Tensor expected = head.model.of(head.parts[0].of(cases.parts[0]));
+  const at::Tensor expected = head.model.of(head.components.of(cases.views[0].rows));
   EXPECT_LT((again->forward(x).to(at::kDouble) - expected).abs().max().item<double>(), 1e-4);
-}
-
-TEST(LinearHead, TwoPartsAreOneRegressionAndSavedAsAPair) {
-  LinearHeadOptions options;
-  options.components = {6};
-  const LinearCases cases = made_up(80, 0.6);
-  const LinearHead both = fit_linear_head(cases, options, 1, "test"),
-                   one = fit_linear_head(first_part(cases), options, 1, "test");
-  EXPECT_GT(both.auc, one.auc);
-  PeNetwork first(both.probe(cases, 0)), second(both.probe(cases, 1));
-  PePairOptions pair_options{first->options(), second->options(), {1, 6, 6}, {1, 6, 6}};
-  PePair pair(pair_options, first, second);
-  at::NoGradGuard no_grad;
-  const at::Tensor x = at::cat(cases.parts, 1).to(at::kFloat);
-  const at::Tensor z =
-      at::cat({both.parts[0].of(cases.parts[0]), both.parts[1].of(cases.parts[1])}, 1);
-  EXPECT_LT((pair->forward(x).to(at::kDouble) - both.model.of(z)).abs().max().item<double>(), 1e-4);
-  const test::TemporaryFolder folder;
-  save_module(folder.path(), *pair, options_to_yaml(pair->options()));
-  EXPECT_TRUE(load_model<PePair>(folder.path())->forward(x).equal(pair->forward(x)));
 }
 
 TEST(LinearHead, FoldsKeepPatientsWholeAndClassesEven) {
@@ -183,12 +173,15 @@ TEST(LinearHead, LearnsTargetsOfUnlabelledCasesToo) {
   LinearCases cases = made_up(200, 1);
   const at::Tensor truth = cases.labels.clone();
   cases.labels.slice(0, 40).fill_(std::numeric_limits<double>::quiet_NaN());
-  const LinearCases xray = first_part(cases);
+  const LinearCases xray = cases;
   LinearCases volume = xray;
-  volume.parts[0] = cases.parts[1];
+  volume.views = made_up(200, 1, "second").views;
   const LinearHead teacher = fit_linear_head(volume, options, 1, "test");
-  const LinearHead student = fit_linear_head(xray, options, 1, "test", teacher.logits);
-  const at::Tensor logits = student.model.of(student.parts[0].of(xray.parts[0]));
+  const at::Tensor taught = taught_labels(teacher, xray.labels);
+  EXPECT_TRUE(taught.slice(0, 0, 40).equal(truth.slice(0, 0, 40)));
+  EXPECT_FALSE(taught.isnan().any().item<bool>());
+  const LinearHead student = fit_linear_head(xray, options, 1, "test", taught);
+  const at::Tensor logits = student.model.of(student.components.of(xray.views[0].rows));
   std::vector<int> y;
   std::vector<double> s;
   for (int64_t i = 40; i < 200; ++i) {

@@ -16,12 +16,17 @@ namespace x2ctpa {
 struct LinearProbeOptions {
   std::vector<int64_t> grid{};  ///< shape (C, D, H, W), (C, H, W) or (E) that is seen; empty: none
   int64_t components = 0;
+  std::vector<double> window{};  ///< values are clipped to it and stretched to [-1, 1]; empty: not
 
   void describe(OptionList& options);
 };
 
 /// Inputs (B, C, D, H, W), (B, C, H, W) or (B, E), averaged to `grid` and flattened: (B, P).
 at::Tensor averaged_to_grid(const at::Tensor& x, at::IntArrayRef grid);
+
+/// The same after clipping to `window`, of two limits or none, which becomes [-1, 1].
+at::Tensor averaged_to_grid(const at::Tensor& x, at::IntArrayRef grid,
+                            const std::vector<double>& window);
 
 /// Logit = weight · directions (x - mean) + bias, x averaged to the grid. All four are buffers.
 class LinearProbeImpl : public torch::nn::Module {

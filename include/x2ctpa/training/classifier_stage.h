@@ -1,6 +1,7 @@
 // Training a PE classifier, once or once per fold of a cross-validation.
 #pragma once
 
+#include <array>
 #include <filesystem>
 #include <functional>
 #include <optional>
@@ -17,16 +18,23 @@
 namespace x2ctpa {
 
 /// Logistic regression on principal components of X-rays averaged to xray_side squared and of
-/// volumes or latents averaged to volume_grid.
+/// volumes or latents averaged to volume_grid. Volumes are seen as they are or clipped to one of
+/// windows_hu, as a reader sets the window to what is looked for.
 struct LinearHeadOptions {
-  int64_t xray_side = 48;
+  int64_t xray_side = 24;
   std::vector<int64_t> volume_grid{12, 24, 24};
-  std::vector<int64_t> components{20, 60, 150};
-  std::vector<double> penalties{0.1, 1, 10, 100, 1000};
+  std::vector<double> windows_hu{-100, 400};
+  std::vector<int64_t> components{300};
+  std::vector<double> penalties{0.01, 0.1, 1, 10, 100, 1000};
   int64_t folds = 4;
 
   void describe(OptionList& options);
 };
+
+/// What becomes of training cases without a label in the arms of generated volumes. ignored:
+/// nothing; taught: they are learnt with what a linear head of true volumes says of them.
+enum class Unlabelled { ignored, taught };
+constexpr auto words(Unlabelled) { return std::array{"ignored", "taught"}; }
 
 struct ClassifierOptions {
   PeHead head = PeHead::densenet;
@@ -35,6 +43,7 @@ struct ClassifierOptions {
   TrainOptions train;
   PeInput input = PeInput::volume;
   PeInput cxr = PeInput::xray;
+  Unlabelled unlabelled = Unlabelled::ignored;
   bool folds = true;
   double positive_weight = 0;
   ThresholdRule threshold = ThresholdRule::youden;
@@ -55,9 +64,10 @@ struct ClassifierArm {
   std::function<int64_t(const Case&)> inputs;
   /// Input `index` of a case, (C, D, H, W), (1, S, S) or (E), of one shape for all cases.
   std::function<at::Tensor(const Case&, int64_t index)> load;
-  /// X-ray and volume: of a fused arm, whose input is both in one row; of a distilled arm, whose
-  /// input is the X-ray alone and which learns from the true volume. None otherwise.
+  /// X-ray and volume: of a fused arm, whose input is both in one row. None otherwise.
   std::vector<ClassifierArm> parts{};
+  /// One or none: the true volumes that a linear head learns from where a case has no label.
+  std::vector<ClassifierArm> teacher{};
   /// Model folders of the classifiers that a derived arm builds on: those of cxr and generated
   /// (fused), of ctpa (transfer). None otherwise.
   std::vector<std::filesystem::path> trained{};
@@ -71,8 +81,8 @@ struct ClassifierArm {
 ///
 /// With head best both heads are trained, in `folder`/densenet and `folder`/linear; the one with
 /// the larger AUC of validation scores becomes `folder`/model and `folder`/scores.csv. An arm with
-/// `trained` classifiers learns no network: transfer takes over the one of true volumes, and the
-/// DenseNet head of fused is the mean of both logits. The head of distilled is linear.
+/// `trained` classifiers learns no network: transfer takes over the one of true volumes, and fused
+/// is the mean of both logits. The head of distilled is linear.
 void train_classifier(const Dataset& dataset, const ClassifierArm& arm,
                       const ClassifierOptions& options, const RuntimeOptions& runtime,
                       const std::filesystem::path& folder, const TrainCall& call,
