@@ -52,7 +52,7 @@ class SampleCommand : public Command {
     job.out = out_.empty() ? context.run / "samples" : fs::path(out_);
     job.classifier = classifier_;
     job.shard = shard_from(shard_);
-    job.xrays = xrays(context);
+    job.xrays = xrays(context, job.dataset_hash);
     if (job.shard.count > 1) {
       log_info("part {} of {}: every {}th of {} X-rays", job.shard.index + 1, job.shard.count,
                job.shard.count, job.xrays.size());
@@ -63,12 +63,14 @@ class SampleCommand : public Command {
   }
 
  private:
-  std::vector<CxrItem> xrays(const CommandContext& context) const {
+  std::vector<CxrItem> xrays(const CommandContext& context, std::string& dataset_hash) const {
     if (cxr_.empty()) {
       if (!reference_.empty())
         throw Error("--reference goes with --cxr; the cases of a dataset have their own CTs");
-      return xrays_of(
-          Dataset::open(dataset_.empty() ? context.run / "dataset" : fs::path(dataset_)), split_);
+      const Dataset dataset =
+          Dataset::open(dataset_.empty() ? context.run / "dataset" : fs::path(dataset_));
+      dataset_hash = dataset.info().hash;
+      return xrays_of(dataset, split_);
     }
     auto found = xrays_in(cxr_);
     if (reference_.empty()) return found;

@@ -71,6 +71,10 @@ CtpaGenerator::CtpaGenerator(const fs::path& model, const RuntimeOptions& runtim
     mean_ = load_model<LinearMean>(model / "mean");
     mean_->to(device_);
   }
+  if (fs::exists(model / "prior")) {
+    prior_ = load_model<GaussianPrior>(model / "prior");
+    prior_->to(device_);
+  }
   if (fs::exists(model / "refiner")) {
     refiner_ = load_model(model / "refiner", [&] {
       return VolumeRefiner(load_options<VolumeRefinerOptions>(model_config_file(model / "refiner")),
@@ -94,7 +98,8 @@ std::string CtpaGenerator::hash_of(const fs::path& model) {
        {"config.yaml", "model.safetensors", "dataset.yaml", "diffusion.yaml", "latent.yaml",
         "autoencoder/config.yaml", "autoencoder/model.safetensors", "cxr_encoder/config.yaml",
         "cxr_encoder/model.safetensors", "mean/config.yaml", "mean/model.safetensors",
-        "refiner/config.yaml", "refiner/model.safetensors"}) {
+        "prior/config.yaml", "prior/model.safetensors", "refiner/config.yaml",
+        "refiner/model.safetensors"}) {
     if (fs::exists(model / name)) hashes += sha256_of_file(model / name);
   }
   return sha256(hashes);
@@ -174,7 +179,7 @@ std::optional<Novelty> CtpaGenerator::novelty(const at::Tensor& cxr) {
 
 CxrCondition CtpaGenerator::condition_of(const std::vector<SampleRequest>& requests) {
   // The samples of an X-ray share its tensor: it is encoded and projected once.
-  std::vector<at::Tensor> pictures;
+  std::vector<at::Tensor> pictures, means;
   std::vector<int64_t> label_list, rows;
   const bool guided_by_label = denoiser_->options().label_guidance;
   for (const auto& r : requests) {
@@ -188,6 +193,7 @@ CxrCondition CtpaGenerator::condition_of(const std::vector<SampleRequest>& reque
     if (pictures.empty() || !r.cxr.is_same(pictures.back()) || r.label != label_list.back()) {
       pictures.push_back(r.cxr);
       label_list.push_back(r.label);
+      means.push_back(r.mean);
     }
     rows.push_back(int64_t(pictures.size()) - 1);
   }
@@ -204,6 +210,8 @@ CxrCondition CtpaGenerator::condition_of(const std::vector<SampleRequest>& reque
   }
   if (mean_) {
     condition.mean = mean_->forward(cxr).to(type);
+    for (size_t i = 0; i < means.size(); ++i)
+      if (means[i].defined()) condition.mean[int64_t(i)].copy_(means[i]);
     condition.rest_std = mean_->rest_std();
   }
   if (pictures.size() == requests.size()) return condition;
@@ -239,10 +247,14 @@ at::Tensor CtpaGenerator::latents_of_batch(const std::vector<SampleRequest>& req
         stop_if_interrupted();
         const std::vector<at::Tensor> inputs{x.to(type), t, condition.embedding, condition.spatial,
                                              condition.mean};
+        const auto whole = [&](const at::Tensor& found) {
+          const auto own = found.to(at::kFloat);
+          return prior_ ? own + prior_->prediction(schedule, process_.prediction, x, t) : own;
+        };
         if (!guidance_acts(options, schedule.at(times[size_t(step++)])))
-          return prediction_(inputs)[0].to(at::kFloat);
+          return whole(prediction_(inputs)[0]);
         const auto predictions = both_predictions_(inputs);
-        return guided(options, predictions[0].to(at::kFloat), predictions[1].to(at::kFloat));
+        return guided(options, whole(predictions[0]), whole(predictions[1]));
       },
       noise_of(""), [&](int64_t number) { return noise_of(fmt::format("/step/{}", number)); });
   return scale_.restore(condition.latent(x0));

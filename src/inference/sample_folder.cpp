@@ -94,6 +94,7 @@ ordered_json sidecar_of(const Provenance& p, const Volume& volume, const Intensi
   json["settings"] = p.settings;
   json["model"] = {
       {"sha256", p.model_hash}, {"dataset", p.dataset_hash}, {"precision", p.precision}};
+  if (p.left_out_mean) json["model"]["mean"] = "fitted without this training case";
   json["sampler"] = options_json(p.sampler);
   json["cxr"] = {{"path", p.cxr_path}, {"sha256", p.cxr_sha256}};
   if (p.novelty) {

@@ -4,8 +4,10 @@
 
 #include <algorithm>
 #include <chrono>
+#include <filesystem>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -18,10 +20,13 @@
 #include "x2ctpa/core/files.h"
 #include "x2ctpa/core/interrupt.h"
 #include "x2ctpa/core/log.h"
+#include "x2ctpa/data/latent_cache.h"
 #include "x2ctpa/inference/ctpa_generator.h"
 #include "x2ctpa/inference/uncertainty.h"
+#include "x2ctpa/models/linear_mean.h"
 
 namespace x2ctpa {
+namespace fs = std::filesystem;
 namespace {
 
 using Clock = std::chrono::steady_clock;
@@ -32,11 +37,23 @@ double seconds_since(Clock::time_point start) {
 
 // All that a volume depends on besides its X-ray, as 16 hexadecimal digits.
 std::string settings_of(const std::string& model_hash, const SampleOptions& options,
-                        const RuntimeOptions& runtime) {
-  const std::string text =
+                        const RuntimeOptions& runtime, bool left_out_means) {
+  std::string text =
       fmt::format("{}\n{}\n{}\n{}\n{}\n{}", model_hash, options_to_yaml(options.sampler),
                   options_to_yaml(options.cxr), options.label, runtime.seed, runtime.precision);
+  if (left_out_means) text += "\nleft out means";
   return sha256(text).substr(0, 16);
+}
+
+// The means of training cases by fits without them, of a model that lies in the run of its training
+// and for the dataset of that training.
+std::optional<LatentCache> left_out_means(const SampleJob& job) {
+  const auto folder = job.model.parent_path() / "means", mean = job.model / "mean";
+  if (job.dataset_hash.empty() || !fs::is_directory(folder) || !fs::is_directory(mean))
+    return std::nullopt;
+  LatentCache cache(folder, left_out_means_key(mean, job.dataset_hash));
+  if (!fs::is_directory(cache.folder())) return std::nullopt;
+  return cache;
 }
 
 int64_t label_of(const SampleOptions& options) {
@@ -48,8 +65,8 @@ int64_t label_of(const SampleOptions& options) {
 class SampleMaker {
  public:
   SampleMaker(const SampleContext& run, const SamplePlan& plan, CtpaGenerator& generator,
-              LoadedXrays& xrays)
-      : run_(run), plan_(plan), generator_(generator), xrays_(xrays) {}
+              LoadedXrays& xrays, const std::optional<LatentCache>& means)
+      : run_(run), plan_(plan), generator_(generator), xrays_(xrays), means_(means) {}
 
   void make_all() {
     const std::string of_shard =
@@ -90,12 +107,19 @@ class SampleMaker {
   double seconds() const { return seconds_since(start_); }
 
  private:
+  // Undefined for cases that the model's mean was not fitted to.
+  at::Tensor left_out_mean(const CxrItem& xray) const {
+    const Case c{xray.id, xray.patient_id, xray.split, {}, {}, {}};
+    return means_ && xray.of_dataset && means_->has(c) ? means_->get(c).to(at::kFloat)
+                                                       : at::Tensor();
+  }
+
   void make(const std::vector<SampleItem>& batch) {
     const auto start = Clock::now();
     std::vector<SampleRequest> requests;
     for (const auto& item : batch)
       requests.push_back({run_.xray_of(item).id, xrays_.load(item.xray)->picture, item.sample,
-                          label_of(run_.options)});
+                          label_of(run_.options), left_out_mean(run_.xray_of(item))});
     const auto latents = generator_.latents(requests, run_.options.sampler, run_.runtime.seed);
     std::map<std::string, double> seconds;
     std::vector<std::string> names, xrays;
@@ -140,6 +164,7 @@ class SampleMaker {
                        .sampler = run_.options.sampler,
                        .precision = std::string(word_of(run_.runtime.precision)),
                        .placed_by = cxr.placed_by,
+                       .left_out_mean = left_out_mean(xray).defined(),
                        .novelty = cxr.novelty});
   }
 
@@ -147,6 +172,7 @@ class SampleMaker {
   const SamplePlan& plan_;
   CtpaGenerator& generator_;
   LoadedXrays& xrays_;
+  const std::optional<LatentCache>& means_;
   size_t made_ = 0;
   Clock::time_point start_ = Clock::now();
 };
@@ -173,7 +199,8 @@ ExitCode run_samples(const SampleJob& job, const SampleOptions& options,
   SampleContext run{job, options, runtime, SampleFolder(job.out, options), ""};
   auto samples = samples_of(job.xrays, options.samples_per_cxr, options.name, runtime.seed);
   const std::string model_hash = CtpaGenerator::hash_of(job.model);
-  run.settings = settings_of(model_hash, options, runtime);
+  const auto means = left_out_means(job);
+  run.settings = settings_of(model_hash, options, runtime, means.has_value());
   const SamplePlan plan = plan_samples(run, std::move(samples));
   const auto groups = unsummarised_xrays(run, plan);
   if (plan.todo.empty() && groups.empty()) {
@@ -184,7 +211,7 @@ ExitCode run_samples(const SampleJob& job, const SampleOptions& options,
   if (!job.classifier.empty()) scorer = std::make_unique<PeScorer>(job.classifier, runtime);
   CtpaGenerator generator(job.model, runtime, model_hash);
   LoadedXrays xrays(run, generator);
-  SampleMaker maker(run, plan, generator, xrays);
+  SampleMaker maker(run, plan, generator, xrays, means);
   maker.make_all();
   SampleSpread(run, generator.info(), xrays, scorer.get()).summarise(plan.own, groups);
   return report(run, plan.already, maker, xrays);

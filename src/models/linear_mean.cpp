@@ -9,7 +9,9 @@
 
 #include "models/checks.h"
 #include "x2ctpa/core/error.h"
+#include "x2ctpa/core/files.h"
 #include "x2ctpa/models/linear_probe.h"
+#include "x2ctpa/models/model_folder.h"
 
 namespace x2ctpa {
 namespace {
@@ -175,6 +177,10 @@ LinearMeanFit LinearMeanFit::of(int64_t cases, LinearMeanOptions options,
 at::Tensor LinearMeanFit::left_out(int64_t i, const at::Tensor& fitted,
                                    const at::Tensor& latent) const {
   return latent - (latent - fitted) / (1 - leverage[i].item<double>());
+}
+
+std::string left_out_means_key(const std::filesystem::path& mean, const std::string& dataset_hash) {
+  return "left out " + sha256_of_file(model_weights_file(mean)) + dataset_hash;
 }
 
 }  // namespace x2ctpa

@@ -262,4 +262,9 @@ at::Tensor Unet3dImpl::forward(const at::Tensor& x, const at::Tensor& t, const a
   return y.permute({0, 4, 1, 2, 3}).contiguous();
 }
 
+void Unet3dImpl::start_from_zero() {
+  at::NoGradGuard no_grad;
+  for (auto& parameter : final_conv_->parameters()) parameter.zero_();
+}
+
 }  // namespace x2ctpa

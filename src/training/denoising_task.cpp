@@ -20,8 +20,9 @@ at::Tensor moved(const at::Tensor& x, c10::Device device) {
 
 DenoisingTask::DenoisingTask(const DiffusionOptions& options, Latents latents, LatentScale scale,
                              std::optional<FrozenFeatures> features,
-                             std::optional<LatentMeans> means, CtpaDenoiser model, Lora lora,
-                             LossNetworks networks, c10::Device device)
+                             std::optional<LatentMeans> means, GaussianPrior prior,
+                             CtpaDenoiser model, Lora lora, LossNetworks networks,
+                             c10::Device device)
     : options_(options),
       schedule_(options.process.schedule),
       prediction_(options.process.prediction),
@@ -29,10 +30,12 @@ DenoisingTask::DenoisingTask(const DiffusionOptions& options, Latents latents, L
       scale_(std::move(scale)),
       features_(std::move(features)),
       means_(std::move(means)),
+      prior_(std::move(prior)),
       model_(std::move(model)),
       lora_(std::move(lora)),
       networks_(std::move(networks)),
       device_(device) {
+  if (prior_) prior_->to(device);
   if (options.losses.adversarial.weight == 0) return;
   auto discriminator = options.losses.adversarial.discriminator;
   discriminator.channels = scale_.channels();
@@ -102,11 +105,18 @@ at::Tensor DenoisingTask::denoising_loss(const Noised& batch, const at::Tensor& 
   return (min_snr_weights(schedule_, prediction_, batch.t, o.min_snr_gamma) * losses).mean();
 }
 
+at::Tensor DenoisingTask::predict(const at::Tensor& x_t, const at::Tensor& t,
+                                  const CxrCondition& condition, const at::Tensor& drop) {
+  const auto found = model_->forward(x_t, t, condition, drop);
+  if (!prior_) return found;
+  return found.to(at::kFloat) + prior_->prediction(schedule_, prediction_, x_t, t);
+}
+
 double DenoisingTask::validation_loss(const Batch& batch, at::Generator random) {
   at::NoGradGuard no_grad;
   const auto noise = draw(batch, random);
   const auto noisy = noised(noise, condition(batch, labels_of(batch, random, 0)));
-  const auto out = model_->forward(noisy.x_t, noisy.t, noisy.condition);
+  const auto out = predict(noisy.x_t, noisy.t, noisy.condition);
   return denoising_loss(noisy, out).item<double>();
 }
 
@@ -115,7 +125,7 @@ StepLoss DenoisingTask::loss(const Batch& batch, at::Generator random, int64_t s
   const auto drop = (uniform({noise.t.size(0)}, random) < options_.condition_dropout).to(device_);
   const auto labels = labels_of(batch, random, options_.label_dropout);
   const auto noisy = noised(noise, condition(batch, labels));
-  const auto out = model_->forward(noisy.x_t, noisy.t, noisy.condition, drop);
+  const auto out = predict(noisy.x_t, noisy.t, noisy.condition, drop);
   const auto denoising = denoising_loss(noisy, out);
   StepLoss loss(options_.losses.weight * denoising);
   loss.terms.emplace_back("denoising", denoising.detach());

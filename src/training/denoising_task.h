@@ -7,6 +7,7 @@
 #include "training/frozen_features.h"
 #include "training/latent_means.h"
 #include "x2ctpa/data/loader.h"
+#include "x2ctpa/diffusion/gaussian_prior.h"
 #include "x2ctpa/diffusion/objective.h"
 #include "x2ctpa/models/ctpa_denoiser.h"
 #include "x2ctpa/models/latent_scale.h"
@@ -30,10 +31,11 @@ struct LossNetworks {
 
 class DenoisingTask {
  public:
-  /// `lora` may be empty.
+  /// `lora` and `prior` may be empty.
   DenoisingTask(const DiffusionOptions& options, Latents latents, LatentScale scale,
                 std::optional<FrozenFeatures> features, std::optional<LatentMeans> means,
-                CtpaDenoiser model, Lora lora, LossNetworks networks, c10::Device device);
+                GaussianPrior prior, CtpaDenoiser model, Lora lora, LossNetworks networks,
+                c10::Device device);
 
   /// What a batch must carry; volumes stay on the disk, their latents serve.
   BatchContent content() const;
@@ -52,6 +54,10 @@ class DenoisingTask {
   /// The denoising loss alone, nothing hidden, of a batch of validation cases.
   double validation_loss(const Batch& batch, at::Generator random);
 
+  /// The prediction for x_t at t: the network's beside that of the prior.
+  at::Tensor predict(const at::Tensor& x_t, const at::Tensor& t, const CxrCondition& condition,
+                     const at::Tensor& drop = {});
+
   /// The discriminator of latents, and its loss of the batch that loss() was last called with.
   LatentDiscriminator discriminator() const { return discriminator_; }
   StepLoss discriminator_loss();
@@ -62,6 +68,8 @@ class DenoisingTask {
   const LatentScale& scale() const { return scale_; }
   /// Empty when the denoiser makes whole latents.
   const std::optional<LatentMeans>& means() const { return means_; }
+  /// Empty when the network learns all.
+  GaussianPrior prior() const { return prior_; }
 
  private:
   struct Noise {
@@ -88,6 +96,7 @@ class DenoisingTask {
   LatentScale scale_;
   std::optional<FrozenFeatures> features_;
   std::optional<LatentMeans> means_;
+  GaussianPrior prior_;
   CtpaDenoiser model_;
   Lora lora_;
   LossNetworks networks_;

@@ -9,12 +9,12 @@
 
 namespace x2ctpa {
 
-DiffusionPreview::DiffusionPreview(const Dataset& dataset, std::vector<Case> cases,
-                                   CtpaDenoiser model, DiffusionProcess process, LatentScale scale,
+DiffusionPreview::DiffusionPreview(const Dataset& dataset, std::vector<Case> cases, Predict predict,
+                                   DiffusionProcess process, LatentScale scale,
                                    std::filesystem::path vae, const RuntimeOptions& runtime)
     : dataset_(dataset),
       cases_(std::move(cases)),
-      model_(std::move(model)),
+      predict_(std::move(predict)),
       process_(std::move(process)),
       scale_(std::move(scale)),
       vae_(std::move(vae)),
@@ -29,10 +29,10 @@ at::Tensor DiffusionPreview::volume(const Case& c, const CxrCondition& condition
   const auto noise =
       case_noise(runtime_.seed, c.id, 0,
                  {1, scale_.channels(), scale_.size[0], scale_.size[1], scale_.size[2]});
-  const auto x0 = sample(
-      NoiseSchedule(process_.schedule), process_.prediction, options,
-      [&](const at::Tensor& x, const at::Tensor& t) { return model_->forward(x, t, condition); },
-      noise.to(device), {});
+  const auto x0 =
+      sample(NoiseSchedule(process_.schedule), process_.prediction, options,
+             [&](const at::Tensor& x, const at::Tensor& t) { return predict_(x, t, condition); },
+             noise.to(device), {});
   const auto latent = scale_.restore(condition.latent(x0));
   return codec_
       ->decode(latent, codec_->plan_decode(latent.sizes(), memory_budget(runtime_, device)))
@@ -42,7 +42,7 @@ at::Tensor DiffusionPreview::volume(const Case& c, const CxrCondition& condition
 std::vector<Picture> DiffusionPreview::pictures(
     const std::function<CxrCondition(const Case&)>& condition) {
   at::NoGradGuard no_grad;
-  const auto device = model_->parameters().front().device();
+  const auto device = select_device(runtime_);
   if (!codec_) codec_ = load_latent_codec(vae_, device);
   std::vector<Picture> out;
   for (const auto& c : cases_) {

@@ -18,8 +18,11 @@ namespace x2ctpa {
 
 class DiffusionPreview {
  public:
-  /// Of the first two of `cases`; the model and the dataset must outlive this.
-  DiffusionPreview(const Dataset& dataset, std::vector<Case> cases, CtpaDenoiser model,
+  using Predict = std::function<at::Tensor(const at::Tensor& x_t, const at::Tensor& t,
+                                           const CxrCondition& condition)>;
+
+  /// Of the first two of `cases`; the dataset must outlive this.
+  DiffusionPreview(const Dataset& dataset, std::vector<Case> cases, Predict predict,
                    DiffusionProcess process, LatentScale scale, std::filesystem::path vae,
                    const RuntimeOptions& runtime);
 
@@ -32,7 +35,7 @@ class DiffusionPreview {
 
   const Dataset& dataset_;
   std::vector<Case> cases_;
-  CtpaDenoiser model_;
+  Predict predict_;
   DiffusionProcess process_;
   LatentScale scale_;
   std::filesystem::path vae_;

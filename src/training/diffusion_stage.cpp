@@ -149,6 +149,31 @@ std::optional<LatentMeans> latent_means(const Dataset& dataset, const DiffusionI
   return LatentMeans(dataset, latents, scale, training, options.linear_mean);
 }
 
+// The Gaussian model of what the denoiser makes; empty without one.
+GaussianPrior gaussian_prior(const DiffusionInputs& inputs, DiffusionOptions& options,
+                             const Latents& latents, const LatentScale& scale,
+                             const std::optional<LatentMeans>& means,
+                             const std::vector<Case>& training) {
+  if (!inputs.init.empty()) {
+    const fs::path model = inputs.init / "prior";
+    if (fs::exists(model_config_file(model))) return load_model<GaussianPrior>(model);
+    return nullptr;
+  }
+  if (options.prior.components == 0) return nullptr;
+  options.prior.size = {scale.channels(), scale.size[0], scale.size[1], scale.size[2]};
+  GaussianPrior prior(options.prior);
+  prior->fit(int64_t(training.size()), [&](int64_t i) {
+    const Case& c = training[size_t(i)];
+    CxrCondition condition;
+    if (means) {
+      condition.mean = means->of(c).unsqueeze(0);
+      condition.rest_std = means->rest_std();
+    }
+    return condition.rest(scale.standardise(latents.batch({c})))[0];
+  });
+  return prior;
+}
+
 ModelCard denoiser_card(const DiffusionOptions& options, const Dataset& dataset,
                         const fs::path& folder) {
   const IntensityWindow& window = dataset.info().window;
@@ -180,6 +205,9 @@ void write_model(const Dataset& dataset, const DiffusionInputs& inputs,
       dataset, paired(dataset.split("train")),
       [&](const Case& c) { return task.cxr_embedding(dataset, c); }, out);
   if (task.means()) copy_model(out.parent_path() / "mean", out / "mean");
+  fs::remove_all(out / "prior");
+  if (task.prior())
+    save_module(out / "prior", *task.prior(), options_to_yaml(task.prior()->options()));
   fs::remove_all(out / "refiner");
   if (options.refiner.kind != Refinement::none)
     copy_model(out.parent_path() / "refiner" / "model", out / "refiner");
@@ -234,11 +262,16 @@ void train_diffusion(const Dataset& dataset, DiffusionInputs inputs, const Diffu
   Trainee trainee = make_trainee(options, inputs, dataset.info(), scale, runtime.seed, device);
   options.denoiser = trainee.model->options();
   auto means = latent_means(dataset, inputs, options, latents, scale, training);
+  auto prior = gaussian_prior(inputs, options, latents, scale, means, training);
+  if (prior && inputs.init.empty()) trainee.model->start_from_zero();
   DenoisingTask task(options, std::move(latents), scale,
                      frozen_features(dataset, inputs, trainee.model, folder, device, processes),
-                     std::move(means), trainee.model, trainee.lora,
+                     std::move(means), std::move(prior), trainee.model, trainee.lora,
                      loss_networks(inputs, options.losses, training, device), device);
-  if (task.means() && processes.rank() == 0) task.means()->save(folder / "mean");
+  if (task.means() && processes.rank() == 0) {
+    task.means()->save(folder / "mean");
+    task.means()->keep_left_out(folder / "means", folder / "mean");
+  }
   processes.wait_for_all();
   if (options.refiner.kind != Refinement::none && !call.dry_run) {
     train_refiner(dataset, *task.means(), {folder / "mean", inputs.autoencoder}, options.refiner,
@@ -286,8 +319,12 @@ void train_diffusion(const Dataset& dataset, DiffusionInputs inputs, const Diffu
     }
     return sum / double(validation.size());
   };
-  DiffusionPreview preview(dataset, validation, trainee.model, options.process, scale,
-                           inputs.autoencoder, runtime);
+  DiffusionPreview preview(
+      dataset, validation,
+      [&](const at::Tensor& x_t, const at::Tensor& t, const CxrCondition& condition) {
+        return task.predict(x_t, t, condition);
+      },
+      options.process, scale, inputs.autoencoder, runtime);
   stage.preview = [&] {
     task.apply_updates();
     return preview.pictures(

@@ -1,6 +1,7 @@
 #include "training/latent_means.h"
 
 #include "x2ctpa/core/log.h"
+#include "x2ctpa/data/latent_cache.h"
 #include "x2ctpa/models/model_folder.h"
 
 namespace x2ctpa {
@@ -38,6 +39,14 @@ at::Tensor LatentMeans::of(const Case& c) const {
 
 void LatentMeans::save(const std::filesystem::path& model) const {
   save_module(model, *mean_, options_to_yaml(mean_->options()));
+}
+
+void LatentMeans::keep_left_out(const std::filesystem::path& folder,
+                                const std::filesystem::path& model) const {
+  LatentCache cache(folder, left_out_means_key(model, dataset_.info().hash));
+  for (const Case& c : dataset_.cases()) {
+    if (fitted_.contains(c.id) && !cache.has(c)) cache.put(c, of(c).to(at::kHalf));
+  }
 }
 
 }  // namespace x2ctpa

@@ -37,6 +37,10 @@ class LatentMeans {
 
   void save(const std::filesystem::path& model) const;
 
+  /// Keeps the means of the cases of the fit in a LatentCache in `folder`, for sampling them as new
+  /// patients would be; `model` is where the mean was saved.
+  void keep_left_out(const std::filesystem::path& folder, const std::filesystem::path& model) const;
+
  private:
   at::Tensor standardised(const Case& c) const;
 

@@ -47,6 +47,7 @@ DiffusionOptions::DiffusionOptions() {
 void DiffusionOptions::describe(OptionList& options) {
   options.section("denoiser", denoiser);
   options.section("linear_mean", linear_mean);
+  options.section("prior", prior);
   options.section("refiner", refiner);
   options.section("process", process);
   options.section("train", train);

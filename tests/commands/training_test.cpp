@@ -7,6 +7,7 @@
 
 #include "x2ctpa/core/csv.h"
 #include "x2ctpa/core/safetensors.h"
+#include "x2ctpa/imaging/volume_io.h"
 
 namespace x2ctpa {
 namespace {
@@ -47,6 +48,7 @@ TEST_F(TinyTraining, KilledAndStoppedItEndsAsIfUndisturbedBitForBit) {
 TEST_F(TinyTraining, AMeanAndARefinerSurviveAStopBitForBitAndTheModelSamples) {
   const std::string command =
       "train-diffusion --diffusion.denoiser.mean linear --diffusion.train.steps 12 "
+      "--diffusion.prior.components 4 "
       "--diffusion.refiner.kind frontal --diffusion.refiner.train.steps 30 "
       "--diffusion.refiner.train.checkpoint_every 5 --diffusion.refiner.train.log_every 1 "
       "--diffusion.refiner.model.width 8 --diffusion.refiner.model.inner_width 8";
@@ -60,10 +62,30 @@ TEST_F(TinyTraining, AMeanAndARefinerSurviveAStopBitForBitAndTheModelSamples) {
   ASSERT_EQ(stopped.exit_code, 130) << stopped.err;
   ASSERT_EQ(x2ctpa(command, "mean_broken").exit_code, 0);
   for (const char* file :
-       {"model.safetensors", "mean/model.safetensors", "refiner/model.safetensors"})
+       {"model.safetensors", "mean/model.safetensors", "prior/model.safetensors",
+        "refiner/model.safetensors"})
     EXPECT_TRUE(read_file(whole / "model" / file) == read_file(broken / "model" / file)) << file;
-  const auto sampled = x2ctpa("sample --split test --sample.sampler.steps 2", "mean_whole");
-  EXPECT_EQ(sampled.exit_code, 0) << sampled.err;
+  // Cases of the fit are made as if they were new: by the mean of a fit without them.
+  const auto sampled = x2ctpa("sample --split all --sample.sampler.steps 2", "mean_whole");
+  ASSERT_EQ(sampled.exit_code, 0) << sampled.err;
+  const fs::path run = whole.parent_path();
+  const CsvTable index = CsvTable::read(run / "dataset/index.csv");
+  for (size_t row = 0; row < index.size(); ++row) {
+    const std::string id = index.at(row, "id");
+    const auto alone =
+        x2ctpa(fmt::format("sample --cxr {} --out {} --sample.sampler.steps 2",
+                           (run / "dataset" / index.at(row, "cxr")).string(), (run / id).string()),
+               "mean_whole");
+    ASSERT_EQ(alone.exit_code, 0) << alone.err;
+    const bool same = read_oriented(run / "samples" / (id + ".nii.gz"))
+                          .hu.equal(read_oriented(run / id / (id + ".nii.gz")).hu);
+    const bool training = index.at(row, "split") == "train";
+    EXPECT_EQ(same, !training) << id;
+    EXPECT_EQ(
+        read_file(run / "samples" / (id + ".json")).find("fitted without") != std::string::npos,
+        training)
+        << id;
+  }
 }
 
 TEST_F(TinyTraining, ARefinerWithoutAMeanIsRefused) {

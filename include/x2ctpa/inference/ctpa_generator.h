@@ -10,6 +10,7 @@
 #include "x2ctpa/core/captured.h"
 #include "x2ctpa/core/device.h"
 #include "x2ctpa/data/dataset.h"
+#include "x2ctpa/diffusion/gaussian_prior.h"
 #include "x2ctpa/diffusion/sampler.h"
 #include "x2ctpa/models/ctpa_denoiser.h"
 #include "x2ctpa/models/cxr_novelty.h"
@@ -27,6 +28,7 @@ struct SampleRequest {
   at::Tensor cxr;                 ///< (1, S, S) in [0, 1], bone bright, S = info().cxr_size
   int64_t sample = 0;             ///< number of the sample of this X-ray
   int64_t label = label_unknown;  ///< for a model with label guidance; see ctpa_denoiser.h
+  at::Tensor mean{};              ///< (C, d, h, w), in the place of the model's own mean
 };
 
 class CtpaGenerator {
@@ -86,6 +88,7 @@ class CtpaGenerator {
   CtpaDenoiser denoiser_{nullptr};
   VisionTransformer frozen_encoder_{nullptr};  ///< empty when the encoder is the denoiser's own
   LinearMean mean_{nullptr};                   ///< empty for a denoiser of whole latents
+  GaussianPrior prior_{nullptr};               ///< empty for a network that has learnt all
   VolumeRefiner refiner_{nullptr};             ///< empty for volumes as decoded
   std::unique_ptr<LatentCodec> autoencoder_;
   Captured prediction_, both_predictions_;  ///< of a step without guidance, and with it

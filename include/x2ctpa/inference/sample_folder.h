@@ -33,7 +33,8 @@ struct Provenance {
   std::string settings;  ///< a hash of all that a volume depends on besides its X-ray
   SamplerOptions sampler;
   std::string precision;
-  std::string placed_by;  ///< whose space it takes
+  std::string placed_by;       ///< whose space it takes
+  bool left_out_mean = false;  ///< a training case, by a mean that was fitted without it
   std::optional<Novelty> novelty;
 };
 

@@ -92,6 +92,9 @@ class CtpaDenoiserImpl : public torch::nn::Module {
   std::pair<at::Tensor, at::Tensor> own_and_null(const at::Tensor& x_t, const at::Tensor& t,
                                                  const CxrCondition& condition);
 
+  /// Makes an untrained denoiser predict 0, for training beside something that predicts already.
+  void start_from_zero() { unet_->start_from_zero(); }
+
   const CtpaDenoiserOptions& options() const { return options_; }
   /// The finetuned encoder, to be loaded before training; empty for the other kinds.
   VisionTransformer transformer() const { return transformer_; }

@@ -7,7 +7,9 @@
 #include <torch/nn/module.h>
 #include <torch/nn/pimpl.h>
 
+#include <filesystem>
 #include <functional>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -59,5 +61,9 @@ struct LinearMeanFit {
   /// The mean of training case `i` by a fit without it, from its mean by this fit.
   at::Tensor left_out(int64_t i, const at::Tensor& fitted, const at::Tensor& latent) const;
 };
+
+/// The key of the LatentCache `<run>/diffusion/means`, which has for each training case the
+/// standardised mean (C, d, h, w) of a fit without it. `mean`: the model folder of the fit.
+std::string left_out_means_key(const std::filesystem::path& mean, const std::string& dataset_hash);
 
 }  // namespace x2ctpa

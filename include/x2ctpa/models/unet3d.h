@@ -62,6 +62,9 @@ class Unet3dImpl : public torch::nn::Module {
   /// H and W of the latent must be multiples of this: 2 to the power of the levels less one.
   int64_t size_factor() const;
 
+  /// Makes the last convolution, and with it every prediction, 0.
+  void start_from_zero();
+
   /// As Module's; the rotary frequencies stay float32, since bfloat16 would turn far slices
   /// wrongly.
   void to(torch::Device device, torch::Dtype type, bool non_blocking = false) override;

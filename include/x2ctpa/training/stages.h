@@ -8,6 +8,7 @@
 
 #include "x2ctpa/core/device.h"
 #include "x2ctpa/data/dataset.h"
+#include "x2ctpa/diffusion/gaussian_prior.h"
 #include "x2ctpa/diffusion/objective.h"
 #include "x2ctpa/models/conv_autoencoder3d.h"
 #include "x2ctpa/models/ctpa_denoiser.h"
@@ -46,6 +47,7 @@ constexpr auto words(LatentScaling) { return std::array{"standard", "range"}; }
 struct DiffusionOptions {
   CtpaDenoiserOptions denoiser;
   LinearMeanOptions linear_mean;  ///< with denoiser.mean linear
+  GaussianPriorOptions prior;
   RefinerOptions refiner;
   DiffusionProcess process;
   TrainOptions train;
