@@ -38,7 +38,7 @@ order=("${@:3}")
 
 x2ctpa() {  # RECIPE COMMAND RUN [FLAGS]
   local recipe=$1 command=$2 folder=$3; shift 3
-  local file=configs/recommended.yaml
+  local file=configs/recommended-vqgan.yaml
   [[ $recipe == paper* ]] && file=configs/paper.yaml
   nice -n 5 "$program" "$command" --config $file --config configs/phantom-size.yaml --run "$folder" "$@"
 }
