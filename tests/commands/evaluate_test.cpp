@@ -550,7 +550,7 @@ TEST_F(Evaluate, ScriptOfTheReportShowsTheNumbersThatAreOnStdout) {
   const auto result = evaluate();
   ASSERT_EQ(result.exit_code, 0);
   const auto text = test::shown_text(page());
-  if (!text) GTEST_SKIP() << "there is no Node.js to run report.js";
+  if (!text) GTEST_SKIP() << "there is no Node.js to run the script of the report";
   const json m = metrics(), arms = m["classification"]["arms"];
   for (const char* metric : {"psnr_db", "mae_hu"}) {
     for (const char* source : source_keys) {

@@ -1,5 +1,5 @@
 // node report_text.js report.html: the text of the page after its script has run, one line for
-// each block; then the titles of its charts. The document is a stand-in with what report.js uses.
+// each block; then the titles of its charts. The document is a stand-in with what that script uses.
 "use strict";
 const fs = require("fs");
 const vm = require("vm");

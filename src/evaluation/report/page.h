@@ -11,7 +11,7 @@ namespace x2ctpa {
 std::string json_text(const nlohmann::ordered_json& json);
 
 /// report.html with `data`, the text of the JSON file that it shows, and `pictures`, which the file
-/// leaves out: for each case or study shown, PNG files in base64. report.js draws everything from
+/// leaves out: for each case or study shown, PNG files in base64. report.js draws it all from
 /// the two. `charts`: whether Chart.js is needed.
 std::string report_page(const std::string& data, const nlohmann::ordered_json& pictures,
                         bool charts);

@@ -33,7 +33,7 @@ at::Tensor shown_volume(const at::Tensor& grey) {
 
 std::string base64_png(const at::Tensor& picture) { return base64(png8_bytes(picture)); }
 
-// All slices in one picture, mosaic_columns to a row; report.js cuts the three planes out of it.
+// All slices in one picture, mosaic_columns to a row; pictures.js cuts the three planes out of it.
 std::string mosaic(const at::Tensor& volume) {
   const int64_t rows = (volume.size(0) + mosaic_columns - 1) / mosaic_columns;
   auto padded = torch::zeros({rows * mosaic_columns, volume.size(1), volume.size(2)});

@@ -43,7 +43,7 @@ struct ShownCase {
 std::vector<ShownCase> shown_cases(const Evaluation& evaluation);
 
 /// Of each shown case, in their order: PNG files in base64 of slices, MIP, DRR and X-ray, and the
-/// sizes by which report.js cuts the slices out. They are too large for metrics.json.
+/// sizes by which pictures.js cuts the slices out. They are too large for metrics.json.
 nlohmann::ordered_json case_pictures(const Evaluation& evaluation);
 
 }  // namespace x2ctpa
