@@ -4,6 +4,8 @@
 
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <optional>
+#include <utility>
 
 #include "training/plan.h"
 #include "training/run_checkpoints.h"
@@ -20,19 +22,20 @@ namespace {
 
 class Run {
  public:
-  Run(const TrainingStage& stage, const TrainOptions& options, const std::string& settings,
-      const std::filesystem::path& folder, const TrainCall& call)
+  Run(const TrainingStage& stage, const TrainOptions& options, const std::filesystem::path& folder,
+      const TrainCall& call, RunCheckpoints& checkpoints)
       : stage_(stage),
         options_(options),
         call_(call),
         processes_(*call.processes),
         folder_(folder),
         state_(stage, options, processes_),
-        checkpoints_(folder, settings, options, processes_),
+        checkpoints_(checkpoints),
         step_(stage, options, call, state_) {}
 
-  void resume() {
-    checkpoints_.resume(state_, call_.force);
+  // `from`: the checkpoint to go on from, if there is one.
+  void resume(std::optional<Checkpoint> from) {
+    if (from) checkpoints_.resume(state_, *from);
     if (state_.step > 0)
       log_info("{}: going on from step {} of {}", stage_.name, state_.step, options_.steps);
     state_.broadcast();
@@ -140,7 +143,7 @@ class Run {
   const Processes& processes_;
   const std::filesystem::path folder_;
   TrainState state_;
-  RunCheckpoints checkpoints_;
+  RunCheckpoints& checkpoints_;
   TrainingStep step_;
   std::unique_ptr<RunReport> report_;
   int64_t first_step_ = 0;  // of this call
@@ -151,8 +154,12 @@ class Run {
 
 bool train(const TrainingStage& stage, const TrainOptions& options, const std::string& settings,
            const std::filesystem::path& folder, const TrainCall& call) {
-  Run run(stage, options, settings, folder, call);
-  run.resume();
+  RunCheckpoints checkpoints(folder, settings, options, *call.processes);
+  auto from = checkpoints.newest(call.force);
+  // The run copies the weights, for their average.
+  if (!from && stage.first_weights) stage.first_weights();
+  Run run(stage, options, folder, call, checkpoints);
+  run.resume(std::move(from));
   return run.run();
 }
 

@@ -47,9 +47,9 @@ RunCheckpoints::RunCheckpoints(std::filesystem::path folder, const std::string& 
       folder_(run_ / "checkpoints"),
       writer_(folder_, options.keep_checkpoints) {}
 
-void RunCheckpoints::resume(TrainState& state, bool force) {
-  const auto checkpoint = newest_checkpoint(folder_);
-  if (!checkpoint) return;
+std::optional<Checkpoint> RunCheckpoints::newest(bool force) const {
+  auto checkpoint = newest_checkpoint(folder_);
+  if (!checkpoint) return std::nullopt;
   const std::string changes = differences(checkpoint->settings, settings_);
   if (!changes.empty() && !force) {
     throw Error(
@@ -57,8 +57,12 @@ void RunCheckpoints::resume(TrainState& state, bool force) {
                     "settings, another --run folder, or --force to go on with the new ones.",
                     run_.string(), checkpoint->step, changes));
   }
-  state.load(checkpoint->tensors, folder_.string());
-  state.step = saved_step_ = checkpoint->step;
+  return checkpoint;
+}
+
+void RunCheckpoints::resume(TrainState& state, const Checkpoint& checkpoint) {
+  state.load(checkpoint.tensors, folder_.string());
+  state.step = saved_step_ = checkpoint.step;
 }
 
 bool RunCheckpoints::due(int64_t step) const {

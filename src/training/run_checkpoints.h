@@ -2,6 +2,7 @@
 #pragma once
 
 #include <filesystem>
+#include <optional>
 #include <string>
 
 #include "training/stopwatch.h"
@@ -17,9 +18,11 @@ class RunCheckpoints {
   RunCheckpoints(std::filesystem::path folder, const std::string& settings,
                  const TrainOptions& options, const Processes& processes);
 
-  /// Brings `state` to the newest checkpoint, if there is one. Throws Error with the differing
-  /// lines when it was made under other settings, unless `force`.
-  void resume(TrainState& state, bool force);
+  /// The newest checkpoint, if there is one. Throws Error with the differing lines when it was made
+  /// under other settings, unless `force`.
+  std::optional<Checkpoint> newest(bool force) const;
+  /// Brings `state` to `checkpoint`, the newest.
+  void resume(TrainState& state, const Checkpoint& checkpoint);
 
   /// Whether `step`, just done, or the time since the last one asks for a checkpoint.
   bool due(int64_t step) const;

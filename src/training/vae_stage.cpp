@@ -93,12 +93,14 @@ void train_vae(const Dataset& dataset, const std::filesystem::path& lpips,
   TrainedAutoencoder& autoencoder = task.autoencoder();
   const auto held_out = with_volume(dataset.split("val")),
              training = with_volume(dataset.split("train"));
-  autoencoder.start_from(std::min<int64_t>(int64_t(training.size()), volumes_to_start_from),
-                         [&](int64_t i) { return dataset.load_ct(training[size_t(i)]); });
 
   TrainingStage stage;
   stage.name = "train-vae";
   stage.module = &autoencoder.module();
+  stage.first_weights = [&] {
+    autoencoder.start_from(std::min<int64_t>(int64_t(training.size()), volumes_to_start_from),
+                           [&](int64_t i) { return dataset.load_ct(training[size_t(i)]); });
+  };
   if (task.discriminators()) {
     stage.opponents.push_back({"discriminator", task.discriminators().get(),
                                options.loss.discriminator_learning_rate, options.train.betas, 0,

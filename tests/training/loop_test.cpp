@@ -122,6 +122,27 @@ TEST(Loop, AnOpponentResumesBitForBit) {
   EXPECT_TRUE(equal(copies(*whole.player), copies(*resumed.player)));
 }
 
+TEST(Loop, FirstWeightsAreGivenBeforeTheFirstStepAlone) {
+  const TemporaryFolder folder;
+  const auto train_to = [&](int64_t step) {
+    int given = 0;
+    Duel duel;
+    duel.options.steps = step;
+    duel.options.learning_rate = 0;
+    duel.options.ema_decay = 0.5;
+    duel.stage.first_weights = [&] {
+      ++given;
+      const at::NoGradGuard no_grad;
+      duel.player->weight.fill_(3);
+    };
+    train(duel.stage, duel.options, "", folder.path());
+    EXPECT_TRUE(at::equal(duel.player->weight, at::full({3, 3}, 3.0f))) << "averaged, too";
+    return given;
+  };
+  EXPECT_EQ(train_to(2), 1);
+  EXPECT_EQ(train_to(4), 0);
+}
+
 TEST(Loop, ANaNInOneSampleStopsTheRunWithItsId) {
   const TemporaryFolder folder;
   Duel duel;

@@ -114,6 +114,8 @@ struct TrainingStage {
   std::string name;  ///< for logs
   torch::nn::Module* module = nullptr;
   std::vector<Opponent> opponents{};
+  /// Gives the module its first weights; not called where a checkpoint is gone on from.
+  std::function<void()> first_weights{};
   std::function<void(int64_t count)> start_at;  ///< `count` batches of this process are done
   std::function<StepLoss(int64_t batch)>
       loss;                              ///< of this process's next batch, whose number is `batch`
