@@ -1,20 +1,72 @@
 #include "training/latent_means.h"
 
+#include <exception>
+#include <filesystem>
+#include <optional>
+#include <string>
+
+#include "x2ctpa/core/files.h"
 #include "x2ctpa/core/log.h"
+#include "x2ctpa/core/safetensors.h"
 #include "x2ctpa/data/latent_cache.h"
 #include "x2ctpa/models/model_folder.h"
 
 namespace x2ctpa {
+namespace {
+
+namespace fs = std::filesystem;
+
+// Beside the mean: what only its training needs.
+constexpr const char* fit_file = "fit.safetensors";
+
+std::string key_of_fit(const Latents& latents, const LatentScale& scale,
+                       const std::vector<Case>& training, const LinearMeanOptions& options) {
+  // The name of the latents' folder stands for the autoencoder and the dataset.
+  std::string text = latents.folder().filename().string() + "\n" + options_to_yaml(scale) +
+                     options_to_yaml(options);
+  for (const auto& c : training) text += c.id + "\n";
+  return sha256(text);
+}
+
+// The fit in `folder`, if it has this key and is whole.
+std::optional<LinearMeanFit> stored_fit(const fs::path& folder, const std::string& key) {
+  if (!fs::exists(folder / fit_file)) return std::nullopt;
+  try {
+    const auto metadata = read_safetensors_metadata(folder / fit_file);
+    if (metadata.at("key") != key ||
+        metadata.at("mean") != sha256_of_file(model_weights_file(folder)))
+      return std::nullopt;
+    const auto tensors = read_safetensors(folder / fit_file);
+    return LinearMeanFit{load_model<LinearMean>(folder), tensors.at("leverage").clone()};
+  } catch (const std::exception& e) {
+    log_warning("the linear mean in {} is damaged ({}) and is fitted anew", folder.string(),
+                e.what());
+    return std::nullopt;
+  }
+}
+
+}  // namespace
 
 LatentMeans::LatentMeans(const Dataset& dataset, const Latents& latents, const LatentScale& scale,
-                         const std::vector<Case>& training, const LinearMeanOptions& options)
-    : dataset_(dataset), latents_(latents), scale_(scale) {
+                         const std::vector<Case>& training, const LinearMeanOptions& options,
+                         const fs::path& folder)
+    : dataset_(dataset),
+      latents_(latents),
+      scale_(scale),
+      fit_key_(key_of_fit(latents, scale, training, options)) {
+  for (size_t i = 0; i < training.size(); ++i) fitted_[training[i].id] = int64_t(i);
+  if (auto stored = stored_fit(folder, fit_key_)) {
+    fit_ = *stored;
+    mean_ = fit_.mean;
+    taken_from_ = folder;
+    log_info("train-diffusion: the linear mean is the one in {}", folder.string());
+    return;
+  }
   fit_ = LinearMeanFit::of(
       int64_t(training.size()), options,
       [&](int64_t i) { return dataset_.load_cxr(training[size_t(i)]); },
       [&](int64_t i) { return standardised(training[size_t(i)]); });
   mean_ = fit_.mean;
-  for (size_t i = 0; i < training.size(); ++i) fitted_[training[i].id] = int64_t(i);
   log_info(
       "train-diffusion: the linear mean of {} cases has {} components and a ridge of {:g}; of "
       "a case left out it leaves a deviation of {:.3f} (1: that of the latents)",
@@ -23,7 +75,7 @@ LatentMeans::LatentMeans(const Dataset& dataset, const Latents& latents, const L
 }
 
 LatentMeans::LatentMeans(const Dataset& dataset, const Latents& latents, const LatentScale& scale,
-                         const std::filesystem::path& model)
+                         const fs::path& model)
     : dataset_(dataset), latents_(latents), scale_(scale), mean_(load_model<LinearMean>(model)) {}
 
 at::Tensor LatentMeans::standardised(const Case& c) const {
@@ -37,12 +89,15 @@ at::Tensor LatentMeans::of(const Case& c) const {
   return found == fitted_.end() ? fitted : fit_.left_out(found->second, fitted, standardised(c));
 }
 
-void LatentMeans::save(const std::filesystem::path& model) const {
-  save_module(model, *mean_, options_to_yaml(mean_->options()));
+void LatentMeans::save(const fs::path& folder) const {
+  if (folder == taken_from_) return;
+  save_module(folder, *mean_, options_to_yaml(mean_->options()));
+  if (fitted_.empty()) return;
+  write_safetensors(folder / fit_file, {{"leverage", fit_.leverage}},
+                    {{"key", fit_key_}, {"mean", sha256_of_file(model_weights_file(folder))}});
 }
 
-void LatentMeans::keep_left_out(const std::filesystem::path& folder,
-                                const std::filesystem::path& model) const {
+void LatentMeans::keep_left_out(const fs::path& folder, const fs::path& model) const {
   LatentCache cache(folder, left_out_means_key(model, dataset_.info().hash));
   for (const Case& c : dataset_.cases()) {
     if (fitted_.contains(c.id) && !cache.has(c)) cache.put(c, of(c).to(at::kHalf));

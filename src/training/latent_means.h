@@ -17,9 +17,11 @@ namespace x2ctpa {
 
 class LatentMeans {
  public:
-  /// Fits the mean on `training`, whose latents must be there.
+  /// Fits the mean on `training`, whose latents must be there; or takes the fit that save() left in
+  /// `folder`, where it was made of the same.
   LatentMeans(const Dataset& dataset, const Latents& latents, const LatentScale& scale,
-              const std::vector<Case>& training, const LinearMeanOptions& options);
+              const std::vector<Case>& training, const LinearMeanOptions& options,
+              const std::filesystem::path& folder);
 
   /// Takes the mean in the model folder `model`.
   LatentMeans(const Dataset& dataset, const Latents& latents, const LatentScale& scale,
@@ -35,7 +37,8 @@ class LatentMeans {
   /// (C), see LinearMean.
   at::Tensor rest_std() const { return mean_->rest_std(); }
 
-  void save(const std::filesystem::path& model) const;
+  /// The model folder `folder` and the fit, if it was not taken from there.
+  void save(const std::filesystem::path& folder) const;
 
   /// Keeps the means of the cases of the fit in a LatentCache in `folder`, for sampling them as new
   /// patients would be; `model` is where the mean was saved.
@@ -49,6 +52,8 @@ class LatentMeans {
   LatentScale scale_;
   LinearMean mean_{nullptr};
   LinearMeanFit fit_;
+  std::string fit_key_;  // a hash of all that the fit was made of
+  std::filesystem::path taken_from_;
   std::map<std::string, int64_t> fitted_;  // ids of the cases of the fit, by their number
 };
 

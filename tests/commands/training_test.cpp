@@ -60,7 +60,9 @@ TEST_F(TinyTraining, AMeanAndARefinerSurviveAStopBitForBitAndTheModelSamples) {
   const auto stopped =
       x2ctpa(command, "mean_broken", signal_at(broken / "refiner/metrics.jsonl", 9, "TERM"));
   ASSERT_EQ(stopped.exit_code, 130) << stopped.err;
-  ASSERT_EQ(x2ctpa(command, "mean_broken").exit_code, 0);
+  const auto resumed = x2ctpa(command, "mean_broken");
+  ASSERT_EQ(resumed.exit_code, 0) << resumed.err;
+  EXPECT_NE(resumed.err.find("the linear mean is the one in"), std::string::npos) << resumed.err;
   for (const char* file :
        {"model.safetensors", "mean/model.safetensors", "prior/model.safetensors",
         "refiner/model.safetensors"})
@@ -86,6 +88,25 @@ TEST_F(TinyTraining, AMeanAndARefinerSurviveAStopBitForBitAndTheModelSamples) {
         training)
         << id;
   }
+}
+
+TEST_F(TinyTraining, AMeanThatIsDamagedOrOfOtherSettingsIsFittedAnew) {
+  const std::string command =
+      "train-diffusion --diffusion.denoiser.mean linear --max-steps 1 --force";
+  const fs::path mean = new_run("mean_anew") / "diffusion/mean";
+  const auto fitted_anew = [&](const std::string& more) {
+    return x2ctpa(command + more, "mean_anew").err.find("the linear mean of") != std::string::npos;
+  };
+  EXPECT_TRUE(fitted_anew(""));
+  const std::string fit = read_file(mean / "fit.safetensors");
+  EXPECT_FALSE(fitted_anew(""));
+  EXPECT_TRUE(fitted_anew(" --diffusion.linear_mean.side 8"));
+  EXPECT_TRUE(fitted_anew(""));
+  EXPECT_TRUE(read_file(mean / "fit.safetensors") == fit);
+  write_file(mean / "fit.safetensors", fit.substr(0, fit.size() / 2));
+  EXPECT_TRUE(fitted_anew(""));
+  fs::resize_file(mean / "model.safetensors", 100);
+  EXPECT_TRUE(fitted_anew(""));
 }
 
 TEST_F(TinyTraining, ARefinerWithoutAMeanIsRefused) {
