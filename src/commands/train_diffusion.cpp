@@ -1,4 +1,6 @@
 // x2ctpa train-diffusion: the CXR-conditioned denoiser.
+#include <fmt/format.h>
+
 #include <CLI/CLI.hpp>
 
 #include <filesystem>
@@ -7,11 +9,30 @@
 #include <vector>
 
 #include "commands/train_flags.h"
+#include "x2ctpa/models/latent_codec.h"
+#include "x2ctpa/models/model_folder.h"
 
 namespace x2ctpa {
 namespace {
 
 namespace fs = std::filesystem;
+
+// Where the experiment names a kind, the run's own autoencoder must be of it. One that --vae names
+// is taken as it is.
+void check_kind(const CommandContext& context, const fs::path& autoencoder) {
+  if (!fs::exists(model_config_file(autoencoder))) return;
+  const auto wanted = context.experiment.vae.kind, found = autoencoder_kind(autoencoder);
+  if (wanted == found) return;
+  for (const Option& option : context.options.all()) {
+    if (option.key != "vae.kind" || option.source == "default") continue;
+    throw Error(fmt::format(
+        "{}: expected an autoencoder of vae.kind {} in {}, found one of kind {}. Make one there "
+        "({}), set vae.kind {}, or say --vae {} to take this one.",
+        option.source, wanted, autoencoder.string(), found,
+        wanted == AutoencoderKind::kl ? "scripts/convert_weights.py" : "x2ctpa train-vae", found,
+        autoencoder.string()));
+  }
+}
 
 class TrainDiffusionCommand : public Command {
  public:
@@ -61,6 +82,7 @@ class TrainDiffusionCommand : public Command {
     inputs.classifier =
         optional_model(classifier_, context.run / "classifier" / "latents" / "model");
     return flags_.run(context, folder, [&](const Dataset& dataset, const TrainCall& call) {
+      if (init_.empty() && vae_.empty()) check_kind(context, inputs.autoencoder);
       train_diffusion(dataset, inputs, options, context.experiment.runtime, folder, call);
     });
   }

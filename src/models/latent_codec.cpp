@@ -116,13 +116,24 @@ at::Tensor LatentCodec::decode(const at::Tensor& latent) {
   return decode(latent, plan_decode(latent.sizes(), MemoryLimit().bytes));
 }
 
-std::unique_ptr<LatentCodec> load_latent_codec(const std::filesystem::path& folder,
-                                               c10::Device device, c10::ScalarType type) {
+AutoencoderKind autoencoder_kind(const std::filesystem::path& folder) {
   // Each kind's options are written whole, so one key that only the one has tells them apart.
   const std::string config = read_file(model_config_file(folder));
   const auto has = [&](const char* key) { return config.find(key) != std::string::npos; };
-  if (has("block_out_channels")) return std::make_unique<KlCodec>(folder, device, type);
-  if (has("decoder_blocks")) return std::make_unique<ConvCodec>(folder, device, type);
+  if (has("block_out_channels")) return AutoencoderKind::kl;
+  return has("decoder_blocks") ? AutoencoderKind::conv : AutoencoderKind::vqgan;
+}
+
+std::unique_ptr<LatentCodec> load_latent_codec(const std::filesystem::path& folder,
+                                               c10::Device device, c10::ScalarType type) {
+  switch (autoencoder_kind(folder)) {
+    case AutoencoderKind::kl:
+      return std::make_unique<KlCodec>(folder, device, type);
+    case AutoencoderKind::conv:
+      return std::make_unique<ConvCodec>(folder, device, type);
+    case AutoencoderKind::vqgan:
+      break;
+  }
   return std::make_unique<VqganCodec>(folder, device, type);
 }
 

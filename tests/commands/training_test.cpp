@@ -1,4 +1,6 @@
 // Trainings that are stopped, killed and broken, through the program.
+#include <fmt/format.h>
+
 #include <cmath>
 #include <filesystem>
 #include <string>
@@ -63,9 +65,8 @@ TEST_F(TinyTraining, AMeanAndARefinerSurviveAStopBitForBitAndTheModelSamples) {
   const auto resumed = x2ctpa(command, "mean_broken");
   ASSERT_EQ(resumed.exit_code, 0) << resumed.err;
   EXPECT_NE(resumed.err.find("the linear mean is the one in"), std::string::npos) << resumed.err;
-  for (const char* file :
-       {"model.safetensors", "mean/model.safetensors", "prior/model.safetensors",
-        "refiner/model.safetensors"})
+  for (const char* file : {"model.safetensors", "mean/model.safetensors", "prior/model.safetensors",
+                           "refiner/model.safetensors"})
     EXPECT_TRUE(read_file(whole / "model" / file) == read_file(broken / "model" / file)) << file;
   // Cases of the fit are made as if they were new: by the mean of a fit without them.
   const auto sampled = x2ctpa("sample --split all --sample.sampler.steps 2", "mean_whole");
@@ -107,6 +108,21 @@ TEST_F(TinyTraining, AMeanThatIsDamagedOrOfOtherSettingsIsFittedAnew) {
   EXPECT_TRUE(fitted_anew(""));
   fs::resize_file(mean / "model.safetensors", 100);
   EXPECT_TRUE(fitted_anew(""));
+}
+
+TEST_F(TinyTraining, AnAutoencoderOfAnotherKindThanTheExperimentNamesIsRefused) {
+  const fs::path run = new_run("other_kind");
+  std::string text = read_file(root_ / "tiny.yaml");
+  text.insert(text.find("vae: {") + 6, "kind: conv, ");
+  write_file(root_ / "other_kind.yaml", text);
+  const std::string command = fmt::format("train-diffusion --max-steps 1 --config {} --run {}",
+                                          (root_ / "other_kind.yaml").string(), run.string());
+  const auto refused = test::run_binary(command);
+  EXPECT_EQ(refused.exit_code, 1) << refused.err;
+  for (const char* part : {"other_kind.yaml", "of vae.kind conv in", "one of kind vqgan", "--vae "})
+    EXPECT_NE(refused.err.find(part), std::string::npos) << refused.err;
+  const auto taken = test::run_binary(command + " --vae " + (run / "vae/model").string());
+  EXPECT_EQ(taken.exit_code, 130) << taken.err;
 }
 
 TEST_F(TinyTraining, ARefinerWithoutAMeanIsRefused) {

@@ -5,12 +5,18 @@
 #include <ATen/core/Tensor.h>
 #include <c10/core/Device.h>
 
+#include <array>
 #include <filesystem>
 #include <memory>
 
 #include "x2ctpa/models/memory_plan.h"
 
 namespace x2ctpa {
+
+/// The 3D VQ-GAN or the convolutional autoencoder, which are trained; or Stable Diffusion's
+/// autoencoder, which is converted.
+enum class AutoencoderKind { vqgan, conv, kl };
+constexpr auto words(AutoencoderKind) { return std::array{"vqgan", "conv", "kl"}; }
 
 /// Slice floor(place * D) of each volume (B, C, D, H, W): (B, C, H, W). `place` (B) in [0, 1), on
 /// the CPU. Differentiable.
@@ -45,7 +51,10 @@ class LatentCodec {
   at::Tensor decode(const at::Tensor& latent);
 };
 
-/// Loads the model folder `folder`; its config.yaml tells the kind. In evaluation mode on `device`.
+/// The kind of the autoencoder in the model folder `folder`; its config.yaml tells.
+AutoencoderKind autoencoder_kind(const std::filesystem::path& folder);
+
+/// Loads the autoencoder in the model folder `folder`, of any kind. In evaluation mode on `device`.
 /// `type` is the number format of convolutions; statistics, input and output are float32.
 std::unique_ptr<LatentCodec> load_latent_codec(const std::filesystem::path& folder,
                                                c10::Device device,

@@ -12,6 +12,7 @@
 #include "x2ctpa/diffusion/objective.h"
 #include "x2ctpa/models/conv_autoencoder3d.h"
 #include "x2ctpa/models/ctpa_denoiser.h"
+#include "x2ctpa/models/latent_codec.h"
 #include "x2ctpa/models/linear_mean.h"
 #include "x2ctpa/models/lora.h"
 #include "x2ctpa/models/vqgan3d.h"
@@ -21,11 +22,6 @@
 #include "x2ctpa/training/refiner_options.h"
 
 namespace x2ctpa {
-
-/// The 3D VQ-GAN or the convolutional autoencoder, which are trained; or Stable Diffusion's
-/// autoencoder, which is converted.
-enum class AutoencoderKind { vqgan, conv, kl };
-constexpr auto words(AutoencoderKind) { return std::array{"vqgan", "conv", "kl"}; }
 
 struct VaeOptions {
   AutoencoderKind kind = AutoencoderKind::vqgan;
