@@ -62,7 +62,8 @@ in_debian "
   x2ctpa phantom $few --phantom.patients 30
   x2ctpa preprocess $few
   x2ctpa train-vae $few --vae.train.steps 20 --vae.train.validate_every 20
-  x2ctpa train-diffusion $few --diffusion.train.steps 20 --diffusion.train.validate_every 20
+  x2ctpa train-diffusion $few --diffusion.train.steps 20 --diffusion.train.validate_every 20 \\
+    --diffusion.refiner.train.steps 20
   x2ctpa sample $few --split all --sample.sampler.steps 4
   for arm in cxr ctpa generated; do x2ctpa classify train $few --arm \$arm --classifier.train.steps 20; done
   x2ctpa evaluate $few || test \$? = 3
@@ -80,7 +81,8 @@ in_debian "
 
 say "a training that is interrupted"
 in_debian "
-  env/bin/x2ctpa train-diffusion --config demo --run run --force --diffusion.train.steps 5000 2> log &
+  env/bin/x2ctpa train-diffusion --config demo --run run --force --diffusion.train.steps 5000 \\
+    --diffusion.refiner.train.steps 20 2> log &
   program=\$!
   for ((i = 0; i < 1200; ++i)); do
     grep -q '\"step\":30[,}]' run/diffusion/metrics.jsonl && break; sleep 0.1
