@@ -3,7 +3,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
+#include <cctype>
 #include <stdexcept>
+#include <string_view>
 #include <utility>
 
 #include "x2ctpa/core/error.h"
@@ -23,9 +26,42 @@ std::string quoted(const std::string& field) {
   return out + '"';
 }
 
+// What parts the fields: the commonest of comma, semicolon and tab in the header.
+char separator_of(const std::string& text) {
+  bool in_quotes = false;
+  std::array<int64_t, 3> counts{};
+  constexpr std::string_view separators = ",;\t";
+  for (const char c : text) {
+    if (c == '"') in_quotes = !in_quotes;
+    if (in_quotes) continue;
+    if (c == '\n') break;
+    if (const auto at = separators.find(c); at != std::string_view::npos) ++counts[at];
+  }
+  return separators[size_t(std::max_element(counts.begin(), counts.end()) - counts.begin())];
+}
+
+std::string lower_trimmed(const std::string& text) {
+  const auto first = text.find_first_not_of(" \t"), last = text.find_last_not_of(" \t");
+  std::string lower = first == std::string::npos ? "" : text.substr(first, last - first + 1);
+  for (char& c : lower) c = char(std::tolower(static_cast<unsigned char>(c)));
+  return lower;
+}
+
+// The column that `wanted` may be meant by; empty: none.
+std::string column_like(const std::string& wanted, const std::vector<std::string>& columns) {
+  for (const auto& column : columns)
+    if (lower_trimmed(column) == lower_trimmed(wanted)) return column;
+  const std::string near = nearest_name(wanted, columns);
+  // Any two short names are near each other.
+  return !near.empty() && lower_trimmed(near).substr(0, 1) == lower_trimmed(wanted).substr(0, 1)
+             ? near
+             : "";
+}
+
 // The records of RFC 4180 text with the line each begins on.
 std::vector<std::pair<int64_t, std::vector<std::string>>> parse_records(const std::string& text,
                                                                         const std::string& name) {
+  const char separator = separator_of(text);
   std::vector<std::pair<int64_t, std::vector<std::string>>> records;
   std::vector<std::string> fields;
   std::string field;
@@ -54,7 +90,7 @@ std::vector<std::pair<int64_t, std::vector<std::string>>> parse_records(const st
         in_quotes = false;
     } else if (c == '"' && field.empty()) {
       in_quotes = any = true;
-    } else if (c == ',') {
+    } else if (c == separator) {
       fields.push_back(std::move(field));
       field.clear();
       any = true;
@@ -115,6 +151,21 @@ std::string CsvTable::get(size_t row, const std::string& column,
   return has_column(column) ? at(row, column) : fallback;
 }
 
+std::vector<std::string> CsvTable::match_columns(const std::vector<std::string>& known) {
+  std::vector<std::string> others;
+  for (auto& column : columns_) {
+    if (std::find(known.begin(), known.end(), column) != known.end()) continue;
+    const auto same = std::find_if(known.begin(), known.end(), [&](const std::string& name) {
+      return lower_trimmed(name) == lower_trimmed(column) && !has_column(name);
+    });
+    if (same != known.end())
+      column = *same;
+    else
+      others.push_back(column);
+  }
+  return others;
+}
+
 void CsvTable::add(std::vector<std::string> row) {
   if (row.size() != columns_.size())
     throw std::logic_error("CsvTable::add: wrong number of fields");
@@ -137,7 +188,7 @@ void CsvTable::write(const std::filesystem::path& file) const { write_file(file,
 void CsvTable::require_columns(const std::vector<std::string>& required) const {
   for (const auto& column : required) {
     if (has_column(column)) continue;
-    const std::string near = nearest_name(column, columns_);
+    const std::string near = column_like(column, columns_);
     throw Error(fmt::format("{}: the column \"{}\" is missing{}; found {}", name_, column,
                             near.empty() ? "" : fmt::format(" (is it \"{}\"?)", near),
                             fmt::join(columns_, ", ")));

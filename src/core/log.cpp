@@ -69,6 +69,17 @@ void log_message(int level, std::string_view message) {
   logger().log(levels[level], "{}{}", prefix, message);
 }
 
+void RepeatedWarning::say(std::string_view message) {
+  const int64_t number = ++count_;
+  log_message(number <= most_ ? 2 : 0, message);
+  if (number == most_ + 1)
+    log_message(2, "more warnings of this kind follow; -v shows them, and they are counted");
+}
+
+void RepeatedWarning::finish(std::string_view what) const {
+  if (count_ > most_) log_warning("{} {}", count_.load(), what);
+}
+
 Progress::Progress(std::string label, int64_t total, int64_t done)
     : label_(std::move(label)),
       total_(total),

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <vector>
+
 #include <string>
 
 #include "x2ctpa/core/error.h"
@@ -32,6 +34,39 @@ TEST(Csv, ARowOfAnotherLengthIsRefusedWithItsLine) {
     FAIL();
   } catch (const Error& e) {
     EXPECT_NE(std::string(e.what()).find("line 3"), std::string::npos) << e.what();
+  }
+}
+
+TEST(Csv, SemicolonsAndTabsPartFieldsAsWell) {
+  for (const char* text : {"id;cxr;pe\na;x,1.png;1\n", "id\tcxr\tpe\na\tx,1.png\t1\n"}) {
+    const auto t = CsvTable::parse(text, "t.csv");
+    ASSERT_EQ(t.columns().size(), 3u) << text;
+    EXPECT_EQ(t.at(0, "cxr"), "x,1.png");
+  }
+  // A quoted name does not decide.
+  EXPECT_EQ(CsvTable::parse("\"a;b;c\",d\n", "t.csv").columns().size(), 2u);
+}
+
+TEST(Csv, ColumnsAreMatchedWhateverTheirCaseAndTheOthersNamed) {
+  auto t = CsvTable::parse("ID, Cxr ,PE,pe,Age\n1,x,0,1,50\n", "t.csv");
+  EXPECT_EQ(t.match_columns({"id", "cxr", "pe"}), (std::vector<std::string>{"PE", "Age"}));
+  EXPECT_EQ(t.at(0, "cxr"), "x");
+  EXPECT_EQ(t.at(0, "pe"), "1") << "the column that has the very name wins";
+}
+
+TEST(Csv, ShortColumnsAreNotTakenForEachOther) {
+  const auto t = CsvTable::parse("ID,CT,CXR,PE\n", "t.csv");
+  try {
+    t.require_columns({"ct"});
+    FAIL();
+  } catch (const Error& e) {
+    EXPECT_NE(std::string(e.what()).find("is it \"CT\""), std::string::npos) << e.what();
+  }
+  try {
+    t.require_columns({"fold"});
+    FAIL();
+  } catch (const Error& e) {
+    EXPECT_EQ(std::string(e.what()).find("is it"), std::string::npos) << e.what();
   }
 }
 

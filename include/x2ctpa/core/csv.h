@@ -1,4 +1,5 @@
-// CSV tables with a header row (RFC 4180: commas, double quotes, CR LF or LF, UTF-8). Own
+// CSV tables with a header row (RFC 4180: double quotes, CR LF or LF, UTF-8). Tables are written
+// with commas; of those that are read, semicolons or tabs may part the fields as well. Own
 // code: Debian packages no C++ reader of them, and libcsv (C, callbacks for each field) would leave
 // the lines of errors, the columns and the refusals to this class all the same.
 #pragma once
@@ -28,6 +29,10 @@ class CsvTable {
   /// The same, or `fallback` when the column is absent.
   std::string get(size_t row, const std::string& column, const std::string& fallback = {}) const;
 
+  /// Gives the columns that are those of `known` but for case, or spaces around them, the names of
+  /// `known`, unless the table has those too. Returns the columns that are none of `known`.
+  std::vector<std::string> match_columns(const std::vector<std::string>& known);
+
   /// Adds a row; its length must equal the number of columns.
   void add(std::vector<std::string> row);
 
@@ -35,7 +40,7 @@ class CsvTable {
   /// Writes atomically.
   void write(const std::filesystem::path& file) const;
 
-  /// Throws Error when one of `required` is missing, naming the file and the nearest column.
+  /// Throws Error when one of `required` is missing, naming the file and a column that may be it.
   void require_columns(const std::vector<std::string>& required) const;
 
  private:

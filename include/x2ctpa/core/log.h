@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include <atomic>
 #include <chrono>
 #include <cstdint>
 #include <filesystem>
@@ -37,6 +38,22 @@ template <class... A>
 void log_debug(fmt::format_string<A...> format, A&&... args) {
   log_message(0, fmt::format(format, std::forward<A>(args)...));
 }
+
+/// Warnings of one kind that may come by the thousand: the first ones are logged, those after them
+/// as messages of -v. Threads may share it.
+class RepeatedWarning {
+ public:
+  explicit RepeatedWarning(int64_t most = 10) : most_(most) {}
+
+  void say(std::string_view message);
+  /// Where some were held back, says how many there were: "<count> <what>".
+  void finish(std::string_view what) const;
+  int64_t count() const { return count_; }
+
+ private:
+  int64_t most_;
+  std::atomic<int64_t> count_{0};
+};
 
 /// Progress of `total` items: a redrawn bar with rate and remaining time on a terminal, a plain
 /// line every few seconds elsewhere; nothing when quiet.
