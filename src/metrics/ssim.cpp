@@ -238,6 +238,9 @@ SsimMeans ssim_means(const at::Tensor& truth, const at::Tensor& image, double da
   total.slices /= plane * double(p.depth);
   total.volume /= weight;
   total.structure /= weight;
+  // No index exceeds 1; sums in single precision may by a rounding.
+  for (double* mean : {&total.slices, &total.volume, &total.structure})
+    if (*mean > 1) *mean = 1;
   return total;
 }
 

@@ -145,6 +145,16 @@ TEST(ImageQuality, OfStridedAndIntegerTensorsIsThatOfTheirValues) {
   EXPECT_EQ(plain.ssim_3d, other.ssim_3d);
 }
 
+TEST(ImageQuality, SimilarityOfEqualVolumesIsOneAndNotMore) {
+  // Sums in single precision came to 1.000000006.
+  const auto a = (torch::randn({24, 40, 40}) * 300).contiguous();
+  const ImageQuality quality = image_quality(a, a, 700);
+  for (const double value : {quality.ssim_2d, quality.ssim_3d, quality.ms_ssim_3d}) {
+    EXPECT_LE(value, 1);
+    EXPECT_NEAR(value, 1, 1e-6);
+  }
+}
+
 TEST(ImageQuality, RefusesOtherShapesAndRangesAndPassesNanOn) {
   const auto a = torch::zeros({2, 3, 4});
   EXPECT_THROW(image_quality(a, torch::zeros({2, 3, 5}), 700), Error);
