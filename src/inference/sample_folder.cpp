@@ -178,8 +178,8 @@ void SampleOptions::describe(OptionList& options) {
               "{unique}, or "
               "{unique}_{sample} with several samples.");
   options.add("on_conflict", &on_conflict,
-              "Where a volume of other settings has the name: skip leaves it, overwrite replaces "
-              "it, suffix takes another name.");
+              "Where a volume of other settings has the name: skip leaves it (exit code 3), "
+              "overwrite replaces it, suffix takes another name.");
   options.add("preview", &preview, "Write a PNG of slices and projections of each volume.");
   options.add("dicom", &dicom, "Write each volume as a DICOM series too.");
   options.add("latents", &latents, "Write the latent of each volume too.");
@@ -244,10 +244,13 @@ void SampleFolder::write(const Volume& volume, const IntensityWindow& window,
   if (options_.dicom) {
     write_synthetic_series(
         volume, root_ / "dicom" / p.name,
-        {.subject_id = p.case_id,
+        {.subject_id = p.patient_id,
          .derivation = derivation_of(p),
          .version = version(),
          .unique = p.settings + "/" + p.cxr_sha256 + "/" + p.name + "/" + std::to_string(p.sample),
+         .study = p.case_id + "/" + p.cxr_sha256,
+         .number = p.sample + 1,
+         .which = fmt::format("sample {}, seed {}", p.sample, p.seed),
          .window_centre_hu = (window.min_hu + window.max_hu) / 2,
          .window_width_hu = window.max_hu - window.min_hu});
   }

@@ -58,6 +58,45 @@ TEST(DicomExport, AnObliqueVolumeComesBackVoxelForVoxelInItsPlace) {
   }
 }
 
+TEST(DicomExport, SamplesOfOneXrayAreSeriesOfOneStudyInOneFrame) {
+  const test::TemporaryFolder folder;
+  const Volume volume = test::linear_field(test::rotation(0));
+  SyntheticSeries sample = exported_series;
+  sample.study = "the X-ray";
+  std::set<std::string> studies, frames, series, numbers, descriptions;
+  for (const char* which : {"sample 0, seed 1", "sample 1, seed 1"}) {
+    sample.which = sample.unique = which;
+    sample.number = int64_t(numbers.size()) + 1;
+    write_synthetic_series(volume, folder / which, sample);
+    const auto set = header(folder / which / "0001.dcm");
+    studies.insert(word(set, 0x0020, 0x000d));
+    frames.insert(word(set, 0x0020, 0x0052));
+    series.insert(word(set, 0x0020, 0x000e));
+    numbers.insert(word(set, 0x0020, 0x0011));
+    descriptions.insert(word(set, 0x0008, 0x103e));
+  }
+  EXPECT_EQ(studies.size(), 1u);
+  EXPECT_EQ(frames.size(), 1u);
+  EXPECT_EQ(series.size(), 2u);
+  EXPECT_EQ(numbers, (std::set<std::string>{"1", "2"}));
+  EXPECT_TRUE(descriptions.count("SYNTHETIC CTPA, sample 0, seed 1, research use only"));
+  // Another grid is another frame of reference of the same study.
+  Volume moved = volume;
+  moved.origin_mm[0] += 10;
+  write_synthetic_series(moved, folder / "moved", sample);
+  const auto set = header(folder / "moved" / "0001.dcm");
+  EXPECT_TRUE(studies.count(word(set, 0x0020, 0x000d)));
+  EXPECT_FALSE(frames.count(word(set, 0x0020, 0x0052)));
+}
+
+TEST(DicomExport, APatientsIdCannotPartValuesOrNames) {
+  const test::TemporaryFolder folder;
+  SyntheticSeries series = exported_series;
+  series.subject_id = "A\\B^ä";
+  write_synthetic_series(test::linear_field(test::rotation(0)), folder / "s", series);
+  EXPECT_EQ(word(header(folder / "s" / "0001.dcm"), 0x0010, 0x0020), "A_B_ä");
+}
+
 TEST(DicomExport, EveryFileSaysThatItIsSyntheticAndDerivedAndNamesNoPatient) {
   const test::TemporaryFolder folder;
   write_synthetic_series(test::linear_field(test::rotation(0)), folder / "series", exported_series);
