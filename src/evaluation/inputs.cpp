@@ -129,7 +129,7 @@ void read_reconstruction(EvaluationInputs& inputs, const fs::path& file) {
     } catch (const std::exception&) {
       inputs.problems.push_back(
           {"unreadable number", table.get(row, "case_id", "?"),
-           fmt::format("psnr_db is \"{}\" in {}", table.at(row, "psnr_db"), file.string())});
+           fmt::format("psnr_db is \"{}\" in {}", table.at(row, "psnr_db"), file.string()), true});
     }
   }
   if (inputs.reconstruction_cases > 0)

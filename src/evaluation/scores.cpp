@@ -48,11 +48,16 @@ double parse_score(const std::string& text) {
   }
 }
 
+// Why rows are left out. What was meant to be read and could not be is a failure.
+const std::string no_label = "no label", bad_label = "label is neither 0 nor 1",
+                  bad_score = "score is not a number";
+
 // Sorts the rows into test and validation; what is left out becomes one problem per reason.
 class TableReader {
  public:
   TableReader(const ScoreTable& source, const std::string& split, std::vector<Problem>& problems)
       : table_(CsvTable::read(source.file)), source_(source), split_(split), problems_(problems) {
+    table_.match_columns({"study_id", "patient_id", "label", "score", "split", "threshold"});
     table_.require_columns({"study_id", "label", "score"});
   }
 
@@ -63,21 +68,22 @@ class TableReader {
       const bool wanted = !has_splits || split_ == "all" || split == split_;
       if (!wanted && split != "val") continue;
       const std::string& study = table_.at(row, "study_id");
-      const std::string label = table_.at(row, "label");
-      const double score = parse_score(table_.at(row, "score"));
-      if (label != "0" && label != "1") {
-        if (wanted) leave_out("no label", study);
+      const std::string& label_text = table_.at(row, "label");
+      const double label = parse_score(label_text), score = parse_score(table_.at(row, "score"));
+      const bool unlabelled = label_text.empty() || label_text == "unknown";
+      if (label != 0 && label != 1) {
+        if (wanted || !unlabelled) leave_out(unlabelled ? no_label : bad_label, study);
       } else if (!std::isfinite(score)) {
-        if (wanted) leave_out("score is not a number", study);
+        leave_out(bad_score, study);
       } else if (!wanted) {
-        validation.labels.push_back(label == "1");
+        validation.labels.push_back(label == 1);
         validation.scores.push_back(score);
       } else if (!seen_.emplace(study, row).second) {
         leave_out("duplicate study", study);
       } else {
         arm.studies.push_back(study);
         arm.patients.push_back(table_.get(row, "patient_id", study));
-        arm.labels.push_back(label == "1");
+        arm.labels.push_back(label == 1);
         arm.scores.push_back(score);
         const std::string given = table_.get(row, "threshold");
         if (!given.empty()) thresholds_.insert(parse_score(given));
@@ -85,7 +91,8 @@ class TableReader {
     }
     for (const auto& [reason, names] : left_out_) {
       problems_.push_back({reason, source_.name,
-                           fmt::format("{} rows left out: {}", names.size(), shortened(names))});
+                           fmt::format("{} rows left out: {}", names.size(), shortened(names)),
+                           reason == bad_label || reason == bad_score});
       arm.notes.push_back(fmt::format("{} rows left out: {}", names.size(), reason));
     }
   }
@@ -221,6 +228,21 @@ void correct(std::vector<ArmComparison>& comparisons) {
   }
 }
 
+// DeLong takes studies as independent, which those of one patient are not.
+void remark_shared_patients(ArmResult& arm, std::vector<Problem>& problems) {
+  std::map<std::string, int64_t> studies_of;
+  for (const auto& patient : arm.patients) ++studies_of[patient];
+  int64_t sharing = 0;
+  for (const auto& [patient, count] : studies_of) sharing += count > 1 ? count : 0;
+  if (sharing == 0) return;
+  const std::string text = fmt::format(
+      "{} of {} studies share a patient: DeLong's intervals and tests take studies as independent "
+      "and are too narrow here; the bootstrap draws patients",
+      sharing, arm.studies.size());
+  problems.push_back({"several studies of a patient", arm.name, text});
+  arm.notes.push_back(text);
+}
+
 // Labels of a run's tables against its dataset.
 void check_labels(ArmResult& arm, const std::map<std::string, std::optional<int>>& labels,
                   std::vector<Problem>& problems) {
@@ -276,6 +298,7 @@ ScoreEvaluation evaluate_scores(const EvaluationInputs& inputs, const EvaluateOp
       continue;
     }
     check_labels(arm, inputs.labels, problems);
+    remark_shared_patients(arm, problems);
     reader.choose_threshold(arm, validation, options.threshold);
     add_statistics(arm, options, seed);
     result.arms.push_back(std::move(arm));

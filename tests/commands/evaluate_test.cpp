@@ -188,6 +188,30 @@ TEST_F(Evaluate, LeavesOutNanScoresAndSaysWhenThereIsOneClassOrOneScore) {
   EXPECT_NE(shown().find("all scores are equal"), std::string::npos);
 }
 
+TEST_F(Evaluate, ARowOfScoresThatCannotBeReadIsAFailure) {
+  edit("classifier/cxr/scores.csv", [](size_t row, std::vector<std::string>& fields) {
+    if (row == 10) fields[3] = "abc";
+    if (row == 11) fields[2] = "maybe";
+    if (row == 12) fields[2] = "0.0";
+  });
+  const auto result = evaluate();
+  EXPECT_EQ(result.exit_code, 3) << result.err;
+  EXPECT_EQ(metrics()["classification"]["arms"]["cxr"]["n"], 7);
+  const CsvTable problems = CsvTable::read(run / "evaluation" / "problems.csv");
+  EXPECT_NE(problems.text().find("score is not a number"), std::string::npos);
+  EXPECT_NE(problems.text().find("label is neither 0 nor 1"), std::string::npos);
+}
+
+TEST_F(Evaluate, StudiesOfOnePatientAreRemarkedSinceDelongTakesThemAsIndependent) {
+  edit("classifier/cxr/scores.csv", [](size_t row, std::vector<std::string>& fields) {
+    if (row == 10 || row == 11) fields[1] = "one patient";
+  });
+  ASSERT_EQ(evaluate().exit_code, 0);
+  EXPECT_NE(shown().find("2 of 9 studies share a patient"), std::string::npos);
+  const CsvTable problems = CsvTable::read(run / "evaluation" / "problems.csv");
+  EXPECT_NE(problems.text().find("several studies of a patient"), std::string::npos);
+}
+
 TEST_F(Evaluate, PrintsAProtocolBesideEveryNumber) {
   ASSERT_EQ(evaluate("--evaluate.protocols paper,x2ct").exit_code, 0);
   const CsvTable table = CsvTable::read(run / "evaluation" / "image_quality.csv");
