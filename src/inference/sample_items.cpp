@@ -1,50 +1,24 @@
 #include "x2ctpa/inference/sample_items.h"
 
 #include <fmt/format.h>
-#include <fmt/ranges.h>
 
-#include <algorithm>
 #include <map>
 #include <set>
 
 #include "x2ctpa/core/error.h"
 #include "x2ctpa/core/file_kinds.h"
-#include "x2ctpa/core/log.h"
 #include "x2ctpa/data/studies/manifest.h"
-#include "x2ctpa/imaging/xray/radiograph.h"
 
 namespace x2ctpa {
 namespace fs = std::filesystem;
 namespace {
-
-// Says in one line what a folder holds beside X-rays.
-void tell_passed_over(const fs::path& root, std::vector<fs::path> others) {
-  constexpr size_t most_named = 5;
-  if (others.empty()) return;
-  std::sort(others.begin(), others.end());
-  std::vector<std::string> names;
-  for (const auto& file : others) {
-    if (names.size() < most_named) names.push_back(file.lexically_relative(root).string());
-  }
-  log_info("{}: {} {} passed over, no X-ray by name or content: {}{}", root.string(), others.size(),
-           others.size() == 1 ? "file is" : "files are", fmt::join(names, ", "),
-           others.size() > most_named ? ", ..." : "");
-}
 
 std::vector<fs::path> files_in(const fs::path& root) {
   if (fs::is_regular_file(root)) return {root};
   if (!fs::is_directory(root)) {
     throw Error(fmt::format("--cxr {}: no such file or folder", root.string()), ExitCode::no_data);
   }
-  std::vector<fs::path> files, others;
-  const auto options = fs::directory_options::skip_permission_denied;
-  for (const auto& entry : fs::recursive_directory_iterator(root, options)) {
-    if (entry.is_regular_file())
-      (is_radiograph_file(entry.path()) ? files : others).push_back(entry.path());
-  }
-  tell_passed_over(root, std::move(others));
-  std::sort(files.begin(), files.end());
-  return files;
+  return find_xrays(root);
 }
 
 // The file's name without its ending; in a name that is a UID, what follows the last dot is none.

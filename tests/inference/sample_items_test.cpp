@@ -72,6 +72,51 @@ TEST_F(SampleItems, DicomIsKnownByContentAndWhatIsNoXrayIsToldInOneLine) {
   EXPECT_EQ(std::count(told.begin(), told.end(), '\n'), 1) << told;
 }
 
+// A CT slice: what tells it from an X-ray.
+std::string ct_slice(int number) {
+  return test::dicom_xray()
+      .text(0x00080060, "CS", "CT")
+      .text(0x00080018, "UI", fmt::format("1.2.3.7.{}", number))
+      .text(0x0020000d, "UI", "1.2.3.7")
+      .text(0x0020000e, "UI", "1.2.3.7.1")
+      .file();
+}
+
+TEST_F(SampleItems, OfAFolderWithCtsBesideItsXraysOnlyTheseAreTaken) {
+  const test::TemporaryFolder studies;
+  for (const char* patient : {"p1", "p2"}) {
+    for (int i = 0; i < 5; ++i)
+      write_file(studies / fmt::format("{}/ct/{:03d}.dcm", patient, i), ct_slice(i));
+    write_file(studies / fmt::format("{}/ct.nii.gz", patient), "x");
+  }
+  write_file(studies / "p1/film.dcm", test::dicom_xray().file());
+  // Without ending and preamble, and with an ending that says nothing.
+  write_file(studies / "p2/film", test::dicom_xray()
+                                      .text(0x0020000e, "UI", "1.2.3.9.8")
+                                      .data_set(test::Syntax::implicit_little));
+  write_file(studies / "p2/film.v2", test::dicom_xray()
+                                         .text(0x0020000e, "UI", "1.2.3.9.9")
+                                         .data_set(test::Syntax::implicit_little));
+  write_file(studies / "p2/._film.png", "what macOS leaves");
+  testing::internal::CaptureStderr();
+  const auto xrays = xrays_in(studies.path());
+  const std::string told = testing::internal::GetCapturedStderr();
+  EXPECT_EQ(names_of(samples_of(xrays, 1, "", 0)), (Names{"p1_film", "p2_film", "p2_film.v2"}));
+  EXPECT_NE(told.find("12 files are passed over, 10 of CT or another modality (DICOM); 2 volumes"),
+            std::string::npos)
+      << told;
+  EXPECT_EQ(std::count(told.begin(), told.end(), '\n'), 1) << told;
+}
+
+TEST_F(SampleItems, ADamagedDicomFileIsAnXrayToFailUnlessItLiesAmongSlices) {
+  const test::TemporaryFolder studies;
+  write_file(studies / "ct/1.dcm", ct_slice(1));
+  write_file(studies / "ct/2.dcm", ct_slice(2).substr(0, 200));
+  write_file(studies / "film.dcm", test::dicom_xray().file().substr(0, 200));
+  const auto xrays = xrays_in(studies.path());
+  EXPECT_EQ(names_of(samples_of(xrays, 1, "", 0)), (Names{"film"}));
+}
+
 TEST_F(SampleItems, NothingToReadIsNoData) {
   for (const auto& path : {folder_ / "absent", folder_ / "empty"}) {
     std::filesystem::create_directories(folder_ / "empty");

@@ -20,9 +20,9 @@ struct CxrItem {
   bool of_dataset = false;          ///< both lie in a dataset, already on its grid
 };
 
-/// The X-rays of a file, of a folder at any depth, or of a manifest (.csv, see data/manifest.h),
-/// whose CTs are references. The id of a file is its name alone, so that an X-ray gives the same
-/// volume from its own path and from any folder above it.
+/// The X-rays of a file, of a folder at any depth (find_xrays in data/studies/manifest.h), or of a
+/// manifest (.csv, see data/manifest.h), whose CTs are references. The id of a file is its name
+/// alone, so that an X-ray gives the same volume from its own path and from any folder above it.
 /// Throws Error(ExitCode::no_data) when `path` does not exist or holds no X-ray.
 std::vector<CxrItem> xrays_in(const std::filesystem::path& path);
 

@@ -9,12 +9,13 @@
 namespace fs = std::filesystem;
 
 namespace x2ctpa {
-namespace {
 
 bool is_xray_modality(const std::string& modality) {
   static const std::set<std::string> xrays = {"CR", "DX", "RF", "RG", "XA", "OT", "SC"};
   return xrays.contains(modality);
 }
+
+namespace {
 
 class DicomGrouping {
  public:

@@ -22,6 +22,9 @@ struct DicomGroups {
 DicomGroups group_dicom_files(const std::vector<std::filesystem::path>& files,
                               const SeriesLimits& limits);
 
+/// CR, DX and the like; also captures of a screen, which hold X-rays where there is no CT.
+bool is_xray_modality(const std::string& modality);
+
 /// Of a series: those of its slices, and those that were left out.
 std::vector<std::filesystem::path> all_files(const DicomSeries& series);
 

@@ -16,14 +16,14 @@
 namespace fs = std::filesystem;
 
 namespace x2ctpa {
-namespace {
 
-// Objects that come with a study and are no images to use.
 bool is_companion(const std::string& modality) {
   static const std::set<std::string> companions = {
       "SR", "PR", "KO", "SEG", "RTSTRUCT", "RTDOSE", "RTPLAN", "REG", "DOC", "AU", "OT", "SC"};
   return companions.contains(modality);
 }
+
+namespace {
 
 std::vector<std::string> secrets_of(const SeriesTags& tags) {
   std::vector<std::string> secrets{tags.patient_id, tags.accession};

@@ -17,10 +17,7 @@
 namespace fs = std::filesystem;
 
 namespace x2ctpa {
-namespace {
 
-// Every regular file below `real`, sorted so that nothing depends on the disk's order. Hidden
-// files are passed over and links to folders not followed.
 std::vector<Listed> list_tree(const fs::path& real, const fs::path& shown,
                               const std::shared_ptr<const Unpacked>& archive) {
   std::vector<Listed> files;
@@ -38,6 +35,8 @@ std::vector<Listed> list_tree(const fs::path& real, const fs::path& shown,
             [](const Listed& a, const Listed& b) { return a.shown < b.shown; });
   return files;
 }
+
+namespace {
 
 Find refused_archive(const Listed& file, const std::string& why) {
   Find find;

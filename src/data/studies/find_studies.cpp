@@ -8,6 +8,7 @@
 #include "data/studies/name_studies.h"
 #include "data/studies/pair_finds.h"
 #include "x2ctpa/core/files.h"
+#include "x2ctpa/core/utf8.h"
 #include "x2ctpa/imaging/xray/radiograph.h"
 
 namespace fs = std::filesystem;
@@ -43,7 +44,7 @@ std::string as_given(const Study& study, std::string text) {
     for (size_t at = 0; (at = text.find(inside, at)) != std::string::npos; at += outside.size())
       text.replace(at, inside.size(), outside);
   }
-  return text;
+  return valid_utf8(text);
 }
 
 std::vector<Study> find_studies(const fs::path& path, const InputOptions& options) {

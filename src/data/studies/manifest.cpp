@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
-#include <cctype>
 #include <set>
 
 #include "data/studies/finds.h"
@@ -69,23 +68,8 @@ std::vector<std::string> names(const std::vector<fs::path>& paths) {
 
 }  // namespace
 
-std::string safe_id(const std::string& text) {
-  std::string id = text;
-  for (char& c : id) {
-    const bool plain =
-        std::isalnum(static_cast<unsigned char>(c)) || c == '.' || c == '_' || c == '-';
-    if (!plain || static_cast<unsigned char>(c) > 127) c = '_';
-  }
-  // A leading dot would hide the file, a leading dash look like a flag.
-  if (id.empty() || id[0] == '.' || id[0] == '-') id = "_" + id;
-  // NIfTI's library takes ".nii" out of "scan.nii.nii".
-  if (id.ends_with(".nii")) id[id.size() - 4] = '_';
-  return id;
-}
-
 // The layout of the columns ct, cxr, ...: paths.
 static std::vector<Study> read_paths_layout(const CsvTable& table, const fs::path& file) {
-  if (!table.has_column("ct") && !table.has_column("cxr")) table.require_columns({"ct", "cxr"});
   std::vector<Study> studies;
   for (size_t i = 0; i < table.size(); ++i) {
     const ManifestRow row{table, i, file};
@@ -100,20 +84,10 @@ static std::vector<Study> read_paths_layout(const CsvTable& table, const fs::pat
   return studies;
 }
 
-static ManifestLayout layout_of(const CsvTable& table, const ManifestOptions& options) {
-  if (options.layout != ManifestLayout::automatic) return options.layout;
-  if (table.has_column("ct") || table.has_column("cxr")) return ManifestLayout::x2ctpa;
-  if (table.has_column(options.ct_column) || table.has_column(options.cxr_column))
-    return ManifestLayout::accession;
-  if (table.has_column("StudyInstanceUID") && table.has_column("SeriesInstanceUID"))
-    return ManifestLayout::rspect;
-  if (table.has_column("Subject ID")) return ManifestLayout::lidc;
-  return ManifestLayout::x2ctpa;
-}
-
 std::vector<Study> read_manifest(const fs::path& file, const InputOptions& options) {
-  const CsvTable table = CsvTable::read(file);
+  CsvTable table = CsvTable::read(file);
   const ManifestLayout layout = layout_of(table, options.manifest);
+  settle_columns(table, file, layout, options.manifest);
   std::vector<Study> studies =
       layout == ManifestLayout::accession ? read_accession_layout(table, file, options)
       : layout == ManifestLayout::lidc    ? read_lidc_layout(table, file, options)

@@ -25,6 +25,14 @@ struct ManifestRow {
   std::optional<int> label(const std::string& column) const;
 };
 
+/// The layout that the options name, else the one that the columns tell, whatever their case.
+ManifestLayout layout_of(const CsvTable& table, const ManifestOptions& options);
+
+/// Brings the columns of `layout` to their names, whatever case they are given in. Columns that are
+/// not read are listed in one line, and those that look like one that is missing are named.
+void settle_columns(CsvTable& table, const std::filesystem::path& file, ManifestLayout layout,
+                    const ManifestOptions& options);
+
 /// Accession numbers of CT and X-ray (the layout of arXiv 2406.16109's tables): a folder or file
 /// below the images' folder with that name, else the DICOM images whose headers hold that number.
 std::vector<Study> read_accession_layout(const CsvTable& table, const std::filesystem::path& file,

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <set>
 #include <string>
 #include <vector>
@@ -77,6 +78,46 @@ TEST(Manifest, DoubtfulValuesNameRowColumnAndValue) {
   EXPECT_CONTAINS(message("patient_id,cct\na,1\n"), "ct");
 }
 
+// What the manifest says on stderr while it is read.
+std::string told_of(const std::string& text) {
+  TemporaryFolder folder;
+  testing::internal::CaptureStderr();
+  studies_in(folder, text);
+  return testing::internal::GetCapturedStderr();
+}
+
+TEST(Manifest, ColumnsAreTakenWhateverTheirCase) {
+  TemporaryFolder folder;
+  for (const char* header : {"ID,CT,CXR,PE", "id,ct,cxr,PE", "Id;Ct;Cxr;Pe"}) {
+    std::string row = "a,a.nii,x.png,1";
+    if (std::string(header).find(';') != std::string::npos)
+      std::replace(row.begin(), row.end(), ',', ';');
+    const auto studies = studies_in(folder, std::string(header) + "\n" + row + "\n");
+    ASSERT_EQ(studies.size(), 1u) << header;
+    EXPECT_EQ(studies[0].id, "a");
+    EXPECT_EQ(studies[0].cxr, folder / "x.png");
+    EXPECT_EQ(studies[0].pe, 1) << header;
+  }
+}
+
+TEST(Manifest, AColumnThatIsNearlyOneIsNamedAndOthersListedOnce) {
+  const std::string told = told_of(
+      "id,cxr,Label,patient,sets,age,site\na,x.png,1,p,train,50,B\nb,x.png,0,p,train,40,B\n");
+  for (const char* part : {"\"Label\" is not read; if it is \"pe\"",
+                           "\"patient\" is not read; if it is \"patient_id\"",
+                           "columns that are not read: sets, age, site"})
+    EXPECT_CONTAINS(told, part);
+  EXPECT_EQ(std::count(told.begin(), told.end(), '\n'), 2) << told;
+  EXPECT_EQ(told_of("id,cxr,pe\na,x.png,1\n"), "");
+}
+
+TEST(Manifest, WithoutImagesTheColumnsThatMayHoldThemAreNamed) {
+  TemporaryFolder folder;
+  const std::string message = error_of([&] { studies_in(folder, "id,CT path,PE\na,a.nii,1\n"); });
+  EXPECT_CONTAINS(message, "needs a column ct or cxr");
+  EXPECT_CONTAINS(message, "\"CT path\" is not read; if it is \"ct\"");
+}
+
 TEST(FindStudies, AFolderWithOneCtAndOneXrayIsAPair) {
   TemporaryFolder folder;
   for (const char* patient : {"p1", "p2"}) {
@@ -141,6 +182,15 @@ TEST(ReadInputs, AMissingOrEmptyInputIsNoUsableData) {
       EXPECT_CONTAINS(e.what(), input.string());
     }
   }
+}
+
+TEST(SafeId, LettersOfOtherAlphabetsStayReadable) {
+  EXPECT_EQ(safe_id("ä röntgen 1"), "ae_roentgen_1");
+  EXPECT_EQ(safe_id("a\xCC\x88 ro\xCC\x88ntgen"), "ae_roentgen") << "as macOS writes umlauts";
+  EXPECT_EQ(safe_id("Łódź Übung Straße"), "Lodz_Uebung_Strasse");
+  EXPECT_EQ(safe_id("Снимок 7"), "Snimok_7");
+  EXPECT_EQ(safe_id("r\xF6ntgen"), "r_ntgen") << "a byte that is no UTF-8";
+  EXPECT_EQ(safe_id("胸部"), "__");
 }
 
 TEST(SafeId, CannotLeaveTheFolderOrHide) {

@@ -37,11 +37,12 @@ struct Study {
   std::vector<std::shared_ptr<const Unpacked>> archives;  ///< keep the files that come out of them
 };
 
-/// `text` with paths of unpacked files given as "<archive>!/<path within>".
+/// `text` with paths of unpacked files given as "<archive>!/<path within>", and with bytes that are
+/// no UTF-8 as core/utf8.h writes them.
 std::string as_given(const Study& study, std::string text);
 
-/// `text` with everything but letters, digits, '.', '_' and '-' replaced by '_', so that it is a
-/// safe file name.
+/// `text` as a safe file name of letters, digits, '.', '_' and '-' in ASCII: Latin and Cyrillic
+/// letters are transliterated ("ä" becomes "ae"), every other character becomes '_'.
 std::string safe_id(const std::string& text);
 
 /// The rows of a CSV in one of the layouts of docs/files.md ("x2ctpa", "accession", "lidc",
@@ -63,6 +64,11 @@ std::vector<Study> read_manifest(const std::filesystem::path& file,
 /// are replaced by the patient's hash.
 std::vector<Study> find_studies(const std::filesystem::path& path,
                                 const InputOptions& options = {});
+
+/// The X-rays at and below `folder`, in order of their paths, told from CTs and other DICOM files
+/// as find_studies tells them. What is passed over is logged in one line. Hidden files do not
+/// count.
+std::vector<std::filesystem::path> find_xrays(const std::filesystem::path& folder);
 
 /// The studies of several manifests (*.csv), folders, archives and files, with ids made unique
 /// across them; a path without a study is passed over with a warning. Throws
