@@ -4,7 +4,6 @@
 
 #include "x2ctpa/core/error.h"
 #include "x2ctpa/core/files.h"
-#include "x2ctpa/core/log.h"
 #include "x2ctpa/imaging/files/picture_files.h"
 #include "x2ctpa/imaging/volume/lungs.h"
 #include "x2ctpa/imaging/volume_io.h"
@@ -13,7 +12,8 @@
 namespace x2ctpa {
 namespace {
 
-at::Tensor picture_of(const CxrItem& item, const DatasetInfo& info, const CxrOptions& options) {
+at::Tensor picture_of(const CxrItem& item, const DatasetInfo& info, const CxrOptions& options,
+                      std::vector<std::string>& warnings) {
   if (item.of_dataset) {
     const auto picture = read_png(item.cxr);
     if (picture.size(0) != info.cxr_size || picture.size(1) != info.cxr_size) {
@@ -29,13 +29,12 @@ at::Tensor picture_of(const CxrItem& item, const DatasetInfo& info, const CxrOpt
   const bool any_picture = info.source == PictureSource::picture;
   const CxrOptions as_is{.invert = CxrInvert::never, .trim = false, .refuse_not_chest = false};
   const ModelXray xray = load_model_xray(item.cxr, info.cxr_size, any_picture ? as_is : options);
-  if (any_picture) return xray.picture.unsqueeze(0);
-  for (const auto& warning : xray.warnings) log_warning("{}: {}", item.cxr.string(), warning);
+  if (!any_picture) warnings = xray.warnings;
   return xray.picture.unsqueeze(0);
 }
 
 // The middle of the lungs of `ct`, or its own where none are found.
-Vec3 middle_of(const Volume& ct, const CxrItem& item) {
+Vec3 middle_of(const Volume& ct, const CxrItem& item, std::vector<std::string>& warnings) {
   try {
     const Box box = segment_lungs(ct).box;
     Vec3 index{};
@@ -43,8 +42,10 @@ Vec3 middle_of(const Volume& ct, const CxrItem& item) {
       index[axis] = 0.5 * double(box.first[2 - axis] + box.last[2 - axis]);
     return ct.point(index);
   } catch (const Error& e) {
-    log_warning("{}: no lungs found, so the volume is placed around its middle ({})",
-                item.reference.string(), e.what());
+    warnings.push_back(
+        fmt::format("no lungs found in {}, so the volume is placed around its middle "
+                    "({})",
+                    item.reference.string(), e.what()));
     return ct.centre_mm();
   }
 }
@@ -60,7 +61,7 @@ Grid typical_grid(const DatasetInfo& info, const Vec3& centre) {
 
 LoadedCxr load_cxr(const CxrItem& item, const DatasetInfo& info, const CxrOptions& options) {
   LoadedCxr cxr;
-  cxr.picture = picture_of(item, info, options);
+  cxr.picture = picture_of(item, info, options, cxr.warnings);
   cxr.sha256 = sha256_of_file(item.cxr);
   if (item.reference.empty()) {
     cxr.place = typical_grid(info, {0, 0, 0});
@@ -76,7 +77,7 @@ LoadedCxr load_cxr(const CxrItem& item, const DatasetInfo& info, const CxrOption
         "{}: its grid is not the model's; the dataset was made with another preprocess.grid",
         item.reference.string()));
   } else {
-    cxr.place = typical_grid(info, middle_of(ct, item));
+    cxr.place = typical_grid(info, middle_of(ct, item, cxr.warnings));
     cxr.placed_by = "typical field of view around the lungs of a reference CT";
   }
   return cxr;

@@ -3,6 +3,7 @@
 
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "x2ctpa/data/dataset.h"
 #include "x2ctpa/imaging/volume/resample.h"
@@ -18,6 +19,7 @@ struct LoadedCxr {
   Grid place;          ///< of the volume
   std::string placed_by;
   std::optional<Novelty> novelty;
+  std::vector<std::string> warnings;  ///< doubts, each a sentence
 };
 
 /// Reads the X-ray as preprocess does and finds the place of its volume: a case's own grid in a

@@ -8,6 +8,7 @@
 
 #include "inference/load_cxr.h"
 #include "inference/sample_context.h"
+#include "x2ctpa/core/log.h"
 #include "x2ctpa/inference/ctpa_generator.h"
 
 namespace x2ctpa {
@@ -26,14 +27,17 @@ class LoadedXrays {
   void forget_before(size_t xray) { loaded_.erase(loaded_.begin(), loaded_.lower_bound(xray)); }
 
   size_t failed() const { return failed_.size(); }
-  size_t unlike_training() const { return unlike_; }
+  size_t unlike_training() const { return unlike_.size(); }
+  /// Counts the warnings that were held back.
+  void finish() const;
 
  private:
   const SampleContext& run_;
   CtpaGenerator& generator_;
   std::map<size_t, LoadedCxr> loaded_;
   std::set<std::string> failed_;  // by their unique names
-  size_t unlike_ = 0;
+  std::set<size_t> unlike_, doubted_;
+  RepeatedWarning failures_, doubts_, unlike_warnings_;
 };
 
 }  // namespace x2ctpa

@@ -13,7 +13,8 @@ struct SampleContext {
   const SampleOptions& options;
   const RuntimeOptions& runtime;
   SampleFolder folder;
-  std::string settings;  ///< a hash of all that a volume depends on besides its X-ray
+  std::string settings;              ///< a hash of all that a volume depends on besides its X-ray
+  std::string spread_settings = {};  ///< of all that what several samples say depends on
 
   const CxrItem& xray_of(const SampleItem& item) const { return job.xrays[item.xray]; }
 };

@@ -6,8 +6,6 @@
 #include <string>
 #include <utility>
 
-#include "x2ctpa/core/log.h"
-
 namespace x2ctpa {
 namespace {
 
@@ -54,25 +52,17 @@ SamplePlan plan_samples(const SampleContext& run, std::vector<SampleItem> sample
     names.insert(item.name);
     if (run.job.shard.owns(int64_t(item.xray))) plan.own.push_back(std::move(item));
   }
-  size_t kept = 0;
   std::vector<std::string> done;
   for (auto& item : plan.own) {
     const Existing found = find_existing(run, names, item);
     if (found == Existing::same)
       done.push_back(item.name);
     else if (found == Existing::other && run.options.on_conflict == OnConflict::skip)
-      ++kept;
+      ++plan.in_the_way;
     else
       plan.todo.push_back(item);
   }
-  plan.already = done.size() + kept;
-  if (kept > 0) {
-    log_warning(
-        "{} volumes of other settings (seed, sampler, model) or other makers are in the way and "
-        "left as they are; "
-        "--on-conflict overwrite replaces them, suffix keeps both",
-        kept);
-  }
+  plan.already = done.size();
   tidy(run, done, plan.todo);
   return plan;
 }

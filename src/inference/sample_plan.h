@@ -11,7 +11,8 @@ namespace x2ctpa {
 struct SamplePlan {
   std::vector<SampleItem> own;   ///< of this shard
   std::vector<SampleItem> todo;  ///< of these, those to make
-  size_t already = 0;            ///< those that stay as they are
+  size_t already = 0;            ///< those that are there under these settings
+  size_t in_the_way = 0;         ///< those whose name a volume of other settings has, and keeps
 };
 
 /// Divides this shard's part of `samples`, as the conflict policy says: it may rename some. Enters

@@ -8,6 +8,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -54,6 +55,22 @@ std::optional<LatentCache> left_out_means(const SampleJob& job) {
   LatentCache cache(folder, left_out_means_key(mean, job.dataset_hash));
   if (!fs::is_directory(cache.folder())) return std::nullopt;
   return cache;
+}
+
+// The same of what is said about several samples. A classifier counts by its files, not by its
+// place, which is nobody else's business.
+std::string spread_settings_of(const std::string& settings, const SampleJob& job,
+                               const SampleOptions& options) {
+  std::string text = fmt::format("{}\n{}\n", settings, options.samples_per_cxr);
+  std::set<fs::path> files;
+  std::error_code absent;  // the classifier's own reader says it better
+  for (fs::recursive_directory_iterator it(job.classifier, absent);
+       !absent && it != fs::recursive_directory_iterator(); it.increment(absent)) {
+    const auto ending = it->path().extension();
+    if (ending == ".yaml" || ending == ".safetensors") files.insert(it->path());
+  }
+  for (const auto& file : files) text += sha256_of_file(file);
+  return sha256(text).substr(0, 16);
 }
 
 int64_t label_of(const SampleOptions& options) {
@@ -177,19 +194,33 @@ class SampleMaker {
   Clock::time_point start_ = Clock::now();
 };
 
-ExitCode report(const SampleContext& run, size_t already, const SampleMaker& maker,
+// Volumes that were asked for and are not there, since others have their names.
+ExitCode report_in_the_way(const SamplePlan& plan) {
+  if (plan.in_the_way == 0) return ExitCode::ok;
+  log_warning(
+      "{} of {} volumes were not made: volumes of other settings (seed, sampler, model) or other "
+      "makers have their names, and stay as they are. --on-conflict overwrite replaces them, "
+      "suffix keeps both, and another --out parts them.",
+      plan.in_the_way, plan.own.size());
+  return ExitCode::partial;
+}
+
+ExitCode report(const SampleContext& run, const SamplePlan& plan, const SampleMaker& maker,
                 const LoadedXrays& xrays) {
   const double seconds = maker.seconds();
+  const size_t already = plan.already;
   log_info("{} volumes made in {:.0f} s ({:.2f} s each){} in {}", maker.made(), seconds,
            maker.made() > 0 ? seconds / double(maker.made()) : 0.0,
            already > 0 ? fmt::format(", {} were there", already) : "", run.job.out.string());
+  xrays.finish();
+  const ExitCode code = report_in_the_way(plan);
   if (xrays.unlike_training() > 0)
     log_warning(
         "{} X-rays are unlike those of the training set; see unlike_training in samples.csv",
         xrays.unlike_training());
-  if (xrays.failed() == 0) return ExitCode::ok;
+  if (xrays.failed() == 0) return code;
   log_warning("{} X-rays gave no volume; failures.csv says why", xrays.failed());
-  return maker.made() + already == 0 ? ExitCode::no_data : ExitCode::partial;
+  return maker.made() + already + plan.in_the_way == 0 ? ExitCode::no_data : ExitCode::partial;
 }
 
 }  // namespace
@@ -201,11 +232,14 @@ ExitCode run_samples(const SampleJob& job, const SampleOptions& options,
   const std::string model_hash = CtpaGenerator::hash_of(job.model);
   const auto means = left_out_means(job);
   run.settings = settings_of(model_hash, options, runtime, means.has_value());
+  run.spread_settings = spread_settings_of(run.settings, job, options);
   const SamplePlan plan = plan_samples(run, std::move(samples));
   const auto groups = unsummarised_xrays(run, plan);
   if (plan.todo.empty() && groups.empty()) {
-    log_info("nothing to do: all {} volumes are in {} already", plan.own.size(), job.out.string());
-    return ExitCode::ok;
+    if (plan.in_the_way == 0)
+      log_info("nothing to do: all {} volumes are in {} already", plan.own.size(),
+               job.out.string());
+    return report_in_the_way(plan);
   }
   std::unique_ptr<PeScorer> scorer;
   if (!job.classifier.empty()) scorer = std::make_unique<PeScorer>(job.classifier, runtime);
@@ -214,7 +248,7 @@ ExitCode run_samples(const SampleJob& job, const SampleOptions& options,
   SampleMaker maker(run, plan, generator, xrays, means);
   maker.make_all();
   SampleSpread(run, generator.info(), xrays, scorer.get()).summarise(plan.own, groups);
-  return report(run, plan.already, maker, xrays);
+  return report(run, plan, maker, xrays);
 }
 
 }  // namespace x2ctpa

@@ -21,11 +21,6 @@ fs::path spread_file(const SampleContext& run, const CxrItem& xray, const char* 
   return run.job.out / "uncertainty" / fmt::format("{}_{}.nii.gz", xray.unique, kind);
 }
 
-std::string summary_key(const SampleContext& run) {
-  return fmt::format("{}/{}/{}", run.settings, run.options.samples_per_cxr,
-                     run.job.classifier.string());
-}
-
 double value_at_quantile(const at::Tensor& values, double q) {
   const auto flat = values.flatten();
   return std::get<0>(flat.kthvalue(std::max<int64_t>(1, int64_t(q * double(flat.numel())))))
@@ -55,7 +50,7 @@ std::set<size_t> unsummarised_xrays(const SampleContext& run, const SamplePlan& 
   for (const auto& item : plan.own) {
     const auto& xray = run.xray_of(item);
     const auto found = summarised.find(xray.unique);
-    const bool fresh = found != summarised.end() && found->second == summary_key(run) &&
+    const bool fresh = found != summarised.end() && found->second == run.spread_settings &&
                        fs::exists(spread_file(run, xray, "std"));
     if (!fresh) groups.insert(item.xray);
   }
@@ -111,7 +106,7 @@ void SampleSpread::summarise_one(size_t index, const std::vector<const SampleIte
                                  ranking.best};
   for (const auto& cell : spread_cells(ranking.pe)) cells.push_back(cell);
   cells.push_back(!cxr->novelty ? "" : cxr->novelty->unlike_training() ? "1" : "0");
-  cells.push_back(summary_key(run_));
+  cells.push_back(run_.spread_settings);
   row.add(cells);
   run_.folder.merge("uncertainty.csv", row, "xray");
 }
