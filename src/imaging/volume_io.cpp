@@ -5,9 +5,12 @@
 #include <algorithm>
 #include <cmath>
 #include <fstream>
+#include <optional>
+#include <utility>
 
 #include "imaging/files/image_file.h"
-#include "imaging/files/volume_file_size.h"
+#include "imaging/files/nifti_header.h"
+#include "imaging/files/volume_place.h"
 #include "x2ctpa/core/error.h"
 #include "x2ctpa/core/files.h"
 #include "x2ctpa/core/log.h"
@@ -83,8 +86,10 @@ void require_spacing_in_text(const fs::path& file, const ImageHeader& header) {
 
 // ITK reads a pixdim of zero as 1 mm, too.
 void require_nifti_spacing(const fs::path& file, const ImageHeader& header) {
-  if (header.format != "NIfTI") return;
-  const auto pixdim = nifti_pixdim(file);
+  const auto nifti =
+      header.format == "NIfTI" ? NiftiHeader::read(file) : std::optional<NiftiHeader>();
+  if (!nifti) return;
+  const auto pixdim = nifti->pixdim();
   for (size_t axis = 0; axis < 3; ++axis)
     if (!(std::abs(pixdim[axis]) > 0) || !std::isfinite(pixdim[axis]))
       throw Error(fmt::format(
@@ -92,8 +97,23 @@ void require_nifti_spacing(const fs::path& file, const ImageHeader& header) {
           file.string(), fmt::join(pixdim, " x ")));
 }
 
+// A side below 100 mm or above 1000 mm of voxels of exactly 1 x 1 x 1 mm: most likely the spacing
+// was lost in a conversion.
+bool has_doubtful_unit_spacing(const ImageHeader& header) {
+  if (header.spacing_mm != Vec3{1, 1, 1}) return false;
+  const auto [shortest, longest] = std::minmax_element(header.size.begin(), header.size.end());
+  return *shortest < 100 || *longest > 1000;
+}
+
+// How a volume file is to be read, and what is doubtful about it.
+struct VolumeReading {
+  NiftiForm form = NiftiForm::automatic;
+  bool tolerant = false;  // of an orientation that would be refused
+  VolumeDoubts doubts;
+};
+
 // Checks and cleans the header of a volume; sizes beyond the third axis must be 1.
-void check_header(const fs::path& file, ImageHeader& header) {
+void check_header(const fs::path& file, VolumeReading& reading, ImageHeader& header) {
   while (header.size.size() > 3 && header.size.back() == 1) header.size.pop_back();
   if (header.size.size() != 3 || header.components != 1 || header.size[2] < 2)
     throw Error(fmt::format(
@@ -101,6 +121,7 @@ void check_header(const fs::path& file, ImageHeader& header) {
         file.string(), fmt::join(header.size, " x "), header.components));
   require_spacing_in_text(file, header);
   require_nifti_spacing(file, header);
+  settle_place(file, reading.form, reading.tolerant, header, reading.doubts);
   for (double s : header.spacing_mm)
     if (!std::isfinite(s) || s <= 0 || s > 1000)
       throw Error(fmt::format("{}: geometry unknown: voxel spacing {} mm.", file.string(),
@@ -109,14 +130,17 @@ void check_header(const fs::path& file, ImageHeader& header) {
     if (!std::isfinite(o))
       throw Error(fmt::format("{}: geometry unknown: its origin is not a number.", file.string()));
   header.direction = checked_direction(header.direction, file);
-  if (!header.has_orientation)
-    log_warning("{}: neither qform nor sform is set; axes taken as the NIfTI default.",
-                file.string());
+  if (has_doubtful_unit_spacing(header)) {
+    reading.doubts.codes.push_back("unit-spacing");
+    reading.doubts.notes.push_back(
+        fmt::format("voxels of exactly 1 x 1 x 1 mm make a volume of {} mm; was the spacing lost?",
+                    fmt::join(header.size, " x ")));
+  }
 }
 
-Volume read_volume_file(const fs::path& file, ImageHeader& header) {
+Volume read_volume_file(const fs::path& file, VolumeReading& reading, ImageHeader& header) {
   const at::Tensor samples = read_image_file(file, ImageKind::volume, header);
-  check_header(file, header);
+  check_header(file, reading, header);
   Volume volume;
   volume.hu = samples.to(torch::kFloat)
                   .reshape({header.size[2], header.size[1], header.size[0]})
@@ -128,9 +152,6 @@ Volume read_volume_file(const fs::path& file, ImageHeader& header) {
   volume.origin_mm = header.origin_mm;
   volume.spacing_mm = header.spacing_mm;
   volume.direction = header.direction;
-  if (has_doubtful_unit_spacing(volume))
-    log_warning("{}: voxels of exactly 1 x 1 x 1 mm make a volume of {} mm; was the spacing lost?",
-                file.string(), fmt::join(header.size, " x "));
   return volume;
 }
 
@@ -141,18 +162,18 @@ Volume read_volume_folder(const fs::path& folder) {
 
 }  // namespace
 
-bool has_doubtful_unit_spacing(const Volume& volume) {
-  if (volume.spacing_mm != Vec3{1, 1, 1}) return false;
-  const auto size = volume.size_dhw();
-  return *std::min_element(size.begin(), size.end()) < 100 ||
-         *std::max_element(size.begin(), size.end()) > 1000;
-}
-
-Volume read_volume(const fs::path& path) {
+Volume read_volume(const fs::path& path, NiftiForm form, VolumeDoubts* doubts) {
   std::error_code error;
   if (fs::is_directory(path, error)) return read_volume_folder(path);
+  VolumeReading reading{.form = form, .tolerant = false, .doubts = {}};
   ImageHeader header;
-  return read_volume_file(path, header);
+  Volume volume = read_volume_file(path, reading, header);
+  if (doubts != nullptr) {
+    *doubts = std::move(reading.doubts);
+  } else {
+    for (const auto& note : reading.doubts.notes) log_warning("{}: {}", path.string(), note);
+  }
+  return volume;
 }
 
 void write_nifti(const Volume& volume, const fs::path& file, const std::string& description,
@@ -179,12 +200,11 @@ void write_nifti(const Volume& volume, const fs::path& file, const std::string& 
 
 VolumeSummary summarise_volume(const fs::path& file) {
   ImageHeader header;
-  Volume volume;
-  if (fs::is_directory(file))
-    volume = read_volume_folder(file);
-  else
-    volume = read_volume_file(file, header);
+  VolumeReading reading{.form = NiftiForm::automatic, .tolerant = true, .doubts = {}};
   VolumeSummary summary;
+  summary.volume =
+      fs::is_directory(file) ? read_volume_folder(file) : read_volume_file(file, reading, header);
+  const Volume& volume = summary.volume;
   summary.size_dhw = volume.size_dhw();
   summary.spacing_mm = volume.spacing_mm;
   summary.origin_mm = volume.origin_mm;
@@ -193,6 +213,7 @@ VolumeSummary summarise_volume(const fs::path& file) {
   summary.hu_max = volume.hu.max().item<float>();
   summary.hu_mean = volume.hu.mean(torch::kDouble).item<double>();
   summary.description = header.description;
+  summary.doubts = std::move(reading.doubts);
   return summary;
 }
 

@@ -57,8 +57,8 @@ std::optional<LatentCache> left_out_means(const SampleJob& job) {
   return cache;
 }
 
-// The same of what is said about several samples. A classifier counts by its files, not by its
-// place, which is nobody else's business.
+// All that a summary of several samples depends on, likewise. A classifier counts by its files, not
+// by its place, which is nobody else's business.
 std::string spread_settings_of(const std::string& settings, const SampleJob& job,
                                const SampleOptions& options) {
   std::string text = fmt::format("{}\n{}\n", settings, options.samples_per_cxr);

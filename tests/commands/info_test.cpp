@@ -1,3 +1,5 @@
+#include <fmt/format.h>
+
 #include <nlohmann/json.hpp>
 
 #include <algorithm>
@@ -7,6 +9,7 @@
 
 #include "commands/run_binary.h"
 #include "data/synthetic_study.h"
+#include "support/dicom_bytes.h"
 #include "support/test_volumes.h"
 #include "x2ctpa/commands/experiment.h"
 #include "x2ctpa/core/files.h"
@@ -120,6 +123,57 @@ TEST(InfoCommand, TellsADatasetAndTheRunAroundIt) {
   write_dataset(run / "dataset", set, {{"a", "p", "train", 1, "ct/a.nii", ""}});
   EXPECT_EQ(info(run / "dataset").at("splits").at("train").at("pe_positive"), 1);
   EXPECT_TRUE(info(run.path()).at("parts").contains("dataset"));
+}
+
+TEST(InfoCommand, CountsWhatARunHoldsAndSaysWhatIsNotFinished) {
+  TemporaryFolder run;
+  write_file(run / "dataset/preprocess.yaml", "seed: 0\n");
+  write_file(run / "dataset/records/a.json", "{}");
+  write_file(run / "dataset/records/.part-1-0-b.json", "{}");
+  for (const char* file : {"a.nii.gz", "b.nii.gz", "a.json", "b.json", "samples.csv"})
+    write_file(run / "samples" / file, "x");
+  fs::create_directories(run / "samples/previews");
+  const json parts = info(run.path()).at("parts");
+  EXPECT_CONTAINS(parts.at("dataset").get<std::string>(), "not finished: 1 case so far");
+  EXPECT_EQ(parts.at("samples"), "generated volumes: 2");
+  const json dataset = info(run / "dataset");
+  EXPECT_EQ(dataset.at("kind"), "unfinished dataset");
+  EXPECT_EQ(dataset.at("cases_so_far"), 1);
+}
+
+TEST(InfoCommand, DoesNotRefuseAVolumeWhoseFormsContradictAndNamesThem) {
+  TemporaryFolder folder;
+  write_nifti(test::thorax(), folder / "odd.nii", "test");
+  std::string bytes = read_file(folder / "odd.nii");
+  for (const size_t at : {283u, 295u}) bytes[at] = char(bytes[at] ^ 0x80);
+  write_file(folder / "odd.nii", bytes);
+  const json j = info(folder / "odd.nii");
+  EXPECT_EQ(j.at("problems"), json::array({"forms-contradict"}));
+  EXPECT_CONTAINS(j.at("notes")[0].get<std::string>(), "axes LPS and RPS");
+}
+
+TEST(InfoCommand, ChoosesASeriesForEachStudyOfEachPatient) {
+  TemporaryFolder folder;
+  for (const char* patient : {"a", "b"}) {
+    test::CtMaker ct;
+    ct.volume = test::thorax(patient[0]);
+    ct.patient_id = patient;
+    ct.study_uid = fmt::format("1.2.3.{}", int(patient[0]));
+    ct.series_uid = ct.study_uid + ".1";
+    ct.write(folder / patient);
+  }
+  const json j = info(folder.path());
+  EXPECT_EQ(j.at("studies"), 2);
+  ASSERT_EQ(j.at("choices").size(), 2u);
+  for (const json& choice : j.at("choices")) {
+    EXPECT_TRUE(choice.at("passed_over").empty()) << "series of two patients are no rivals";
+    EXPECT_FALSE(choice.at("chosen").is_null()) << choice;
+  }
+  const auto text = run_binary("info " + folder.path().string()).out;
+  EXPECT_EQ(text.find("unreadable_because"), std::string::npos) << text;
+  const json one = info(folder / "a");
+  EXPECT_EQ(one.at("chosen"), one.at("series")[0].at("uid"));
+  EXPECT_EQ(one.at("series")[0].at("readable"), true);
 }
 
 TEST(InfoCommand, RefusesWhatItDoesNotKnow) {

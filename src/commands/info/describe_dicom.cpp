@@ -2,12 +2,16 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <map>
 #include <optional>
 #include <set>
 #include <string>
+#include <vector>
 
 #include "x2ctpa/core/error.h"
 #include "x2ctpa/imaging/dicom/ct_choice.h"
+#include "x2ctpa/imaging/volume/volume.h"
 
 namespace fs = std::filesystem;
 using nlohmann::ordered_json;
@@ -63,23 +67,38 @@ ordered_json describe_series(DicomSeries series) {
                        {"hu_max", range ? ordered_json(range->max) : ordered_json()},
                        {"transfer_syntax", series.transfer_syntax},
                        {"problems", series.problems},
-                       {"notes", series.notes}};
-  json["unreadable_because"] = series.reason.empty() ? ordered_json() : ordered_json(series.reason);
+                       {"notes", series.notes},
+                       {"readable", series.readable()}};
+  if (!series.readable()) json["unreadable_because"] = series.reason;
+  return json;
+}
+
+// The series of each study of each patient. Their order is that of the first series of each.
+std::vector<std::vector<DicomSeries>> by_study(const std::vector<DicomSeries>& series) {
+  std::vector<std::vector<DicomSeries>> studies;
+  std::map<std::string, size_t> place;
+  for (const DicomSeries& one : series) {
+    const std::string key = one.tags->patient_id + "\n" + one.tags->study_uid;
+    const auto [found, is_new] = place.try_emplace(key, studies.size());
+    if (is_new) studies.emplace_back();
+    studies[found->second].push_back(one);
+  }
+  return studies;
+}
+
+// Which series of a study preprocess would take, and why.
+ordered_json describe_choice(const std::vector<DicomSeries>& study, const fs::path& path) {
+  const SeriesChoice choice = choose_series(study);
+  ordered_json json = {{"chosen", nullptr}, {"reason", choice.reason}};
+  if (choice.index)
+    json["chosen"] = study[*choice.index].uid;
+  else
+    json["reason"] = fmt::format("{} ({}): {}", choice.reason, choice.reason_code, path.string());
+  json["passed_over"] = choice.passed_over;
   return json;
 }
 
 }  // namespace
-
-std::string orientation_letters(const Mat3& direction) {
-  std::string letters;
-  for (size_t column = 0; column < 3; ++column) {
-    size_t axis = 0;
-    for (size_t row = 1; row < 3; ++row)
-      if (std::abs(direction[row][column]) > std::abs(direction[axis][column])) axis = row;
-    letters += (direction[axis][column] > 0 ? "LPS" : "RAI")[axis];
-  }
-  return letters;
-}
 
 bool is_xray(const DicomSeries& series) {
   static const std::set<std::string> xrays = {"CR", "DX", "RF", "RG", "XA", "OT", "SC"};
@@ -87,15 +106,27 @@ bool is_xray(const DicomSeries& series) {
 }
 
 ordered_json describe_dicom(const fs::path& path, const std::vector<DicomSeries>& series) {
-  ordered_json json = {{"kind", "dicom"}, {"series", ordered_json::array()}, {"chosen", nullptr}};
-  for (const DicomSeries& one : series) json["series"].push_back(describe_series(one));
-  const SeriesChoice choice = choose_series(series);
-  json["reason"] = choice.reason;
-  if (choice.index)
-    json["chosen"] = series[*choice.index].uid;
-  else
-    json["reason"] = fmt::format("{} ({}): {}", choice.reason, choice.reason_code, path.string());
-  json["passed_over"] = choice.passed_over;
+  const auto studies = by_study(series);
+  ordered_json json = {{"kind", "dicom"}, {"studies", studies.size()}};
+  json["series"] = ordered_json::array();
+  for (size_t i = 0; i < studies.size(); ++i) {
+    for (const DicomSeries& one : studies[i]) {
+      json["series"].push_back({{"study", i + 1}});
+      json["series"].back().update(describe_series(one));
+    }
+  }
+  // One study is told as it always was; series of several are not rivals.
+  if (studies.size() == 1) {
+    json.update(describe_choice(studies[0], path));
+    return json;
+  }
+  json["choices"] = ordered_json::array();
+  for (size_t i = 0; i < studies.size(); ++i) {
+    if (std::all_of(studies[i].begin(), studies[i].end(), is_xray)) continue;
+    ordered_json choice = {{"study", i + 1}};
+    choice.update(describe_choice(studies[i], path));
+    json["choices"].push_back(choice);
+  }
   return json;
 }
 

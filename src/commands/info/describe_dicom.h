@@ -10,10 +10,6 @@
 
 namespace x2ctpa {
 
-/// Where the index axes x, y, z point to: "LPS" for rows to the left, columns to the back, slices
-/// up.
-std::string orientation_letters(const Mat3& direction);
-
 /// True for the modalities of X-rays and pictures.
 bool is_xray(const DicomSeries& series);
 

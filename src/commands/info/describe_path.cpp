@@ -78,11 +78,10 @@ ordered_json describe_volume(const fs::path& file) {
                        {"hu_mean", summary.hu_mean},
                        {"description", summary.description},
                        {"lung_litres", nullptr},
-                       {"problems", ordered_json::array()}};
-  const Volume volume = read_volume(file);
-  if (has_doubtful_unit_spacing(volume)) json["problems"].push_back("unit-spacing");
+                       {"problems", summary.doubts.codes},
+                       {"notes", summary.doubts.notes}};
   try {
-    json["lung_litres"] = segment_lungs(oriented_to_lps(volume)).litres;
+    json["lung_litres"] = segment_lungs(oriented_to_lps(summary.volume)).litres;
   } catch (const Error&) {
     // No lungs in it: stays null.
   }
@@ -187,28 +186,6 @@ ordered_json describe_model(const fs::path& folder) {
   return json;
 }
 
-// The parts of a run folder that are there, each with a line that says what it is.
-ordered_json run_parts(const fs::path& run) {
-  static const std::vector<std::pair<const char*, const char*>> parts = {
-      {"phantom", "simulated patients"},
-      {"dataset", "dataset of volumes and X-rays"},
-      {"vae/model", "latent encoder"},
-      {"vae/checkpoints", "checkpoints of the latent encoder"},
-      {"diffusion/model", "diffusion model"},
-      {"diffusion/checkpoints", "checkpoints of the diffusion model"},
-      {"samples", "generated volumes"},
-      {"classifier", "PE classifiers"},
-      {"evaluation", "results"}};
-  ordered_json found = ordered_json::object();
-  for (const auto& [name, meaning] : parts) {
-    if (!fs::exists(run / name)) continue;
-    const auto entries =
-        std::distance(fs::directory_iterator(run / name), fs::directory_iterator());
-    found[name] = fmt::format("{}, {} entries", meaning, entries);
-  }
-  return found;
-}
-
 [[noreturn]] void refuse(const fs::path& path, const std::string& found) {
   throw Error(fmt::format(
       "{}: {}; expected a dataset, model or run folder, a folder or archive with DICOM files, a "
@@ -249,9 +226,10 @@ ordered_json describe_dicom_file(const fs::path& file) {
 
 ordered_json describe_folder(const fs::path& folder) {
   if (fs::exists(folder / "dataset.json")) return describe_dataset(folder);
+  if (fs::exists(folder / "preprocess.yaml")) return describe_unfinished_dataset(folder);
   if (fs::exists(folder / "config.yaml") && !weight_files(folder).empty())
     return describe_model(folder);
-  if (const ordered_json parts = run_parts(folder); !parts.empty())
+  if (const ordered_json parts = describe_run_parts(folder); !parts.empty())
     return {{"kind", "run"}, {"parts", parts}};
   const std::vector<DicomSeries> series = scan_dicom_folder(folder);
   if (series.empty()) refuse(folder, "nothing known in this folder");

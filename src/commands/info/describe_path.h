@@ -17,4 +17,10 @@ nlohmann::ordered_json describe_experiment(const std::filesystem::path& file);
 /// The program, its libraries and the machine.
 nlohmann::ordered_json describe_program();
 
+/// The parts of a run folder that are there, each with a line that says what it is; none: empty.
+nlohmann::ordered_json describe_run_parts(const std::filesystem::path& run);
+
+/// A dataset folder that preprocess has not brought to its end.
+nlohmann::ordered_json describe_unfinished_dataset(const std::filesystem::path& folder);
+
 }  // namespace x2ctpa

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <map>
 #include <mutex>
+#include <set>
+#include <string>
 
 #include "data/check/check_parts.h"
 #include "data/preprocess/intensity.h"
@@ -36,18 +38,29 @@ const std::map<std::string, const char*> advice = {
     {"few-grey-levels", "Take the original instead of a copy that went through 8 bits."},
     {"thick-slices", "Take the thin reconstruction of the same scan where there is one."},
     {"unit-spacing", "Compare with the DICOM header; correct the header if the spacing was lost."},
+    {"forms-differ",
+     "Nothing where the picture lies right; else correct the header, or set "
+     "preprocess.nifti_form."},
+    {"forms-contradict",
+     "Compare with the source, then correct qform and sform, or choose one for all volumes with "
+     "preprocess.nifti_form."},
+    {"no-orientation", "Convert the volume again from its source, with its orientation."},
+    {"orientation-assumed", "Look whether left and right are right; write the orientation."},
     {"odd-extent", "Check spacing and field of view; a wrong spacing distorts every distance."},
     {"short-scan", "Not a whole chest: leave it out, or use a fixed preprocess.field_of_view_mm."},
     {"lungs-cut-off", "Use it if the cut is small; else leave it out. The missing part is air."},
     {"oblique", "Nothing: it is resampled along the patient's axes. Look at large angles."},
     {"grid-finer-than-scan", "Detail there is interpolated; a coarser preprocess.grid saves time."},
     {"mirrored",
-     "Compare with the DICOM original. If the file is mirrored, convert it again; a "
-     "true situs inversus is rare (1 in 10,000)."},
-    {"upside-down", "Compare with the DICOM original and convert it again."},
+     "Look at the picture. A collapsed, white or removed lung that pulls the heart over looks the "
+     "same, and situs inversus is rare (1 in 10,000). A converted file: compare it with its DICOM "
+     "original, and convert it again if it is mirrored."},
+    {"upside-down",
+     "Look at the picture. A converted file: compare it with its DICOM original and convert it "
+     "again. DICOM files: their image position is wrong, or the lungs are of odd shape."},
     {"back-to-front",
-     "Compare with the DICOM original and convert it again (or the patient lay "
-     "prone and the header does not say so)."},
+     "Look at the picture: the patient may have lain prone without the header saying so. A "
+     "converted file: compare it with its DICOM original and convert it again."},
     {"gap", "Missing slices are interpolated; export the series again if you can."},
     {"uneven-spacing", "Resampled to even slices; look whether slices are missing."},
     {"tilt", "Resampled along the true axes; nothing to do."},
@@ -74,6 +87,8 @@ const std::map<std::string, const char*> advice = {
     {"lateral", "Take the frontal view of the same examination, or remove the X-ray."},
     {"polarity", "Look at the picture: bone must be bright. Invert the file if it is not."},
     {"unlike", "Look at the picture; it may be a child, a white lung, or no chest."},
+    {"range", "Nothing where the picture is neither too bright nor too dark."},
+    {"turned", "Nothing where the picture stands upright."},
     {"blank", "Export the X-ray again; it shows nothing."},
     {"frames", "Give a file of the frame that is meant."},
     {"window", "Look at the picture; the header's display window hides it and was not used."},
@@ -112,6 +127,22 @@ void add_rejection(const RejectedStudy& e, StudyCheck& check) {
       {Severity::error, e.reason_code(), check.study.id, std::string("rejected: ") + e.what()});
 }
 
+// What reading the volume and finding its lungs said. What series and X-rays say is added by those
+// who look closer at them.
+void add_record_warnings(const CaseRecord& record, StudyCheck& check) {
+  for (const std::string& warning : record.warnings) {
+    const auto colon = warning.find(": ");
+    const std::string code = warning.substr(0, colon);
+    static const std::set<std::string> of_volumes = {
+        "lungs-cut-off", "unit-spacing", "forms-differ", "forms-contradict", "orientation-assumed"};
+    const bool known = std::any_of(check.findings.begin(), check.findings.end(),
+                                   [&](const Finding& finding) { return finding.code == code; });
+    if (of_volumes.contains(code) && !known)
+      check.findings.push_back(
+          {Severity::warning, code, check.study.id, warning.substr(colon + 2)});
+  }
+}
+
 StudyCheck check_study(const Study& study, const PreprocessOptions& options) {
   StudyCheck check{study};
   check.pictures.resize(3);
@@ -127,10 +158,7 @@ StudyCheck check_study(const Study& study, const PreprocessOptions& options) {
   try {
     examine_series(study, options.input.series, check);
     if (prepared.scan) examine_ct(prepared, options, check);
-    if (prepared.lungs && prepared.lungs->cut_off) {
-      check.findings.push_back({Severity::warning, "lungs-cut-off", study.id,
-                                "the lungs touch the first or the last slice"});
-    }
+    add_record_warnings(prepared.record, check);
     if (!study.cxr.empty()) {
       const bool any_picture = options.source == PictureSource::picture;
       examine_cxr(read_radiograph(study.cxr, any_picture ? CxrInvert::never : options.cxr.invert),

@@ -212,7 +212,7 @@ std::string voxel_hash(const at::Tensor& values) {
 
 }  // namespace
 
-void examine_ct(const PreparedCase& prepared, const PreprocessOptions& options, StudyCheck& check) {
+void judge_ct(const PreparedCase& prepared, const PreprocessOptions& options, StudyCheck& check) {
   const Volume& scan = *prepared.scan;
   const bool hu = options.modality == Modality::ct;
   CtFacts facts;
@@ -222,7 +222,6 @@ void examine_ct(const PreparedCase& prepared, const PreprocessOptions& options, 
   facts.min_value = scan.hu.min().item<double>();
   facts.max_value = scan.hu.max().item<double>();
   facts.lung_litres = prepared.record.lung_litres;
-  facts.hash = voxel_hash(scan.hu);
   const Judge judge{check};
   if (hu) {
     const auto counts = hu_counts(scan.hu);
@@ -231,8 +230,13 @@ void examine_ct(const PreparedCase& prepared, const PreprocessOptions& options, 
     judge_geometry(facts, prepared, judge);
     if (prepared.lungs) judge_anatomy(scan, *prepared.lungs, facts, judge);
   }
-  add_pictures(prepared, hu, check);
   check.ct = facts;
+}
+
+void examine_ct(const PreparedCase& prepared, const PreprocessOptions& options, StudyCheck& check) {
+  judge_ct(prepared, options, check);
+  check.ct->hash = voxel_hash(prepared.scan->hu);
+  add_pictures(prepared, options.modality == Modality::ct, check);
 }
 
 void examine_series(const Study& study, const SeriesRule& rule, StudyCheck& check) {

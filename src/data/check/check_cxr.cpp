@@ -40,7 +40,8 @@ void examine_cxr(const Radiograph& xray, const PreprocessOptions& options, Study
   if (options.source == PictureSource::cxr) {
     for (size_t i = 0; i < xray.warnings.size(); ++i) {
       const std::string code = i < xray.codes.size() ? xray.codes[i] : "cxr-doubtful";
-      add(Severity::warning, code, "X-ray: " + xray.warnings[i]);
+      const bool settled = code == "range" || code == "turned";
+      add(settled ? Severity::info : Severity::warning, code, "X-ray: " + xray.warnings[i]);
     }
     const double white = xray.pixels.ge(0.999).to(torch::kFloat).mean().item<double>();
     if (white > 0.1) {

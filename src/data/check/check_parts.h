@@ -12,7 +12,10 @@
 
 namespace x2ctpa {
 
-/// Adds facts, findings and pictures of a volume that was read.
+/// Adds facts and findings of a volume that was read; all but the hash of its voxels.
+void judge_ct(const PreparedCase& prepared, const PreprocessOptions& options, StudyCheck& check);
+
+/// The same with hash and pictures.
 void examine_ct(const PreparedCase& prepared, const PreprocessOptions& options, StudyCheck& check);
 
 /// Adds what the headers of a DICOM folder say about its series.

@@ -41,15 +41,17 @@ Volume as_if_ct(const Volume& volume, const CaseRecord& record) {
 // The lungs, found or given by the study's mask.
 Box lung_box(Lungs lungs, PreparedCase& prepared) {
   prepared.record.lung_litres = lungs.litres;
-  if (lungs.cut_off) prepared.record.warnings.push_back("lungs-cut-off");
+  if (lungs.cut_off) prepared.record.warnings.push_back(lungs_cut_off);
   prepared.lungs = std::move(lungs);
   return prepared.lungs->box;
 }
 
-// The box of the study's own mask. `lungs`: its volume must be plausible for lungs.
-Box mask_box(const Volume& volume, const Study& study, bool lungs, PreparedCase& prepared) {
+// The box of the study's own mask. That of lungs must have a plausible volume.
+Box mask_box(const Volume& volume, const Study& study, const PreprocessOptions& options,
+             PreparedCase& prepared) {
+  const bool lungs = options.box == BoxRule::lungs;
   const Volume mask = run_step("mask-unreadable", "reading " + study.mask.string(),
-                               [&] { return read_volume(study.mask); });
+                               [&] { return read_volume(study.mask, options.nifti_form); });
   Lungs inside = run_step("mask-unusable", "placing " + study.mask.string(),
                           [&] { return region_of_mask(volume, mask, lungs); });
   return lungs ? lung_box(std::move(inside), prepared) : inside.box;
@@ -64,7 +66,7 @@ Box choose_box(const Volume& volume, const Study& study, const PreprocessOptions
                                                        : as_if_ct(volume, prepared.record));
     });
   }
-  if (!study.mask.empty()) return mask_box(volume, study, options.box == BoxRule::lungs, prepared);
+  if (!study.mask.empty()) return mask_box(volume, study, options, prepared);
   if (options.box == BoxRule::mask) {
     throw RejectedStudy("no-mask",
                         fmt::format("study {} has no mask; preprocess.box is mask, so the "

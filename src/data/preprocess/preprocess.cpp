@@ -1,10 +1,16 @@
 #include "x2ctpa/data/preprocess/preprocess.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
+#include <algorithm>
 #include <chrono>
+#include <map>
 #include <mutex>
+#include <string>
 #include <thread>
+#include <utility>
+#include <vector>
 
 #include "data/preprocess/dataset_lock.h"
 #include "data/preprocess/intensity.h"
@@ -14,6 +20,8 @@
 #include "x2ctpa/core/files.h"
 #include "x2ctpa/core/interrupt.h"
 #include "x2ctpa/core/log.h"
+#include "x2ctpa/core/utf8.h"
+#include "x2ctpa/data/check/check.h"
 #include "x2ctpa/data/preprocess/splits.h"
 
 namespace fs = std::filesystem;
@@ -40,23 +48,31 @@ void check(const PreprocessOptions& options) {
   if (!options.splits_file.empty()) read_splits(options.splits_file);
 }
 
+// What the list of studies alone tells is said before the work.
+void check_splits(const std::vector<Study>& studies, const PreprocessOptions& options) {
+  std::vector<Case> cases;
+  for (const Study& study : studies) cases.push_back({study.id, study.patient_id, study.split});
+  check_given_splits(
+      options.splits_file.empty() ? std::vector<SplitRow>() : read_splits(options.splits_file),
+      std::move(cases));
+}
+
 // One study of this call's share. True when it was kept from an earlier call.
 bool process(const Study& study, const PreprocessOptions& options, int64_t seed,
-             const FolderState& folder) {
+             const FolderState& folder, RepeatedWarning& rejected) {
   if (folder.finished(study)) return true;
   try {
     const CaseRecord record = preprocess_case(study, options, seed, folder.out());
     folder.write(record);
-    for (const std::string& warning : record.warnings)
-      log_warning("case {}: {}", study.id, warning);
+    for (const std::string& warning : record.warnings) log_debug("case {}: {}", study.id, warning);
   } catch (const RejectedStudy& e) {
     const fs::path& source = study.ct.empty() ? study.cxr : study.ct;
     const std::string reason = as_given(study, e.what());
     folder.write(Rejection{
         study.id, as_given(study, study.ct.string()), as_given(study, study.cxr.string()),
-        study.mask.string(), masks_text(study),
+        valid_utf8(study.mask.string()), masks_text(study),
         source.empty() ? study.id : as_given(study, source.string()), e.reason_code(), reason});
-    log_warning("rejected {} ({}): {}", study.id, e.reason_code(), reason);
+    rejected.say(fmt::format("rejected {} ({}): {}", study.id, e.reason_code(), reason));
   }
   return false;
 }
@@ -68,17 +84,19 @@ int64_t process_all(const std::vector<const Study*>& studies, const PreprocessOp
   Progress progress("preprocess", count);
   std::mutex mutex;
   int64_t kept = 0;
+  RepeatedWarning rejected;
   const auto start = Clock::now();
   const int64_t workers = options.workers > 0 ? options.workers : available_cores();
   for_each_parallel(count, workers, [&](int64_t i) {
     stop_if_interrupted();
     const Study& study = *studies[size_t(i)];
-    const bool was_kept = process(study, options, seed, folder);
+    const bool was_kept = process(study, options, seed, folder, rejected);
     const std::lock_guard lock(mutex);
     kept += was_kept;
     progress.advance(1, study.id);
   });
   progress.finish();
+  rejected.finish("studies were rejected, as rejected.csv says");
   const double seconds = std::chrono::duration<double>(Clock::now() - start).count();
   log_info(
       "{} studies in {:.1f} s ({:.2f} per second, {} at a time), {} of them done before; peak "
@@ -122,6 +140,33 @@ Progressed progressed(const std::vector<const Study*>& studies, const FolderStat
   return done;
 }
 
+// What was doubtful, one line for each code, whether the cases were made now or before.
+void report_warnings(const std::vector<FinishedStudy>& finished) {
+  struct Doubt {
+    std::vector<std::string> ids;
+    std::string example;
+  };
+  std::map<std::string, Doubt> doubts;
+  for (const auto& [study, record] : finished) {
+    for (const std::string& warning : record.warnings) {
+      const auto colon = warning.find(": ");
+      Doubt& doubt = doubts[warning.substr(0, colon)];
+      if (!doubt.ids.empty() && doubt.ids.back() == study->id) continue;
+      doubt.ids.push_back(study->id);
+      if (doubt.example.empty() && colon != std::string::npos)
+        doubt.example = warning.substr(colon + 2);
+    }
+  }
+  constexpr size_t most_named = 5;
+  for (auto& [code, doubt] : doubts) {
+    const size_t count = doubt.ids.size();
+    doubt.ids.resize(std::min(count, most_named));
+    log_warning("{} in {} of {} cases ({}{}): {}. {}", code, count, finished.size(),
+                fmt::join(doubt.ids, ", "), count > most_named ? ", ..." : "", doubt.example,
+                advice_for(code));
+  }
+}
+
 void remove_left_behind(const DatasetLock& lock, const fs::path& out) {
   if (!lock.real()) return;  // others may be writing
   for (const char* folder : {"", "ct", "cxr", "masks", "records", "rejections"})
@@ -144,6 +189,9 @@ void PreprocessOptions::describe(OptionList& options) {
   options.add(
       "modality", &modality,
       "What the volumes are: CT in HU, MR, or another modality's values as they are stored.");
+  options.add("nifti_form", &nifti_form,
+              "Where qform and sform of a NIfTI file differ: auto takes the sform, and refuses the "
+              "file where they name other sides of the patient; qform or sform holds always.");
   options.add(
       "box", &box,
       "What the grid is laid around: the lungs (by the manifest's mask where it names one), "
@@ -199,6 +247,7 @@ PreprocessResult preprocess(const std::vector<Study>& studies, const PreprocessO
         "preprocess.drr.view is ap: models that project X-ray features into the volume do it along "
         "a beam from the back (pa)");
   }
+  check_splits(studies, options);
   std::vector<const Study*> all, mine;
   for (size_t i = 0; i < studies.size(); ++i) {
     all.push_back(&studies[i]);
@@ -215,6 +264,12 @@ PreprocessResult preprocess(const std::vector<Study>& studies, const PreprocessO
   const bool alone = dataset_lock.take(DatasetLock::Kind::exclusive);
   const Progressed done = progressed(alone ? all : mine, folder);
   PreprocessResult result = result_of(done, kept);
+  report_warnings(done.finished);
+  if (call.shard.whole() && done.open > 0)
+    throw Error(
+        fmt::format("{}: {} of {} studies were worked on and left no trace, so there is no "
+                    "index. Was the folder changed meanwhile? Run the command again.",
+                    out.string(), done.open, all.size()));
   if (!alone || done.open > 0) {
     result.complete = false;
     log_info("{}: share {} of {} is done; the index is written when the other shares are",

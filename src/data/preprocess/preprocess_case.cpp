@@ -5,9 +5,12 @@
 #include <algorithm>
 #include <vector>
 
+#include "data/check/check_parts.h"
 #include "data/preprocess/case_grid.h"
 #include "data/preprocess/intensity.h"
 #include "data/preprocess/read_ct.h"
+#include "x2ctpa/core/log.h"
+#include "x2ctpa/core/utf8.h"
 #include "x2ctpa/data/studies/volume_masks.h"
 #include "x2ctpa/imaging/files/picture_files.h"
 #include "x2ctpa/imaging/volume/resample.h"
@@ -76,9 +79,11 @@ void measure_intensity(const Study& study, const PreprocessOptions& options, con
 void prepare_ct(const Study& study, const PreprocessOptions& options, int64_t seed,
                 PreparedCase& prepared) {
   CaseRecord& record = prepared.record;
-  CtReading reading = run_step("ct-unreadable", "reading " + study.ct.string(),
-                               [&] { return read_ct(study, options.input.series); });
+  CtReading reading = run_step("ct-unreadable", "reading " + study.ct.string(), [&] {
+    return read_ct(study, options.input.series, options.nifti_form);
+  });
   record.ct_problems = reading.problems;
+  record.warnings = reading.doubts;
   record.choices.insert(record.choices.end(), reading.notes.begin(), reading.notes.end());
   refuse_unit_spacing(study, options, record);
   Volume volume = oriented_to_lps(reading.volume);
@@ -119,8 +124,8 @@ void prepare_cxr(const Study& study, const PreprocessOptions& options, PreparedC
     }
   });
   if (!any_picture) {
-    auto& warnings = prepared.record.warnings;
-    warnings.insert(warnings.end(), xray.warnings.begin(), xray.warnings.end());
+    for (size_t i = 0; i < xray.warnings.size(); ++i)
+      prepared.record.warnings.push_back(xray.codes[i] + ": X-ray: " + xray.warnings[i]);
   }
   set_xray(xray.picture, prepared);
 }
@@ -137,10 +142,11 @@ std::string description(const PreprocessOptions& options) {
 int64_t bytes_of(const fs::path& file) { return int64_t(fs::file_size(file)); }
 
 // Where a mask covers the voxels of `ct`, however much finer its own grid is.
-void write_masks(const Study& study, const Volume& ct, const fs::path& out, CaseRecord& record) {
+void write_masks(const Study& study, const Volume& ct, const PreprocessOptions& options,
+                 const fs::path& out, CaseRecord& record) {
   for (const auto& [kind, source] : study.masks) {
     Volume mask = run_step("mask-unreadable", "reading " + source.string(),
-                           [&] { return read_volume(source); });
+                           [&] { return read_volume(source, options.nifti_form); });
     mask.hu = (mask.hu != 0).to(torch::kFloat);
     Volume share = run_step("mask-unusable", "placing " + source.string(),
                             [&] { return resample(mask, grid_of(ct), Interpolation::linear, 0); });
@@ -151,12 +157,32 @@ void write_masks(const Study& study, const Volume& ct, const fs::path& out, Case
   }
 }
 
+bool has_warning(const CaseRecord& record, const std::string& code) {
+  return std::any_of(record.warnings.begin(), record.warnings.end(),
+                     [&](const std::string& w) { return w.starts_with(code + ":"); });
+}
+
+// What `--check` says of the scan is said of the case, too.
+void add_scan_warnings(const Study& study, const PreprocessOptions& options,
+                       PreparedCase& prepared) {
+  StudyCheck check{study};
+  try {
+    judge_ct(prepared, options, check);
+  } catch (const std::exception& e) {
+    // The case itself is made: what could not be measured must not reject it.
+    log_debug("judging {}: {}", study.id, e.what());
+  }
+  for (const Finding& finding : check.findings)
+    if (finding.severity != Severity::info && !has_warning(prepared.record, finding.code))
+      prepared.record.warnings.push_back(finding.code + ": " + finding.what);
+}
+
 }  // namespace
 
 std::string masks_text(const Study& study) {
   std::string text;
   for (const auto& [kind, file] : study.masks)
-    text += fmt::format("{}{}={}", text.empty() ? "" : ";", kind, file.string());
+    text += fmt::format("{}{}={}", text.empty() ? "" : ";", kind, valid_utf8(file.string()));
   return text;
 }
 
@@ -180,7 +206,7 @@ void prepare_case(const Study& study, const PreprocessOptions& options, int64_t 
   record.ct_source = as_given(study, study.ct.string());
   record.cxr_source = as_given(study, study.cxr.string());
   record.choices = study.notes;
-  record.mask_source = study.mask.string();
+  record.mask_source = valid_utf8(study.mask.string());
   record.masks = masks_text(study);
   if (!study.ct.empty()) prepare_ct(study, options, seed, prepared);
   if (!study.cxr.empty() && !record.cxr_rendered) prepare_cxr(study, options, prepared);
@@ -189,16 +215,19 @@ void prepare_case(const Study& study, const PreprocessOptions& options, int64_t 
 CaseRecord preprocess_case(const Study& study, const PreprocessOptions& options, int64_t seed,
                            const fs::path& out) {
   PreparedCase prepared;
+  prepared.keep_scan = true;
   // Whatever a study does that no step foresaw must not stop the run.
   run_step("failed", "preparing " + study.id,
            [&] { prepare_case(study, options, seed, prepared); });
   CaseRecord& record = prepared.record;
+  if (prepared.scan) add_scan_warnings(study, options, prepared);
+  prepared.scan.reset();
   if (prepared.ct) {
     const bool whole_numbers =
         options.modality == Modality::ct || options.intensity == Intensity::volume_percentiles;
     write_nifti(*prepared.ct, out / record.ct, description(options), whole_numbers);
     record.ct_bytes = bytes_of(out / record.ct);
-    write_masks(study, *prepared.ct, out, record);
+    write_masks(study, *prepared.ct, options, out, record);
   }
   if (prepared.cxr.defined()) {
     write_png16(prepared.cxr, out / record.cxr);

@@ -41,6 +41,10 @@ auto run_step(const char* reason_code, const std::string& doing, Step step) {
   }
 }
 
+/// The warning of lungs that are not whole.
+inline constexpr const char* lungs_cut_off =
+    "lungs-cut-off: the lungs touch the first or the last slice";
+
 /// What is kept in records/<id>.json: provenance, and the numbers of the set's statistics.
 struct CaseRecord {
   std::string id, ct_source, cxr_source;
@@ -54,7 +58,7 @@ struct CaseRecord {
   double lung_litres = 0;                ///< 0: not measured
   double low_value = 0, high_value = 0;  ///< the volume's percentiles; 0: not measured
   double cxr_mean = 0, cxr_mean_square = 0;
-  std::vector<std::string> warnings;
+  std::vector<std::string> warnings;     ///< "code: sentence"
   std::vector<std::string> ct_problems;  ///< codes of dicom_series.h
   std::vector<std::string> choices;      ///< series chosen and passed over, how the pair was found
 };

@@ -2,8 +2,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <filesystem>
+#include <utility>
 #include <vector>
 
 #include "data/preprocess/intensity.h"
@@ -87,6 +89,24 @@ void log_splits(const std::vector<Case>& cases, const fs::path& out) {
            count("val"), count("test"));
 }
 
+// A part that was to have cases and has none is easily overlooked until a training lacks it.
+void warn_of_empty_splits(const std::vector<Case>& cases, const PreprocessOptions& options) {
+  static const std::array<std::pair<const char*, const char*>, 3> splits{
+      {{"train", "there is nothing to train on"},
+       {"val", "no training can tell when to stop or which network is the best"},
+       {"test", "sample and evaluate find nothing, unless another split is named"}}};
+  for (size_t i = 0; i < splits.size(); ++i) {
+    const auto& [name, consequence] = splits[i];
+    const bool empty = std::none_of(cases.begin(), cases.end(),
+                                    [&](const Case& c) { return c.split == splits[i].first; });
+    if (empty && options.splits[i] > 0)
+      log_warning(
+          "no case is in the split {}: {}. There are too few patients for preprocess.splits, or "
+          "the splits were given; change either, and add --resplit to keep the cases.",
+          name, consequence);
+  }
+}
+
 // Splits and folds, in this order: the file's, the manifest's, dealt.
 void assign(std::vector<Case>& cases, const PreprocessOptions& options, int64_t seed) {
   if (!options.splits_file.empty())
@@ -125,6 +145,7 @@ DatasetInfo write_index(const fs::path& out, const PreprocessOptions& options, i
   write_splits(cases, out / "splits.csv");
   write_dataset(out, info, cases);
   log_splits(cases, out);
+  warn_of_empty_splits(cases, options);
   return info;
 }
 

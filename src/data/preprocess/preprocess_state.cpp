@@ -8,6 +8,7 @@
 
 #include "x2ctpa/core/files.h"
 #include "x2ctpa/core/log.h"
+#include "x2ctpa/core/utf8.h"
 
 namespace fs = std::filesystem;
 using nlohmann::ordered_json;
@@ -120,7 +121,7 @@ template <class Record>
 bool same_sources(const Record& record, const Study& study) {
   return record.ct_source == as_given(study, study.ct.string()) &&
          record.cxr_source == as_given(study, study.cxr.string()) &&
-         record.mask_source == study.mask.string() && record.masks == masks_text(study);
+         record.mask_source == valid_utf8(study.mask.string()) && record.masks == masks_text(study);
 }
 
 // True when `file` is empty, or is there with its recorded size: a disk that was full or torn off

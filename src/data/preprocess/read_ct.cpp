@@ -37,7 +37,7 @@ DicomSeries choose_in_folder(const Study& study, const SeriesRule& rule, CtReadi
 
 }  // namespace
 
-CtReading read_ct(const Study& study, const SeriesRule& rule) {
+CtReading read_ct(const Study& study, const SeriesRule& rule, NiftiForm form) {
   CtReading reading;
   std::error_code error;
   if (study.ct_series || fs::is_directory(study.ct, error)) {
@@ -45,10 +45,16 @@ CtReading read_ct(const Study& study, const SeriesRule& rule) {
         study.ct_series ? *study.ct_series : choose_in_folder(study, rule, reading);
     reading.volume = read_dicom_series(series);
     reading.problems = series.problems;
+    for (size_t i = 0; i < series.problems.size(); ++i)
+      reading.doubts.push_back(series.problems[i] + ": " +
+                               (i < series.notes.size() ? series.notes[i] : "see the series"));
     return reading;
   }
-  reading.volume = read_volume(study.ct);
-  if (has_doubtful_unit_spacing(reading.volume)) reading.problems.push_back("unit-spacing");
+  VolumeDoubts doubts;
+  reading.volume = read_volume(study.ct, form, &doubts);
+  reading.problems = doubts.codes;
+  for (size_t i = 0; i < doubts.codes.size(); ++i)
+    reading.doubts.push_back(doubts.codes[i] + ": " + doubts.notes[i]);
   return reading;
 }
 

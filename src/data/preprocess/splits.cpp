@@ -110,6 +110,30 @@ void check_rows(const std::vector<SplitRow>& rows, const std::string& file) {
   }
 }
 
+// Gives each case the split of its row: that of its id, else of its patient. Returns the ids of the
+// cases without one.
+std::vector<std::string> give_splits(const std::vector<SplitRow>& rows, std::vector<Case>& cases) {
+  std::map<std::string, const SplitRow*> by_id, by_patient;
+  for (const SplitRow& row : rows) {
+    if (!row.id.empty()) by_id[row.id] = &row;
+    if (!row.patient_id.empty()) by_patient[row.patient_id] = &row;
+  }
+  std::vector<std::string> without;
+  for (Case& c : cases) {
+    auto found = by_id.find(c.id);
+    if (found == by_id.end()) {
+      found = by_patient.find(c.patient_id);
+      if (found == by_patient.end()) {
+        without.push_back(c.id);
+        continue;
+      }
+    }
+    c.split = found->second->split;
+    c.fold = found->second->fold;
+  }
+  return without;
+}
+
 }  // namespace
 
 void assign_splits(std::vector<Case>& cases, const SplitFractions& fractions, int64_t seed) {
@@ -161,7 +185,8 @@ void assign_folds(std::vector<Case>& cases, int64_t folds, int64_t seed) {
 }
 
 std::vector<SplitRow> read_splits(const std::filesystem::path& file) {
-  const CsvTable table = CsvTable::read(file);
+  CsvTable table = CsvTable::read(file);
+  table.match_columns({"id", "patient_id", "split", "fold"});
   const std::string name = file.string();
   table.require_columns({"split"});
   if (!table.has_column("id") && !table.has_column("patient_id"))
@@ -182,26 +207,15 @@ std::vector<SplitRow> read_splits(const std::filesystem::path& file) {
   return rows;
 }
 
+void check_given_splits(const std::vector<SplitRow>& rows, std::vector<Case> cases) {
+  give_splits(rows, cases);
+  std::erase_if(cases, [](const Case& c) { return c.split.empty(); });
+  check_no_leakage(cases);
+}
+
 void apply_splits(const std::vector<SplitRow>& rows, const std::string& source,
                   std::vector<Case>& cases) {
-  std::map<std::string, const SplitRow*> by_id, by_patient;
-  for (const SplitRow& row : rows) {
-    if (!row.id.empty()) by_id[row.id] = &row;
-    if (!row.patient_id.empty()) by_patient[row.patient_id] = &row;
-  }
-  std::vector<std::string> without;
-  for (Case& c : cases) {
-    auto found = by_id.find(c.id);
-    if (found == by_id.end()) {
-      found = by_patient.find(c.patient_id);
-      if (found == by_patient.end()) {
-        without.push_back(c.id);
-        continue;
-      }
-    }
-    c.split = found->second->split;
-    c.fold = found->second->fold;
-  }
+  const std::vector<std::string> without = give_splits(rows, cases);
   if (!without.empty()) {
     throw Error(
         fmt::format("{} gives no split for {} of {} cases: {}; add them by id or by "

@@ -15,11 +15,14 @@
 
 #include <algorithm>
 #include <cctype>
+#include <cstdlib>
 #include <fstream>
 #include <mutex>
+#include <optional>
 
 #include "imaging/files/jpeg_file.h"
 #include "imaging/files/picture_checks.h"
+#include "imaging/files/picture_turn.h"
 #include "imaging/files/png_file.h"
 #include "imaging/files/volume_file_size.h"
 #include "x2ctpa/core/error.h"
@@ -169,10 +172,6 @@ void fill_header(itk::ImageIOBase& io, const fs::path& file, ImageHeader& header
   if (!itk::ExposeMetaData<std::string>(dictionary, itk::ITK_FileNotes, header.description) ||
       header.description.empty())
     itk::ExposeMetaData<std::string>(dictionary, "descrip", header.description);
-  std::string qform, sform;
-  if (itk::ExposeMetaData<std::string>(dictionary, "qform_code", qform) &&
-      itk::ExposeMetaData<std::string>(dictionary, "sform_code", sform))
-    header.has_orientation = qform != "0" || sform != "0";
 }
 
 int64_t count_samples(const ImageHeader& header, const fs::path& file, int64_t max_samples) {
@@ -210,6 +209,32 @@ void stamp_description(const fs::path& file, const std::string& description) {
   }
   fs::rename(stamped, file);
 }
+
+// A copy of a TIFF without its orientation, for as long as it is read.
+class UprightCopy {
+ public:
+  explicit UprightCopy(const fs::path& file) {
+    std::string name = (fs::temp_directory_path() / "x2ctpa-tiff-XXXXXX").string();
+    if (!mkdtemp(name.data()))
+      throw Error(
+          fmt::format("{}: no temporary folder can be made in {}. TMPDIR may name another "
+                      "place.",
+                      file.string(), fs::temp_directory_path().string()));
+    folder_ = name;
+    write_as_upright_tiff(file, path());
+  }
+  ~UprightCopy() {
+    std::error_code ignored;
+    fs::remove_all(folder_, ignored);
+  }
+  UprightCopy(const UprightCopy&) = delete;
+  UprightCopy& operator=(const UprightCopy&) = delete;
+
+  fs::path path() const { return folder_ / "picture.tif"; }
+
+ private:
+  fs::path folder_;
+};
 
 void read_header(itk::ImageIOBase& io, const fs::path& file, ImageHeader& header) {
   {
@@ -258,12 +283,20 @@ at::Tensor read_image_file(const fs::path& file, ImageKind kind, ImageHeader& he
   require_content(file);
   header = {};
   if (kind == ImageKind::picture) header.format = picture_format(file);
-  if (header.format == "JPEG") return read_jpeg(file, header, check);
-  if (header.format == "PNG") return read_png_file(file, header, check);
+  if (header.format == "JPEG" || header.format == "PNG") {
+    const bool png = header.format == "PNG";
+    const auto samples = png ? read_png_file(file, header, check) : read_jpeg(file, header, check);
+    header.orientation = picture_orientation(file, header.format);
+    return samples;
+  }
   prepare_imaging_libraries();
   itk::ImageIOBase::Pointer io;
+  std::optional<UprightCopy> copy;
   if (header.format == "TIFF") {
     require_whole_tiff(file);
+    header.orientation = picture_orientation(file, header.format);
+    // ITK follows some orientations, and reads others with 8 bits.
+    if (header.orientation != 1) copy.emplace(file);
     io = itk::TIFFImageIO::New();
   } else if (kind == ImageKind::volume) {
     io = make_volume_io(file, header.format);
@@ -272,7 +305,7 @@ at::Tensor read_image_file(const fs::path& file, ImageKind kind, ImageHeader& he
         "{}: not a picture, or a damaged one: its content is none of PNG, JPEG and TIFF.",
         file.string()));
   }
-  io->SetFileName(file.string());
+  io->SetFileName(copy ? copy->path().string() : file.string());
   if (header.format == "NIfTI") require_sane_nifti_geometry(file);
   at::Tensor samples;
   guarded("reading", file, [&] {

@@ -28,7 +28,7 @@ struct ImageHeader {
   Vec3 origin_mm{0, 0, 0}, spacing_mm{1, 1, 1};
   Mat3 direction{{{1, 0, 0}, {0, 1, 0}, {0, 0, 1}}};
   std::string description;
-  bool has_orientation = true;  ///< false: a NIfTI file with neither qform nor sform
+  int orientation = 1;  ///< EXIF's, of pictures; the samples are as stored (picture_turn.h)
 };
 
 enum class ImageKind { volume, picture };

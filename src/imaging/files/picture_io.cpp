@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <cmath>
 #include <filesystem>
 #include <string>
 
@@ -34,8 +35,9 @@ double type_maximum(const at::Tensor& samples) {
   }
 }
 
-at::Tensor unit_range(const at::Tensor& samples) {
-  at::Tensor x = samples.to(torch::kFloat) / type_maximum(samples);
+at::Tensor unit_range(const at::Tensor& samples, int64_t bits) {
+  const double top = bits > 0 ? std::ldexp(1.0, int(bits)) - 1 : type_maximum(samples);
+  at::Tensor x = samples.to(torch::kFloat) / top;
   if (!samples.is_floating_point()) return x.clamp_(0, 1);
   const auto finite = x.isfinite();
   if (!finite.any().item<bool>()) return torch::zeros_like(x);
@@ -64,15 +66,29 @@ at::Tensor png8_samples(const at::Tensor& picture) {
 
 }  // namespace
 
-at::Tensor grey_picture(const at::Tensor& samples) {
-  const auto x = unit_range(samples);
+int64_t used_bits(const at::Tensor& samples) {
+  if (samples.is_floating_point()) return 0;
+  const auto all = int64_t(std::llround(std::log2(type_maximum(samples) + 1)));
+  if (all <= 8) return all;
+  const int64_t colours = samples.size(2) < 3 ? 1 : 3;  // without alpha
+  const auto values = samples.narrow(2, 0, colours).to(torch::kFloat);
+  for (const int64_t bits : {8, 10, 12, 14}) {
+    const double top = std::ldexp(1.0, int(bits)) - 1;
+    const auto beyond = (values > top).sum().item<int64_t>();
+    if (double(beyond) <= 0.001 * double(values.numel())) return bits;
+  }
+  return all;
+}
+
+at::Tensor grey_picture(const at::Tensor& samples, int64_t bits) {
+  const auto x = unit_range(samples, bits);
   if (x.size(2) < 3) return x.select(2, 0).contiguous();
   return (0.299 * x.select(2, 0) + 0.587 * x.select(2, 1) + 0.114 * x.select(2, 2)).contiguous();
 }
 
-bool is_colourful(const at::Tensor& samples) {
+bool is_colourful(const at::Tensor& samples, int64_t bits) {
   if (samples.size(2) < 3) return false;
-  const auto colour = unit_range(samples).narrow(2, 0, 3);
+  const auto colour = unit_range(samples, bits).narrow(2, 0, 3);
   return (colour.amax(2) - colour.amin(2)).mean().item<float>() > 0.02;
 }
 

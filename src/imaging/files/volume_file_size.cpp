@@ -5,17 +5,15 @@
 
 #include <algorithm>
 #include <array>
-#include <bit>
 #include <cctype>
 #include <charconv>
 #include <cmath>
-#include <cstring>
 #include <fstream>
 #include <map>
-#include <memory>
 #include <string>
 #include <vector>
 
+#include "imaging/files/nifti_header.h"
 #include "x2ctpa/core/error.h"
 
 namespace x2ctpa {
@@ -30,54 +28,6 @@ namespace fs = std::filesystem;
                   file.string(), expected, found));
 }
 
-// A number at `at` of a header whose byte order may be foreign.
-template <class T>
-T number_at(const std::vector<char>& head, size_t at, bool swapped) {
-  std::array<char, sizeof(T)> bytes;
-  std::copy_n(head.begin() + std::ptrdiff_t(at), sizeof(T), bytes.begin());
-  if (swapped) std::reverse(bytes.begin(), bytes.end());
-  return std::bit_cast<T>(bytes);
-}
-
-// The beginning of a file, unpacked where it is compressed; enough for a NIfTI-2 header.
-std::vector<char> nifti_head(const fs::path& file) {
-  std::vector<char> head(544);
-  // zlib hands files through that are not compressed.
-  const std::unique_ptr<gzFile_s, int (*)(gzFile)> in(gzopen(file.c_str(), "rb"), gzclose);
-  const int n = in ? gzread(in.get(), head.data(), unsigned(head.size())) : 0;
-  head.resize(size_t(std::max(n, 0)));
-  return head;
-}
-
-bool is_nifti_size(const std::vector<char>& head, int32_t size, bool swapped) {
-  return number_at<int32_t>(head, 0, swapped) == size;
-}
-
-bool is_swapped(const std::vector<char>& head) {
-  return is_nifti_size(head, 348, true) || is_nifti_size(head, 540, true);
-}
-
-// Where a NIfTI-1 or NIfTI-2 file must end by its header; 0 where there is no such header.
-double nifti_end(const std::vector<char>& head) {
-  if (head.size() < 348) return 0;
-  const auto is = [&](int32_t size, bool swapped) { return is_nifti_size(head, size, swapped); };
-  const bool swapped = is_swapped(head);
-  double bits = 0, offset = 0, voxels = 1;
-  if (is(348, swapped)) {
-    bits = number_at<int16_t>(head, 72, swapped);
-    offset = number_at<float>(head, 108, swapped);
-    const int dims = std::clamp<int>(number_at<int16_t>(head, 40, swapped), 0, 7);
-    for (int d = 1; d <= dims; ++d) voxels *= number_at<int16_t>(head, 40 + 2 * size_t(d), swapped);
-  } else if (is(540, swapped) && head.size() >= 540) {
-    bits = number_at<int16_t>(head, 14, swapped);
-    offset = double(number_at<int64_t>(head, 168, swapped));
-    const auto dims = std::clamp<int64_t>(number_at<int64_t>(head, 16, swapped), 0, 7);
-    for (int64_t d = 1; d <= dims; ++d)
-      voxels *= double(number_at<int64_t>(head, 16 + 8 * size_t(d), swapped));
-  }
-  return offset + voxels * bits / 8;
-}
-
 // Bytes of a gzip file once unpacked, by unpacking it; 0 when it ends too early or is damaged.
 double unpacked_size(const fs::path& file) {
   const gzFile in = gzopen(file.c_str(), "rb");
@@ -90,8 +40,8 @@ double unpacked_size(const fs::path& file) {
 }
 
 void require_whole_nifti(const fs::path& file) {
-  const auto head = nifti_head(file);
-  const double expected = nifti_end(head), found = double(fs::file_size(file));
+  const auto header = NiftiHeader::read(file);
+  const double expected = header ? header->end() : 0, found = double(fs::file_size(file));
   std::ifstream in(file, std::ios::binary);
   std::array<unsigned char, 4> bytes{};
   in.read(reinterpret_cast<char*>(bytes.data()), 2);
@@ -167,30 +117,12 @@ void require_whole_meta_image(const fs::path& file, const ImageHeader& header) {
 
 }  // namespace
 
-std::array<double, 3> nifti_pixdim(const fs::path& file) {
-  std::array<double, 3> pixdim{0, 0, 0};
-  const auto head = nifti_head(file);
-  if (head.size() < 348) return pixdim;
-  const bool swapped = is_swapped(head);
-  for (size_t axis = 0; axis < 3; ++axis) {
-    if (is_nifti_size(head, 348, swapped))
-      pixdim[axis] = number_at<float>(head, 80 + 4 * axis, swapped);
-    else if (head.size() >= 540)
-      pixdim[axis] = number_at<double>(head, 112 + 8 * axis, swapped);
-  }
-  return pixdim;
-}
-
 void require_sane_nifti_geometry(const fs::path& file) {
-  const auto head = nifti_head(file);
-  if (head.size() < 348) return;
-  const bool swapped = is_swapped(head), second = is_nifti_size(head, 540, swapped);
-  if (!second && !is_nifti_size(head, 348, swapped)) return;
-  if (second && head.size() < 540) return;
-  const auto check = [&](const char* name, size_t at, size_t count) {
+  const auto header = NiftiHeader::read(file);
+  if (!header) return;
+  const auto check = [&](const char* name, size_t first, size_t later, size_t count) {
     for (size_t i = 0; i < count; ++i) {
-      const double value = second ? number_at<double>(head, at + 8 * i, swapped)
-                                  : number_at<float>(head, at + 4 * i, swapped);
+      const double value = header->real(first, later, i);
       // Also false for what is not a number. No place in a scanner is a kilometre away.
       if (std::abs(value) < 1e6) continue;
       throw Error(
@@ -198,13 +130,9 @@ void require_sane_nifti_geometry(const fs::path& file) {
                       file.string(), name, value));
     }
   };
-  check("pixdim", second ? 104 : 76, 4);
-  const auto code = [&](size_t first, size_t later) {
-    return second ? number_at<int32_t>(head, later, swapped)
-                  : number_at<int16_t>(head, first, swapped);
-  };
-  if (code(252, 344) != 0) check("the qform", second ? 352 : 256, 6);
-  if (code(254, 348) != 0) check("the sform", second ? 400 : 280, 12);
+  check("pixdim", 76, 104, 4);
+  if (header->code(252, 344) != 0) check("the qform", 256, 352, 6);
+  if (header->code(254, 348) != 0) check("the sform", 280, 400, 12);
 }
 
 void require_whole_volume(const fs::path& file, const ImageHeader& header) {

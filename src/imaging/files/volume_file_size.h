@@ -2,7 +2,6 @@
 // NIfTI and MetaImage readers return whatever was in memory for what is missing.
 #pragma once
 
-#include <array>
 #include <filesystem>
 
 #include "imaging/files/image_file.h"
@@ -16,8 +15,5 @@ void require_whole_volume(const std::filesystem::path& file, const ImageHeader& 
 /// Throws Error when a NIfTI header's pixdim, or a form that it says to use, holds what is no
 /// number of millimetres: ITK ends the program on some of these. Other files pass.
 void require_sane_nifti_geometry(const std::filesystem::path& file);
-
-/// pixdim 1 to 3 of a NIfTI-1 or NIfTI-2 header as stored; zeros where there is no such header.
-std::array<double, 3> nifti_pixdim(const std::filesystem::path& file);
 
 }  // namespace x2ctpa

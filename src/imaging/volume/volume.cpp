@@ -10,6 +10,17 @@
 
 namespace x2ctpa {
 
+std::string orientation_letters(const Mat3& direction) {
+  std::string letters;
+  for (size_t column = 0; column < 3; ++column) {
+    size_t axis = 0;
+    for (size_t row = 1; row < 3; ++row)
+      if (std::abs(direction[row][column]) > std::abs(direction[axis][column])) axis = row;
+    letters += (direction[axis][column] > 0 ? "LPS" : "RAI")[axis];
+  }
+  return letters;
+}
+
 std::array<int64_t, 3> Volume::size_dhw() const {
   if (!hu.defined() || hu.dim() != 3)
     throw Error(fmt::format("Volume: expected voxels of shape (D, H, W), found {} dimensions.",

@@ -11,6 +11,7 @@
 #include "imaging/dicom/gdcm_dataset.h"
 #include "imaging/files/picture_checks.h"
 #include "imaging/files/picture_io.h"
+#include "imaging/files/picture_turn.h"
 #include "imaging/xray/chest_view.h"
 #include "imaging/xray/radiograph_dicom.h"
 #include "x2ctpa/core/error.h"
@@ -42,12 +43,21 @@ Radiograph read_picture(const fs::path& file) {
                                   fmt::join(h.size, " x ")));
         check_size(h.size[1], h.size[0], file);
       });
-  samples = samples.reshape({header.size[1], header.size[0], header.components});
+  samples = turned_upright(samples.reshape({header.size[1], header.size[0], header.components}),
+                           header.orientation);
+  const int64_t bits = used_bits(samples);
   Radiograph xray;
-  xray.pixels = grey_picture(samples);
+  xray.pixels = grey_picture(samples, bits);
   xray.photometric = header.components >= 3 ? "RGB" : "MONOCHROME2";
-  xray.bits = header.bits;
-  if (is_colourful(samples)) xray.warn("not-chest", "not a chest X-ray? it is a colour picture");
+  xray.bits = bits > 0 ? bits : header.bits;
+  if (header.orientation != 1)
+    xray.warn("turned",
+              fmt::format("it is turned as its EXIF orientation ({}) says", header.orientation));
+  if (xray.bits + 1 < header.bits)
+    xray.warn("range", fmt::format("its values use {} of {} bits, so {} is taken as white",
+                                   xray.bits, header.bits, (int64_t{1} << xray.bits) - 1));
+  if (is_colourful(samples, bits))
+    xray.warn("not-chest", "not a chest X-ray? it is a colour picture");
   return xray;
 }
 
@@ -169,6 +179,7 @@ ModelXray load_model_xray(const fs::path& file, int64_t size, const CxrOptions& 
   if (options.refuse_not_chest && !xray.is_chest_xray)
     refuse("cxr-not-chest", "refused as no chest X-ray");
   ModelXray loaded;
+  loaded.codes = xray.codes;
   loaded.warnings = xray.warnings;
   const at::Tensor pixels = options.trim ? without_borders(xray.pixels) : xray.pixels;
   loaded.picture = square_radiograph(pixels, size);

@@ -12,6 +12,7 @@
 #include "x2ctpa/data/dataset.h"
 #include "x2ctpa/data/studies/manifest.h"
 #include "x2ctpa/imaging/drr/drr.h"
+#include "x2ctpa/imaging/volume_io.h"
 #include "x2ctpa/imaging/xray/radiograph.h"
 
 namespace x2ctpa {
@@ -34,6 +35,7 @@ constexpr auto words(GridInterpolation) { return std::array{"linear", "cubic", "
 struct PreprocessOptions {
   std::vector<int64_t> grid = {128, 256, 256};
   Modality modality = Modality::ct;
+  NiftiForm nifti_form = NiftiForm::automatic;
   BoxRule box = BoxRule::lungs;
   double margin_mm = 0;
   std::vector<double> field_of_view_mm;

@@ -45,6 +45,10 @@ struct SplitRow {
 /// splits or folds.
 std::vector<SplitRow> read_splits(const std::filesystem::path& file);
 
+/// Looks at what is known of the splits before any case is made: those that `cases` have, or that
+/// `rows` give them. Throws Error for a patient in two splits or folds.
+void check_given_splits(const std::vector<SplitRow>& rows, std::vector<Case> cases);
+
 /// Sets split and fold of every case from its row: that of its id, else of its patient. `source`
 /// names the rows in messages.
 /// Throws Error naming the cases that have none, and a patient who comes into two splits.

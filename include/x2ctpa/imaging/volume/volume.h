@@ -31,6 +31,10 @@ struct Volume {
   Vec3 centre_mm() const;
 };
 
+/// Where the index axes x, y, z point to: "LPS" for rows to the left, columns to the back, slices
+/// up.
+std::string orientation_letters(const Mat3& direction);
+
 /// The volume with axes permuted and flipped so that its direction is the signed permutation
 /// nearest to identity: D from inferior to superior, H from anterior to posterior, W from patient
 /// right to left. Obliqueness is kept in `direction`; no voxel value changes.

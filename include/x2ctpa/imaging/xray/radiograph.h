@@ -34,7 +34,7 @@ struct Radiograph {
   std::array<double, 2> spacing_mm{0, 0};  ///< row, column pitch at the detector; 0: unknown
   std::string photometric;                 ///< "MONOCHROME1", "MONOCHROME2", "RGB", ...
   std::string modality;                    ///< DICOM modality; empty for pictures
-  int64_t bits = 0;                        ///< stored bits per sample
+  int64_t bits = 0;                        ///< that the samples use
   bool inverted = false;                   ///< true when the stored values were bone dark
   bool is_chest_xray = true;               ///< by the header, and by the picture where it is silent
   std::string view;                        ///< "frontal", "lateral" or "unknown"
@@ -61,8 +61,10 @@ class RefusedXray : public Error {
 bool is_radiograph_file(const std::filesystem::path& file);
 
 /// Reads one X-ray. DICOM: first frame, modality LUT or rescale, VOI LUT or window (else the 0.5 to
-/// 99.5 percentile range), MONOCHROME1 inverted. Pictures: grey or colour to grey, full range of
-/// the stored type. Throws Error naming the file and the reason.
+/// 99.5 percentile range), MONOCHROME1 inverted. Pictures: turned as their EXIF orientation says,
+/// grey or colour to grey, over the range of the bits that 99.9% of their values use (8, 10, 12,
+/// 14, or all of the type's), with a warning where these are not all. Throws Error naming the file
+/// and the reason.
 Radiograph read_radiograph(const std::filesystem::path& file,
                            CxrInvert invert = CxrInvert::automatic);
 
@@ -73,8 +75,8 @@ at::Tensor without_borders(const at::Tensor& pixels);
 
 /// An X-ray as models take it.
 struct ModelXray {
-  at::Tensor picture;  ///< float32 (size, size) in [0, 1], bone bright
-  std::vector<std::string> warnings;
+  at::Tensor picture;                        ///< float32 (size, size) in [0, 1], bone bright
+  std::vector<std::string> codes, warnings;  ///< as those of Radiograph
 };
 
 /// Reads, trims, pads to a square and resizes an X-ray: what preprocess stores and sample feeds.
