@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <string>
 #include <system_error>
 
 #include "x2ctpa/imaging/volume_io.h"
@@ -35,6 +36,13 @@ DicomSeries choose_in_folder(const Study& study, const SeriesRule& rule, CtReadi
   return choose_ct_series(series, study.ct, rule);
 }
 
+// "code: sentence" of a series' problem. Notes begin with the code themselves.
+std::string doubt(const DicomSeries& series, const std::string& code) {
+  for (const std::string& note : series.notes)
+    if (note.starts_with(code + ": ")) return note;
+  return code + ": see `x2ctpa info` on the folder";
+}
+
 }  // namespace
 
 CtReading read_ct(const Study& study, const SeriesRule& rule, NiftiForm form) {
@@ -45,9 +53,7 @@ CtReading read_ct(const Study& study, const SeriesRule& rule, NiftiForm form) {
         study.ct_series ? *study.ct_series : choose_in_folder(study, rule, reading);
     reading.volume = read_dicom_series(series);
     reading.problems = series.problems;
-    for (size_t i = 0; i < series.problems.size(); ++i)
-      reading.doubts.push_back(series.problems[i] + ": " +
-                               (i < series.notes.size() ? series.notes[i] : "see the series"));
+    for (const std::string& code : series.problems) reading.doubts.push_back(doubt(series, code));
     return reading;
   }
   VolumeDoubts doubts;
