@@ -4,7 +4,9 @@
 #include <yaml-cpp/yaml.h>
 
 #include <algorithm>
+#include <cctype>
 #include <cmath>
+#include <set>
 #include <utility>
 
 #include "x2ctpa/core/error.h"
@@ -63,12 +65,18 @@ double parse_real(const std::string& text) {
   throw BadValue{};
 }
 
+bool same_but_for_case(const std::string& a, const std::string& b) {
+  return std::equal(a.begin(), a.end(), b.begin(), b.end(), [](unsigned char x, unsigned char y) {
+    return std::tolower(x) == std::tolower(y);
+  });
+}
+
 bool parse_bool(const std::string& text) {
   for (const char* word : {"true", "yes", "on", "1"}) {
-    if (text == word) return true;
+    if (same_but_for_case(text, word)) return true;
   }
   for (const char* word : {"false", "no", "off", "0"}) {
-    if (text == word) return false;
+    if (same_but_for_case(text, word)) return false;
   }
   throw BadValue{};
 }
@@ -77,10 +85,13 @@ void check_number(double value, const Limits& limits) {
   if (!(value >= limits.min && value <= limits.max)) throw BadValue{};
 }
 
-void check_word(const std::string& word, const Limits& limits) {
-  const auto& choices = limits.choices;
-  if (!choices.empty() && std::find(choices.begin(), choices.end(), word) == choices.end())
-    throw BadValue{};
+// The word as it is declared, whatever the case it was typed in.
+std::string known_word(const std::string& word, const Limits& limits) {
+  if (limits.choices.empty()) return word;
+  for (const auto& choice : limits.choices) {
+    if (same_but_for_case(word, choice)) return choice;
+  }
+  throw BadValue{};
 }
 
 void check_count(size_t count, const Limits& limits) {
@@ -103,10 +114,7 @@ struct Assign {
     check_number(parsed, limits);
     *value = parsed;
   }
-  void operator()(std::string* value) const {
-    check_word(text, limits);
-    *value = text;
-  }
+  void operator()(std::string* value) const { *value = known_word(text, limits); }
   void operator()(std::vector<int64_t>* value) const {
     std::vector<int64_t> parsed;
     for (const auto& item : split_list(text)) {
@@ -126,15 +134,12 @@ struct Assign {
     *value = parsed;
   }
   void operator()(std::vector<std::string>* value) const {
-    const auto parsed = split_list(text);
-    for (const auto& item : parsed) check_word(item, limits);
+    auto parsed = split_list(text);
+    for (auto& item : parsed) item = known_word(item, limits);
     check_count(parsed.size(), limits);
     *value = parsed;
   }
-  void operator()(const OptionWord& value) const {
-    check_word(text, limits);
-    value.set(text);
-  }
+  void operator()(const OptionWord& value) const { value.set(known_word(text, limits)); }
 };
 
 struct ToText {
@@ -154,13 +159,19 @@ struct ToText {
   std::string operator()(const OptionWord& v) const { return v.get(); }
 };
 
-// Dotted keys of a YAML tree with their scalar or list text.
+// Dotted keys of a YAML tree with their scalar or list text. `seen`: keys of sections and options.
 void flatten(const YAML::Node& node, const std::string& prefix, const std::string& file,
-             std::vector<std::pair<std::string, std::string>>& out) {
+             std::set<std::string>& seen, std::vector<std::pair<std::string, std::string>>& out) {
   if (node.IsMap()) {
     for (const auto& item : node) {
-      const auto key = item.first.as<std::string>();
-      flatten(item.second, prefix.empty() ? key : prefix + "." + key, file, out);
+      const auto own = item.first.as<std::string>();
+      const std::string key = prefix.empty() ? own : prefix + "." + own;
+      // One of the two would be lost without a word.
+      if (!seen.insert(key).second) {
+        throw Error(fmt::format("{}: line {}: \"{}\" is there twice; keep one of them", file,
+                                item.first.Mark().line + 1, key));
+      }
+      flatten(item.second, key, file, seen, out);
     }
     return;
   }
@@ -219,12 +230,13 @@ void OptionList::set(const std::string& key, const std::string& text, const std:
 void OptionList::load_yaml(const std::filesystem::path& file) {
   const std::string text = read_file(file);
   std::vector<std::pair<std::string, std::string>> values;
+  std::set<std::string> seen;
   try {
     const YAML::Node root = YAML::Load(text);
     if (root.IsNull()) return;
     if (!root.IsMap())
       throw Error(fmt::format("{}: expected sections of \"key: value\" lines", file.string()));
-    flatten(root, "", file.string(), values);
+    flatten(root, "", file.string(), seen, values);
   } catch (const YAML::Exception& e) {
     throw Error(
         fmt::format("{}: not valid YAML: line {}: {}", file.string(), e.mark.line + 1, e.msg));

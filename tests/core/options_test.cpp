@@ -130,6 +130,31 @@ TEST(Options, AnEnumIsSetAndShownByItsWord) {
   EXPECT_EQ(fmt::format("{}", o.sampler.kind), "two-parts");
 }
 
+TEST(Options, WordsAndTruthValuesAreTakenInAnyCase) {
+  Outer o;
+  OptionList list;
+  o.describe(list);
+  list.set("sampler.kind", "Two-Parts", "--sampler.kind");
+  list.set("sampler.text", "B", "--sampler.text");
+  list.set("flip", "True", "--flip");
+  EXPECT_EQ(o.sampler.kind, Kind::two_parts);
+  EXPECT_EQ(o.sampler.text, "b");
+  EXPECT_TRUE(o.flip);
+}
+
+TEST(Options, AKeyThatStandsTwiceInAFileIsRefusedWithItsLine) {
+  const auto file = std::filesystem::temp_directory_path() / "x2ctpa_options_twice.yaml";
+  for (const auto& [text, told] : std::vector<std::pair<std::string, std::string>>{
+           {"rate: 1\nflip: true\nrate: 2\n", "line 3: \"rate\" is there twice"},
+           {"sampler: {steps: 3}\nsampler: {kind: ddpm}\n", "line 2: \"sampler\""},
+           {"sampler: {steps: 3}\nsampler.steps: 4\n", "line 2: \"sampler.steps\""}}) {
+    write_file(file, text);
+    const auto message = message_of([&] { load_options<Outer>(file); });
+    EXPECT_NE(message.find(told), std::string::npos) << message;
+  }
+  std::filesystem::remove(file);
+}
+
 TEST(Options, AnEnumMayBeAllowedSomeOfItsWords) {
   Kind kind = Kind::ddpm;
   OptionList list;
