@@ -24,6 +24,11 @@ class EvaluateCommand : public Command {
     return "Measure generated volumes and PE scores, and write the report.";
   }
   std::vector<std::string> sections() const override { return {"evaluate"}; }
+  bool short_flags() const override { return true; }
+  std::vector<std::string> examples() const override {
+    return {"x2ctpa evaluate --run runs/demo",
+            "x2ctpa evaluate --generated volumes --real truth --out results"};
+  }
 
   void add_flags(CLI::App& app) override {
     app.add_option("--generated", generated_, "Folder of generated volumes, instead of a run.")
@@ -99,7 +104,8 @@ class EvaluateCommand : public Command {
     for (const fs::path& path :
          {inputs.lpips, inputs.features, inputs.video_features, inputs.model}) {
       if (!path.empty() && !fs::exists(path))
-        throw Error(fmt::format("evaluate: there is no network at {}", path.string()));
+        throw Error(fmt::format("evaluate: there is no network at {}", path.string()),
+                    ExitCode::no_data);
     }
     return inputs;
   }

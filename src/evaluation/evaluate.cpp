@@ -14,6 +14,7 @@
 #include "evaluation/report/page.h"
 #include "evaluation/report/report_json.h"
 #include "evaluation/steps.h"
+#include "x2ctpa/core/counted.h"
 #include "x2ctpa/core/files.h"
 #include "x2ctpa/core/log.h"
 #include "x2ctpa/core/version.h"
@@ -32,7 +33,14 @@ void refuse_nothing(const Evaluation& evaluation) {
   }
   if (evaluation.problems.size() > 10)
     message += fmt::format("\n  and {} more", evaluation.problems.size() - 10);
-  throw Error(message + "\nRun x2ctpa sample or x2ctpa classify predict first.", ExitCode::no_data);
+  std::string advice = "Run x2ctpa sample or x2ctpa classify predict first.";
+  if (evaluation.inputs.run.empty()) {
+    advice = evaluation.inputs.title == score_tables_title
+                 ? "A score table needs rows with a study_id, a label 0 or 1 and a score."
+                 : "Volumes of --generated and --real are paired by file name without ending: give "
+                   "both the same names.";
+  }
+  throw Error(message + "\n" + advice, ExitCode::no_data);
 }
 
 std::vector<std::pair<std::string, std::string>> provenance_of(const Evaluation& evaluation,
@@ -100,7 +108,8 @@ ExitCode report_problems(const std::vector<Problem>& problems, const fs::path& f
   if (problems.empty()) return ExitCode::ok;
   const auto failures =
       std::count_if(problems.begin(), problems.end(), [](const Problem& p) { return p.failure; });
-  log_warning("{} remarks on the input, {} of them failures: see {}", problems.size(), failures,
+  log_warning("{} on the input, {} of them {}: see {}", counted(int64_t(problems.size()), "remark"),
+              failures, failures == 1 ? "a failure" : "failures",
               (folder / "problems.csv").string());
   return failures > 0 ? ExitCode::partial : ExitCode::ok;
 }

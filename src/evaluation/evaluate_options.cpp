@@ -25,6 +25,8 @@ void EvaluateOptions::describe(OptionList& options) {
   options.add("audit", &audit, "Look for the training volume nearest to each generated one.");
   options.add("references", &references,
               "Also measure what the run's autoencoder and its regression make alone.");
+  options.add("published", &published,
+              "Also show the figures that X-ray2CTPA printed for its own patients.");
   options.add("feature_size", &feature_size,
               "Side in pixels to which slices are resized for --features under paper; 0: none.",
               {.min = 0, .max = 2048});

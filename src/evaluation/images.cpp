@@ -1,5 +1,7 @@
 // Image metrics of each case: its own sample, another patient's sample, the mean training volume,
 // and what two parts of the model make alone.
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cmath>
 #include <map>
@@ -15,6 +17,7 @@
 #include "evaluation/reference_model.h"
 #include "evaluation/steps.h"
 #include "evaluation/volume_comparison.h"
+#include "x2ctpa/core/counted.h"
 #include "x2ctpa/core/error.h"
 #include "x2ctpa/core/interrupt.h"
 #include "x2ctpa/core/log.h"
@@ -153,11 +156,21 @@ MetricSummary summarise(int metric, const std::vector<CaseResult>& cases) {
     }
     // The shortfall differs from the correlation by one number per case: the test is the same.
     if (source != source::generated && metric != metric::projection_shortfall && !own.empty()) {
-      summary.tests[source] = BaselineTest{wilcoxon_signed_rank(own, baseline)};
+      summary.tests[source] = BaselineTest{paired_test(own, baseline)};
     }
     summary.sources[source] = distribution_of(std::move(values));
   }
   return summary;
+}
+
+// Why no case tells a metric; with how many cases where there are several reasons.
+std::string reasons_text(const std::map<std::string, int64_t>& reasons) {
+  std::string text;
+  for (const auto& [reason, cases] : reasons) {
+    if (!text.empty()) text += "; ";
+    text += reasons.size() == 1 ? reason : fmt::format("{} ({})", reason, counted(cases, "case"));
+  }
+  return text;
 }
 
 Distribution truth_projections(const std::vector<CaseResult>& cases) {
@@ -181,6 +194,14 @@ void correct(std::vector<MetricSummary>& metrics, std::span<const source::Index>
 }
 
 }  // namespace
+
+WilcoxonResult paired_test(std::span<const double> own, std::span<const double> other) {
+  WilcoxonResult result = wilcoxon_signed_rank(own, other);
+  if (result.pairs >= fewest_pairs) return result;
+  result.p = std::nan("");
+  result.method = fmt::format("no p for fewer than {} pairs", fewest_pairs);
+  return result;
+}
 
 void correct_by_holm(const std::vector<BaselineTest*>& tests) {
   std::vector<double> p;
@@ -248,6 +269,7 @@ ImageEvaluation evaluate_images(const EvaluationInputs& inputs, const EvaluateOp
   const auto partners = draw_wrong_partners(patients, runtime.seed);
   const auto model = open_references(inputs, options, runtime, images.without_references);
   std::vector<double> sample_mae, sample_ms_ssim;
+  std::map<int, std::map<std::string, int64_t>> reasons;
   Progress progress("image metrics", int64_t(inputs.pairs.size()));
   for (size_t i = 0; i < inputs.pairs.size(); ++i) {
     stop_if_interrupted();
@@ -261,13 +283,13 @@ ImageEvaluation evaluate_images(const EvaluationInputs& inputs, const EvaluateOp
       add_lesions(pair, comparison, volumes, images.lesions);
       images.lung_masks += comparison.lungs_are_given();
       images.artery_masks += comparison.arteries_are_given();
+      for (const auto& [metric, reason] : comparison.untold()) ++reasons[metric][reason];
       if (wrong == nullptr)
         problems.push_back(
             {"no wrong CXR", pair.case_id, "no case of another patient is left to take"});
       if (inputs.info.unit == "HU" && !comparison.has_lungs())
         problems.push_back({"no lungs", pair.case_id,
-                            "nothing plausible as lungs in the true volume: no numbers of lungs "
-                            "and vessels"});
+                            "no numbers of lungs and vessels: " + comparison.why_no_lungs()});
       if (!images.cases.back().same_spacing)
         problems.push_back({"other spacing", pair.case_id,
                             "spacings differ by more than 2%; voxels were compared one by one"});
@@ -281,7 +303,10 @@ ImageEvaluation evaluate_images(const EvaluationInputs& inputs, const EvaluateOp
                       distribution_of(sample_ms_ssim)};
   for (int metric = 0; metric < metric::count; ++metric) {
     MetricSummary summary = summarise(metric, images.cases);
-    if (summary.sources[source::generated].n > 0) images.metrics.push_back(std::move(summary));
+    if (summary.sources[source::generated].n > 0)
+      images.metrics.push_back(std::move(summary));
+    else if (const auto found = reasons.find(metric); found != reasons.end())
+      images.untold[metric] = reasons_text(found->second);
   }
   summarise_lesions(images.lesions);
   correct(images.metrics, source::baselines);

@@ -142,7 +142,8 @@ bool is_xray_named(const fs::path& file) { return is_picture_file(file) || is_di
 std::map<std::string, fs::path> files_in(const fs::path& folder, bool (*wanted)(const fs::path&),
                                          std::vector<Problem>& problems) {
   if (!fs::is_directory(folder))
-    throw Error(fmt::format("evaluate: expected a folder, found none at {}", folder.string()));
+    throw Error(fmt::format("evaluate: expected a folder, found none at {}", folder.string()),
+                ExitCode::no_data);
   std::vector<fs::path> files;
   for (const auto& entry : fs::directory_iterator(folder)) {
     if (wanted(entry.path())) files.push_back(entry.path());
@@ -198,7 +199,8 @@ void add_score_tables(EvaluationInputs& inputs, const std::vector<std::string>& 
     if (!names.insert(table.name).second)
       throw Error(fmt::format("--scores: the name {} is given twice", table.name));
     if (!fs::exists(table.file))
-      throw Error(fmt::format("--scores: there is no file {}", table.file.string()));
+      throw Error(fmt::format("--scores: there is no file {}", table.file.string()),
+                  ExitCode::no_data);
     inputs.scores.push_back(table);
   }
 }
@@ -252,7 +254,7 @@ EvaluationInputs inputs_of_run(const fs::path& run, const EvaluateOptions& optio
 
 EvaluationInputs inputs_of_folders(const PlainFolders& folders, const EvaluateOptions& options) {
   EvaluationInputs inputs;
-  inputs.title = folders.generated.empty() ? "score tables" : folders.generated.string();
+  inputs.title = folders.generated.empty() ? score_tables_title : folders.generated.string();
   choose_window(inputs, options, nullptr);
   inputs.info.window = inputs.window;
   if (!folders.generated.empty()) pair_folders(inputs, folders);

@@ -68,7 +68,7 @@ void add_tests(LesionEvaluation& lesions) {
       }
       if (own.empty()) continue;
       auto& test = lesions.tests[value][source];
-      test = BaselineTest{wilcoxon_signed_rank(own, baseline)};
+      test = BaselineTest{paired_test(own, baseline)};
       tests.push_back(&*test);
     }
   }

@@ -85,7 +85,7 @@ std::optional<Memorisation> memorisation(const EvaluationInputs& inputs,
   if (result.cases.empty()) return std::nullopt;
   const double smallest = *std::min_element(real.begin(), real.end());
   for (MemorisationCase& c : result.cases) c.suspicious = c.generated < 0.5 * smallest;
-  result.test = wilcoxon_signed_rank(generated, real);
+  result.test = paired_test(generated, real);
   return result;
 }
 

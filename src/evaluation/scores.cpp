@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "evaluation/steps.h"
+#include "x2ctpa/core/counted.h"
 #include "x2ctpa/core/csv.h"
 #include "x2ctpa/core/error.h"
 
@@ -18,12 +19,40 @@ namespace x2ctpa {
 
 // X-ray2CTPA, table of PE classification on its test set; arXiv 2406.16109, npj Digital Medicine
 // 2025 for the second AUC of the generated arm.
-const std::array<PublishedArm, 3> published_arms{{
-    {"ctpa", "True CTPA", "0.827 [0.75-0.92]", "76.92", "78.18", "73.91", "58.62", "87.76"},
-    {"cxr", "X-ray only", "0.691 [0.54-0.77]", "71.79", "70.91", "73.91", "51.52", "86.67"},
-    {"generated", "Generated CTPA", "0.766 [0.70-0.89]; journal 0.80 [0.72-0.90]", "73.17", "72.88",
-     "73.91", "51.52", "87.76"},
+const std::array<PublishedArm, 4> published_arms{{
+    {"ctpa",
+     "True CTPA",
+     "X-ray2CTPA paper",
+     "0.827",
+     "0.75",
+     "0.92",
+     {"76.92", "78.18", "73.91", "58.62", "87.76"}},
+    {"cxr",
+     "X-ray only",
+     "X-ray2CTPA paper",
+     "0.691",
+     "0.54",
+     "0.77",
+     {"71.79", "70.91", "73.91", "51.52", "86.67"}},
+    {"generated",
+     "Generated CTPA",
+     "X-ray2CTPA paper",
+     "0.766",
+     "0.70",
+     "0.89",
+     {"73.17", "72.88", "73.91", "51.52", "87.76"}},
+    {"generated",
+     "Generated CTPA",
+     "X-ray2CTPA journal",
+     "0.80",
+     "0.72",
+     "0.90",
+     {"", "", "", "", ""}},
 }};
+
+std::string PublishedArm::auc_text() const {
+  return fmt::format("{} [{}-{}]", auc, auc_low, auc_high);
+}
 
 namespace {
 
@@ -63,6 +92,7 @@ class TableReader {
 
   void read(ArmResult& arm, ValidationRows& validation) {
     const bool has_splits = table_.has_column("split");
+    if (has_splits) arm.split = split_;
     for (size_t row = 0; row < table_.size(); ++row) {
       const std::string split = table_.get(row, "split");
       const bool wanted = !has_splits || split_ == "all" || split == split_;
@@ -90,10 +120,12 @@ class TableReader {
       }
     }
     for (const auto& [reason, names] : left_out_) {
-      problems_.push_back({reason, source_.name,
-                           fmt::format("{} rows left out: {}", names.size(), shortened(names)),
-                           reason == bad_label || reason == bad_score});
-      arm.notes.push_back(fmt::format("{} rows left out: {}", names.size(), reason));
+      problems_.push_back(
+          {reason, source_.name,
+           fmt::format("{} left out: {}", counted(int64_t(names.size()), "row"), shortened(names)),
+           reason == bad_label || reason == bad_score});
+      arm.notes.push_back(
+          fmt::format("{} left out: {}", counted(int64_t(names.size()), "row"), reason));
     }
   }
 
@@ -105,13 +137,18 @@ class TableReader {
         std::find(validation.labels.begin(), validation.labels.end(), 1) != validation.labels.end();
     if (thresholds_.size() == 1 && std::isfinite(*thresholds_.begin())) {
       arm.threshold = *thresholds_.begin();
-      arm.threshold_source = "column threshold (chosen on validation)";
+      arm.threshold_origin = ThresholdOrigin::table;
+      arm.threshold_source = "the table's column threshold";
     } else if (two_classes) {
       arm.threshold = youden_threshold(validation.labels, validation.scores);
-      arm.threshold_source = fmt::format("Youden on {} validation rows", validation.labels.size());
+      arm.threshold_origin = ThresholdOrigin::validation;
+      arm.threshold_source =
+          fmt::format("Youden on {}", counted(int64_t(validation.labels.size()), "validation row"));
     } else {
       arm.threshold = fallback;
-      arm.threshold_source = "evaluate.threshold (no threshold in the table)";
+      arm.threshold_source =
+          "evaluate.threshold, as the table has neither one threshold nor validation rows of both "
+          "classes";
     }
     if (thresholds_.size() > 1)
       arm.notes.push_back("several thresholds in the table; none of them was used");
@@ -131,12 +168,33 @@ class TableReader {
   std::set<double> thresholds_;
 };
 
+// A share of one or two studies looks like a result and is none.
+void add_decisions(ArmResult& arm) {
+  const Confusion& c = arm.confusion;
+  arm.decisions = {c.accuracy(), c.specificity(), c.sensitivity(), c.positive_predictive_value(),
+                   c.negative_predictive_value()};
+  std::string untold;
+  for (int i = 0; i < decision::count; ++i) {
+    Proportion& share = arm.decisions[size_t(i)];
+    if (share.total >= fewest_studies) continue;
+    share.value = share.interval.low = share.interval.high = std::nan("");
+    untold +=
+        fmt::format("{}{} ({})", untold.empty() ? "" : ", ", decision_keys[size_t(i)], share.total);
+  }
+  if (!untold.empty())
+    arm.notes.push_back(
+        fmt::format("no share of fewer than {} studies is told: {}", fewest_studies, untold));
+}
+
 void add_statistics(ArmResult& arm, const EvaluateOptions& options, int64_t seed) {
   arm.positives = std::count(arm.labels.begin(), arm.labels.end(), 1);
   arm.confusion = confusion_at(arm.labels, arm.scores, arm.threshold);
+  add_decisions(arm);
   const bool probabilities =
       std::all_of(arm.scores.begin(), arm.scores.end(), [](double s) { return s >= 0 && s <= 1; });
-  if (probabilities) {
+  if (int64_t(arm.labels.size()) < fewest_studies) {
+    arm.notes.push_back(fmt::format("no calibration of fewer than {} studies", fewest_studies));
+  } else if (probabilities) {
     arm.calibration = calibration_of(arm.labels, arm.scores);
     arm.net_benefit = net_benefit_curve(arm.labels, arm.scores);
   } else {
@@ -163,9 +221,10 @@ void add_statistics(ArmResult& arm, const EvaluateOptions& options, int64_t seed
         "interval");
   }
   if (std::min(arm.positives, negatives) < 30) {
-    arm.notes.push_back(fmt::format(
-        "small set: {} cases of the rarer class; an AUC of this set is known to about ±{:.2f}",
-        std::min(arm.positives, negatives), 1.96 * arm.auc->standard_error));
+    arm.notes.push_back(
+        fmt::format("small set: {} of the rarer class; an AUC of this set is known to about ±{}",
+                    counted(std::min(arm.positives, negatives), "case"),
+                    number_text(1.96 * arm.auc->standard_error)));
   }
 }
 
@@ -193,14 +252,15 @@ ArmComparison compare_arms(const ArmResult& a, const ArmResult& b, std::vector<P
   const std::string name = a.name + " / " + b.name;
   if (contradictions > 0) {
     problems.push_back({"contradicting labels", name,
-                        fmt::format("{} studies left out of the paired test", contradictions)});
+                        fmt::format("{} left out of the paired test",
+                                    counted(contradictions, "study", "studies"))});
   }
   const int64_t positives = std::count(labels.begin(), labels.end(), 1);
   if (positives > 0 && positives < result.common) {
     result.delong = delong_paired(labels, scores_a, scores_b);
     result.detectable_difference = detectable_difference(result.delong->standard_error);
   }
-  if (result.common > 0) result.ks = kolmogorov_smirnov(scores_a, scores_b);
+  if (result.common >= fewest_studies) result.ks = kolmogorov_smirnov(scores_a, scores_b);
   const size_t larger = std::max(a.studies.size(), b.studies.size());
   if (result.common == 0 && contradictions == 0) {
     problems.push_back({"other patients", name,

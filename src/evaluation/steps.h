@@ -27,6 +27,8 @@ struct PlainFolders {
   std::filesystem::path training, cxr, vessels;  ///< any may be empty
   std::vector<std::string> scores;               ///< NAME=FILE
 };
+/// The title of inputs without volumes.
+inline constexpr const char* score_tables_title = "score tables";
 EvaluationInputs inputs_of_folders(const PlainFolders& folders, const EvaluateOptions& options);
 
 /// For each case the index of a case of another patient, a seeded draw in which every case is

@@ -88,8 +88,9 @@ void add_images(std::vector<Line>& lines, const Side& a, const Side& b) {
     }
     line.common = int64_t(first.size());
     if (!first.empty()) {
-      line.p = wilcoxon_signed_rank(first, second).p;
-      line.test = "Wilcoxon signed-rank, same cases";
+      const WilcoxonResult test = paired_test(first, second);
+      line.p = test.p;
+      line.test = std::isnan(test.p) ? test.method : "Wilcoxon signed-rank, same cases";
     }
     lines.push_back(line);
   }
@@ -121,7 +122,8 @@ void add_arms(std::vector<Line>& lines, const Side& a, const Side& b) {
     if (!in_b.contains(name)) continue;
     Line line{"AUC, " + name, "x2ctpa/1", value_or_nan(arm["auc"]),
               value_or_nan(in_b[name]["auc"])};
-    const std::string split = a.metrics["protocol"]["split"];
+    const json& told = a.metrics["protocol"]["split"];
+    const std::string split = told.is_string() ? told.get<std::string>() : "all";
     const auto scores_a = scores_of(arm["file"].get<std::string>(), split),
                scores_b = scores_of(in_b[name]["file"].get<std::string>(), split);
     std::vector<int> labels;

@@ -6,6 +6,9 @@
 #include <array>
 #include <cmath>
 #include <filesystem>
+#include <initializer_list>
+#include <map>
+#include <string>
 
 #include "evaluation/steps.h"
 #include "x2ctpa/core/error.h"
@@ -52,12 +55,14 @@ constexpr IntensityWindow x2ct_window{-1024, 1476};
 
 bool in_hu(const EvaluationInputs& inputs) { return inputs.info.unit == "HU"; }
 
-at::Tensor lungs_of(Volume volume, const IntensityWindow& window) {
+// Undefined where nothing is plausible as lungs, with the reason in `why_not`.
+at::Tensor lungs_of(Volume volume, const IntensityWindow& window, std::string& why_not) {
   volume.hu = with_clipped_air(volume.hu, window.min_hu, window.max_hu, ClippedAir::step);
   try {
     return segment_lungs(volume).mask;
-  } catch (const Error&) {
-    return {};  // nothing plausible: numbers about lungs stay unmeasured
+  } catch (const Error& e) {
+    why_not = e.what();
+    return {};
   }
 }
 
@@ -150,8 +155,35 @@ void VolumeComparison::find_lungs(const SamplePair& pair) {
     lungs_ = given;
     near_lungs_ = grown(given, 2);
   } else {
-    lungs_ = lungs_of(truth_, inputs_.window);
+    lungs_ = lungs_of(truth_, inputs_.window, why_no_lungs_);
   }
+  if (!lungs_.defined()) return;
+  // What the window made equal says nothing about how well it was met.
+  const auto inside = truth_.hu.masked_select(lungs_.to(torch::kBool));
+  lungs_cut_off_ = (inside <= inputs_.window.min_hu).to(torch::kFloat).mean().item<float>() > 0.5;
+}
+
+std::map<int, std::string> VolumeComparison::untold() const {
+  std::map<int, std::string> reasons;
+  const auto add = [&](std::initializer_list<int> metrics, const std::string& reason) {
+    for (const int metric : metrics) reasons.emplace(metric, reason);
+  };
+  if (in_hu(inputs_) && !lungs_.defined()) {
+    add({metric::lung_psnr, metric::lung_ssim3d, metric::lung_mae, metric::lung_dice,
+         metric::vessel_dice, metric::vessel_contrast},
+        "no lungs were found in the true volume");
+  }
+  if (lungs_cut_off_) {
+    add({metric::lung_psnr, metric::lung_ssim3d, metric::lung_mae},
+        fmt::format("the window, from {:g} HU, cuts the lungs off", inputs_.window.min_hu));
+  }
+  if (lungs_.defined() && !bright_.defined()) {
+    add({metric::vessel_dice, metric::vessel_contrast},
+        fmt::format("nothing of {:g} HU or more between the lungs", bright_hu));
+  }
+  if (!cxr_.defined())
+    add({metric::projection, metric::projection_shortfall}, "there is no square X-ray");
+  return reasons;
 }
 
 void VolumeComparison::find_arteries(const SamplePair& pair) {
@@ -212,9 +244,11 @@ void VolumeComparison::add_anatomy(MetricValues& values, const Volume& image,
                                    const at::Tensor& clipped) const {
   const double range = inputs_.window.max_hu - inputs_.window.min_hu;
   const MaskedQuality inside = masked_quality(clipped_, clipped, lungs_, range);
-  values[metric::lung_psnr] = inside.psnr_db;
-  values[metric::lung_ssim3d] = inside.ssim_3d;
-  values[metric::lung_mae] = inside.mae;
+  if (!lungs_cut_off_) {
+    values[metric::lung_psnr] = inside.psnr_db;
+    values[metric::lung_ssim3d] = inside.ssim_3d;
+    values[metric::lung_mae] = inside.mae;
+  }
   values[metric::lung_dice] = lung_dice(image);
   if (!bright_.defined()) return;
   values[metric::vessel_dice] = dice(bright_, centre_.logical_and(clipped >= bright_hu));
@@ -231,7 +265,8 @@ double VolumeComparison::lung_dice(const Volume& image) const {
   }
   Volume placed = truth_;
   placed.hu = image.hu;
-  const auto lungs = lungs_of(placed, window);
+  std::string unused;
+  const auto lungs = lungs_of(placed, window, unused);
   return lungs.defined() ? dice(lungs_, lungs) : 0;
 }
 

@@ -4,6 +4,7 @@
 #include <torch/types.h>
 
 #include <filesystem>
+#include <map>
 #include <string>
 
 #include "x2ctpa/evaluation/evaluation.h"
@@ -32,6 +33,9 @@ class VolumeComparison {
 
   const Volume& truth() const { return truth_; }
   bool has_lungs() const { return lungs_.defined(); }
+  const std::string& why_no_lungs() const { return why_no_lungs_; }
+  /// Metrics that this true volume cannot tell, and why; without those that nobody asked for.
+  std::map<int, std::string> untold() const;
   bool lungs_are_given() const { return near_lungs_.defined(); }
   bool arteries_are_given() const { return arteries_.defined(); }
   /// (D, H, W), not 0 inside; undefined where none were found.
@@ -57,6 +61,8 @@ class VolumeComparison {
   const EvaluationInputs& inputs_;
   Lpips* lpips_;
   bool x2ct_;
+  bool lungs_cut_off_ = false;  // by the window
+  std::string why_no_lungs_;
   Volume truth_;
   at::Tensor clipped_, lungs_, near_lungs_, centre_, bright_, arteries_, near_arteries_, cxr_;
   double truth_projection_ = 0;

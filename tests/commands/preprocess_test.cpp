@@ -150,6 +150,7 @@ TEST(PreprocessCommand, CheckWritesAReportAndNothingElse) {
                               (run / "elsewhere").string());
   EXPECT_EQ(bad.exit_code, 2) << bad.err;
   EXPECT_CONTAINS(read_file(run / "elsewhere/report.txt"), "ct-unreadable");
+  EXPECT_CONTAINS(bad.out, "1 study: 0 usable, 1 would be rejected; 1 error, 0 warnings");
   const auto found = nlohmann::json::parse(read_file(run / "elsewhere/report.json"))["by_code"][0];
   EXPECT_EQ(found["code"], "ct-unreadable");
   EXPECT_EQ(found["count"], 1);

@@ -7,7 +7,7 @@ const vm = require("vm");
 const html = fs.readFileSync(process.argv[2], "utf8");
 const scripts = [...html.matchAll(/<script([^>]*)>([\s\S]*?)<\/script/g)].map(([, attributes, text]) => ({ attributes, text }));
 const byId = (id) => scripts.find((script) => script.attributes.includes(`id="${id}"`));
-const inline = new Set(["b", "i", "small", "span", "code"]);
+const inline = new Set(["b", "i", "wbr", "small", "span", "code"]);
 
 class Element {
   constructor(tag) { Object.assign(this, { tag, attributes: {}, children: [] }); }

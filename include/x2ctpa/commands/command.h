@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "x2ctpa/commands/experiment.h"
@@ -37,6 +38,10 @@ class Command {
   /// Whether the options of the section of its own name may also be written without it:
   /// --batch-size for --sample.batch_size.
   virtual bool short_flags() const { return false; }
+  /// Further short forms of what everybody sets: the flag's name without dashes, and the option.
+  virtual std::vector<std::pair<std::string, std::string>> shortcuts() const { return {}; }
+  /// Lines for --help, as they are typed.
+  virtual std::vector<std::string> examples() const { return {}; }
   /// Flags of its own, bound to members (--input, --cxr, ...).
   virtual void add_flags(CLI::App& app) {}
   /// Called when all options are read, before anything is done. Throws Error for values that are

@@ -18,6 +18,7 @@ struct EvaluateOptions {
   std::vector<std::string> protocols{"paper"};
   bool audit = true;
   bool references = true;
+  bool published = false;
   int64_t feature_size = 0;
   int64_t feature_every = 1;
 

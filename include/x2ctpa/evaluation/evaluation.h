@@ -3,6 +3,7 @@
 
 #include <array>
 #include <filesystem>
+#include <map>
 #include <optional>
 #include <string>
 #include <utility>
@@ -12,8 +13,7 @@
 #include "x2ctpa/evaluation/evaluation_inputs.h"
 #include "x2ctpa/evaluation/image_sources.h"
 #include "x2ctpa/evaluation/lesions.h"
-#include "x2ctpa/metrics/calibration.h"
-#include "x2ctpa/metrics/classification.h"
+#include "x2ctpa/evaluation/score_results.h"
 #include "x2ctpa/metrics/statistical_tests.h"
 
 namespace x2ctpa {
@@ -84,6 +84,7 @@ struct Diversity {
 struct ImageEvaluation {
   std::vector<CaseResult> cases;
   std::vector<MetricSummary> metrics;  ///< those that were measured at all
+  std::map<int, std::string> untold;   ///< metrics that no case could tell, and why
   Diversity diversity;
   at::Tensor mean_volume;  ///< clipped HU (D, H, W); undefined without training volumes
   int64_t training_volumes = 0;
@@ -91,32 +92,6 @@ struct ImageEvaluation {
   LesionEvaluation lesions;                  ///< of the cases with a mask of clots
   int64_t lung_masks = 0, artery_masks = 0;  ///< cases whose lungs and arteries masks gave
   std::string without_references;  ///< why a source of `source::references` is missing, or empty
-};
-
-struct ArmResult {
-  std::string name, title, file;
-  std::vector<std::string> studies, patients;
-  std::vector<int> labels;
-  std::vector<double> scores;
-  int64_t positives = 0;
-  double threshold = 0;
-  std::string threshold_source;
-  Confusion confusion;
-  std::optional<AucEstimate> auc;  ///< absent for one class only
-  std::optional<BootstrapAuc> bootstrap;
-  std::optional<double> average_precision;
-  std::optional<Calibration> calibration;  ///< absent when scores are no probabilities
-  std::vector<NetBenefit> net_benefit;
-  std::vector<std::string> notes;
-};
-
-struct ArmComparison {
-  std::string first, second;
-  int64_t common = 0;  ///< studies that both arms scored, with the same label
-  std::optional<AucComparison> delong;
-  std::optional<KolmogorovSmirnovResult> ks;
-  double delong_p_holm = 1, ks_p_holm = 1;
-  double detectable_difference = 0;  ///< in AUC, found in 80% of such sets at p 0.05
 };
 
 /// A number that compares two sets of pictures by the features of a network.
@@ -138,17 +113,6 @@ struct Memorisation {
   std::vector<MemorisationCase> cases;
   std::optional<WilcoxonResult> test;  ///< generated - real
 };
-
-struct ScoreEvaluation {
-  std::vector<ArmResult> arms;
-  std::vector<ArmComparison> comparisons;
-};
-
-/// A row of the published table; numbers as printed there.
-struct PublishedArm {
-  const char *name, *title, *auc, *accuracy, *specificity, *sensitivity, *ppv, *npv;
-};
-extern const std::array<PublishedArm, 3> published_arms;
 
 struct Evaluation {
   EvaluationInputs inputs;

@@ -3,6 +3,7 @@
 
 #include <array>
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include "x2ctpa/metrics/statistical_tests.h"
@@ -25,6 +26,12 @@ struct Distribution {
   double mean = 0, sd = 0, median = 0, q1 = 0, q3 = 0, min = 0, max = 0;
 };
 Distribution distribution_of(std::vector<double> values);
+
+/// With fewer pairs no p reaches 0.05, whatever they are: a test of them has none.
+inline constexpr int64_t fewest_pairs = 6;
+/// The Wilcoxon signed-rank test of `own` - `other`; p is NaN below fewest_pairs, and the method
+/// says so.
+WilcoxonResult paired_test(std::span<const double> own, std::span<const double> other);
 
 struct BaselineTest {
   WilcoxonResult wilcoxon;  ///< generated - baseline

@@ -1,10 +1,15 @@
 // What the report says below its tables and charts.
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
+#include <set>
 #include <string>
+#include <vector>
 
 #include "evaluation/report/report_json.h"
+#include "x2ctpa/core/counted.h"
 
 namespace x2ctpa {
 namespace {
@@ -15,40 +20,71 @@ std::string data_range_text(const Evaluation& evaluation) {
                      w.min_hu, w.max_hu, evaluation.inputs.window_source, w.max_hu - w.min_hu);
 }
 
+bool is_measured(const ImageEvaluation& images, metric::Index wanted) {
+  return std::any_of(images.metrics.begin(), images.metrics.end(),
+                     [&](const MetricSummary& summary) { return summary.metric == wanted; });
+}
+
 // Which instrument found the lungs and the arteries.
 std::string instruments_text(const ImageEvaluation& images) {
   const int64_t cases = int64_t(images.cases.size());
-  std::string text = fmt::format(
-      "Lungs: {}. Central vessels: 150 HU or more within the lungs' box.",
-      images.lung_masks == 0 ? "found as air in either volume"
-      : images.lung_masks == cases
-          ? "by the true volume's mask, in the other volume below -500 HU within 2 voxels of it"
-          : fmt::format(
-                "by the true volume's mask in {} of {} cases (in the other volume below -500 "
-                "HU within 2 voxels of it), else found as air in either volume",
-                images.lung_masks, cases));
+  std::string text;
+  if (is_measured(images, metric::lung_dice)) {
+    text += fmt::format(
+        " Lungs: {}.",
+        images.lung_masks == 0 ? "found as air in either volume"
+        : images.lung_masks == cases
+            ? "by the true volume's mask, in the other volume below -500 HU within 2 voxels of it"
+            : fmt::format(
+                  "by the true volume's mask in {} of {} (in the other volume below -500 HU within "
+                  "2 voxels of it), else found as air in either volume",
+                  images.lung_masks, counted(cases, "case")));
+  }
+  if (is_measured(images, metric::vessel_dice))
+    text += " Central vessels: 150 HU or more within the lungs' box.";
   if (images.artery_masks > 0)
-    text += fmt::format(" Pulmonary arteries: by the true volume's mask, in {} of {} cases.",
-                        images.artery_masks, cases);
+    text += fmt::format(" Pulmonary arteries: by the true volume's mask, in {} of {}.",
+                        images.artery_masks, counted(cases, "case"));
   return text;
 }
 
-std::string image_caption(const Evaluation& evaluation) {
-  std::string method = "not available";
-  if (!evaluation.images.metrics.empty()) {
-    const auto& test = evaluation.images.metrics[0].tests[source::wrong_cxr];
-    if (test) method = test->wilcoxon.method;
+// What the tests of the image table are; nothing where there is none.
+std::string tests_text(const ImageEvaluation& images) {
+  std::set<std::string> methods;
+  for (const MetricSummary& summary : images.metrics) {
+    for (const source::Index baseline : source::baselines) {
+      if (summary.tests[baseline]) methods.insert(summary.tests[baseline]->wilcoxon.method);
+    }
   }
+  if (methods.empty()) return {};
   return fmt::format(
-      "Protocols by row. Median [quartiles] over {} cases of split {}. {}. The last columns: "
-      "median of the paired differences, two-sided Wilcoxon signed-rank p ({}), Holm over all "
-      "tests "
-      "of this table. Another patient's CXR: a seeded derangement of the same samples (seed {}), "
-      "never the same patient. Mean volume of {} training cases. SSIM: Gaussian sigma 1.5, 11 "
-      "taps, "
-      "5 voxels of border left out; 2D is the mean over axial slices. {}",
-      evaluation.images.cases.size(), evaluation.options.split, data_range_text(evaluation), method,
-      evaluation.seed, evaluation.images.training_volumes, instruments_text(evaluation.images));
+      " The last columns: median of the paired differences, two-sided Wilcoxon signed-rank p ({}), "
+      "Holm over all tests of this table.",
+      fmt::join(methods, "; "));
+}
+
+std::string image_caption(const Evaluation& evaluation) {
+  const ImageEvaluation& images = evaluation.images;
+  const bool folders = evaluation.inputs.run.empty();
+  std::string text =
+      fmt::format("Protocols by row. Median [quartiles] over {}{}. {}.{}",
+                  counted(int64_t(images.cases.size()), "case"),
+                  folders ? "" : fmt::format(" of split {}", evaluation.options.split),
+                  data_range_text(evaluation), tests_text(images));
+  for (const source::Index baseline : measured_baselines(images)) {
+    if (baseline == source::wrong_cxr) {
+      text += fmt::format(" {}: a seeded derangement of the same {} (seed {}), never the same {}.",
+                          folders ? "Another case's volume" : "Another patient's CXR",
+                          folders ? "volumes" : "samples", evaluation.seed,
+                          folders ? "case" : "patient");
+    } else {
+      text += fmt::format(" Mean of {}.", counted(images.training_volumes, "training volume"));
+    }
+  }
+  text +=
+      " SSIM: Gaussian sigma 1.5, 11 taps, 5 voxels of border left out; 2D is the mean over axial "
+      "slices.";
+  return text + instruments_text(images);
 }
 
 std::string references_caption(const Evaluation& evaluation) {
@@ -94,16 +130,37 @@ std::string cases_caption(const Evaluation& evaluation) {
 }
 
 std::string classification_caption(const Evaluation& evaluation) {
-  return fmt::format(
-      "Protocol x2ctpa/1. Split {}. AUC: Mann-Whitney, ties one half; interval: DeLong on the "
-      "logit "
-      "scale, and {} bootstrap resamples of patients, stratified by PE (seed {}); ±: the standard "
-      "deviation over those resamples. Transferred: generated volumes by the classifier of true "
-      "ones; fused: X-ray and generated volume together; distilled: an X-ray, trained towards what "
-      "true volumes tell. Proportions: 95% "
-      "Wilson intervals; a score at or above the threshold is positive. Paper: figures printed in "
-      "X-ray2CTPA (arXiv 2406.16109), on its own data.",
-      evaluation.options.split, evaluation.options.bootstrap, evaluation.seed);
+  const ScoreEvaluation& scores = evaluation.scores;
+  if (scores.arms.empty()) return {};
+  const auto has = [&](const auto& wanted) {
+    return std::any_of(scores.arms.begin(), scores.arms.end(), wanted);
+  };
+  const auto has_arm = [&](const char* name) {
+    return has([&](const ArmResult& arm) { return arm.name == name; });
+  };
+  std::string text = "Protocol x2ctpa/1.";
+  const auto split = std::find_if(scores.arms.begin(), scores.arms.end(),
+                                  [](const ArmResult& arm) { return !arm.split.empty(); });
+  if (split != scores.arms.end()) text += fmt::format(" Split {}.", split->split);
+  text += " AUC: Mann-Whitney, ties one half; interval: DeLong on the logit scale";
+  if (has([](const ArmResult& arm) { return arm.bootstrap.has_value(); })) {
+    text += fmt::format(
+        ", and {} of patients, stratified by PE (seed {}); ±: the standard deviation over those "
+        "resamples",
+        counted(evaluation.options.bootstrap, "bootstrap resample"), evaluation.seed);
+  }
+  text += ".";
+  if (has_arm("transfer"))
+    text += " Transferred: generated volumes by the classifier of true ones.";
+  if (has_arm("fused")) text += " Fused: X-ray and generated volume together.";
+  if (has_arm("distilled")) text += " Distilled: an X-ray, trained towards what true volumes tell.";
+  text += fmt::format(
+      " Proportions: at {}; a score at or above it is positive; 95% Wilson intervals; a dash for a "
+      "share of fewer than {} studies.",
+      threshold_text(scores), fewest_studies);
+  if (evaluation.options.published)
+    text += " Paper: figures printed in X-ray2CTPA (arXiv 2406.16109), on its own data.";
+  return text;
 }
 
 const char* const memorisation_caption =
@@ -130,6 +187,61 @@ const char* const comparisons_caption =
 
 }  // namespace
 
+SourceLabel source_label(const EvaluationInputs& inputs, source::Index source) {
+  const bool folders = inputs.run.empty();
+  switch (source) {
+    case source::generated:
+      return folders ? SourceLabel{"generated volume", "generated"}
+                     : SourceLabel{"right CXR", "right CXR"};
+    case source::wrong_cxr:
+      return folders ? SourceLabel{"another case's volume", "another"}
+                     : SourceLabel{"another patient's CXR", "wrong CXR"};
+    case source::mean_volume:
+      return {"mean training volume", "mean volume"};
+    case source::regression:
+      return {"regression alone", "regression"};
+    default:
+      return {"autoencoder alone", "autoencoder"};
+  }
+}
+
+std::vector<source::Index> measured_baselines(const ImageEvaluation& images) {
+  std::vector<source::Index> measured;
+  for (const source::Index baseline : source::baselines) {
+    if (std::any_of(images.metrics.begin(), images.metrics.end(),
+                    [&](const MetricSummary& m) { return m.sources[baseline].n > 0; }))
+      measured.push_back(baseline);
+  }
+  return measured;
+}
+
+std::string threshold_text(const ScoreEvaluation& scores) {
+  std::set<ThresholdOrigin> origins;
+  for (const ArmResult& arm : scores.arms) origins.insert(arm.threshold_origin);
+  if (origins.size() != 1) return "each arm's own threshold";
+  switch (*origins.begin()) {
+    case ThresholdOrigin::table:
+      return "the threshold of each table";
+    case ThresholdOrigin::validation:
+      return "Youden's threshold of the validation rows";
+    default:
+      return fmt::format("evaluate.threshold, {:g}", scores.arms.front().threshold);
+  }
+}
+
+std::vector<PublishedArm> shown_published(const EvaluateOptions& options) {
+  if (!options.published) return {};
+  return {published_arms.begin(), published_arms.end()};
+}
+
+std::string split_of(const Evaluation& evaluation) {
+  const auto& arms = evaluation.scores.arms;
+  const bool splits = !evaluation.inputs.run.empty() ||
+                      std::any_of(arms.begin(), arms.end(),
+                                  [](const ArmResult& arm) { return !arm.split.empty(); });
+  return splits ? evaluation.options.split : std::string();
+}
+
 nlohmann::ordered_json captions_json(const Evaluation& evaluation) {
   const std::string data_range = data_range_text(evaluation);
   return {
@@ -137,9 +249,9 @@ nlohmann::ordered_json captions_json(const Evaluation& evaluation) {
       {"references", references_caption(evaluation)},
       {"lesions", lesions_caption(evaluation)},
       {"psnr_by_case",
-       "Protocol paper/1. Left: each case once per series, cases from best to worst PSNR of the "
-       "right CXR. Right: cases per paired difference. " +
-           data_range + "."},
+       fmt::format("Protocol paper/1. Left: each case once per series, cases from best to worst "
+                   "PSNR of the {}. Right: cases per paired difference. {}.",
+                   source_label(evaluation.inputs, source::generated).name, data_range)},
       {"diversity", "Protocol x2ctpa/1: mean over the pairs of the first four samples of a case, " +
                         data_range + "."},
       {"features",

@@ -18,7 +18,7 @@ function drawCharts() {
 }
 const charts = (...children) => el("div", { class: "charts" }, ...children);
 const axis = (text, more = {}) => ({ title: { display: true, text }, grid: { color: "#eef1f4" }, ...more });
-const counted = (text) => axis(text, { ticks: { precision: 0 }, beginAtZero: true });
+const wholeNumbers = (text) => axis(text, { ticks: { precision: 0 }, beginAtZero: true });
 const coloured = (colour) => ({ borderColor: colour, backgroundColor: colour });
 const points = (pairs) => pairs.map(([x, y]) => ({ x, y }));
 const line = { showLine: true, pointRadius: 0, borderWidth: 2, tension: 0 };
@@ -33,14 +33,16 @@ function wholeTicks(scale) {
   for (let value = first; value <= last; value += step) scale.ticks.push({ value });
 }
 
-function psnrChart(psnr) {
+const has = (psnr, key) => psnr[key].some((y) => y !== null);
+
+function psnrChart(psnr, labels) {
   const series = (key, colour, pointStyle) => ({
-    label: sources[key], data: points(psnr[key].map((y, i) => [i + 1, y])).filter((p) => p.y !== null),
+    label: labels[key], data: points(psnr[key].map((y, i) => [i + 1, y])).filter((p) => p.y !== null),
     ...coloured(colour), pointRadius: psnr.case.length > 80 ? 2 : 4, pointStyle,
   });
   return chart("PSNR by case", "wide", {
     type: "scatter",
-    data: { datasets: [series("generated", colours.right, "circle"), series("wrong_cxr", colours.wrong, "triangle"), series("mean_volume", colours.mean, "rect")] },
+    data: { datasets: [["generated", colours.right, "circle"], ["wrong_cxr", colours.wrong, "triangle"], ["mean_volume", colours.mean, "rect"]].filter(([key]) => has(psnr, key)).map((entry) => series(...entry)) },
     options: {
       scales: { x: axis("case, by rank", { min: 0.5, max: psnr.case.length + 0.5, afterBuildTicks: wholeTicks }), y: axis("PSNR (dB)") },
       plugins: {
@@ -52,24 +54,22 @@ function psnrChart(psnr) {
 }
 
 // Both paired differences in the same bins of a round width.
-function gainChart(psnr) {
+function gainChart(psnr, labels) {
+  const shown = { wrong_cxr: colours.wrong, mean_volume: colours.mean };
   const differences = (key) => psnr[key].map((y, i) => (y === null || psnr.generated[i] === null ? null : psnr.generated[i] - y)).filter((d) => d !== null);
-  const wrong = differences("wrong_cxr"), mean = differences("mean_volume"), all = wrong.concat(mean, [0]);
+  const kept = baselines.filter((key) => has(psnr, key)), all = kept.flatMap(differences).concat([0]);
   const low = Math.min(...all), high = Math.max(...all);
   const width = [0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10].find((w) => (high - low) / w <= 16) || (high - low) / 16;
   const first = Math.floor(low / width), bins = Math.max(1, Math.floor(high / width) - first + 1);
   const counts = (values) => values.reduce((c, d) => { c[Math.floor(d / width) - first] += 1; return c; }, new Array(bins).fill(0));
   const digits = width < 0.1 ? 2 : width < 1 ? 1 : 0;
-  return chart("Gain of the right CXR in PSNR", "wide", {
+  return chart(`Gain of the ${labels.generated} in PSNR`, "wide", {
     type: "bar",
     data: {
       labels: Array.from({ length: bins }, (_, i) => `${((first + i) * width).toFixed(digits)} to ${((first + i + 1) * width).toFixed(digits)}`),
-      datasets: [
-        { label: "right − another patient's", data: counts(wrong), backgroundColor: colours.wrong },
-        { label: "right − mean volume", data: counts(mean), backgroundColor: colours.mean },
-      ],
+      datasets: kept.map((key) => ({ label: `over the ${labels[key]}`, data: counts(differences(key)), backgroundColor: shown[key] })),
     },
-    options: { scales: { x: axis("difference in PSNR (dB)", { grid: { display: false } }), y: counted("cases") } },
+    options: { scales: { x: axis("difference in PSNR (dB)", { grid: { display: false } }), y: wholeNumbers("cases") } },
   });
 }
 
@@ -90,7 +90,7 @@ function scoreChart(arm) {
       { label: "no PE", data: histogram.negative, backgroundColor: colours.mean },
       { label: "PE", data: histogram.positive, backgroundColor: colours.wrong },
     ] },
-    options: { scales: { x: axis(`score (threshold ${threshold})`, { grid: { display: false } }), y: counted("studies") } },
+    options: { scales: { x: axis(`score (threshold ${threshold})`, { grid: { display: false } }), y: wholeNumbers("studies") } },
   });
 }
 

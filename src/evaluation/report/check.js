@@ -7,7 +7,7 @@ function checkSummary(check) {
   const patients = new Set(check.studies.map((study) => study.patient_id)).size;
   const pairs = check.studies.filter((study) => study.usable && study.ct_source && study.cxr_source).length;
   return cards(
-    card("Studies", `${check.studies_total}`, "", `of ${patients} patients`), card("Usable", `${check.usable}`, "", `${pairs} of them pairs`),
+    card("Studies", `${check.studies_total}`, "", `of ${counted(patients, "patient")}`), card("Usable", `${check.usable}`, "", `${pairs} of them ${pairs === 1 ? "a pair" : "pairs"}`),
     card("Would be rejected", `${check.studies_total - check.usable}`, "", "by preprocess with these options"),
     card("Errors", `${check.errors}`, "", "must be put right"), card("Warnings", `${check.warnings}`, "", "look at them"));
 }
@@ -37,10 +37,10 @@ function studyFigure(study, pictures) {
   const names = ["axial slice", "coronal slice", "X-ray"], pe = study.pe === null ? "PE unknown" : study.pe ? "PE" : "no PE";
   const picture = (base64, i) => el("div", null, base64 ? el("img", { src: png(base64), alt: `${names[i]} of ${study.id}` }) : `no ${names[i]}`);
   return el("div", { class: "study" },
-    el("h3", null, `${study.id} `, study.usable ? chip(study.worst) : chip("error", "would be rejected")),
+    el("h3", null, ...breakable(`${study.id} `), study.usable ? chip(study.worst) : chip("error", "would be rejected")),
     el("div", { class: "pictures" }, ...pictures.map(picture)),
     el("p", { class: "facts" }, `patient ${study.patient_id}; ${pe}; ${study.split || "split not given"}. ${factsOf(study)}`),
-    study.findings.length === 0 ? "" : el("ul", null, ...study.findings.map((f) => el("li", null, chip(f.severity), " ", el("code", null, f.code), ` ${shortened(f.what, 300)}`))));
+    study.findings.length === 0 ? "" : el("ul", null, ...study.findings.map((f) => el("li", null, chip(f.severity), " ", el("code", null, f.code), ...breakable(` ${shortened(f.what, 300)}`)))));
 }
 
 function studies(check, pictures) {

@@ -12,6 +12,7 @@
 
 #include "evaluation/report/page.h"
 #include "x2ctpa/core/base64.h"
+#include "x2ctpa/core/counted.h"
 
 namespace x2ctpa {
 
@@ -139,9 +140,10 @@ std::vector<size_t> shown_studies_of(const CheckReport& report) {
 std::string check_text(const CheckReport& report) {
   const auto total = int64_t(report.studies.size());
   std::string text =
-      fmt::format("{} studies: {} usable, {} would be rejected; {} errors, {} warnings\n", total,
-                  report.usable(), total - report.usable(), report.count(Severity::error),
-                  report.count(Severity::warning));
+      fmt::format("{}: {} usable, {} would be rejected; {}, {}\n",
+                  counted(total, "study", "studies"), report.usable(), total - report.usable(),
+                  counted(int64_t(report.count(Severity::error)), "error"),
+                  counted(int64_t(report.count(Severity::warning)), "warning"));
   for (const auto& [key, findings] : grouped(report)) {
     text += fmt::format("\n{} {} ({})\n", severity_name(findings[0]->severity), key.second,
                         findings.size());

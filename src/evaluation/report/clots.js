@@ -49,10 +49,10 @@ function lesions(m, pictures) {
   if (!m.lesions) return [];
   const groups = m.lesions.groups, keys = Object.keys(lesionSources).filter((key) => groups.all[key].contrast_hu.n > 0);
   const value = (group, key, name) => { const d = group[key][name]; return d.n === 0 ? none : number(name === "same_side" ? d.mean : d.median, lesionNumbers[name][1]); };
-  const test = (name, key) => { const found = (m.lesions.tests[name] || {})[`generated_against_${key}`]; return found ? [number(found.median_difference, lesionNumbers[name][1]), small(` p ${pValue(found.p_holm)} (N ${found.n})`)] : none; };
+  const test = (name, key) => { const found = (m.lesions.tests[name] || {})[`generated_against_${key}`]; return found ? [number(found.median_difference, lesionNumbers[name][1]), small(` ${found.p_holm === null ? "" : `p ${pValue(found.p_holm)} `}(N ${found.n})`)] : none; };
   const rows = Object.keys(lesionNumbers).map((name) => [lesionNumbers[name][0], ...keys.map((key) => value(groups.all, key, name)), test(name, "wrong_cxr"), test(name, "mean_volume")]);
-  const bySize = Object.keys(groups).filter((name) => name !== "all" && groups[name].cases > 0).flatMap((name) => ["contrast_share", "dice"].map((measure, i) => [i === 0 ? [groupNames[name], small(` ${groups[name].cases} cases`)] : "", lesionNumbers[measure][0], ...keys.map((key) => value(groups[name], key, measure))]));
-  return section("Clots", el("p", null, `${m.lesions.cases} cases have a mask of their clots.`),
+  const bySize = Object.keys(groups).filter((name) => name !== "all" && groups[name].cases > 0).flatMap((name) => ["contrast_share", "dice"].map((measure, i) => [i === 0 ? [groupNames[name], small(` ${counted(groups[name].cases, "case")}`)] : "", lesionNumbers[measure][0], ...keys.map((key) => value(groups[name], key, measure))]));
+  return section("Clots", el("p", null, `${m.lesions.cases === 1 ? "1 case has" : `${m.lesions.cases} cases have`} a mask of the clots.`),
     table(["", ...keys.map((key) => lesionSources[key]), "Right − another's", "Right − mean"], numbers([""], keys.length + 2), rows),
     el("h3", null, "By size and place"), table(["", "", ...keys.map((key) => lesionSources[key])], numbers(["", ""], keys.length), bySize),
     el("h3", null, "From the largest to the smallest"), ...m.lesions.shown_cases.map((shown, i) => lesionFigure(shown, pictures[i])), caption(m.captions.lesions));

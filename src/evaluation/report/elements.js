@@ -2,8 +2,8 @@
 // text only, never as markup.
 
 const colours = { right: "#1769c4", wrong: "#d1543f", mean: "#8b95a1", arms: ["#1b2430", "#d1543f", "#1769c4", "#2d9d78", "#8a4fbf", "#b98900"] };
-const sources = { generated: "right CXR", wrong_cxr: "another patient's CXR", mean_volume: "mean training volume" };
-const references = { generated: "Right CXR", regression: "Regression alone", autoencoder: "Autoencoder alone" };
+// What each source is called stands in the file; these are the baselines and the model's parts.
+const baselines = ["wrong_cxr", "mean_volume"], references = ["generated", "regression", "autoencoder"];
 const stages = { vae: "Autoencoder", diffusion: "Diffusion", "classifier/ctpa": "Classifier, true CTPA", "classifier/cxr": "Classifier, X-ray", "classifier/generated": "Classifier, generated CTPA" };
 
 // ---- Numbers, written as the program writes them elsewhere
@@ -27,6 +27,8 @@ function general(value, digits = 6) {
   return withoutZeros(small ? scientific(value, digits - 1) : fixed(value, digits - 1 - exponent));
 }
 const none = "–";
+const counted = (n, one, many = `${one}s`) => `${n} ${n === 1 ? one : many}`;
+const capital = (text) => text[0].toUpperCase() + text.slice(1);
 const number = (value, digits = 2, otherwise = none) => (value === null || value === undefined ? otherwise : fixed(value, digits));
 const pValue = (p) => (p === null || p === undefined ? none : p < 0.001 ? scientific(p, 1) : general(p, 2));
 const range = ([low, high], digits = 2, scale = 1) => ` [${number(low && low * scale, digits)}, ${number(high && high * scale, digits)}]`;
@@ -48,6 +50,9 @@ const card = (label, value, unit, note) =>
   el("div", { class: "card" }, el("div", { class: "label" }, label), el("div", { class: "value" }, value, unit ? small(` ${unit}`) : ""), el("div", { class: "note" }, note));
 const cards = (...children) => section("Summary", el("div", { class: "cards" }, ...children));
 
+// Paths and names break at their separators, so that no word inside of them has to.
+const breakable = (text) => text.split(/(?<=[/_\\])/).flatMap((part, i) => (i === 0 ? [part] : [el("wbr"), part]));
+
 // Cells are strings, nodes or lists of both. `kinds`: class of each column: "n" numbers, "text"
 // prose. On narrow screens a table of numbers scrolls, a `stacked` one sets its cells below each other.
 function table(titles, kinds, rows, style = "") {
@@ -60,5 +65,5 @@ const numbers = (text, count) => [...text, ...new Array(count).fill("n")];
 
 // Texts below each other, after a name in bold; what is more is in `file`.
 const listed = (entries, most, file) => [
-  ...entries.slice(0, most).map(([name, text]) => el("div", null, el("b", null, name), `: ${text}`)),
+  ...entries.slice(0, most).map(([name, text]) => el("div", null, el("b", null, ...breakable(name)), ...breakable(`: ${text}`))),
   ...(entries.length > most ? [el("div", null, `and ${entries.length - most} more in ${file}`)] : [])];

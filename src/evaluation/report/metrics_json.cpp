@@ -58,6 +58,13 @@ ordered_json images_json(const Evaluation& evaluation) {
       entry["truth"] = distribution_json(evaluation.images.truth_projection);
     metrics[name.key] = entry;
   }
+  ordered_json labels = ordered_json::object(), untold = ordered_json::object();
+  for (int s = 0; s < source::count; ++s)
+    labels[source_keys[s]] = source_label(evaluation.inputs, source::Index(s)).name;
+  for (const auto& [metric, reason] : evaluation.images.untold) {
+    const MetricName& name = metric_names[metric];
+    untold[name.key] = {{"label", name.label}, {"protocol", name.protocol}, {"reason", reason}};
+  }
   const Diversity& d = evaluation.images.diversity;
   ordered_json diversity = nullptr;
   if (d.cases > 0) {
@@ -79,7 +86,9 @@ ordered_json images_json(const Evaluation& evaluation) {
           {"lung_masks", evaluation.images.lung_masks},
           {"artery_masks", evaluation.images.artery_masks},
           {"without_references", evaluation.images.without_references},
+          {"labels", labels},
           {"metrics", metrics},
+          {"untold", untold},
           {"psnr_by_case", psnr_by_case_json(evaluation.images)},
           {"shown_cases", shown},
           {"diversity", diversity}};
@@ -149,11 +158,12 @@ ordered_json training_curve_json(const std::filesystem::path& file) {
 
 ordered_json protocol_json(const Evaluation& evaluation) {
   const auto& window = evaluation.inputs.window;
+  const std::string split = split_of(evaluation);
   return {{"window_hu", {window.min_hu, window.max_hu}},
           {"window_source", evaluation.inputs.window_source},
           {"data_range_hu", window.max_hu - window.min_hu},
           {"protocols", evaluation.options.protocols},
-          {"split", evaluation.options.split},
+          {"split", split.empty() ? ordered_json(nullptr) : ordered_json(split)},
           {"seed", evaluation.seed},
           {"bootstrap_resamples", evaluation.options.bootstrap},
           {"ssim",

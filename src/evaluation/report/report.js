@@ -7,7 +7,7 @@ const data = embedded("data"), pictures = embedded("pictures"), isCheck = data.s
 const kind = isCheck ? "x2ctpa data check" : "x2ctpa evaluation";
 document.title = `${data.title} – ${kind}`;
 document.body.append(
-  el("header", null, el("div", null, el("p", { class: "kind" }, kind), el("h1", null, data.title)), el("p", { class: "notice" }, data.notice)),
+  el("header", null, el("div", null, el("p", { class: "kind" }, kind), el("h1", null, ...breakable(data.title))), el("p", { class: "notice" }, data.notice)),
   el("main", null, ...(isCheck ? [checkSummary(data), findings(data), studies(data, pictures)] : evaluation(data, pictures)).flat()));
 drawCharts();
 const markWideTables = () => document.querySelectorAll(".table").forEach((box) => {

@@ -27,8 +27,27 @@ CsvTable lesion_table(const Evaluation& evaluation);
 /// Arms with their curves, tests between them, and the published figures.
 nlohmann::ordered_json classification_json(const Evaluation& evaluation);
 
-/// The small print of each table and chart: its protocol.
+/// The small print of each table and chart: its protocol, of what was run.
 nlohmann::ordered_json captions_json(const Evaluation& evaluation);
+
+/// What a source is called in the report, and in the columns of stdout. In plain folders only pairs
+/// are known, neither X-rays nor patients.
+struct SourceLabel {
+  const char *name, *brief;
+};
+SourceLabel source_label(const EvaluationInputs& inputs, source::Index source);
+
+/// The baselines that were measured at all.
+std::vector<source::Index> measured_baselines(const ImageEvaluation& images);
+
+/// "the table's own threshold", or what else the decisions of all arms rest on.
+std::string threshold_text(const ScoreEvaluation& scores);
+
+/// Rows of the paper: all or none, as evaluate.published says.
+std::vector<PublishedArm> shown_published(const EvaluateOptions& options);
+
+/// The split whose cases count, or empty where neither volumes nor tables have splits.
+std::string split_of(const Evaluation& evaluation);
 
 /// From best to worst PSNR.
 std::vector<const CaseResult*> cases_by_psnr(const ImageEvaluation& images);

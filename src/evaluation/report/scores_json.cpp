@@ -1,6 +1,9 @@
 // The PE experiment in metrics.json; docs/metrics.md describes its keys.
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <nlohmann/json.hpp>
+#include <string>
 #include <vector>
 
 #include "evaluation/report/report_json.h"
@@ -81,22 +84,21 @@ ordered_json net_benefit_json(const std::vector<NetBenefit>& curve) {
 
 ordered_json arm_json(const ArmResult& arm) {
   const Confusion& c = arm.confusion;
-  ordered_json entry = {{"title", arm.title},
-                        {"file", arm.file},
-                        {"n", arm.labels.size()},
-                        {"positives", arm.positives},
-                        {"threshold", number_json(arm.threshold)},
-                        {"threshold_source", arm.threshold_source},
-                        {"true_positive", c.true_positive},
-                        {"true_negative", c.true_negative},
-                        {"false_positive", c.false_positive},
-                        {"false_negative", c.false_negative},
-                        {"accuracy", proportion_json(c.accuracy())},
-                        {"specificity", proportion_json(c.specificity())},
-                        {"sensitivity", proportion_json(c.sensitivity())},
-                        {"ppv", proportion_json(c.positive_predictive_value())},
-                        {"npv", proportion_json(c.negative_predictive_value())},
-                        {"notes", arm.notes}};
+  ordered_json entry = {
+      {"title", arm.title},
+      {"file", arm.file},
+      {"split", arm.split.empty() ? ordered_json(nullptr) : ordered_json(arm.split)},
+      {"n", arm.labels.size()},
+      {"positives", arm.positives},
+      {"threshold", number_json(arm.threshold)},
+      {"threshold_source", arm.threshold_source},
+      {"true_positive", c.true_positive},
+      {"true_negative", c.true_negative},
+      {"false_positive", c.false_positive},
+      {"false_negative", c.false_negative},
+      {"notes", arm.notes}};
+  for (size_t i = 0; i < decision_keys.size(); ++i)
+    entry[decision_keys[i]] = proportion_json(arm.decisions[i]);
   entry["auc"] = arm.auc ? number_json(arm.auc->auc) : ordered_json(nullptr);
   entry["auc_standard_error"] =
       arm.auc ? number_json(arm.auc->standard_error) : ordered_json(nullptr);
@@ -142,14 +144,15 @@ ordered_json classification_json(const Evaluation& evaluation) {
                published = ordered_json::object();
   for (const auto& arm : evaluation.scores.arms) arms[arm.name] = arm_json(arm);
   for (const auto& c : evaluation.scores.comparisons) comparisons.push_back(comparison_json(c));
-  for (const auto& p : published_arms) {
-    published[p.name] = {{"title", p.title},
-                         {"auc", p.auc},
-                         {"accuracy_percent", p.accuracy},
-                         {"specificity_percent", p.specificity},
-                         {"sensitivity_percent", p.sensitivity},
-                         {"ppv_percent", p.ppv},
-                         {"npv_percent", p.npv}};
+  for (const PublishedArm& p : shown_published(evaluation.options)) {
+    if (published.contains(p.name)) {  // the journal's figure beside the preprint's
+      published[p.name]["auc"] =
+          published[p.name]["auc"].get<std::string>() + "; journal " + p.auc_text();
+      continue;
+    }
+    ordered_json& row = published[p.name] = {{"title", p.title}, {"auc", p.auc_text()}};
+    for (size_t i = 0; i < decision_keys.size(); ++i)
+      row[fmt::format("{}_percent", decision_keys[i])] = p.decisions[i];
   }
   return {{"protocol", "x2ctpa/1"},
           {"arms", arms},

@@ -1,6 +1,7 @@
 // Results as CSV, Markdown and LaTeX.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
 #include <cmath>
 #include <filesystem>
@@ -9,6 +10,7 @@
 
 #include "evaluation/report/report_json.h"
 #include "evaluation/steps.h"
+#include "x2ctpa/core/counted.h"
 #include "x2ctpa/core/csv.h"
 #include "x2ctpa/core/files.h"
 
@@ -95,11 +97,24 @@ std::string percent(const Proportion& p) {
   return std::isnan(p.value) ? "" : fmt::format("{:.2f}", 100 * p.value);
 }
 
-// The published layout: AUC with its interval, the rest in percent.
+// The published layout: areas with their intervals, the rest in percent; every column but the first
+// two holds numbers or nothing.
 CsvTable paper_table(const Evaluation& evaluation) {
-  CsvTable table({"arm", "source", "n", "positives", "auc", "auc_sd", "auc_delong_low",
-                  "auc_delong_high", "auc_bootstrap_low", "auc_bootstrap_high", "accuracy",
-                  "specificity", "sensitivity", "ppv", "npv", "threshold"});
+  const auto published = shown_published(evaluation.options);
+  std::vector<std::string> columns{"arm",
+                                   "source",
+                                   "n",
+                                   "positives",
+                                   "auc",
+                                   "auc_sd",
+                                   "auc_delong_low",
+                                   "auc_delong_high",
+                                   "auc_bootstrap_low",
+                                   "auc_bootstrap_high"};
+  columns.insert(columns.end(), decision_keys.begin(), decision_keys.end());
+  columns.emplace_back("threshold");
+  if (!published.empty()) columns.insert(columns.end(), {"auc_printed_low", "auc_printed_high"});
+  CsvTable table(columns);
   for (const ArmResult& arm : evaluation.scores.arms) {
     const auto bound = [](double value) {
       return std::isnan(value) ? std::string() : fmt::format("{:.4f}", value);
@@ -108,54 +123,85 @@ CsvTable paper_table(const Evaluation& evaluation) {
     const Interval delong = arm.auc && arm.auc->interval ? *arm.auc->interval : none;
     const double spread = arm.bootstrap ? arm.bootstrap->standard_deviation : std::nan("");
     const Interval bootstrap = arm.bootstrap ? arm.bootstrap->interval : none;
-    const Confusion& c = arm.confusion;
-    table.add({arm.title, "this run", std::to_string(arm.labels.size()),
-               std::to_string(arm.positives), arm.auc ? fmt::format("{:.4f}", arm.auc->auc) : "",
-               bound(spread), bound(delong.low), bound(delong.high), bound(bootstrap.low),
-               bound(bootstrap.high), percent(c.accuracy()), percent(c.specificity()),
-               percent(c.sensitivity()), percent(c.positive_predictive_value()),
-               percent(c.negative_predictive_value()), fmt::format("{:.6g}", arm.threshold)});
+    std::vector<std::string> row{arm.title,
+                                 "this run",
+                                 std::to_string(arm.labels.size()),
+                                 std::to_string(arm.positives),
+                                 arm.auc ? fmt::format("{:.4f}", arm.auc->auc) : "",
+                                 bound(spread),
+                                 bound(delong.low),
+                                 bound(delong.high),
+                                 bound(bootstrap.low),
+                                 bound(bootstrap.high)};
+    for (const Proportion& share : arm.decisions) row.push_back(percent(share));
+    row.push_back(fmt::format("{:.6g}", arm.threshold));
+    row.resize(columns.size());
+    table.add(row);
   }
-  for (const PublishedArm& p : published_arms) {
-    table.add({p.title, "X-ray2CTPA paper", "", "", p.auc, "", "", "", "", "", p.accuracy,
-               p.specificity, p.sensitivity, p.ppv, p.npv, ""});
+  for (const PublishedArm& p : published) {
+    std::vector<std::string> row{p.title, p.source, "", "", p.auc, "", "", "", "", ""};
+    row.insert(row.end(), p.decisions.begin(), p.decisions.end());
+    row.insert(row.end(), {"", p.auc_low, p.auc_high});
+    table.add(row);
   }
   return table;
 }
 
 // The published table: one row per arm and source, AUC with its interval, percent with two digits.
-using Row = std::array<std::string, 8>;
+using Row = std::vector<std::string>;
 const Row header{"Arm", "Source", "AUC ± SD [95% CI]", "Accuracy", "Specificity", "Sensitivity",
                  "PPV", "NPV"};
 
+// Each arm above the paper's row of its name; those of arms that this evaluation lacks at the end.
 std::vector<Row> paper_rows(const Evaluation& evaluation) {
   std::vector<Row> rows;
+  std::vector<PublishedArm> left = shown_published(evaluation.options);
+  const auto add_published = [&](const PublishedArm& p) {
+    Row row{p.title, std::string(p.source).substr(std::string("X-ray2CTPA ").size()), p.auc_text()};
+    row.insert(row.end(), p.decisions.begin(), p.decisions.end());
+    rows.push_back(row);
+  };
   for (const ArmResult& arm : evaluation.scores.arms) {
     std::string auc = arm.auc ? fmt::format("{:.3f}", arm.auc->auc) : "–";
     if (arm.bootstrap && !std::isnan(arm.bootstrap->standard_deviation))
       auc += fmt::format(" ± {:.3f}", arm.bootstrap->standard_deviation);
     if (arm.auc && arm.auc->interval)
       auc += fmt::format(" [{:.2f}-{:.2f}]", arm.auc->interval->low, arm.auc->interval->high);
-    const Confusion& c = arm.confusion;
-    rows.push_back({arm.title, "this run", auc, percent(c.accuracy()), percent(c.specificity()),
-                    percent(c.sensitivity()), percent(c.positive_predictive_value()),
-                    percent(c.negative_predictive_value())});
-    for (const PublishedArm& p : published_arms) {
+    Row row{arm.title, "this run", auc};
+    for (const Proportion& share : arm.decisions)
+      row.push_back(std::isnan(share.value) ? "–" : percent(share));
+    rows.push_back(row);
+    std::vector<PublishedArm> others;
+    for (const PublishedArm& p : left) {
       if (arm.name == p.name)
-        rows.push_back(
-            {p.title, "paper", p.auc, p.accuracy, p.specificity, p.sensitivity, p.ppv, p.npv});
+        add_published(p);
+      else
+        others.push_back(p);
     }
+    left = others;
   }
+  for (const PublishedArm& p : left) add_published(p);
   return rows;
 }
 
 std::string table_note(const Evaluation& evaluation) {
-  return fmt::format(
-      "Protocol x2ctpa/1. AUC: Mann-Whitney with DeLong's 95% interval on the logit scale. "
-      "±: standard deviation of the area over {} bootstrap resamples of patients. Accuracy to NPV "
-      "in percent at the threshold chosen on validation. Split {}, seed {}. Paper: "
-      "figures printed in X-ray2CTPA (arXiv 2406.16109), on its own test set.",
-      evaluation.options.bootstrap, evaluation.options.split, evaluation.seed);
+  std::string note =
+      "Protocol x2ctpa/1. AUC: Mann-Whitney with DeLong's 95% interval on the logit scale. ";
+  const auto& arms = evaluation.scores.arms;
+  if (std::any_of(arms.begin(), arms.end(),
+                  [](const ArmResult& arm) { return bool(arm.bootstrap); }))
+    note += fmt::format("±: standard deviation of the area over {} of patients. ",
+                        counted(evaluation.options.bootstrap, "bootstrap resample"));
+  note += fmt::format("Accuracy to NPV in percent at {}. ", threshold_text(evaluation.scores));
+  if (const std::string split = split_of(evaluation); !split.empty())
+    note += fmt::format("Split {}, seed {}.", split, evaluation.seed);
+  else
+    note += fmt::format("Seed {}.", evaluation.seed);
+  if (evaluation.options.published)
+    note +=
+        " Paper, journal: figures printed in X-ray2CTPA (arXiv 2406.16109; npj Digital Medicine "
+        "2025), on its own test set.";
+  return note;
 }
 
 std::string markdown_table(const Evaluation& evaluation) {

@@ -4,8 +4,11 @@
 #include <algorithm>
 #include <cmath>
 #include <string>
+#include <vector>
 
+#include "evaluation/report/report_json.h"
 #include "evaluation/steps.h"
+#include "x2ctpa/core/counted.h"
 
 namespace x2ctpa {
 namespace {
@@ -40,9 +43,10 @@ std::string references_text(const ImageEvaluation& images) {
 
 std::string lesions_text(const LesionEvaluation& lesions) {
   if (lesions.cases.empty()) return {};
-  std::string text = fmt::format(
-      "Clots, {} cases: median\n{:<33}{:>12}{:>12}{:>12}{:>12}{:>12}{:>12}\n", lesions.cases.size(),
-      "", "true volume", "right CXR", "wrong CXR", "mean volume", "regression", "autoencoder");
+  std::string text =
+      fmt::format("Clots, {}: median\n{:<33}{:>12}{:>12}{:>12}{:>12}{:>12}{:>12}\n",
+                  counted(int64_t(lesions.cases.size()), "case"), "", "true volume", "right CXR",
+                  "wrong CXR", "mean volume", "regression", "autoencoder");
   const LesionGroup& all = lesions.groups.front();
   const auto add = [&](const char* label, lesion::Index value, int digits) {
     text += fmt::format("{:<33}{:>12}", label, number_text(all.truth[value].median, digits));
@@ -57,26 +61,46 @@ std::string lesions_text(const LesionEvaluation& lesions) {
   return text;
 }
 
-std::string image_text(const Evaluation& evaluation) {
+std::string image_table_text(const Evaluation& evaluation) {
   const auto& window = evaluation.inputs.window;
+  const auto baselines = measured_baselines(evaluation.images);
+  std::vector<source::Index> columns{source::generated};
+  columns.insert(columns.end(), baselines.begin(), baselines.end());
+  const auto brief = [&](source::Index source) {
+    return source_label(evaluation.inputs, source).brief;
+  };
+  const int64_t cases = int64_t(evaluation.images.cases.size());
   std::string text = fmt::format(
-      "Image quality, {} cases, HU clipped to [{:g}, {:g}], data range {:g} HU: "
-      "median\n{:<33}{:<11}{:>12}{:>12}{:>12}{:>16}{:>16}\n",
-      evaluation.images.cases.size(), window.min_hu, window.max_hu, window.max_hu - window.min_hu,
-      "", "protocol", "right CXR", "wrong CXR", "mean volume", "p against wrong", "p against mean");
+      "Image quality, {}, HU clipped to [{:g}, {:g}], data range {:g} HU: median\n{:<44}",
+      counted(cases, "case"), window.min_hu, window.max_hu, window.max_hu - window.min_hu, "");
+  for (const auto source : columns) text += fmt::format("{:>12}", brief(source));
+  for (const auto source : baselines)
+    text += fmt::format("{:>16}", fmt::format("p, {}", brief(source)));
+  text += "\n";
+  const auto line = [](const MetricName& name) {
+    // fmt pads by code points of the label; the squared sign is one.
+    return fmt::format("{:<33}{:<11}",
+                       name.unit[0] ? fmt::format("{} ({})", name.label, name.unit) : name.label,
+                       name.protocol);
+  };
   for (const MetricSummary& s : evaluation.images.metrics) {
     const MetricName& name = metric_names[s.metric];
-    const std::string label =
-        name.unit[0] ? fmt::format("{} ({})", name.label, name.unit) : name.label;
-    // fmt pads by code points of the label; the squared sign is one.
-    text += fmt::format("{:<33}{:<11}", label, name.protocol);
-    const int digits = name.unit[0] ? 2 : 3;
-    for (int source : {source::generated, source::wrong_cxr, source::mean_volume})
-      text += fmt::format("{:>12}", number_text(s.sources[source].median, digits));
-    for (int source : source::baselines)
+    text += line(name);
+    for (const auto source : columns)
+      text += fmt::format("{:>12}", number_text(s.sources[source].median, name.unit[0] ? 2 : 3));
+    for (const auto source : baselines)
       text += fmt::format("{:>16}", s.tests[source] ? p_text(s.tests[source]->p_holm) : "–");
+    if (s.sources[source::generated].n < cases)
+      text += fmt::format("  (of {})", counted(s.sources[source::generated].n, "case"));
     text += "\n";
   }
+  for (const auto& [metric, reason] : evaluation.images.untold)
+    text += fmt::format("{}{:>12}  ({})\n", line(metric_names[metric]), "–", reason);
+  return text;
+}
+
+std::string image_text(const Evaluation& evaluation) {
+  std::string text = image_table_text(evaluation);
   text += references_text(evaluation.images) + lesions_text(evaluation.images.lesions);
   for (const FeatureMeasure& f : evaluation.features) {
     text += fmt::format("{:<33}{:<11}{:>12.4g}  ({} real, {} generated pictures)\n", f.label,
@@ -85,9 +109,8 @@ std::string image_text(const Evaluation& evaluation) {
   if (evaluation.images.diversity.cases > 0) {
     const Diversity& d = evaluation.images.diversity;
     text += fmt::format(
-        "Samples of one X-ray differ by {:.1f} HU (MAE), MS-SSIM {:.3f}: median of "
-        "{} cases\n",
-        d.mae_hu.median, d.ms_ssim.median, d.cases);
+        "Samples of one X-ray differ by {:.1f} HU (MAE), MS-SSIM {:.3f}: median of {}\n",
+        d.mae_hu.median, d.ms_ssim.median, counted(d.cases, "case"));
   }
   for (const Memorisation& m : evaluation.memorisation) {
     const auto copies = std::count_if(m.cases.begin(), m.cases.end(),
@@ -98,18 +121,30 @@ std::string image_text(const Evaluation& evaluation) {
         m.space, copies, m.cases.size());
   }
   if (evaluation.inputs.reconstruction_psnr_db) {
-    text += fmt::format(
-        "Reconstruction by the autoencoder alone: {:.2f} dB PSNR, mean of {} held-out cases\n",
-        *evaluation.inputs.reconstruction_psnr_db, evaluation.inputs.reconstruction_cases);
+    text += fmt::format("Reconstruction by the autoencoder alone: {:.2f} dB PSNR, mean of {}\n",
+                        *evaluation.inputs.reconstruction_psnr_db,
+                        counted(evaluation.inputs.reconstruction_cases, "held-out case"));
   }
-  return text + "p: two-sided Wilcoxon signed-rank, Holm over all tests of a table\n";
+  const bool tested = std::any_of(evaluation.images.metrics.begin(),
+                                  evaluation.images.metrics.end(), [](const MetricSummary& m) {
+                                    return std::any_of(m.tests.begin(), m.tests.end(),
+                                                       [](const auto& test) { return test; });
+                                  });
+  if (tested) {
+    text += fmt::format(
+        "p: two-sided Wilcoxon signed-rank, Holm over all tests of a table; none for fewer than {} "
+        "cases\n",
+        fewest_pairs);
+  }
+  return text;
 }
 
 std::string score_text(const Evaluation& evaluation) {
   std::string text = fmt::format(
-      "\nPulmonary embolism (x2ctpa/1), percent at the validation threshold\n{:<16}{:>5}{:>5}  "
+      "\nPulmonary embolism (x2ctpa/1), percent at {}\n{:<16}{:>5}{:>5}  "
       "{:<30}{:>7}{:>7}{:>7}{:>7}{:>7}\n",
-      "arm", "N", "PE", "AUC ± SD [95% DeLong]", "acc.", "spec.", "sens.", "PPV", "NPV");
+      threshold_text(evaluation.scores), "arm", "N", "PE", "AUC ± SD [95% DeLong]", "acc.", "spec.",
+      "sens.", "PPV", "NPV");
   const auto cell = [](const Proportion& p) {
     return fmt::format("{:>7}", number_text(100 * p.value, 1));
   };
@@ -119,19 +154,21 @@ std::string score_text(const Evaluation& evaluation) {
       auc += fmt::format(" ± {:.3f}", arm.bootstrap->standard_deviation);
     if (arm.auc && arm.auc->interval)
       auc += fmt::format(" [{:.2f}-{:.2f}]", arm.auc->interval->low, arm.auc->interval->high);
-    const Confusion& c = arm.confusion;
     text +=
-        fmt::format("{:<16}{:>5}{:>5}  {:<30}", arm.title, arm.labels.size(), arm.positives, auc) +
-        cell(c.accuracy()) + cell(c.specificity()) + cell(c.sensitivity()) +
-        cell(c.positive_predictive_value()) + cell(c.negative_predictive_value()) + "\n";
+        fmt::format("{:<16}{:>5}{:>5}  {:<30}", arm.title, arm.labels.size(), arm.positives, auc);
+    for (const Proportion& share : arm.decisions) text += cell(share);
+    text += "\n";
   }
-  for (const PublishedArm& p : published_arms) {
-    text += fmt::format("{:<28}{:<30}{:>7}{:>7}{:>7}{:>7}{:>7}\n",
-                        fmt::format("paper: {}", p.title), std::string(p.auc).substr(0, 17),
-                        p.accuracy, p.specificity, p.sensitivity, p.ppv, p.npv);
+  for (const PublishedArm& p : shown_published(evaluation.options)) {
+    text += fmt::format("{:<28}{:<30}", fmt::format("paper: {}", p.title), p.auc_text());
+    for (const char* share : p.decisions) text += fmt::format("{:>7}", share);
+    text += "\n";
   }
-  text += fmt::format("±: standard deviation over {} bootstrap resamples of patients\n",
-                      evaluation.options.bootstrap);
+  if (std::any_of(evaluation.scores.arms.begin(), evaluation.scores.arms.end(),
+                  [](const ArmResult& arm) { return arm.bootstrap.has_value(); })) {
+    text += fmt::format("±: standard deviation over {} of patients\n",
+                        counted(evaluation.options.bootstrap, "bootstrap resample"));
+  }
   for (const ArmComparison& c : evaluation.scores.comparisons) {
     if (c.delong) {
       text += fmt::format(
