@@ -8,10 +8,12 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "commands/train_flags.h"
 #include "training/classifier_arm.h"
+#include "x2ctpa/core/counted.h"
 #include "x2ctpa/core/files.h"
 #include "x2ctpa/core/log.h"
 #include "x2ctpa/core/options.h"
@@ -29,18 +31,25 @@ class ClassifyCommand : public Command {
     return "Train a PE classifier on one arm, or score cases with it.";
   }
   std::vector<std::string> sections() const override { return {"classifier"}; }
+  std::vector<std::pair<std::string, std::string>> shortcuts() const override {
+    return TrainFlags::shortcuts("classifier.train");
+  }
+  std::vector<std::string> examples() const override {
+    return {"x2ctpa classify train --run runs/mine --arm cxr",
+            "x2ctpa classify predict --run runs/mine --arm cxr --split test"};
+  }
 
   void add_flags(CLI::App& app) override {
     app.add_option("action", action_, "What to do: train or predict.")
         ->required()
-        ->check(CLI::IsMember({"train", "predict"}));
+        ->check(CLI::IsMember({"train", "predict"}, CLI::ignore_case));
     app.add_option(
            "--arm", arm_,
            "What it sees: cxr, ctpa (true volumes), generated, transfer (generated volumes "
            "by the classifier of arm ctpa), fused (X-ray and generated volume) or distilled "
            "(an X-ray, trained towards what true volumes tell).")
         ->required()
-        ->check(CLI::IsMember(all_words<PeArm>()));
+        ->check(CLI::IsMember(all_words<PeArm>(), CLI::ignore_case));
     flags_.add(app);
     app.add_option("--samples", samples_,
                    "Folder with samples.csv, for arms of generated volumes [<run>/samples].")
@@ -125,7 +134,7 @@ class ClassifyCommand : public Command {
                   ExitCode::no_data);
     const fs::path out = out_.empty() ? folder / "scores.csv" : fs::path(out_);
     table.write(out);
-    log_info("{} scores in {}", table.size(), out.string());
+    log_info("{} in {}", counted(int64_t(table.size()), "score"), out.string());
     return ExitCode::ok;
   }
 

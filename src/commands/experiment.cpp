@@ -36,10 +36,11 @@ std::filesystem::path find_experiment_file(const std::string& name) {
     names.insert(entry.path().stem().string());
   }
   if (names.empty()) return name;  // reading it says that it is not there
-  throw Error(fmt::format(
-      "--config {}: there is no such file, and no experiment of that name comes with the program; "
-      "these do: {}",
-      name, fmt::join(names, ", ")));
+  throw Error(fmt::format("--config {}: there is no such file, and no experiment of that name "
+                          "comes with the program; "
+                          "these do: {}",
+                          name, fmt::join(names, ", ")),
+              ExitCode::no_data);
 }
 
 std::string options_reference() {

@@ -57,6 +57,9 @@ class InfoCommand : public Command {
     return "Say what a dataset, DICOM folder, volume, X-ray, model or run is.";
   }
   std::vector<std::string> sections() const override { return {}; }
+  std::vector<std::string> examples() const override {
+    return {"x2ctpa info runs/demo", "x2ctpa info scan.nii.gz --json"};
+  }
 
   void add_flags(CLI::App& app) override {
     app.add_option("path", path_, "Folder or file; none: this program and machine.")

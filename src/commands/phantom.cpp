@@ -7,9 +7,11 @@
 #include <filesystem>
 #include <memory>
 #include <system_error>
+#include <utility>
 #include <vector>
 
 #include "x2ctpa/commands/command.h"
+#include "x2ctpa/core/counted.h"
 #include "x2ctpa/core/csv.h"
 #include "x2ctpa/core/files.h"
 #include "x2ctpa/core/interrupt.h"
@@ -66,9 +68,16 @@ class PhantomCommand : public Command {
  public:
   std::string name() const override { return "phantom"; }
   std::string help() const override {
-    return "Make simulated patients: CTPA and chest X-ray as DICOM, with known truth";
+    return "Make simulated patients: CTPA and chest X-ray as DICOM, with known truth.";
   }
   std::vector<std::string> sections() const override { return {"phantom"}; }
+  std::vector<std::pair<std::string, std::string>> shortcuts() const override {
+    return {{"patients", "phantom.patients"}};
+  }
+  std::vector<std::string> examples() const override {
+    return {"x2ctpa phantom --config demo --run runs/demo",
+            "x2ctpa phantom --out patients --patients 12"};
+  }
   void add_flags(CLI::App& app) override {
     app.add_option("--out", out_, "Folder for the patients (default: <run>/phantom).");
   }
@@ -97,7 +106,7 @@ class PhantomCommand : public Command {
     }
     progress.finish();
     manifest.write(out / "manifest.csv");
-    log_info("{} patients in {}", options.patients, out.string());
+    log_info("{} in {}", counted(options.patients, "patient"), out.string());
     return ExitCode::ok;
   }
 

@@ -5,6 +5,9 @@
 
 #include <iostream>
 #include <memory>
+#include <string>
+#include <utility>
+#include <vector>
 
 #include "evaluation/report/check_report.h"
 #include "x2ctpa/commands/command.h"
@@ -23,6 +26,15 @@ class PreprocessCommand : public Command {
   std::string name() const override { return "preprocess"; }
   std::string help() const override { return "Turn CT and X-ray studies into a dataset folder."; }
   std::vector<std::string> sections() const override { return {"preprocess"}; }
+  std::vector<std::pair<std::string, std::string>> shortcuts() const override {
+    return {{"grid", "preprocess.grid"},
+            {"folds", "preprocess.folds"},
+            {"splits", "preprocess.splits"}};
+  }
+  std::vector<std::string> examples() const override {
+    return {"x2ctpa preprocess --check --run runs/mine --input studies.csv",
+            "x2ctpa preprocess --run runs/mine --input studies.csv"};
+  }
 
   void add_flags(CLI::App& app) override {
     app.add_option("--input", inputs_,

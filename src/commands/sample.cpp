@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "x2ctpa/commands/command.h"
@@ -23,17 +24,27 @@ class SampleCommand : public Command {
   std::string help() const override { return "Make CTPA volumes from chest X-rays."; }
   std::vector<std::string> sections() const override { return {"sample"}; }
   bool short_flags() const override { return true; }
+  std::vector<std::pair<std::string, std::string>> shortcuts() const override {
+    return {{"steps", "sample.sampler.steps"},
+            {"sampler", "sample.sampler.kind"},
+            {"guidance-scale", "sample.sampler.guidance_scale"}};
+  }
+  std::vector<std::string> examples() const override {
+    return {"x2ctpa sample runs/demo/diffusion/model xrays volumes",
+            "x2ctpa sample --run runs/demo --split all --steps 10"};
+  }
 
   void add_flags(CLI::App& app) override {
-    app.add_option("--model", model_, "Diffusion model folder [<run>/diffusion/model].")
+    app.add_option("MODEL,--model", model_,
+                   "Diffusion model folder, or the run folder with it [<run>/diffusion/model].")
         ->type_name("DIR");
-    app.add_option("--cxr", cxr_,
+    app.add_option("X-RAYS,--cxr", cxr_,
                    "X-ray file, folder of them (DICOM, PNG, JPEG, TIFF), or manifest (CSV).")
         ->type_name("PATH");
+    app.add_option("OUT,--out", out_, "Output folder [<run>/samples].")->type_name("DIR");
     app.add_option("--split", split_, "Without --cxr: this split of the dataset, or all [test].")
         ->type_name("NAME");
     app.add_option("--dataset", dataset_, "Dataset folder [<run>/dataset].")->type_name("DIR");
-    app.add_option("--out", out_, "Output folder [<run>/samples].")->type_name("DIR");
     app.add_option("--reference", reference_,
                    "With --cxr: CT (volume file or DICOM folder) whose space the volumes take.")
         ->type_name("PATH");
@@ -48,8 +59,14 @@ class SampleCommand : public Command {
 
   ExitCode run(CommandContext& context) override {
     SampleJob job;
-    job.model = model_.empty() ? context.run / "diffusion" / "model" : fs::path(model_);
+    job.model = model_folder(context);
     job.out = out_.empty() ? context.run / "samples" : fs::path(out_);
+    if (fs::exists(job.out) && !fs::is_directory(job.out)) {
+      throw Error(
+          fmt::format("sample: expected a folder for the volumes, found the file {}; several "
+                      "X-rays are given as their folder or a manifest",
+                      job.out.string()));
+    }
     job.classifier = classifier_;
     job.shard = shard_from(shard_);
     job.xrays = xrays(context, job.dataset_hash);
@@ -63,6 +80,13 @@ class SampleCommand : public Command {
   }
 
  private:
+  fs::path model_folder(const CommandContext& context) const {
+    const fs::path given = model_.empty() ? context.run : fs::path(model_);
+    const fs::path inside = given / "diffusion" / "model";
+    return model_.empty() || (!fs::exists(given / "config.yaml") && fs::exists(inside)) ? inside
+                                                                                        : given;
+  }
+
   std::vector<CxrItem> xrays(const CommandContext& context, std::string& dataset_hash) const {
     if (cxr_.empty()) {
       if (!reference_.empty())
@@ -75,7 +99,8 @@ class SampleCommand : public Command {
     auto found = xrays_in(cxr_);
     if (reference_.empty()) return found;
     if (!fs::exists(reference_))
-      throw Error(fmt::format("--reference {}: no such file or folder", reference_));
+      throw Error(fmt::format("--reference {}: no such file or folder", reference_),
+                  ExitCode::no_data);
     for (auto& xray : found) xray.reference = reference_;
     return found;
   }

@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "commands/train_flags.h"
@@ -41,6 +42,13 @@ class TrainDiffusionCommand : public Command {
     return "Train the denoiser that makes latents from chest X-rays.";
   }
   std::vector<std::string> sections() const override { return {"diffusion"}; }
+  std::vector<std::pair<std::string, std::string>> shortcuts() const override {
+    return TrainFlags::shortcuts("diffusion.train");
+  }
+  std::vector<std::string> examples() const override {
+    return {"x2ctpa train-diffusion --run runs/mine",
+            "x2ctpa train-diffusion --config recommended --run runs/mine --max-hours 8"};
+  }
 
   void add_flags(CLI::App& app) override {
     flags_.add(app);

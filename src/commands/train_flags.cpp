@@ -4,6 +4,9 @@
 
 #include <filesystem>
 #include <memory>
+#include <string>
+#include <utility>
+#include <vector>
 
 #include "x2ctpa/core/log.h"
 
@@ -23,6 +26,12 @@ void TrainFlags::add(CLI::App& app) {
          "Stop with a checkpoint after so many hours; exit code 130 when more steps are left.")
       ->type_name("H")
       ->check(CLI::NonNegativeNumber);
+}
+
+std::vector<std::pair<std::string, std::string>> TrainFlags::shortcuts(const std::string& section) {
+  return {{"steps", section + ".steps"},
+          {"batch-size", section + ".batch_size"},
+          {"learning-rate", section + ".learning_rate"}};
 }
 
 std::filesystem::path TrainFlags::dataset(const CommandContext& context) const {

@@ -4,6 +4,8 @@
 #include <filesystem>
 #include <functional>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "x2ctpa/commands/command.h"
 #include "x2ctpa/training/loop.h"
@@ -13,6 +15,8 @@ namespace x2ctpa {
 class TrainFlags {
  public:
   void add(CLI::App& app);
+  /// Short forms for the options of the training in `section`.
+  static std::vector<std::pair<std::string, std::string>> shortcuts(const std::string& section);
 
   /// Opens the dataset, meets the other processes, and calls `body`. The first process logs to
   /// `folder`/log.txt and writes `folder`/resolved.yaml; the others only warn. An error of one is

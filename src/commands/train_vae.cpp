@@ -3,6 +3,7 @@
 
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "commands/train_flags.h"
@@ -17,6 +18,13 @@ class TrainVaeCommand : public Command {
     return "Train the 3D autoencoder that turns volumes into latents.";
   }
   std::vector<std::string> sections() const override { return {"vae"}; }
+  std::vector<std::pair<std::string, std::string>> shortcuts() const override {
+    return TrainFlags::shortcuts("vae.train");
+  }
+  std::vector<std::string> examples() const override {
+    return {"x2ctpa train-vae --run runs/mine",
+            "x2ctpa train-vae --run runs/mine --steps 20000 --dry-run"};
+  }
 
   void add_flags(CLI::App& app) override {
     flags_.add(app);

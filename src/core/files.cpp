@@ -118,7 +118,11 @@ std::string read_file(const fs::path& path) {
   if (fs::is_directory(path, code))
     throw Error(fmt::format("cannot read {}: it is a folder, expected a file", path.string()));
   std::ifstream stream(path, std::ios::binary);
-  if (!stream) throw Error(fmt::format("cannot read {}: {}", path.string(), std::strerror(errno)));
+  if (!stream) {
+    const int cause = errno;
+    throw Error(fmt::format("cannot read {}: {}", path.string(), std::strerror(cause)),
+                cause == ENOENT ? ExitCode::no_data : ExitCode::usage);
+  }
   return {std::istreambuf_iterator<char>(stream), std::istreambuf_iterator<char>()};
 }
 

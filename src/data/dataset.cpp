@@ -209,10 +209,12 @@ Dataset Dataset::open(const fs::path& folder) {
   const fs::path info_file = folder / "dataset.json", index_file = folder / "index.csv";
   for (const fs::path& file : {info_file, index_file}) {
     if (!fs::exists(file)) {
-      throw Error(fmt::format(
-          "{} is no dataset: expected the file {}, found none; run `x2ctpa preprocess` first "
-          "(an interrupted one goes on when run again)",
-          folder.string(), file.filename().string()));
+      throw Error(
+          fmt::format(
+              "{} is no dataset: expected the file {}, found none; run `x2ctpa preprocess` first "
+              "(an interrupted one goes on when run again)",
+              folder.string(), file.filename().string()),
+          ExitCode::no_data);
     }
   }
   Dataset dataset;

@@ -23,7 +23,8 @@ void require(const fs::path& folder) {
     throw Error(
         fmt::format("the model folder {} does not exist; train one with x2ctpa train-diffusion, or "
                     "give --model",
-                    folder.string()));
+                    folder.string()),
+        ExitCode::no_data);
   }
   for (const char* name :
        {"config.yaml", "model.safetensors", "dataset.yaml", "diffusion.yaml", "latent.yaml",

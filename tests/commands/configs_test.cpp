@@ -30,7 +30,7 @@ TEST(Configs, ShippedExperimentsAreFoundByName) {
   const auto found = test::run_binary(line + "demo");
   EXPECT_NE(found.err.find("manifest"), std::string::npos) << found.err;  // of the missing phantom
   const auto refused = test::run_binary(line + "dmeo");
-  EXPECT_EQ(refused.exit_code, 1);
+  EXPECT_EQ(refused.exit_code, 2);
   EXPECT_NE(refused.err.find("demo, generic, layout-accession"), std::string::npos) << refused.err;
 }
 

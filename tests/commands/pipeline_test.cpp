@@ -223,7 +223,7 @@ TEST_F(Pipeline, WrongUseEndsWithTheCodeAndTheAdviceOfTheContract) {
   EXPECT_EQ(unknown.exit_code, 1);
   EXPECT_NE(unknown.err.find("sample.sampler.steps"), std::string::npos) << unknown.err;
   EXPECT_EQ(x2ctpa("sample --cxr /nonexistent").exit_code, 2);
-  EXPECT_EQ(x2ctpa("sample --split all", "nowhere").exit_code, 1);
+  EXPECT_EQ(x2ctpa("sample --split all", "nowhere").exit_code, 2);
   EXPECT_EQ(
       x2ctpa("sample --out " + (root_ / "m").string() + " --model " + root_.string()).exit_code, 1);
   fs::create_directories(root_ / "empty");

@@ -186,11 +186,13 @@ ordered_json describe_model(const fs::path& folder) {
   return json;
 }
 
-[[noreturn]] void refuse(const fs::path& path, const std::string& found) {
-  throw Error(fmt::format(
-      "{}: {}; expected a dataset, model or run folder, a folder or archive with DICOM files, a "
-      "volume ({}), an X-ray ({}), an experiment (.yaml) or a .safetensors file",
-      path.string(), found, volume_endings(), xray_endings()));
+[[noreturn]] void refuse(const fs::path& path, const std::string& found,
+                         ExitCode code = ExitCode::usage) {
+  throw Error(fmt::format("{}: {}; expected a dataset, model or run folder, a folder or archive "
+                          "with DICOM files, a volume ({}), an X-ray ({}), an experiment (.yaml) "
+                          "or a .safetensors file",
+                          path.string(), found, volume_endings(), xray_endings()),
+              code);
 }
 
 // A DICOM folder or file; its X-rays are described each.
@@ -239,7 +241,7 @@ ordered_json describe_folder(const fs::path& folder) {
 }  // namespace
 
 ordered_json describe_path(const fs::path& path) {
-  if (!fs::exists(path)) refuse(path, "does not exist");
+  if (!fs::exists(path)) refuse(path, "does not exist", ExitCode::no_data);
   ordered_json json;
   if (fs::is_directory(path)) {
     json = describe_folder(path);

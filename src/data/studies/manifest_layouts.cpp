@@ -28,7 +28,8 @@ fs::path images_folder(const fs::path& manifest, const InputOptions& options) {
   const fs::path folder = manifest.parent_path() / options.manifest.images;
   if (!options.manifest.images.empty() && !fs::is_directory(folder))
     throw Error(
-        fmt::format("preprocess.manifest.images: the folder {} does not exist", folder.string()));
+        fmt::format("preprocess.manifest.images: the folder {} does not exist", folder.string()),
+        ExitCode::no_data);
   return folder.empty() ? fs::path(".") : folder;
 }
 
