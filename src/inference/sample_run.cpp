@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cstdint>
 #include <filesystem>
 #include <map>
 #include <memory>
@@ -17,6 +18,7 @@
 #include "inference/sample_context.h"
 #include "inference/sample_plan.h"
 #include "inference/sample_spread.h"
+#include "x2ctpa/core/counted.h"
 #include "x2ctpa/core/error.h"
 #include "x2ctpa/core/files.h"
 #include "x2ctpa/core/interrupt.h"
@@ -209,17 +211,17 @@ ExitCode report(const SampleContext& run, const SamplePlan& plan, const SampleMa
                 const LoadedXrays& xrays) {
   const double seconds = maker.seconds();
   const size_t already = plan.already;
-  log_info("{} volumes made in {:.0f} s ({:.2f} s each){} in {}", maker.made(), seconds,
-           maker.made() > 0 ? seconds / double(maker.made()) : 0.0,
-           already > 0 ? fmt::format(", {} were there", already) : "", run.job.out.string());
+  log_info("{} made in {:.0f} s ({:.2f} s each){} in {}", counted(int64_t(maker.made()), "volume"),
+           seconds, maker.made() > 0 ? seconds / double(maker.made()) : 0.0,
+           already > 0 ? fmt::format(", {} there before", already) : "", run.job.out.string());
   xrays.finish();
   const ExitCode code = report_in_the_way(plan);
   if (xrays.unlike_training() > 0)
-    log_warning(
-        "{} X-rays are unlike those of the training set; see unlike_training in samples.csv",
-        xrays.unlike_training());
+    log_warning("{} unlike those of the training set; see unlike_training in samples.csv",
+                counted(int64_t(xrays.unlike_training()), "X-ray is", "X-rays are"));
   if (xrays.failed() == 0) return code;
-  log_warning("{} X-rays gave no volume; failures.csv says why", xrays.failed());
+  log_warning("{} gave no volume; failures.csv says why",
+              counted(int64_t(xrays.failed()), "X-ray"));
   return maker.made() + already + plan.in_the_way == 0 ? ExitCode::no_data : ExitCode::partial;
 }
 
@@ -237,8 +239,8 @@ ExitCode run_samples(const SampleJob& job, const SampleOptions& options,
   const auto groups = unsummarised_xrays(run, plan);
   if (plan.todo.empty() && groups.empty()) {
     if (plan.in_the_way == 0)
-      log_info("nothing to do: all {} volumes are in {} already", plan.own.size(),
-               job.out.string());
+      log_info("nothing to do: {} in {} already",
+               counted(int64_t(plan.own.size()), "volume is", "volumes are"), job.out.string());
     return report_in_the_way(plan);
   }
   std::unique_ptr<PeScorer> scorer;

@@ -92,6 +92,44 @@ TEST_F(Sample, SeveralSamplesOfAnXrayAreNamedSpreadAndRanked) {
   EXPECT_TRUE(fs::exists(path("several/uncertainty/f2_std.nii.gz")));
 }
 
+TEST_F(Sample, TakesModelXraysAndFolderAsThreePlainWords) {
+  const std::string words =
+      fmt::format("{} {} ", path("run/diffusion/model").string(), path("films/f1.dcm").string());
+  const auto result = test::run_binary("sample " + words + path("words").string() + " --steps 3");
+  ASSERT_EQ(result.exit_code, 0) << result.err;
+  EXPECT_EQ(rows("words/samples.csv"), 1u);
+  ASSERT_EQ(sample(" --cxr " + path("films/f1.dcm").string(), "flags").exit_code, 0);
+  EXPECT_LE(difference(path("words/f1.nii.gz"), path("flags/f1.nii.gz")), 1.0);
+  // The run folder stands for the model in it.
+  const auto of_run =
+      test::run_binary(fmt::format("sample {} {} {} --steps 3", path("run").string(),
+                                   path("films/f1.dcm").string(), path("words").string()));
+  EXPECT_NE(of_run.err.find("nothing to do: 1 volume is"), std::string::npos) << of_run.err;
+  const auto two_films = test::run_binary("sample " + words + path("films/f2.dcm").string());
+  EXPECT_EQ(two_films.exit_code, 1);
+  EXPECT_NE(two_films.err.find("expected a folder for the volumes, found the file"),
+            std::string::npos)
+      << two_films.err;
+}
+
+TEST_F(Sample, WarnsOfEachUnlikeXrayOnceHoweverOftenItIsRead) {
+  const fs::path odd = path("odd");
+  fs::create_directories(odd);
+  torch::manual_seed(3);
+  for (const char* name : {"a.png", "b.png", "c.png"})
+    write_png8(torch::rand({64, 64}), odd / name);
+  const auto result =
+      sample("--cxr " + odd.string() + " --samples-per-cxr 4 --batch-size 3 --steps 3", "of_odd");
+  ASSERT_EQ(result.exit_code, 0) << result.err;
+  EXPECT_NE(result.err.find("3 X-rays are unlike those"), std::string::npos) << result.err;
+  const std::string warning = "is unlike the X-rays that the model was trained with";
+  size_t warnings = 0;
+  for (size_t at = result.err.find(warning); at != std::string::npos;
+       at = result.err.find(warning, at + 1))
+    ++warnings;
+  EXPECT_EQ(warnings, 3u) << result.err;
+}
+
 TEST_F(Sample, KilledResumedShardedAndInOtherBatchesItMakesTheSameBytes) {
   const std::string line = films() + " --deterministic --samples-per-cxr 2 --preview false";
   ASSERT_EQ(sample(line, "whole").exit_code, 0);
