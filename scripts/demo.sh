@@ -46,7 +46,7 @@ fi
 x2ctpa() { "$X2CTPA" "$@" --config configs/demo.yaml --run "$run"; }
 
 cases() { line_with ' cases (' "$1" | sed 's/.*: //'; }
-reconstruction() { line_with 'mean PSNR' "$1" | sed 's/.*: //'; }
+reconstruction() { { line_with 'mean PSNR' "$1" || line_with 'is finished' "$1"; } | sed 's/.*: //'; }
 made() { line_with 'volumes' "$1" | sed 's/ in [^ ]*$//'; }
 validation() {
   line_with '"val_loss"' "$run/diffusion/metrics.jsonl" | sed 's/.*"val_loss":\([0-9]*[.][0-9]\{1,4\}\).*/validation loss \1/'

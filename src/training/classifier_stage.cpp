@@ -99,7 +99,9 @@ ScoredCases validation_of(const CsvTable& table) {
 double chosen_threshold(const ScoredCases& validation, const ClassifierOptions& options) {
   const auto positives = std::count(validation.labels.begin(), validation.labels.end(), 1);
   if (positives == 0 || positives == int64_t(validation.labels.size())) {
-    log_warning("the validation cases hold one class only: the threshold stays 0.5");
+    log_warning("{}: the threshold stays 0.5", validation.labels.empty()
+                                                   ? "there is no labelled validation case"
+                                                   : "the validation cases hold one class only");
     return 0.5;
   }
   return options.threshold == ThresholdRule::youden
@@ -295,6 +297,13 @@ class ArmTraining {
     write_classifier_info(folder / "model", info);
     publish_model(folder / "model", classifier_card(info, options_, from), dataset_);
     CsvTable::read(from / "scores.csv").write(folder / "scores.csv");
+    if (info.validation_auc == 0 && info.other_head_auc == 0) {
+      log_warning(
+          "classifier/{}: without validation cases of both classes no head is known to be "
+          "better; the {} head is taken",
+          arm_.name, info.head);
+      return;
+    }
     log_info(
         "classifier/{}: the {} head is taken: AUC of validation cases {:.3f}, of the other "
         "{:.3f} ({:+.3f})",

@@ -29,7 +29,8 @@ void take_over(DiffusionInputs& inputs, DiffusionOptions& options) {
           fmt::format("--init {}: expected a whole diffusion model (of train-diffusion, or of "
                       "convert_weights.py generator), "
                       "found no {}",
-                      inputs.init.string(), name));
+                      inputs.init.string(), name),
+          fs::exists(inputs.init) ? ExitCode::usage : ExitCode::no_data);
     }
   }
   options.denoiser = load_options<CtpaDenoiserOptions>(model_config_file(inputs.init));

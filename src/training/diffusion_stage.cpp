@@ -305,20 +305,20 @@ void train_diffusion(const Dataset& dataset, DiffusionInputs inputs, const Diffu
                      random_stream(runtime.seed, fmt::format("diffusion/step/{}", number)),
                      number / batches_per_step);
   };
-  stage.validate = [&]() -> Validation {
-    if (validation.empty()) return 0.0;
-    // The same cases, noise and timesteps every time, so that the curve is comparable.
-    const auto random = random_stream(runtime.seed, "diffusion/validation");
-    const BatchContent content = task.content();
-    double sum = 0;
-    for (size_t i = 0; i < validation.size(); i += size_t(options.train.batch_size)) {
-      const size_t end = std::min(validation.size(), i + size_t(options.train.batch_size));
-      const std::vector<Case> cases(validation.begin() + i, validation.begin() + end);
-      sum +=
-          double(cases.size()) * task.validation_loss(load_batch(dataset, cases, content), random);
-    }
-    return sum / double(validation.size());
-  };
+  if (!validation.empty())
+    stage.validate = [&]() -> Validation {
+      // The same cases, noise and timesteps every time, so that the curve is comparable.
+      const auto random = random_stream(runtime.seed, "diffusion/validation");
+      const BatchContent content = task.content();
+      double sum = 0;
+      for (size_t i = 0; i < validation.size(); i += size_t(options.train.batch_size)) {
+        const size_t end = std::min(validation.size(), i + size_t(options.train.batch_size));
+        const std::vector<Case> cases(validation.begin() + i, validation.begin() + end);
+        sum += double(cases.size()) *
+               task.validation_loss(load_batch(dataset, cases, content), random);
+      }
+      return sum / double(validation.size());
+    };
   DiffusionPreview preview(
       dataset, validation,
       [&](const at::Tensor& x_t, const at::Tensor& t, const CxrCondition& condition) {

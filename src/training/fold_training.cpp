@@ -68,7 +68,7 @@ bool FoldTraining::run(const std::filesystem::path& folder, const std::filesyste
   stage.module = network_.get();
   stage.start_at = [](int64_t) {};
   stage.loss = [this](int64_t batch) { return loss_of(batch); };
-  stage.validate = [this] { return validate(); };
+  if (validation_.size() > 0) stage.validate = [this] { return validate(); };
   if (!train(stage, options_.train, settings_, folder, call)) return false;
   save_module(model, network_->weights(), network_->config());
   return true;
@@ -97,7 +97,6 @@ StepLoss FoldTraining::loss_of(int64_t batch) {
 
 Validation FoldTraining::validate() {
   at::NoGradGuard no_grad;
-  if (validation_.size() == 0) return 0.0;
   std::vector<double> logits;
   double loss = 0;
   for (size_t i = 0; i < validation_.size(); ++i) {

@@ -21,7 +21,8 @@ std::string key_of(const Dataset& dataset, const std::filesystem::path& vae) {
     throw Error(
         fmt::format("no autoencoder in {}: expected the file {}; run x2ctpa train-vae first, "
                     "or give a model folder with --vae",
-                    vae.string(), weights.filename().string()));
+                    vae.string(), weights.filename().string()),
+        std::filesystem::exists(vae) ? ExitCode::usage : ExitCode::no_data);
   }
   return sha256_of_file(weights) + dataset.info().hash;
 }

@@ -5,6 +5,7 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <optional>
+#include <string>
 #include <utility>
 
 #include "training/plan.h"
@@ -36,8 +37,14 @@ class Run {
   // `from`: the checkpoint to go on from, if there is one.
   void resume(std::optional<Checkpoint> from) {
     if (from) checkpoints_.resume(state_, *from);
-    if (state_.step > 0)
+    if (state_.finished())
+      log_info(
+          "{}: is finished{}; there is nothing left to train. For more steps give a larger "
+          "train.steps with --force",
+          stage_.name, how_it_ended());
+    else if (state_.step > 0)
       log_info("{}: going on from step {} of {}", stage_.name, state_.step, options_.steps);
+    if (!state_.finished() && !stage_.validate && processes_.first()) tell_no_validation();
     state_.broadcast();
     first_step_ = state_.step;
   }
@@ -58,14 +65,25 @@ class Run {
       if (stop && !state_.finished()) end_early();
     }
     checkpoints_.wait();
-    if (state_.step < options_.steps)
-      log_info("{}: no better validation for {} times; ends at step {}", stage_.name, state_.stale,
-               state_.step);
+    if (state_.step > first_step_) log_info("{}: finished{}", stage_.name, how_it_ended());
     state_.take_final_weights();
     return processes_.first();
   }
 
  private:
+  std::string how_it_ended() const {
+    if (state_.step >= options_.steps) return fmt::format(" after {} steps", state_.step);
+    return fmt::format(" at step {}: no better validation for {} times", state_.step, state_.stale);
+  }
+
+  void tell_no_validation() const {
+    const bool wanted = options_.keep_best || options_.patience > 0;
+    log_warning("{}: there is no validation case: nothing is validated{}", stage_.name,
+                wanted ? ", keep_best and patience do nothing, and the weights of the last step "
+                         "count"
+                       : "");
+  }
+
   bool out_of_steps() const {
     return call_.max_steps > 0 && state_.step - first_step_ >= call_.max_steps;
   }

@@ -32,7 +32,8 @@ void require_model(const fs::path& folder, const std::string& what, const std::s
   if (fs::exists(model_config_file(folder)) && fs::exists(model_weights_file(folder))) return;
   throw Error(
       fmt::format("expected {} in {}, found no model folder. {} (docs/weights.md), or give {}.",
-                  what, folder.string(), remedy, flag));
+                  what, folder.string(), remedy, flag),
+      fs::exists(folder) ? ExitCode::usage : ExitCode::no_data);
 }
 
 Lpips load_lpips(const fs::path& folder, double weight, c10::Device device) {

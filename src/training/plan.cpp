@@ -3,6 +3,7 @@
 #include <c10/core/CachingDeviceAllocator.h>
 #include <fmt/format.h>
 
+#include "x2ctpa/core/counted.h"
 #include "x2ctpa/core/device.h"
 
 namespace x2ctpa {
@@ -56,10 +57,11 @@ std::string Plan::before() const {
     parameters += fmt::format(", {} {}", o.name, count_text(double(elements(*o.module, false))));
   const std::string shares = processes > 1 ? fmt::format(" in {} processes", processes) : "";
   return fmt::format(
-      "{}: {} parameters; {} steps to go of {} cases each{}, {}; weights, gradients, optimiser and "
+      "{}: {} parameters; {} to go of {} each{}, {}; weights, gradients, optimiser and "
       "average take {}",
-      name, parameters, options.steps - done, options.batch_size * options.accumulate * processes,
-      shares, options.precision, size_text(double(state_bytes())));
+      name, parameters, counted(options.steps - done, "step"),
+      counted(options.batch_size * options.accumulate * processes, "case"), shares,
+      options.precision, size_text(double(state_bytes())));
 }
 
 std::string Plan::after(double seconds, c10::Device device) const {

@@ -151,15 +151,17 @@ void train_refiner(const Dataset& dataset, const LatentMeans& means, const Refin
     found.inputs = {batch.ct};
     return found;
   };
-  stage.validate = [&]() -> Validation {
-    at::NoGradGuard no_grad;
-    double sum = 0;
-    for (const auto& c : validation) {
-      const Batch batch = load_batch(dataset, {c}, content);
-      sum += refiner_loss(options, range, refined(batch), batch.ct.to(device)).total.item<double>();
-    }
-    return validation.empty() ? 0.0 : sum / double(validation.size());
-  };
+  if (!validation.empty())
+    stage.validate = [&]() -> Validation {
+      at::NoGradGuard no_grad;
+      double sum = 0;
+      for (const auto& c : validation) {
+        const Batch batch = load_batch(dataset, {c}, content);
+        sum +=
+            refiner_loss(options, range, refined(batch), batch.ct.to(device)).total.item<double>();
+      }
+      return sum / double(validation.size());
+    };
   stage.preview = [&] {
     at::NoGradGuard no_grad;
     std::vector<Picture> pictures;

@@ -2,7 +2,9 @@
 
 #include <fmt/format.h>
 
+#include <exception>
 #include <sstream>
+#include <string>
 
 #include "x2ctpa/core/error.h"
 #include "x2ctpa/core/files.h"
@@ -54,14 +56,29 @@ std::optional<Checkpoint> RunCheckpoints::newest(bool force) const {
   if (!changes.empty() && !force) {
     throw Error(
         fmt::format("{}: the checkpoint of step {} was made with other settings:{}\nUse the old "
-                    "settings, another --run folder, or --force to go on with the new ones.",
-                    run_.string(), checkpoint->step, changes));
+                    "settings, another --run folder, or --force to go on with the new ones.{}",
+                    run_.string(), checkpoint->step, changes,
+                    changes.find("steps:") == changes.npos
+                        ? ""
+                        : " With --force a training that has ended goes on to the new number of "
+                          "steps; the learning rate then follows the new schedule from here on."));
   }
   return checkpoint;
 }
 
 void RunCheckpoints::resume(TrainState& state, const Checkpoint& checkpoint) {
-  state.load(checkpoint.tensors, folder_.string());
+  try {
+    state.load(checkpoint.tensors, folder_.string());
+  } catch (const std::exception& e) {
+    const std::string changes = differences(checkpoint.settings, settings_);
+    if (changes.empty()) throw;
+    throw Error(
+        fmt::format("{}: --force goes on with other settings, not with another network: the "
+                    "checkpoint of step {} does not fit it. The settings that differ:{}\nUse the "
+                    "old ones, another --run folder, or remove {} to begin anew. ({})",
+                    run_.string(), checkpoint.step, changes, folder_.string(),
+                    translate_exception(e, "loading").what()));
+  }
   state.step = saved_step_ = checkpoint.step;
 }
 

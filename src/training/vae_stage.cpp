@@ -10,6 +10,7 @@
 #include "training/autoencoder_task.h"
 #include "training/loss_networks.h"
 #include "training/model_card.h"
+#include "x2ctpa/core/counted.h"
 #include "x2ctpa/core/csv.h"
 #include "x2ctpa/core/error.h"
 #include "x2ctpa/core/files.h"
@@ -53,9 +54,19 @@ void write_reconstruction(const Dataset& dataset, TrainedAutoencoder& autoencode
   }
   table.write(folder / "reconstruction.csv");
   if (table.size() == 0) return;
-  log_info("train-vae: reconstruction of {} test cases: mean PSNR {:.2f} dB (data range {} HU)",
-           table.size(), sum / double(table.size()),
+  log_info("train-vae: reconstruction of {}: mean PSNR {:.2f} dB (data range {} HU)",
+           counted(int64_t(table.size()), "test case"), sum / double(table.size()),
            dataset.info().window.max_hu - dataset.info().window.min_hu);
+}
+
+// Of the model whose reconstructions `folder` has; empty without them.
+std::string identity_of(const std::filesystem::path& folder) {
+  const auto weights = model_weights_file(folder / "model"),
+             data = folder / "model" / "dataset.yaml";
+  for (const auto& file : {weights, data, folder / "reconstruction.csv"}) {
+    if (!std::filesystem::exists(file)) return {};
+  }
+  return sha256_of_file(weights) + read_file(data);
 }
 
 ModelCard vae_card(const VaeOptions& options, const Dataset& dataset,
@@ -109,18 +120,19 @@ void train_vae(const Dataset& dataset, const std::filesystem::path& lpips,
   stage.start_at = [&](int64_t count) { loader.restore({count}); };
   stage.waited = [&] { return loader.waited_seconds(); };
   stage.loss = [&](int64_t number) { return task.loss(loader.next(), number); };
-  stage.validate = [&]() -> Validation {
-    at::NoGradGuard no_grad;
-    double l1 = 0, psnr = 0;
-    for (const auto& c : held_out) {
-      const auto x = dataset.load_ct(c), made = autoencoder.reconstruction(x);
-      l1 += reconstruction_loss(made, x).item<double>() / double(held_out.size());
-      psnr += psnr_db(made, x) / double(held_out.size());
-    }
-    Validation found(l1);
-    if (!held_out.empty()) found.terms.emplace_back("psnr_db", psnr);
-    return found;
-  };
+  if (!held_out.empty())
+    stage.validate = [&]() -> Validation {
+      at::NoGradGuard no_grad;
+      double l1 = 0, psnr = 0;
+      for (const auto& c : held_out) {
+        const auto x = dataset.load_ct(c), made = autoencoder.reconstruction(x);
+        l1 += reconstruction_loss(made, x).item<double>() / double(held_out.size());
+        psnr += psnr_db(made, x) / double(held_out.size());
+      }
+      Validation found(l1);
+      found.terms.emplace_back("psnr_db", psnr);
+      return found;
+    };
   stage.preview = [&] {
     at::NoGradGuard no_grad;
     std::vector<Picture> pictures;
@@ -136,11 +148,14 @@ void train_vae(const Dataset& dataset, const std::filesystem::path& lpips,
   if (!lpips.empty() && perceptual > 0)
     settings += "lpips: " + sha256_of_file(model_weights_file(lpips)) + "\n";
   if (!train(stage, options.train, settings, folder, call)) return;
+  const std::string before = identity_of(folder);
   withdraw_model(folder / "model");
   autoencoder.save(folder / "model");
   write_file(folder / "model" / "dataset.yaml", options_to_yaml(dataset.info()));
   publish_model(folder / "model", vae_card(options, dataset, folder), dataset);
-  write_reconstruction(dataset, autoencoder, folder);
+  // A training that was finished before has told it already.
+  if (before.empty() || before != identity_of(folder))
+    write_reconstruction(dataset, autoencoder, folder);
 }
 
 }  // namespace x2ctpa

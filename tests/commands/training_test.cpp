@@ -136,6 +136,8 @@ TEST_F(TinyTraining, MaxStepsStopsWithACheckpointAndTheSameCommandGoesOn) {
   const fs::path run = new_run("limited");
   const auto first = x2ctpa("train-diffusion --max-steps 7", "limited");
   EXPECT_EQ(first.exit_code, 130) << first.err;
+  EXPECT_EQ(first.err.find("error"), std::string::npos) << first.err;
+  EXPECT_NE(first.err.find("as --max-steps"), std::string::npos) << first.err;
   EXPECT_TRUE(fs::exists(run / "diffusion/checkpoints/step-000000007.safetensors"));
   EXPECT_EQ(x2ctpa("train-diffusion --max-steps 3", "limited").exit_code, 130);
   EXPECT_TRUE(fs::exists(run / "diffusion/checkpoints/step-000000010.safetensors"));
@@ -199,6 +201,46 @@ TEST_F(TinyTraining, ANaNInOneLatentStopsTheRunWithItsCaseAndAGoodCheckpoint) {
   EXPECT_EQ(result.exit_code, 1) << result.err;
   EXPECT_NE(result.err.find("case " + latent.stem().string()), std::string::npos) << result.err;
   EXPECT_TRUE(fs::exists(run / "diffusion/checkpoints/step-000000004.safetensors"));
+}
+
+TEST_F(TinyTraining, AFinishedTrainingDoesNotMeasureItsReconstructionAgain) {
+  const fs::path run = new_run("finished");
+  const std::string command = "train-vae --steps 4";
+  ASSERT_EQ(x2ctpa(command, "finished").exit_code, 0);
+  write_file(run / "vae/reconstruction.csv", "case_id,psnr_db\nmine,1\n");
+  const auto again = x2ctpa(command, "finished");
+  EXPECT_EQ(again.exit_code, 0) << again.err;
+  EXPECT_NE(again.err.find("is finished after 4 steps"), std::string::npos) << again.err;
+  EXPECT_EQ(CsvTable::read(run / "vae/reconstruction.csv").at(0, "case_id"), "mine");
+  // A longer one goes on, and measures what it has become.
+  const auto refused = x2ctpa("train-vae --steps 6", "finished");
+  EXPECT_EQ(refused.exit_code, 1) << refused.err;
+  EXPECT_NE(refused.err.find("With --force a training that has ended goes on"), std::string::npos)
+      << refused.err;
+  const auto longer = x2ctpa("train-vae --steps 6 --force", "finished");
+  EXPECT_EQ(longer.exit_code, 0) << longer.err;
+  EXPECT_NE(longer.err.find("going on from step 4 of 6"), std::string::npos) << longer.err;
+  EXPECT_NE(CsvTable::read(run / "vae/reconstruction.csv").at(0, "case_id"), "mine");
+}
+
+TEST_F(TinyTraining, WithoutValidationCasesEveryStageTrainsToItsEndAndSaysSo) {
+  const fs::path run = new_run("unvalidated");
+  fs::remove(run / "dataset");
+  fs::copy(root_ / "base" / "phantom", run / "phantom", fs::copy_options::recursive);
+  ASSERT_EQ(x2ctpa("preprocess --splits 0.8,0,0.2", "unvalidated").exit_code, 0);
+  for (const Stage& stage : stages) {
+    const std::string section = stage.folder.substr(0, stage.folder.find('/'));
+    const auto result =
+        x2ctpa(fmt::format("{0} --steps 6 --{1}.train.validate_every 2 --{1}.train.keep_best true "
+                           "--{1}.train.patience 1",
+                           stage.command, section),
+               "unvalidated");
+    EXPECT_EQ(result.exit_code, 0) << result.err;
+    EXPECT_NE(result.err.find("there is no validation case"), std::string::npos) << result.err;
+    EXPECT_NE(result.err.find("finished after 6 steps"), std::string::npos) << result.err;
+    EXPECT_EQ(result.err.find("one class"), std::string::npos) << result.err;
+    EXPECT_EQ(read_file(run / stage.folder / "metrics.jsonl").find("val_loss"), std::string::npos);
+  }
 }
 
 TEST_F(TinyTraining, SettingsThatChangeNothingMayChangeBetweenCalls) {

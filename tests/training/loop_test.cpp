@@ -215,6 +215,58 @@ TEST(Loop, KeepsTheWeightsOfTheBestValidationAndEndsWhenNoneIsBetter) {
   EXPECT_TRUE(equal(copies(*again.player), best));
 }
 
+TEST(Loop, WithoutAValidationCaseNothingIsValidatedAndTheTrainingGoesToItsEnd) {
+  const TemporaryFolder folder;
+  Duel duel;
+  duel.stage.validate = {};
+  duel.options.validate_every = 1;
+  duel.options.keep_best = true;
+  duel.options.patience = 1;
+  duel.options.ema_decay = 0;
+  testing::internal::CaptureStderr();
+  EXPECT_TRUE(train(duel.stage, duel.options, "", folder.path()));
+  const std::string told = testing::internal::GetCapturedStderr();
+  EXPECT_NE(told.find("there is no validation case"), std::string::npos) << told;
+  EXPECT_NE(told.find("keep_best and patience do nothing"), std::string::npos) << told;
+  const auto lines = metrics(folder);
+  ASSERT_EQ(lines.size(), 6u);
+  for (const auto& line : lines) EXPECT_FALSE(line.contains("val_loss")) << line;
+  // The weights of the last step, not of the first.
+  const auto last = newest_checkpoint(folder / "checkpoints");
+  EXPECT_TRUE(at::equal(duel.player->weight, last->tensors.at("model.weight")));
+  EXPECT_EQ(last->tensors.count("best.weight"), 0u);
+}
+
+TEST(Loop, ATrainingThatIsFinishedSaysSo) {
+  const TemporaryFolder folder;
+  Duel duel, again;
+  train(duel.stage, duel.options, "", folder.path());
+  testing::internal::CaptureStderr();
+  train(again.stage, again.options, "", folder.path());
+  const std::string told = testing::internal::GetCapturedStderr();
+  EXPECT_NE(told.find("duel: is finished after 6 steps"), std::string::npos) << told;
+  EXPECT_NE(told.find("--force"), std::string::npos) << told;
+}
+
+TEST(Loop, ForceDoesNotGoOnWithAnotherNetworkAndSaysSo) {
+  const TemporaryFolder folder;
+  Duel duel, wider;
+  train(duel.stage, duel.options, "width: 3\n", folder.path());
+  wider.player = torch::nn::Linear(3, 5);
+  wider.stage.module = wider.player.get();
+  TrainCall call;
+  call.force = true;
+  try {
+    train(wider.stage, wider.options, "width: 5\n", folder.path(), call);
+    FAIL() << "went on";
+  } catch (const Error& e) {
+    const std::string told = e.what();
+    EXPECT_NE(told.find("not with another network"), std::string::npos) << told;
+    EXPECT_NE(told.find("now:  width: 5"), std::string::npos) << told;
+    EXPECT_NE(told.find("another --run folder"), std::string::npos) << told;
+  }
+}
+
 TEST(Loop, Fp16LeavesOutAStepWhoseGradientOverflows) {
   const TemporaryFolder folder;
   Duel duel;

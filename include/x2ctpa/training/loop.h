@@ -118,8 +118,10 @@ struct TrainingStage {
   std::function<void()> first_weights{};
   std::function<void(int64_t count)> start_at;  ///< `count` batches of this process are done
   std::function<StepLoss(int64_t batch)>
-      loss;                              ///< of this process's next batch, whose number is `batch`
-  std::function<Validation()> validate;  ///< of the module in evaluation mode, averaged weights
+      loss;  ///< of this process's next batch, whose number is `batch`
+  /// Of the module in evaluation mode, averaged weights; empty where there is no validation case:
+  /// then nothing is validated, and that is said.
+  std::function<Validation()> validate;
   std::function<std::vector<Picture>()> preview{};  ///< of fixed validation cases; as validate()
   std::function<double()> waited{};                 ///< seconds spent waiting for data so far
 };
