@@ -80,8 +80,8 @@ TEST_F(TinyTraining, AMeanAndARefinerSurviveAStopBitForBitAndTheModelSamples) {
                            (run / "dataset" / index.at(row, "cxr")).string(), (run / id).string()),
                "mean_whole");
     ASSERT_EQ(alone.exit_code, 0) << alone.err;
-    const bool same = read_oriented(run / "samples" / (id + ".nii.gz"))
-                          .hu.equal(read_oriented(run / id / (id + ".nii.gz")).hu);
+    const bool same = read_volume(run / "samples" / (id + ".nii.gz"))
+                          .hu.equal(read_volume(run / id / (id + ".nii.gz")).hu);
     const bool training = index.at(row, "split") == "train";
     EXPECT_EQ(same, !training) << id;
     EXPECT_EQ(
