@@ -99,13 +99,13 @@ signs() {
   "$python" scripts/study_tables.py signs "$run"
 }
 
-# The same patients in the window of those recipes.
+# The same patients, 200 of those held out, in the window of those recipes.
 recipes() {
   local narrow=$run/narrow recipe folder
   old() { "$program" "$1" --config "configs/$recipe.yaml" --config configs/phantom-size.yaml --seed "$seed" -q "${@:2}"; }
   recipe=recommended-vqgan
   if [[ ! -e $narrow/dataset/dataset.json ]]; then
-    "$python" scripts/study_tables.py manifest "$run" "$run/phantom/narrow.csv" --labels 1000 --seed "$seed"
+    "$python" scripts/study_tables.py manifest "$run" "$run/phantom/narrow.csv" --held-out 200
     old preprocess --run "$narrow" --input "$run/phantom/narrow.csv"
   fi
   say "train-vae, VQ-GAN"

@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
 """Manifests and tables of scripts/study.sh.
 
-study_tables.py manifest RUN FILE [--labels N --seed S] [--sign NAME]
+study_tables.py manifest RUN FILE [--labels N --seed S] [--sign NAME] [--held-out N]
                                  the study's manifest in its splits: with the labels of N training
-                                 patients, drawn within each class, or with a sign for the label
+                                 patients, drawn within each class, with a sign for the label, or
+                                 with the first N held-out patients alone
 study_tables.py volumes RUN      volumes and clots by source
 study_tables.py labels RUN       areas by arm and number of labels; RUN/labels.svg
 study_tables.py signs RUN        areas of each X-ray sign by itself
@@ -16,6 +17,7 @@ import json
 import math
 import pathlib
 import random
+import statistics
 
 ARMS = {
     "cxr": "X-ray",
@@ -104,7 +106,7 @@ def area(labels, scores):
     return above / (positives * (len(labels) - positives))
 
 
-def manifest(run, out, labels=None, seed=0, sign=None):
+def manifest(run, out, labels=None, seed=0, sign=None, held_out=None):
     """Rows of the phantom's manifest with the split that the dataset gave them."""
     rows = rows_of(run / "phantom" / "manifest.csv")
     split = {row["id"]: row["split"] for row in rows_of(run / "dataset" / "index.csv")}
@@ -112,6 +114,9 @@ def manifest(run, out, labels=None, seed=0, sign=None):
     if sign:
         for row in rows:
             row["pe"] = str(int(sign in row["signs"].split(";")))
+    if held_out:
+        test = [row["id"] for row in rows if row["split"] == "test"][:held_out]
+        rows = [row for row in rows if row["split"] != "test" or row["id"] in test]
     if labels:
         training = [row for row in rows if row["split"] == "train"]
         draw = random.Random(f"study labels {seed}")
@@ -291,26 +296,28 @@ def seconds_of(folder, name):
 
 
 def recipes(run):
+    held_out = {row["id"] for row in rows_of(run / "narrow" / "dataset" / "index.csv")}
     rows = []
     for name, folder, autoencoder in (
         ("published", run / "paper", run / "narrow"),
         ("0.1.0", run / "recommended-vqgan", run / "narrow"),
         ("the demo's", run, run),
     ):
-        found = metrics_of(folder)["images"]["metrics"]
+        cases = rows_of(folder / "evaluation" / "per_case.csv")
+        cases = [case for case in cases if case["case_id"] in held_out]
         row = [
             name,
             f"{seconds_of(autoencoder, 'train-vae'):.0f}",
             f"{seconds_of(folder, 'train-diffusion'):.0f}",
         ]
         for key, (_, digits) in METRICS.items():
-            row.append(number(found.get(key, {}).get("generated", {}).get("median"), digits))
+            values = [float(case[f"generated_{key}"] or "nan") for case in cases]
+            values = [value for value in values if value == value]
+            row.append(number(statistics.median(values) if values else None, digits))
         rows.append(row)
-    table(
-        ["recipe", "autoencoder, s", "generator, s", *(label for label, _ in METRICS.values())],
-        rows,
-    )
-    print("Seconds: of all cores together.\n")
+    head = ["recipe", "autoencoder, s", "generator, s", *(label for label, _ in METRICS.values())]
+    table(head, rows)
+    print(f"Medians over {len(cases)} held-out patients; seconds: of all cores together.\n")
 
 
 def main():
@@ -321,10 +328,11 @@ def main():
     parser.add_argument("file", type=pathlib.Path, nargs="?")
     parser.add_argument("--labels", type=int)
     parser.add_argument("--sign")
+    parser.add_argument("--held-out", type=int)
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
     if given.what == "manifest":
-        manifest(given.run, given.file, given.labels, given.seed, given.sign)
+        manifest(given.run, given.file, given.labels, given.seed, given.sign, given.held_out)
     else:
         tables[given.what](given.run)
 
