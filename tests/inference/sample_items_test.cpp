@@ -94,9 +94,7 @@ TEST_F(SampleItems, OfAFolderWithCtsBesideItsXraysOnlyTheseAreTaken) {
   write_file(studies / "p2/film", test::dicom_xray()
                                       .text(0x0020000e, "UI", "1.2.3.9.8")
                                       .data_set(test::Syntax::implicit_little));
-  write_file(studies / "p2/film.v2", test::dicom_xray()
-                                         .text(0x0020000e, "UI", "1.2.3.9.9")
-                                         .data_set(test::Syntax::implicit_little));
+  write_file(studies / "p2/film.v2", test::dicom_xray().text(0x0020000e, "UI", "1.2.3.9.9").file());
   write_file(studies / "p2/._film.png", "what macOS leaves");
   testing::internal::CaptureStderr();
   const auto xrays = xrays_in(studies.path());
