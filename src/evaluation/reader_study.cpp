@@ -65,10 +65,12 @@ void write_blinded(const Volume& volume, const Volume& place, const EvaluationIn
   Volume shown = place;
   shown.hu = volume.hu.clamp(inputs.window.min_hu, inputs.window.max_hu).round().contiguous();
   write_synthetic_series(shown, folder,
-                         {name, "Blinded reader study: acquired or generated", version(),
-                          fmt::format("reader-study/{}/{}", seed, name),
-                          0.5 * (inputs.window.min_hu + inputs.window.max_hu),
-                          inputs.window.max_hu - inputs.window.min_hu});
+                         {.subject_id = name,
+                          .derivation = "Blinded reader study: acquired or generated",
+                          .version = version(),
+                          .unique = fmt::format("reader-study/{}/{}", seed, name),
+                          .window_centre_hu = 0.5 * (inputs.window.min_hu + inputs.window.max_hu),
+                          .window_width_hu = inputs.window.max_hu - inputs.window.min_hu});
 }
 
 struct Reading {
