@@ -161,20 +161,22 @@ void judge_geometry(const CtFacts& facts, const PreparedCase& prepared, const Ju
   }
 }
 
-void judge_anatomy(const Volume& scan, const Lungs& lungs, CtFacts& facts, const Judge& judge) {
+// `sides_told`: by a DICOM header, which is right more often than a look at organs that an effusion
+// or a collapsed lung may have moved.
+void judge_anatomy(const Volume& scan, const Lungs& lungs, bool sides_told, CtFacts& facts,
+                   const Judge& judge) {
+  const Severity severity = sides_told ? Severity::info : Severity::warning;
   facts.contrast_hu = trunk_contrast_hu(scan, lungs);
   const AnatomyDirections directions = anatomy_directions(scan, lungs);
   if (directions.left < -0.04) {
-    judge.add(Severity::warning, "mirrored",
+    judge.add(severity, "mirrored",
               "the heart lies to the right and the left lung is the larger one");
   }
   if (directions.head < -0.1) {
-    judge.add(Severity::warning, "upside-down",
-              "the lungs are wider at their top than at their base");
+    judge.add(severity, "upside-down", "the lungs are wider at their top than at their base");
   }
   if (directions.front < -0.15) {
-    judge.add(Severity::warning, "back-to-front",
-              "there is more bone before the lungs than behind");
+    judge.add(severity, "back-to-front", "there is more bone before the lungs than behind");
   }
 }
 
@@ -228,7 +230,8 @@ void judge_ct(const PreparedCase& prepared, const PreprocessOptions& options, St
     facts.air_hu = measured_air_hu(scan.hu, counts);
     if (judge_unit(facts, judge)) judge_values(scan.hu, counts, options, facts, judge);
     judge_geometry(facts, prepared, judge);
-    if (prepared.lungs) judge_anatomy(scan, *prepared.lungs, facts, judge);
+    const bool dicom = fs::is_directory(prepared.record.ct_source);
+    if (prepared.lungs) judge_anatomy(scan, *prepared.lungs, dicom, facts, judge);
   }
   check.ct = facts;
 }
