@@ -238,8 +238,9 @@ TEST_F(Evaluate, LungsThatTheWindowCutsOffAreADashWithTheReason) {
   }
   EXPECT_EQ(images["metrics"]["lung_dice"]["generated"]["n"], 9) << "their border is there";
   EXPECT_CONTAINS(narrow.out, "–  (the window, from -200 HU, cuts the lungs off)");
-  if (const auto text = test::shown_text(page()))
+  if (const auto text = test::shown_text(page())) {
     EXPECT_CONTAINS(*text, "MAE in lungs: the window, from -200 HU, cuts the lungs off.");
+  }
   ASSERT_EQ(evaluate("--window-hu -1000,500").exit_code, 0);
   images = metrics()["images"];
   EXPECT_TRUE(images["untold"].empty()) << images["untold"];
@@ -512,7 +513,9 @@ TEST_F(Evaluate, EveryColumnOfTheTableHoldsNumbersAndThePaperComesOnRequest) {
   EXPECT_EQ(CsvTable::read(run / "evaluation/table.csv").size(), 5u);
   EXPECT_CONTAINS(read_file(run / "evaluation/table.tex"), "True CTPA & paper & 0.827");
   EXPECT_CONTAINS(read_file(run / "evaluation/table.tex"), "Generated CTPA & journal & 0.80");
-  if (const auto text = test::shown_text(page())) EXPECT_CONTAINS(*text, "True CTPA, paper");
+  if (const auto text = test::shown_text(page())) {
+    EXPECT_CONTAINS(*text, "True CTPA, paper");
+  }
 }
 
 TEST_F(Evaluate, WritesThePaperTableInThreeForms) {
