@@ -94,7 +94,7 @@ ends 0 sample --help && says "Usage: x2ctpa sample [MODEL] [X-RAYS] [OUT]" "Exam
 says_not "$program"
 printf 'vae: {train: {steps: 3}}\nvae: {train: {batch_size: 2}}\n' > "$work/twice.yaml"
 ends 1 train-vae --config "$work/twice.yaml" --run "$run" && says 'line 2: "vae" is there twice'
-for missing in "preprocess --input" "sample --cxr" "sample --model" "evaluate --run" "info"; do
+for missing in "preprocess --input" "sample --cxr" "classify predict --arm cxr --dataset" "evaluate --run" info; do
   read -ra words <<< "$missing"
   ends 2 "${words[@]}" "$work/nowhere" && says nowhere
 done
