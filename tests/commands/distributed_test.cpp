@@ -97,7 +97,7 @@ TEST_F(TinyTraining, AProcessThatDiesEndsTheOtherWithItsCause) {
       "x ",
       two_processes, root_.string());
   const auto result = x2ctpa("train-vae", "cause", one_breaks);
-  EXPECT_EQ(result.exit_code, 1) << result.err;
+  EXPECT_EQ(result.exit_code, 2) << result.err;
   EXPECT_NE(result.err.find("since process 2 ended"), std::string::npos) << result.err;
   EXPECT_NE(result.err.find("nowhere"), std::string::npos) << result.err;
 }

@@ -171,7 +171,7 @@ TEST_F(TrainingLosses, ALossWithoutItsNetworkIsOffAndSaysSo) {
                    "0.01 --lpips /nowhere",
                    "without")
                 .exit_code,
-            1);
+            2);
 }
 
 TEST_F(TrainingLosses, LowRankUpdatesOfAModelChangeItsLayersAndNothingElseAndItSamples) {

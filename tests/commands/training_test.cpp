@@ -80,10 +80,14 @@ TEST_F(TinyTraining, AMeanAndARefinerSurviveAStopBitForBitAndTheModelSamples) {
                            (run / "dataset" / index.at(row, "cxr")).string(), (run / id).string()),
                "mean_whole");
     ASSERT_EQ(alone.exit_code, 0) << alone.err;
-    const bool same = read_volume(run / "samples" / (id + ".nii.gz"))
-                          .hu.equal(read_volume(run / id / (id + ".nii.gz")).hu);
+    // Batches of another size may round otherwise, and volumes hold whole HU.
+    const double difference = (read_volume(run / "samples" / (id + ".nii.gz")).hu -
+                               read_volume(run / id / (id + ".nii.gz")).hu)
+                                  .abs()
+                                  .max()
+                                  .item<double>();
     const bool training = index.at(row, "split") == "train";
-    EXPECT_EQ(same, !training) << id;
+    EXPECT_EQ(difference > 2, training) << id << ": " << difference << " HU";
     EXPECT_EQ(
         read_file(run / "samples" / (id + ".json")).find("fitted without") != std::string::npos,
         training)

@@ -26,6 +26,6 @@ endforeach()
 # An error reaches the caller with its exit code.
 execute_process(COMMAND "${WORK}/build/generate" "${WORK}/nothing" "${WORK}/xray.png" "${WORK}/x.nii.gz"
   RESULT_VARIABLE result ERROR_VARIABLE output)
-if(NOT result EQUAL 1 OR NOT output MATCHES "nothing does not exist")
-  message(FATAL_ERROR "expected exit code 1 and the folder's name, found ${result}: ${output}")
+if(NOT result EQUAL 2 OR NOT output MATCHES "nothing does not exist")
+  message(FATAL_ERROR "expected exit code 2 and the folder's name, found ${result}: ${output}")
 endif()
