@@ -10,7 +10,7 @@
 
 #include "imaging/files/image_file.h"
 #include "imaging/files/nifti_header.h"
-#include "imaging/files/volume_place.h"
+#include "imaging/volume_place.h"
 #include "x2ctpa/core/error.h"
 #include "x2ctpa/core/files.h"
 #include "x2ctpa/core/log.h"

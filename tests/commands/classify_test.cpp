@@ -305,15 +305,14 @@ TEST_F(Classify, CasesWithoutALabelAreTaughtByTrueVolumes) {
     if (cases[i].split == "train" && i % 8 > 2) cases[i].pe.reset();
   DatasetInfo info = dataset.info();
   write_dataset(run() / "dataset", info, cases);
-  const std::string arm = "--arm generated --classifier.head linear --classifier.folds false ";
-  const auto ignored = classify(arm);
-  ASSERT_EQ(ignored.exit_code, 0) << ignored.err;
-  const double alone = area("generated", "test");
-  const auto taught = classify(arm + "--classifier.unlabelled taught");
+  const auto taught =
+      classify("--arm generated --classifier.head linear --classifier.unlabelled taught");
   ASSERT_EQ(taught.exit_code, 0) << taught.err;
   EXPECT_NE(taught.err.find("learns from the head of true volumes"), std::string::npos)
       << taught.err;
-  EXPECT_GE(area("generated", "test"), alone);
+  EXPECT_NE(taught.err.find("20 training cases, 10 of them labelled"), std::string::npos)
+      << taught.err;
+  EXPECT_GT(area("generated", "val"), 0.8);
   const auto refused =
       classify("--arm generated --classifier.head densenet --classifier.unlabelled taught");
   EXPECT_EQ(refused.exit_code, 1) << refused.err;

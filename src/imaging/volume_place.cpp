@@ -1,4 +1,4 @@
-#include "imaging/files/volume_place.h"
+#include "imaging/volume_place.h"
 
 #include <fmt/format.h>
 
