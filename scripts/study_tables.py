@@ -189,6 +189,8 @@ def labels(run):
     curves = {arm: [] for arm in ARMS}
     rows = []
     for count in LABELS:
+        if not (run / f"labels-{count}" / "evaluation" / "metrics.json").exists():
+            continue
         found = metrics_of(run / f"labels-{count}")["classification"]
         tests = {
             frozenset((test["first"], test["second"])): test["delong"]
