@@ -46,13 +46,13 @@ ends() {
 says() {
   local text
   for text in "$@"; do
-    cat "$work/out" "$work/err" | grep -qF -- "$text" || fail "expected to read \"$text\""
+    grep -qF -- "$text" "$work/out" "$work/err" || fail "expected to read \"$text\""
   done
 }
 says_not() {
   local text
   for text in "$@"; do
-    if cat "$work/out" "$work/err" | grep -qF -- "$text"; then fail "expected not to read \"$text\""; fi
+    if grep -qF -- "$text" "$work/out" "$work/err"; then fail "expected not to read \"$text\""; fi
   done
 }
 
@@ -156,7 +156,7 @@ ends 0 sample "${in_run[@]}" --split all && says "16 volumes made"
 step "classifiers and the evaluation of the run"
 for arm in cxr ctpa generated; do ends 0 classify train "${in_run[@]}" --arm $arm; done
 ends 0 evaluate "${in_run[@]}"
-says "Image quality, 4 cases" "right CXR" "cuts the lungs off" "report.html" && says_not "paper:"
+says "Image quality, 4 cases" "right CXR" "report.html" && says_not "paper:" "nan"
 holds "$run/evaluation/metrics.json" '"lung_mae_hu" in data["images"]["untold"] and data["images"]["cases"] == 4'
 holds "$run/evaluation/metrics.json" 'data["images"]["metrics"]["psnr_db"]["generated"]["median"] > 3'
 holds "$run/evaluation/metrics.json" 'data["images"]["metrics"]["psnr_db"]["generated_against_mean_volume"]["p"] is None'

@@ -472,6 +472,16 @@ TEST_F(Evaluate, OfTablesWithoutACommonStudyRefusesTheComparison) {
   EXPECT_NE(result.err.find("1 of them a failure"), std::string::npos) << result.err;
 }
 
+TEST_F(Evaluate, OfOneStudyOfAClassTellsNoDetectableDifference) {
+  write_file(run / "a.csv", "study_id,label,score\na,1,0.9\nb,0,0.2\nc,0,0.3\nd,0,0.6\n");
+  write_file(run / "b.csv", "study_id,label,score\na,1,0.4\nb,0,0.3\nc,0,0.5\nd,0,0.1\n");
+  const auto result = test::run_binary(fmt::format(
+      "evaluate --scores a={0}/a.csv --scores b={0}/b.csv --out {0}/evaluation", run.string()));
+  ASSERT_EQ(result.exit_code, 0) << result.err;
+  EXPECT_CONTAINS(result.out, "too few of a class for a p");
+  EXPECT_EQ(result.out.find("nan"), std::string::npos) << result.out;
+}
+
 TEST_F(Evaluate, GivesCalibrationNetBenefitAndThePowerOfSmallSets) {
   ASSERT_EQ(evaluate().exit_code, 0);
   const json m = metrics()["classification"], arm = m["arms"]["cxr"], c = arm["calibration"];

@@ -172,10 +172,12 @@ std::string score_text(const Evaluation& evaluation) {
   for (const ArmComparison& c : evaluation.scores.comparisons) {
     if (c.delong) {
       text += fmt::format(
-          "{} - {}: AUC difference {:+.3f}, DeLong p {} (Holm {}), N {}; a difference "
-          "of {:.2f} would be found in 80% of such sets\n",
-          c.first, c.second, c.delong->auc_a - c.delong->auc_b, p_text(c.delong->p),
-          p_text(c.delong_p_holm), c.common, c.detectable_difference);
+          "{} - {}: AUC difference {:+.3f}, DeLong p {} (Holm {}), N {}{}\n", c.first, c.second,
+          c.delong->auc_a - c.delong->auc_b, p_text(c.delong->p), p_text(c.delong_p_holm), c.common,
+          std::isnan(c.detectable_difference)
+              ? " (too few of a class for a p)"
+              : fmt::format("; a difference of {:.2f} would be found in 80% of such sets",
+                            c.detectable_difference));
     }
   }
   return text;
