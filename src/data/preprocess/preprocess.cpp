@@ -21,7 +21,7 @@
 #include "x2ctpa/core/interrupt.h"
 #include "x2ctpa/core/log.h"
 #include "x2ctpa/core/utf8.h"
-#include "x2ctpa/data/check/check.h"
+#include "x2ctpa/data/preprocess/findings.h"
 #include "x2ctpa/data/preprocess/splits.h"
 
 namespace fs = std::filesystem;

@@ -5,9 +5,9 @@
 #include <algorithm>
 #include <vector>
 
-#include "data/check/check_parts.h"
 #include "data/preprocess/case_grid.h"
 #include "data/preprocess/intensity.h"
+#include "data/preprocess/judge_ct.h"
 #include "data/preprocess/read_ct.h"
 #include "x2ctpa/core/log.h"
 #include "x2ctpa/core/utf8.h"
@@ -165,14 +165,14 @@ bool has_warning(const CaseRecord& record, const std::string& code) {
 // What `--check` says of the scan is said of the case, too.
 void add_scan_warnings(const Study& study, const PreprocessOptions& options,
                        PreparedCase& prepared) {
-  StudyCheck check{study};
+  std::vector<Finding> findings;
   try {
-    judge_ct(prepared, options, check);
+    judge_ct(prepared, options, study.id, findings);
   } catch (const std::exception& e) {
     // The case itself is made: what could not be measured must not reject it.
     log_debug("judging {}: {}", study.id, e.what());
   }
-  for (const Finding& finding : check.findings)
+  for (const Finding& finding : findings)
     if (finding.severity != Severity::info && !has_warning(prepared.record, finding.code))
       prepared.record.warnings.push_back(finding.code + ": " + finding.what);
 }

@@ -1,45 +1,15 @@
 // The data doctor: what is right and wrong with studies, found before a dataset is made of them.
 #pragma once
 
-#include <array>
 #include <optional>
 #include <string>
 #include <vector>
 
+#include "x2ctpa/data/preprocess/findings.h"
 #include "x2ctpa/data/preprocess/preprocess.h"
 #include "x2ctpa/data/studies/manifest.h"
 
 namespace x2ctpa {
-
-enum class Severity { info, warning, error };
-
-/// "info", "warning" or "error".
-const char* severity_name(Severity severity);
-
-struct Finding {
-  Severity severity = Severity::warning;
-  std::string code;   ///< a short word; those of rejected studies are as in rejected.csv
-  std::string where;  ///< ids of the studies concerned
-  std::string what;   ///< a sentence with figures
-};
-
-/// What to do about a finding. One text per code.
-std::string advice_for(const std::string& code);
-
-/// What was measured on a CT as it was read, turned into the canonical axes.
-struct CtFacts {
-  std::array<int64_t, 3> size_dhw{0, 0, 0};
-  Vec3 spacing_mm{0, 0, 0};
-  double obliqueness_degrees = 0;  ///< between the scan's axes and the patient's
-  double min_value = 0, max_value = 0;
-  std::optional<double> air_hu;  ///< what the air around or inside the patient measures
-  double lung_litres = 0;        ///< 0: not measured
-  /// An estimate of the contrast in the pulmonary trunk: the 95th percentile, smoothed over about
-  /// 4 mm, of what lies between the lungs at the height of the trunk, spine left out. The ascending
-  /// aorta and the superior vena cava lie there too, so the best enhanced of the three decides.
-  std::optional<double> contrast_hu;
-  std::string hash;  ///< SHA-256 of the voxels and their number
-};
 
 struct CxrFacts {
   int64_t height = 0, width = 0, bits = 0;

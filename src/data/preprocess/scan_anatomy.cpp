@@ -6,7 +6,7 @@
 #include <cmath>
 #include <optional>
 
-#include "data/check/check_parts.h"
+#include "data/preprocess/scan_anatomy.h"
 
 namespace x2ctpa {
 namespace {
