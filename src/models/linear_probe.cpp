@@ -8,6 +8,7 @@
 
 #include "models/checks.h"
 #include "x2ctpa/core/error.h"
+#include "x2ctpa/models/clipped_to.h"
 
 namespace x2ctpa {
 
@@ -40,8 +41,7 @@ at::Tensor averaged_to_grid(const at::Tensor& x, at::IntArrayRef grid) {
 at::Tensor averaged_to_grid(const at::Tensor& x, at::IntArrayRef grid,
                             const std::vector<double>& window) {
   if (window.empty()) return averaged_to_grid(x, grid);
-  const double low = window.at(0), high = window.at(1);
-  return averaged_to_grid((x.clamp(low, high) - low) * (2 / (high - low)) - 1, grid);
+  return averaged_to_grid(clipped_to(x, window.at(0), window.at(1)), grid);
 }
 
 LinearProbeImpl::LinearProbeImpl(LinearProbeOptions options) : options_(std::move(options)) {

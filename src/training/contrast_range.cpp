@@ -4,7 +4,7 @@
 #include <fmt/format.h>
 
 #include "x2ctpa/core/error.h"
-#include "x2ctpa/training/losses.h"
+#include "x2ctpa/models/clipped_to.h"
 
 namespace x2ctpa {
 

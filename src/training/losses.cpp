@@ -44,10 +44,6 @@ at::Tensor squared_loss(const at::Tensor& x_hat, const at::Tensor& x) {
   return (x_hat - x).square().mean();
 }
 
-at::Tensor clipped_to(const at::Tensor& x, double low, double high) {
-  return (single(x).clamp(low, high) - low) * (2 / (high - low)) - 1;
-}
-
 at::Tensor kl_loss(const LatentPosterior& posterior) {
   const auto mean = single(posterior.mean), logvar = single(posterior.logvar);
   return 0.5 * (mean.square() + logvar.exp() - 1 - logvar).mean();

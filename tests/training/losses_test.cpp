@@ -13,6 +13,7 @@
 #include "x2ctpa/core/autocast.h"
 #include "x2ctpa/core/error.h"
 #include "x2ctpa/diffusion/objective.h"
+#include "x2ctpa/models/clipped_to.h"
 #include "x2ctpa/models/ctpa_denoiser.h"
 #include "x2ctpa/models/latent_codec.h"
 #include "x2ctpa/models/model_folder.h"

@@ -43,9 +43,6 @@ at::Tensor reconstruction_loss(const at::Tensor& x_hat, const at::Tensor& x);
 /// The mean of (x_hat - x)^2.
 at::Tensor squared_loss(const at::Tensor& x_hat, const at::Tensor& x);
 
-/// x within [low, high], which becomes [-1, 1], so that a part of the window weighs as the whole.
-at::Tensor clipped_to(const at::Tensor& x, double low, double high);
-
 /// KL divergence of the posterior from the standard normal (arXiv 1312.6114), mean over the
 /// elements: (mean^2 + exp(logvar) - 1 - logvar) / 2.
 at::Tensor kl_loss(const LatentPosterior& posterior);
