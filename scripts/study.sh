@@ -6,7 +6,7 @@
 #   scripts/study.sh [RUN_FOLDER] [SEED] [PART...]
 #
 #   RUN_FOLDER   default: runs/study
-#   SEED         of everything but the patients' numbers; default: 0
+#   SEED         of everything, the patients too; default: 0
 #   PART         volumes, labels, signs, recipes; default: all of them in this order
 #
 # About two hours on 2 idle cores and 4 GB of disk. Run it again and it goes on. It prints the tables.

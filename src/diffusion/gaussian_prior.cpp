@@ -49,8 +49,7 @@ GaussianPriorImpl::GaussianPriorImpl(GaussianPriorOptions options) : options_(st
   int64_t values = 1;
   for (const int64_t side : options_.size) values *= side;
   mean_ = register_buffer("mean", at::zeros({values}));
-  directions_ = register_buffer("directions", at::zeros({options_.components, values}));
-  deviations_ = register_buffer("deviations", at::zeros({options_.components}));
+  spread_ = register_buffer("spread", at::zeros({options_.components, values}));
   rest_ = register_buffer("rest", at::ones({values}));
 }
 
@@ -76,10 +75,9 @@ void GaussianPriorImpl::fit(int64_t cases, const std::function<at::Tensor(int64_
     variances += along.to(at::kDouble).square().sum(0);
     rest += (held_out - along.mm(directions)).to(at::kDouble).square().sum(0);
   }
-  directions_.zero_();
-  directions_.narrow(0, 0, k).copy_(directions_of(x, k));
-  deviations_.zero_();
-  deviations_.narrow(0, 0, k).copy_((variances / double(n)).sqrt());
+  const auto deviations = (variances / double(n)).sqrt().to(at::kFloat);
+  spread_.zero_();
+  spread_.narrow(0, 0, k).copy_(directions_of(x, k) * deviations.unsqueeze(1));
   rest_.copy_((rest / double(n)).clamp_min(1e-8));
 }
 
@@ -88,13 +86,12 @@ at::Tensor GaussianPriorImpl::x0(const at::Tensor& x_t, Mixture now) const {
   const auto x = x_t.to(at::kFloat).flatten(1) - signal * mean_;
   // The covariance of x_t is the diagonal `own` plus that of the directions.
   const auto own = signal * signal * rest_ + noise * noise;
-  const auto spread = directions_ * deviations_.unsqueeze(1);
-  const auto scaled = spread / own;
-  const auto among = (signal * signal * scaled.mm(spread.t())).to(at::kDouble) +
-                     at::eye(spread.size(0), deviations_.options().dtype(at::kDouble));
+  const auto scaled = spread_ / own;
+  const auto among = (signal * signal * scaled.mm(spread_.t())).to(at::kDouble) +
+                     at::eye(spread_.size(0), spread_.options().dtype(at::kDouble));
   const auto along = at::linalg_solve(among, scaled.mm(x.t()).to(at::kDouble)).to(at::kFloat);
   const auto whitened = x / own - (signal * signal) * along.t().mm(scaled);
-  const auto found = whitened * rest_ + whitened.mm(spread.t()).mm(spread);
+  const auto found = whitened * rest_ + whitened.mm(spread_.t()).mm(spread_);
   return (mean_ + signal * found).view(x_t.sizes());
 }
 

@@ -150,7 +150,7 @@ class SampleMaker {
       const auto hu = generator_.decode(latents, requests);
       const double each = seconds_since(start) / double(batch.size());
       for (size_t i = 0; i < batch.size(); ++i) {
-        write(batch[i], hu[int64_t(i)], latents[int64_t(i)]);
+        write(batch[i], hu[int64_t(i)], latents[int64_t(i)], requests[i].mean.defined());
         names.push_back(batch[i].name);
         xrays.push_back(run_.xray_of(batch[i]).unique);
         seconds[batch[i].name] = each;
@@ -163,7 +163,8 @@ class SampleMaker {
     record();
   }
 
-  void write(const SampleItem& item, const at::Tensor& hu, const at::Tensor& latent) {
+  void write(const SampleItem& item, const at::Tensor& hu, const at::Tensor& latent,
+             bool left_out_mean) {
     const CxrItem& xray = run_.xray_of(item);
     const LoadedCxr& cxr = *xrays_.load(item.xray);
     const Volume volume{hu.contiguous(), cxr.place.origin_mm, cxr.place.spacing_mm,
@@ -183,7 +184,7 @@ class SampleMaker {
                        .sampler = run_.options.sampler,
                        .precision = std::string(word_of(run_.runtime.precision)),
                        .placed_by = cxr.placed_by,
-                       .left_out_mean = left_out_mean(xray).defined(),
+                       .left_out_mean = left_out_mean,
                        .novelty = cxr.novelty});
   }
 

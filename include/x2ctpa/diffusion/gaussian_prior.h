@@ -44,7 +44,8 @@ class GaussianPriorImpl : public torch::nn::Module {
 
  private:
   GaussianPriorOptions options_;
-  at::Tensor mean_, directions_, deviations_, rest_;  // (D), (K, D), (K), variances (D)
+  // (D); directions as long as the deviation along them (K, D); the rest's variances (D).
+  at::Tensor mean_, spread_, rest_;
 };
 TORCH_MODULE(GaussianPrior);
 
