@@ -6,8 +6,10 @@
 //
 // One measurement per process, since the peak is the process's: what the process holds before is
 // told too. Seconds are those of the CPU.
+#include <ATen/ATen.h>
 #include <fmt/format.h>
-#include <torch/torch.h>
+#include <torch/autograd.h>
+#include <torch/utils.h>
 
 #include <algorithm>
 #include <cstdio>

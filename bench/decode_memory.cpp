@@ -6,9 +6,10 @@
 // KEPT:SLAB_MB forces a plan, LIMIT_GB has one chosen. Weights and latents are random with a fixed
 // seed. One decode per process, since the peak is the process's. On a machine that others use, set
 // GOMP_SPINCOUNT=10000 and compare the time of the CPU.
+#include <ATen/ATen.h>
 #include <ATen/Parallel.h>
 #include <fmt/format.h>
-#include <torch/torch.h>
+#include <torch/utils.h>
 
 #include <chrono>
 #include <ctime>
@@ -71,7 +72,7 @@ Result decode_vqgan(int64_t hidden, const std::string& mode, at::ScalarType type
   Vqgan3d model(options);
   model->eval();
   const auto latent =
-      hidden == 240 ? torch::randn({1, 256, 8, 32, 32}) : torch::randn({1, 8, 32, 64, 64});
+      hidden == 240 ? at::randn({1, 256, 8, 32, 32}) : at::randn({1, 8, 32, 64, 64});
   return measure(
       model, mode, type,
       [&](const MemoryLimit& limit) { return model->plan_decode(latent.sizes(), limit); },
@@ -83,7 +84,7 @@ Result decode_kl(const std::string& mode, at::ScalarType type) {
   AutoencoderKl model;
   model->eval();
   model->to(type);
-  const auto latent = torch::randn({1, 4, 64, 32, 32}).to(type);
+  const auto latent = at::randn({1, 4, 64, 32, 32}).to(type);
   return measure(
       model, mode, type,
       [&](const MemoryLimit& limit) { return model->plan_decode_volume(latent.sizes(), limit); },

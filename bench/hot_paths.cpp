@@ -1,7 +1,8 @@
 // Google Benchmark programs of the hot paths, on random inputs. Each at two sizes or more: the
 // growth shows without a second program.
+#include <ATen/ATen.h>
 #include <benchmark/benchmark.h>
-#include <torch/torch.h>
+#include <torch/utils.h>
 
 #include <array>
 #include <string>
@@ -23,13 +24,13 @@ void unet3d(State& state, at::ScalarType type) {
   torch::NoGradGuard no_grad;
   Unet3d model;
   model->to(type);
-  const auto x = torch::randn({1, 4, state.range(0), 32, 32}).to(type);
-  const auto t = torch::tensor({500}), cond = torch::randn({1, 512});
+  const auto x = at::randn({1, 4, state.range(0), 32, 32}).to(type);
+  const auto t = at::tensor({500}, at::kLong), cond = at::randn({1, 512});
   for (auto _ : state) benchmark::DoNotOptimize(model->forward(x, t, cond));
 }
 
 Volume random_volume(const std::array<int64_t, 3>& size) {
-  Volume volume{torch::randn({size[0], size[1], size[2]}) * 300};
+  Volume volume{at::randn({size[0], size[1], size[2]}) * 300};
   volume.spacing_mm = {0.7, 0.7, 2.5};
   return volume;
 }
@@ -49,8 +50,8 @@ void drr_of(State& state, const std::string& method) {
 }
 
 void metrics(State& state) {
-  const auto truth = torch::randn({state.range(0), 256, 256}) * 100;
-  const auto image = truth + torch::randn_like(truth);
+  const auto truth = at::randn({state.range(0), 256, 256}) * 100;
+  const auto image = truth + at::randn_like(truth);
   for (auto _ : state) benchmark::DoNotOptimize(image_quality(truth, image, 700));
 }
 
@@ -62,7 +63,7 @@ void bootstrap(State& state) {
   std::vector<std::string> patients;
   for (int64_t i = 0; i < state.range(0); ++i) {
     labels.push_back(i % 3 == 0);
-    scores.push_back(torch::randn({}).item<double>() + labels.back());
+    scores.push_back(at::randn({}).item<double>() + labels.back());
     patients.push_back(std::to_string(i));
   }
   for (auto _ : state) benchmark::DoNotOptimize(bootstrap_auc(labels, scores, patients, 2000, 1));

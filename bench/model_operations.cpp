@@ -1,4 +1,6 @@
-#include <torch/torch.h>
+#include <ATen/ATen.h>
+#include <torch/autograd.h>
+#include <torch/utils.h>
 
 #include <functional>
 #include <memory>

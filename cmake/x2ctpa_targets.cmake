@@ -1,4 +1,6 @@
-# x2ctpa_module(<name> SOURCES ... USES <lower modules> [PRIVATE <libraries>])
+# x2ctpa_module(<name> [LIGHT] SOURCES ... USES <lower modules> [PRIVATE <libraries>])
+# LIGHT: it arranges work and leaves the inner loops to LibTorch or another module, so optimising it
+# hard would cost a third of its compile time and gain nothing.
 # One static library per module. Every module reuses core's precompiled header (ATen, fmt, std). It
 # leaves torch/nn out: the compiler reads the whole header for every file, and most need no layers.
 
@@ -45,7 +47,7 @@ function(x2ctpa_use_precompiled_header target)
 endfunction()
 
 function(x2ctpa_module name)
-  cmake_parse_arguments(ARG "" "" "SOURCES;USES;PRIVATE" ${ARGN})
+  cmake_parse_arguments(ARG "LIGHT" "" "SOURCES;USES;PRIVATE" ${ARGN})
   add_library(x2ctpa_${name} STATIC ${ARG_SOURCES})
   add_library(x2ctpa::${name} ALIAS x2ctpa_${name})
   target_include_directories(x2ctpa_${name} PRIVATE "${PROJECT_SOURCE_DIR}/src")
@@ -56,6 +58,9 @@ function(x2ctpa_module name)
   target_link_libraries(x2ctpa_${name} PRIVATE ${ARG_PRIVATE})
   if(X2CTPA_UNITY)
     set_target_properties(x2ctpa_${name} PROPERTIES UNITY_BUILD ON UNITY_BUILD_BATCH_SIZE 8)
+  endif()
+  if(ARG_LIGHT)
+    target_compile_options(x2ctpa_${name} PRIVATE $<$<CONFIG:Release>:-O1>)
   endif()
   if(NOT name STREQUAL "core")
     x2ctpa_use_precompiled_header(x2ctpa_${name})

@@ -85,6 +85,7 @@ PLAIN_TYPES = (
 PATTERNS = [
     (r"(?<![:\w])k[A-Z]\w*", "constants are lower_case: {}"),
     (r"\btorch::Tensor\b", "write at::Tensor for {}"),
+    (r"#include <torch/(?:torch|all|nn)\.h>", "include the parts that are used, not all of {}"),
     (
         rf"\bstatic_cast<(?:{PLAIN_TYPES})>",
         "convert numbers by the type's name, as in double(x): {}",

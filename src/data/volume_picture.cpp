@@ -1,6 +1,6 @@
 #include "x2ctpa/data/volume_picture.h"
 
-#include <torch/torch.h>
+#include <ATen/ATen.h>
 
 #include "x2ctpa/imaging/files/picture_files.h"
 #include "x2ctpa/imaging/preview.h"
@@ -13,7 +13,7 @@ std::string volume_picture(const DatasetInfo& info, const std::vector<at::Tensor
   int64_t height = 0;
   for (const auto& unit : volumes) {
     Volume volume;
-    volume.hu = info.window.to_hu(unit.detach().to(torch::kCPU, torch::kFloat).clamp(-1, 1))
+    volume.hu = info.window.to_hu(unit.detach().to(at::kCPU, at::kFloat).clamp(-1, 1))
                     .squeeze(0)
                     .contiguous();
     volume.spacing_mm = info.typical_spacing_mm;
@@ -23,8 +23,8 @@ std::string volume_picture(const DatasetInfo& info, const std::vector<at::Tensor
         preview_picture(volume, info.window.min_hu, info.window.max_hu, picture, generated));
     height = std::max(height, pictures.back().size(0));
   }
-  for (auto& p : pictures) p = torch::constant_pad_nd(p, {0, 0, 0, height - p.size(0)});
-  return png8_bytes(torch::cat(pictures, 1));
+  for (auto& p : pictures) p = at::constant_pad_nd(p, {0, 0, 0, height - p.size(0)});
+  return png8_bytes(at::cat(pictures, 1));
 }
 
 }  // namespace x2ctpa

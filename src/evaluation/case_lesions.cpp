@@ -1,6 +1,6 @@
 #include "evaluation/case_lesions.h"
 
-#include <torch/torch.h>
+#include <ATen/ATen.h>
 
 #include <algorithm>
 #include <vector>
@@ -16,8 +16,8 @@ constexpr int64_t most_picture_pixels = 128;  // enough to see, few enough to ke
 at::Tensor picture_of(const at::Tensor& slice, double low, double high) {
   const std::vector<int64_t> size{std::min(most_picture_pixels, slice.size(0)),
                                   std::min(most_picture_pixels, slice.size(1))};
-  const auto grey = (slice.to(torch::kFloat) - low) * (255 / (high - low));
-  return at::adaptive_avg_pool2d(grey.unsqueeze(0), size).squeeze(0).round().to(torch::kUInt8);
+  const auto grey = (slice.to(at::kFloat) - low) * (255 / (high - low));
+  return at::adaptive_avg_pool2d(grey.unsqueeze(0), size).squeeze(0).round().to(at::kByte);
 }
 
 }  // namespace

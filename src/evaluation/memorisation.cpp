@@ -1,5 +1,6 @@
 // Whether generated volumes are copies of training volumes: distances to the nearest one, against
 // those of held-out true volumes.
+#include <ATen/ATen.h>
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -41,11 +42,27 @@ struct Nearest {
   double distance = 0;
 };
 
-Nearest nearest_of(const at::Tensor& value, const at::Tensor& training) {
-  const auto distances = (training - value).square().mean(1).sqrt();
-  const auto [distance, index] = distances.min(0);
-  return {size_t(index.item<int64_t>()), distance.item<double>()};
-}
+// The rows of the training volumes. Distances to all of them come from one product of a matrix with
+// a vector; it cancels where rows are alike, so the nearest few by it are compared anew.
+class TrainingRows {
+ public:
+  explicit TrainingRows(const std::vector<at::Tensor>& rows)
+      : rows_(at::stack(rows)), squares_(rows_.square().sum(1)) {}
+
+  Nearest nearest(const at::Tensor& value) const {
+    constexpr int64_t compared = 16;
+    const auto rough = squares_ - 2 * rows_.mv(value);
+    const auto places =
+        std::get<1>(rough.topk(std::min(compared, rough.size(0)), 0, /*largest=*/false));
+    const auto distances =
+        (rows_.index_select(0, places) - value).square().mean(1).sqrt().contiguous();
+    const auto [distance, place] = distances.min(0);
+    return {size_t(places[place.item<int64_t>()].item<int64_t>()), distance.item<double>()};
+  }
+
+ private:
+  at::Tensor rows_, squares_;
+};
 
 std::optional<Memorisation> memorisation(const EvaluationInputs& inputs,
                                          const ImageEvaluation& images, const Represent& represent,
@@ -68,15 +85,17 @@ std::optional<Memorisation> memorisation(const EvaluationInputs& inputs,
     progress.advance();
   }
   if (rows.empty()) return std::nullopt;
-  const auto training = torch::stack(rows);
+  const TrainingRows training(rows);
   Memorisation result{space, distance, int64_t(rows.size()), {}, {}};
   std::vector<double> generated, real;
+  Progress compared("nearest training volume, " + space, int64_t(images.cases.size()));
   for (const CaseResult& c : images.cases) {
     stop_if_interrupted();
+    compared.advance();
     const auto image = represent(c.pair.generated, nullptr),
                truth = represent(c.pair.real, nullptr);
     if (image.sizes() != rows[0].sizes() || truth.sizes() != rows[0].sizes()) continue;
-    const Nearest own = nearest_of(image, training), other = nearest_of(truth, training);
+    const Nearest own = training.nearest(image), other = training.nearest(truth);
     result.cases.push_back({c.pair.case_id, files[own.index].filename().string(), own.distance,
                             other.distance, false});
     generated.push_back(own.distance);

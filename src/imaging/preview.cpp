@@ -1,6 +1,6 @@
 #include "x2ctpa/imaging/preview.h"
 
-#include <torch/torch.h>
+#include <ATen/ATen.h>
 
 #include <algorithm>
 #include <array>
@@ -28,7 +28,7 @@ const std::map<char, std::array<int, 7>> glyphs{
 
 // A white line of text on black, each dot two pixels wide.
 at::Tensor text_line(const std::string& text) {
-  auto line = torch::zeros({7, int64_t(text.size()) * 6});
+  auto line = at::zeros({7, int64_t(text.size()) * 6});
   for (size_t i = 0; i < text.size(); ++i) {
     const auto glyph = glyphs.find(text[i]);
     if (glyph == glyphs.end()) continue;
@@ -48,9 +48,9 @@ at::Tensor fitted(const at::Tensor& view, double row_mm, double column_mm) {
   };
   const int64_t rows = side(height), columns = side(width);
   const auto resized = at::_upsample_bilinear2d_aa(
-      view.to(torch::kFloat).contiguous().view({1, 1, view.size(0), view.size(1)}), {rows, columns},
+      view.to(at::kFloat).contiguous().view({1, 1, view.size(0), view.size(1)}), {rows, columns},
       false)[0][0];
-  auto tile = torch::zeros({tile_side, tile_side});
+  auto tile = at::zeros({tile_side, tile_side});
   tile.narrow(0, (tile_side - rows) / 2, rows)
       .narrow(1, (tile_side - columns) / 2, columns)
       .copy_(resized);
@@ -61,23 +61,23 @@ at::Tensor row_of(const std::vector<at::Tensor>& tiles) {
   std::vector<at::Tensor> spaced;
   for (const auto& tile : tiles) {
     spaced.push_back(tile);
-    spaced.push_back(torch::zeros({tile_side, gap}));
+    spaced.push_back(at::zeros({tile_side, gap}));
   }
-  return torch::cat(spaced, 1);
+  return at::cat(spaced, 1);
 }
 
 }  // namespace
 
 at::Tensor preview_picture(const Volume& volume, double min_hu, double max_hu,
                            const at::Tensor& cxr, bool synthetic) {
-  const auto grey = ((volume.hu.to(torch::kFloat) - min_hu) / (max_hu - min_hu)).clamp(0, 1);
+  const auto grey = ((volume.hu.to(at::kFloat) - min_hu) / (max_hu - min_hu)).clamp(0, 1);
   const double x = volume.spacing_mm[0], y = volume.spacing_mm[1], z = volume.spacing_mm[2];
   const auto coronal = [&](const at::Tensor& view) { return fitted(view.flip(0), z, x); };
   const auto sagittal = [&](const at::Tensor& view) { return fitted(view.flip(0), z, y); };
   const auto axial = [&](const at::Tensor& view) { return fitted(view, y, x); };
 
   std::vector<at::Tensor> rows;
-  rows.push_back(row_of({cxr.defined() ? fitted(cxr, 1, 1) : torch::zeros({tile_side, tile_side}),
+  rows.push_back(row_of({cxr.defined() ? fitted(cxr, 1, 1) : at::zeros({tile_side, tile_side}),
                          coronal(grey.amax(1)), sagittal(grey.amax(2)), axial(grey.amax(0))}));
   std::vector<at::Tensor> slices[3];
   for (int64_t i = 1; i <= 4; ++i) {
@@ -92,15 +92,15 @@ at::Tensor preview_picture(const Volume& volume, double min_hu, double max_hu,
   std::vector<at::Tensor> parts;
   if (synthetic) {
     const auto text = text_line("SYNTHETIC, NOT FOR DIAGNOSIS");
-    auto head = torch::zeros({text.size(0) + 2 * gap, rows[0].size(1)});
+    auto head = at::zeros({text.size(0) + 2 * gap, rows[0].size(1)});
     head.narrow(0, gap, text.size(0)).narrow(1, gap, text.size(1)).copy_(text);
     parts.push_back(head);
   }
   for (const auto& row : rows) {
     parts.push_back(row);
-    parts.push_back(torch::zeros({gap, row.size(1)}));
+    parts.push_back(at::zeros({gap, row.size(1)}));
   }
-  return torch::cat(parts, 0);
+  return at::cat(parts, 0);
 }
 
 }  // namespace x2ctpa

@@ -1,7 +1,14 @@
 // The layers of the 2D autoencoder; tensors are (B, C, H, W) in channels-last byte order.
 #pragma once
 
-#include <torch/torch.h>
+#include <ATen/ATen.h>
+#include <torch/nn/module.h>
+#include <torch/nn/modules/container/any.h>
+#include <torch/nn/modules/container/modulelist.h>
+#include <torch/nn/modules/conv.h>
+#include <torch/nn/modules/linear.h>
+#include <torch/nn/modules/normalization.h>
+#include <torch/nn/pimpl.h>
 
 #include "x2ctpa/models/autoencoder_kl.h"
 

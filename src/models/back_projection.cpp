@@ -1,7 +1,7 @@
 #include "x2ctpa/models/back_projection.h"
 
+#include <ATen/ATen.h>
 #include <fmt/format.h>
-#include <torch/torch.h>
 
 #include "models/checks.h"
 #include "models/kernels/fixed_order.h"
@@ -12,7 +12,7 @@ namespace {
 
 // Places of `count` voxel centres along an axis, in mm from the middle.
 at::Tensor centred_axis(int64_t count, double spacing_mm) {
-  return (torch::arange(count, torch::kDouble) - 0.5 * double(count - 1)) * spacing_mm;
+  return (at::arange(count, at::kDouble) - 0.5 * double(count - 1)) * spacing_mm;
 }
 
 void check_geometry(const BackProjectionGeometry& g, const std::array<int64_t, 3>& grid_dhw) {
@@ -48,7 +48,7 @@ at::Tensor detector_coordinates(const BackProjectionGeometry& geometry,
   const double half_detector_mm = 0.5 * geometry.beam.detector_mm;
   const auto column = (magnification * x / half_detector_mm).expand({depth, height, width});
   const auto row = (-magnification * z / half_detector_mm).expand({depth, height, width});
-  return torch::stack({column, row}, -1).to(torch::kFloat);
+  return at::stack({column, row}, -1).to(at::kFloat);
 }
 
 BackProjection::BackProjection(const BackProjectionGeometry& geometry,
@@ -67,12 +67,12 @@ at::Tensor BackProjection::operator()(const at::Tensor& features,
   auto places = coordinates_.expand({batch, -1, -1, -1});
   if (alignment.defined()) {
     require_shape(alignment, {batch, 2, 3}, "back-projection: alignment (B, 2, 3)");
-    const auto a = alignment.to(torch::kFloat);
+    const auto a = alignment.to(at::kFloat);
     const auto turned =
         at::matmul(coordinates_.view({1, -1, 2}), a.narrow(2, 0, 2).transpose(1, 2));
     places = (turned + a.select(2, 2).unsqueeze(1)).view(places.sizes());
   }
-  const auto map = features.to(torch::kFloat);
+  const auto map = features.to(at::kFloat);
   const auto volume = fixed_order::wanted(map)
                           ? fixed_order::grid_sampler_2d(map, places)
                           : at::grid_sampler_2d(map, places,

@@ -1,6 +1,7 @@
 #include "x2ctpa/models/codebook.h"
 
-#include <torch/torch.h>
+#include <ATen/ATen.h>
+#include <torch/utils.h>
 
 #include <algorithm>
 #include <cmath>
@@ -24,10 +25,10 @@ at::Tensor as_rows(const at::Tensor& z) {
 }  // namespace
 
 CodebookImpl::CodebookImpl(CodebookOptions options) : options_(options) {
-  embeddings_ = register_buffer("embeddings", torch::randn({options.codes, options.embedding_dim}));
-  usage_ = register_buffer("N", torch::zeros({options.codes}));
+  embeddings_ = register_buffer("embeddings", at::randn({options.codes, options.embedding_dim}));
+  usage_ = register_buffer("N", at::zeros({options.codes}));
   sum_ = register_buffer("z_avg", embeddings_.clone());
-  initialised_ = register_buffer("initialised", torch::zeros({1}, torch::kByte));
+  initialised_ = register_buffer("initialised", at::zeros({1}, at::kByte));
 }
 
 at::Tensor CodebookImpl::nearest(const at::Tensor& rows) const {
@@ -49,11 +50,11 @@ at::Tensor CodebookImpl::random_rows(const at::Tensor& rows,
   // A random choice among the rows; when there are fewer rows than codes they repeat, with noise.
   const int64_t count = rows.size(0), codes = options_.codes;
   const int64_t repeats = (codes + count - 1) / count;
-  const auto order = at::randperm(count * repeats, generator, torch::kLong).narrow(0, 0, codes);
+  const auto order = at::randperm(count * repeats, generator, at::kLong).narrow(0, 0, codes);
   auto chosen = rows.index_select(0, order.remainder(count).to(rows.device()));
   if (repeats > 1) {
     const double deviation = 0.01 / std::sqrt(double(rows.size(1)));
-    const auto noise = at::randn(chosen.sizes(), generator, torch::kFloat);
+    const auto noise = at::randn(chosen.sizes(), generator, at::kFloat);
     chosen = chosen + noise.to(rows.device()) * deviation;
   }
   if (broadcast_) broadcast_(chosen);
@@ -95,7 +96,7 @@ void CodebookImpl::restart(const at::Tensor& z, const at::Tensor& which,
   require_shape(which, {options_.codes}, "codebook: codes to restart (codes)");
   torch::NoGradGuard no_grad;
   const auto chosen = which.to(embeddings_.device());
-  const auto rows = random_rows(as_rows(z.detach().to(torch::kFloat)), generator);
+  const auto rows = random_rows(as_rows(z.detach().to(at::kFloat)), generator);
   embeddings_.copy_(at::where(chosen.unsqueeze(1), rows, embeddings_));
   sum_.copy_(at::where(chosen.unsqueeze(1), rows, sum_));
   usage_.masked_fill_(chosen, 1);
@@ -104,8 +105,8 @@ void CodebookImpl::restart(const at::Tensor& z, const at::Tensor& which,
 Quantised CodebookImpl::forward(const at::Tensor& z, std::optional<at::Generator> generator) {
   require_shape(z, {-1, options_.embedding_dim, -1, -1, -1}, "codebook: z (B, C, d, h, w)");
   // Distances of close codes need more digits than bfloat16 has.
-  const Autocast exact(z.device().type(), torch::kFloat);
-  const auto z32 = z.to(torch::kFloat);
+  const Autocast exact(z.device().type(), at::kFloat);
+  const auto z32 = z.to(at::kFloat);
   Quantised result;
   at::Tensor codes;
   {
@@ -130,8 +131,8 @@ Quantised CodebookImpl::forward(const at::Tensor& z, std::optional<at::Generator
 at::Tensor CodebookImpl::nearest_codes(const at::Tensor& z) const {
   require_shape(z, {-1, options_.embedding_dim, -1, -1, -1}, "codebook: z (B, C, d, h, w)");
   torch::NoGradGuard no_grad;
-  const Autocast exact(z.device().type(), torch::kFloat);
-  const auto indices = nearest(as_rows(z.to(torch::kFloat)));
+  const Autocast exact(z.device().type(), at::kFloat);
+  const auto indices = nearest(as_rows(z.to(at::kFloat)));
   return lookup(indices.view({z.size(0), z.size(2), z.size(3), z.size(4)})).to(z.scalar_type());
 }
 

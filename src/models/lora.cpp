@@ -1,6 +1,8 @@
 #include "x2ctpa/models/lora.h"
 
-#include <torch/torch.h>
+#include <ATen/ATen.h>
+#include <torch/nn/module.h>
+#include <torch/nn/modules/linear.h>
 
 #include <string>
 
@@ -38,10 +40,10 @@ void LoraImpl::add(const std::string& layer, at::Tensor weight, int64_t rank) {
   for (char& c : name) {
     if (c == '.') c = '/';  // a dot would be a module
   }
-  const auto down = torch::randn({rank, columns}) / double(rank);
+  const auto down = at::randn({rank, columns}) / double(rank);
   Update update;
   update.down = register_parameter(name + "/lora_down", down.to(weight.options()));
-  update.up = register_parameter(name + "/lora_up", torch::zeros({rows, rank}, weight.options()));
+  update.up = register_parameter(name + "/lora_up", at::zeros({rows, rank}, weight.options()));
   update.base = weight.detach().clone();
   update.weight = std::move(weight);
   updates_.push_back(std::move(update));

@@ -1,7 +1,9 @@
 #include "x2ctpa/models/lpips.h"
 
+#include <ATen/ATen.h>
 #include <fmt/format.h>
-#include <torch/torch.h>
+#include <torch/nn/module.h>
+#include <torch/nn/modules/conv.h>
 
 #include <algorithm>
 #include <memory>

@@ -1,7 +1,9 @@
 #include "x2ctpa/models/unet3d.h"
 
+#include <ATen/ATen.h>
 #include <fmt/format.h>
-#include <torch/torch.h>
+#include <torch/nn/module.h>
+#include <torch/nn/modules/linear.h>
 
 #include <algorithm>
 #include <memory>
@@ -67,7 +69,7 @@ Unet3dImpl::Unet3dImpl(Unet3dOptions options) : options_(std::move(options)) {
   const int64_t dim = options_.dim, time_dim = 4 * dim, heads = options_.attention_heads;
   const int64_t mid = dim * options_.dim_mults.back(), embedding = time_dim + options_.cond_dim;
   if (options_.cond_dim > 0) {
-    null_cond_ = register_parameter("null_cond", torch::randn({1, options_.cond_dim}));
+    null_cond_ = register_parameter("null_cond", at::randn({1, options_.cond_dim}));
     if (options_.cond_tokens > 0) {
       cond_projection_ = register_module(
           "cond_projection",
@@ -146,7 +148,7 @@ void Unet3dImpl::make_levels() {
   }
 }
 
-void Unet3dImpl::to(torch::Device device, torch::Dtype type, bool non_blocking) {
+void Unet3dImpl::to(at::Device device, torch::Dtype type, bool non_blocking) {
   const auto kept = rotary_frequencies_.detach().clone();
   Module::to(device, type, non_blocking);
   rotary_frequencies_.set_data(kept.to(device));
@@ -180,7 +182,7 @@ Condition Unet3dImpl::condition_of(const at::Tensor& x, const at::Tensor& t, con
   embedding = time2_->forward(at::gelu(time1_->forward(embedding)));
   if (options_.cond_dim > 0) {
     auto own = cond.to(type);
-    if (drop.defined()) own = at::where(drop.to(torch::kBool).unsqueeze(1), null_cond_, own);
+    if (drop.defined()) own = at::where(drop.to(at::kBool).unsqueeze(1), null_cond_, own);
     embedding = at::cat({embedding, own}, 1);
   }
   return {at::silu(embedding), position_bias_->forward(x.size(2)),

@@ -1,6 +1,9 @@
 #include "models/unet3d_blocks.h"
 
-#include <torch/torch.h>
+#include <ATen/ATen.h>
+#include <torch/nn/modules/linear.h>
+#include <torch/nn/modules/normalization.h>
+#include <torch/utils.h>
 
 #include <cmath>
 #include <memory>
@@ -21,7 +24,7 @@ bool in_place() { return !torch::GradMode::is_enabled(); }
 // The uniform initialisation of LibTorch's own layers.
 at::Tensor initial(at::IntArrayRef shape, int64_t fan_in) {
   const double bound = 1.0 / std::sqrt(double(fan_in));
-  return torch::empty(shape).uniform_(-bound, bound);
+  return at::empty(shape).uniform_(-bound, bound);
 }
 
 torch::nn::Linear linear(int64_t in, int64_t out, bool bias) {
@@ -66,8 +69,8 @@ at::Tensor attend(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
 at::Tensor rotate(const at::Tensor& qk, const at::Tensor& rotation) {
   const auto turn = at::view_as_complex(rotation).view({rotation.size(0), 1, 1, 1, head_dim / 2});
   const auto pairs = qk.unflatten(-1, {head_dim / 2, 2});
-  if (qk.scalar_type() != torch::kFloat) {
-    return at::view_as_real(at::view_as_complex(pairs.to(torch::kFloat).contiguous()) * turn)
+  if (qk.scalar_type() != at::kFloat) {
+    return at::view_as_real(at::view_as_complex(pairs.to(at::kFloat).contiguous()) * turn)
         .flatten(-2)
         .to(qk.scalar_type());
   }
@@ -116,9 +119,9 @@ namespace {
 at::Tensor group_norm(const at::Tensor& h, int64_t groups, const at::Tensor& scale,
                       const at::Tensor& shift, double eps) {
   const int64_t channels = h.size(4);
-  const auto x = h.view({h.size(0), -1, groups, channels / groups}).to(torch::kFloat);
+  const auto x = h.view({h.size(0), -1, groups, channels / groups}).to(at::kFloat);
   const auto by_group = [&](const at::Tensor& v) {
-    return v.to(torch::kFloat).view({v.size(0), 1, groups, channels / groups});
+    return v.to(at::kFloat).view({v.size(0), 1, groups, channels / groups});
   };
   const auto [variance, mean] =
       at::var_mean(x, at::OptionalIntArrayRef({1, 3}), /*correction=*/0, /*keepdim=*/true);
@@ -173,7 +176,7 @@ at::Tensor ResnetBlockImpl::forward(const at::Tensor& x, const at::Tensor& embed
 }
 
 ChannelNormImpl::ChannelNormImpl(int64_t channels) {
-  weight_ = register_parameter("weight", torch::ones({channels}));
+  weight_ = register_parameter("weight", at::ones({channels}));
 }
 
 at::Tensor ChannelNormImpl::forward(const at::Tensor& x) const {
@@ -282,7 +285,7 @@ at::Tensor TemporalAttentionImpl::forward(const at::Tensor& x, const Condition& 
 }
 
 PositionBiasImpl::PositionBiasImpl(int64_t heads) {
-  weight_ = register_parameter("weight", torch::randn({32, heads}));
+  weight_ = register_parameter("weight", at::randn({32, heads}));
 }
 
 at::Tensor PositionBiasImpl::forward(int64_t depth) {
@@ -302,28 +305,28 @@ at::Tensor PositionBiasImpl::forward(int64_t depth) {
         buckets.push_back(bucket + (j > i ? side : 0));
       }
     }
-    buckets_ = torch::tensor(buckets, torch::kLong).to(weight_.device());
+    buckets_ = at::tensor(buckets, at::kLong).to(weight_.device());
   }
   return weight_.index_select(0, buckets_).view({depth, depth, -1}).permute({2, 0, 1});
 }
 
 at::Tensor rotary_frequencies() {
-  const auto exponents = torch::arange(0, head_dim, 2, torch::kFloat) / head_dim;
-  return torch::pow(10000.0, exponents).reciprocal();
+  const auto exponents = at::arange(0, head_dim, 2, at::kFloat) / head_dim;
+  return at::pow(10000.0, exponents).reciprocal();
 }
 
 at::Tensor rotary_table(int64_t depth, const at::Tensor& frequencies) {
-  const auto angles = torch::arange(depth, frequencies.options()).unsqueeze(1) * frequencies;
-  return torch::stack({angles.cos(), angles.sin()}, -1);
+  const auto angles = at::arange(depth, frequencies.options()).unsqueeze(1) * frequencies;
+  return at::stack({angles.cos(), angles.sin()}, -1);
 }
 
 at::Tensor sinusoidal_embedding(const at::Tensor& t, int64_t dim) {
   const int64_t half = dim / 2;
-  const auto options = torch::TensorOptions(torch::kFloat).device(t.device());
+  const auto options = at::TensorOptions(at::kFloat).device(t.device());
   const auto frequencies =
-      (torch::arange(half, options) * (-std::log(10000.0) / double(half - 1))).exp();
-  const auto angles = t.to(torch::kFloat).unsqueeze(1) * frequencies.unsqueeze(0);
-  return torch::cat({angles.sin(), angles.cos()}, -1);
+      (at::arange(half, options) * (-std::log(10000.0) / double(half - 1))).exp();
+  const auto angles = t.to(at::kFloat).unsqueeze(1) * frequencies.unsqueeze(0);
+  return at::cat({angles.sin(), angles.cos()}, -1);
 }
 
 }  // namespace x2ctpa::unet3d

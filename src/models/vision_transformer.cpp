@@ -1,7 +1,12 @@
 #include "x2ctpa/models/vision_transformer.h"
 
+#include <ATen/ATen.h>
 #include <fmt/format.h>
-#include <torch/torch.h>
+#include <torch/nn/module.h>
+#include <torch/nn/modules/conv.h>
+#include <torch/nn/modules/linear.h>
+#include <torch/nn/modules/normalization.h>
+#include <torch/nn/pimpl.h>
 
 #include <memory>
 #include <string>
@@ -142,9 +147,9 @@ VisionTransformerImpl::VisionTransformerImpl(VisionTransformerOptions options)
 void VisionTransformerImpl::make_timm() {
   const auto& o = options_;
   auto& trunk = name_part(*this, "trunk");
-  class_token_ = trunk.register_parameter("cls_token", 0.02 * torch::randn({1, 1, o.width}));
+  class_token_ = trunk.register_parameter("cls_token", 0.02 * at::randn({1, 1, o.width}));
   positions_ =
-      trunk.register_parameter("pos_embed", 0.02 * torch::randn({1, token_count(o), o.width}));
+      trunk.register_parameter("pos_embed", 0.02 * at::randn({1, token_count(o), o.width}));
   patches_ = name_part(trunk, "patch_embed").register_module("proj", patch_convolution(o, true));
   trunk.register_module("blocks", blocks_);
   last_norm_ = trunk.register_module("norm", layer_norm(o));
@@ -160,10 +165,10 @@ void VisionTransformerImpl::make_clip() {
   const auto& o = options_;
   auto& model = name_part(*this, "vision_model");
   auto& embeddings = name_part(model, "embeddings");
-  class_token_ = embeddings.register_parameter("class_embedding", 0.02 * torch::randn({o.width}));
+  class_token_ = embeddings.register_parameter("class_embedding", 0.02 * at::randn({o.width}));
   patches_ = embeddings.register_module("patch_embedding", patch_convolution(o, false));
   positions_ = name_part(embeddings, "position_embedding")
-                   .register_parameter("weight", 0.02 * torch::randn({token_count(o), o.width}));
+                   .register_parameter("weight", 0.02 * at::randn({token_count(o), o.width}));
   first_norm_ = model.register_module("pre_layrnorm", layer_norm(o));  // so spelled when published
   name_part(model, "encoder").register_module("layers", blocks_);
   last_norm_ = model.register_module("post_layernorm", layer_norm(o));

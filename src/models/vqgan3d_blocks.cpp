@@ -1,6 +1,7 @@
 #include "models/vqgan3d_blocks.h"
 
-#include <torch/torch.h>
+#include <ATen/ATen.h>
+#include <torch/nn/modules/conv.h>
 
 #include <algorithm>
 
@@ -13,7 +14,7 @@ namespace x2ctpa::vqgan3d {
 namespace {
 
 // Replicate padding on both sides of each axis so that a convolution of this kernel and stride
-// gives size / stride; the odd voxel goes before. In the order of torch::pad: last axis first.
+// gives size / stride; the odd voxel goes before. In the order of at::pad: last axis first.
 Sizes same_padding(const Sizes& kernel, const Sizes& stride) {
   Sizes padding;
   for (size_t axis = kernel.size(); axis-- > 0;) {

@@ -1,14 +1,14 @@
 #include "training/codebook_usage.h"
 
-#include <torch/torch.h>
+#include <ATen/ATen.h>
 
 #include <limits>
 
 namespace x2ctpa {
 
 CodebookUsageImpl::CodebookUsageImpl(int64_t codes) {
-  counts_ = register_buffer("counts", torch::zeros({codes}, torch::kLong));
-  last_counts_ = register_buffer("last_counts", torch::zeros({codes}, torch::kLong));
+  counts_ = register_buffer("counts", at::zeros({codes}, at::kLong));
+  last_counts_ = register_buffer("last_counts", at::zeros({codes}, at::kLong));
 }
 
 void CodebookUsageImpl::add(const at::Tensor& indices,

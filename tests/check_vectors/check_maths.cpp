@@ -1,5 +1,5 @@
+#include <ATen/ATen.h>
 #include <fmt/format.h>
-#include <torch/torch.h>
 
 #include <optional>
 #include <string>

@@ -1,5 +1,8 @@
+#include <ATen/ATen.h>
 #include <fmt/format.h>
-#include <torch/torch.h>
+#include <torch/autograd.h>
+#include <torch/nn/module.h>
+#include <torch/utils.h>
 
 #include <cmath>
 #include <filesystem>
@@ -86,7 +89,7 @@ void check_diffusion(Case& c, Unet3d& model) {
   const auto loss = prediction_loss(PredictionLoss::l1, model->forward(x_t, t, cond), noise).mean();
   c.compare("loss_l1", loss.view(1));
   loss.backward();
-  c.compare("grad_norm", torch::full({1}, gradient_norm(*model), at::kDouble));
+  c.compare("grad_norm", at::full({1}, gradient_norm(*model), at::kDouble));
   torch::NoGradGuard no_grad;
   const auto eps = model->forward(x, t, cond);
   c.compare("ancestral_prev", ancestral_step(schedule, x, t, eps, noise));
@@ -106,7 +109,7 @@ void check_unet3d(Case& c) {
     const auto cond = given.dim() == 3 ? model->condition(given) : given;
     const auto own = model->forward(x, t, cond);
     const auto null =
-        model->forward(x, t, cond, torch::ones({x.size(0)}, t.options().dtype(torch::kBool)));
+        model->forward(x, t, cond, at::ones({x.size(0)}, t.options().dtype(at::kBool)));
     return {{"eps", own},
             {"eps_null", null},
             {"eps_scale3", guided(SamplerOptions{.guidance_scale = 3}, own, null)}};

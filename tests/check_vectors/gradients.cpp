@@ -1,5 +1,8 @@
+#include <ATen/ATen.h>
 #include <fmt/format.h>
-#include <torch/torch.h>
+#include <torch/autograd.h>
+#include <torch/nn/module.h>
+#include <torch/utils.h>
 
 #include <algorithm>
 #include <filesystem>
@@ -74,7 +77,7 @@ void Case::compare_parameters(const torch::nn::Module& model) {
   for (const auto& parameter : model.named_parameters()) {
     const auto expected = stored.at(parameter.key()).to(device_);
     const auto& grad = parameter.value().grad();
-    const auto found = grad.defined() ? grad : torch::zeros_like(expected);
+    const auto found = grad.defined() ? grad : at::zeros_like(expected);
     const double error =
         largest(found - expected) / std::max(largest(expected), smallest_scale * scale);
     if (error <= worst) continue;

@@ -1,8 +1,9 @@
 // The shipped experiments for other pairs of pictures and volumes, each through all six commands on
 // a few made-up studies, with sizes of seconds.
+#include <ATen/ATen.h>
 #include <fmt/format.h>
 #include <gtest/gtest.h>
-#include <torch/torch.h>
+#include <torch/utils.h>
 
 #include <filesystem>
 #include <map>
@@ -114,19 +115,19 @@ TEST(Translations, RspectRenderedXraysToCtpa) {
 // An MR-like head of no unit, whose size and gain vary, and a colour picture that shows its size.
 void write_head(const fs::path& folder, int number) {
   const double radius = 9 + number % 5, gain = 1 + number % 3;
-  const auto axis = [](int64_t n) { return torch::arange(n) - double(n - 1) / 2; };
+  const auto axis = [](int64_t n) { return at::arange(n) - double(n - 1) / 2; };
   const auto r = (axis(20).view({-1, 1, 1}) / (0.7 * radius)).square() +
                  (axis(32).view({1, -1, 1}) / radius).square() +
                  (axis(28).view({1, 1, -1}) / radius).square();
   torch::manual_seed(number);
   const auto values =
-      (r < 1).to(torch::kFloat) * (400 + 300 * torch::cos(6 * r)) + 20 * torch::rand(r.sizes());
-  write_nifti({(gain * values).to(torch::kFloat).contiguous(), {-40, -50, -30}, {3, 3, 4}},
+      (r < 1).to(at::kFloat) * (400 + 300 * at::cos(6 * r)) + 20 * at::rand(r.sizes());
+  write_nifti({(gain * values).to(at::kFloat).contiguous(), {-40, -50, -30}, {3, 3, 4}},
               folder / fmt::format("m{}.nii.gz", number), "test", false);
   const auto disc =
       (axis(40).view({-1, 1}).square() + axis(60).view({1, -1}).square() < radius * radius)
-          .to(torch::kFloat);
-  write_png8(torch::stack({disc, 0.3 * disc, 1 - disc}), folder / fmt::format("p{}.png", number));
+          .to(at::kFloat);
+  write_png8(at::stack({disc, 0.3 * disc, 1 - disc}), folder / fmt::format("p{}.png", number));
 }
 
 TEST(Translations, AnyPictureToMr) {

@@ -1,7 +1,7 @@
 #include "evaluation/clot_comparison.h"
 
+#include <ATen/ATen.h>
 #include <gtest/gtest.h>
-#include <torch/torch.h>
 
 #include <cmath>
 
@@ -10,13 +10,13 @@
 namespace x2ctpa {
 namespace {
 
-using torch::indexing::Slice;
+using at::indexing::Slice;
 
 // An artery of 2 x 2 voxels from right to left, 300 HU in soft tissue of 40 HU; a clot of 50 HU
 // fills its columns 2 to 5.
 struct Artery {
-  ClotMasks masks{torch::zeros({8, 8, 16}), torch::zeros({8, 8, 16}), torch::ones({8, 8, 16})};
-  at::Tensor truth = torch::full({8, 8, 16}, 40.0);
+  ClotMasks masks{at::zeros({8, 8, 16}), at::zeros({8, 8, 16}), at::ones({8, 8, 16})};
+  at::Tensor truth = at::full({8, 8, 16}, 40.0);
 
   Artery() {
     inside(masks.arteries, 2, 14).fill_(1);
@@ -101,7 +101,7 @@ TEST(ClotComparison, AClotOfPartsOfVoxelsIsMeasuredByTheirShares) {
   artery.masks.clots.zero_();
   artery.masks.clots[3][3][4] = 0.25;
   artery.masks.clots[3][3][5] = 0.125;
-  at::Tensor volume = torch::full({8, 8, 16}, 300.0);
+  at::Tensor volume = at::full({8, 8, 16}, 300.0);
   volume[3][3][4] = 240;
   volume[3][3][5] = 270;
   const ClotComparison comparison(artery.masks, {1, 1, 1}, volume);
@@ -125,7 +125,7 @@ TEST(ClotComparison, WithoutClotOrArteryThereIsNothingToMeasure) {
   Artery artery;
   artery.masks.arteries = artery.masks.clots;
   EXPECT_THROW(artery.comparison(), Error);
-  artery.masks.clots = torch::zeros({8, 8, 16});
+  artery.masks.clots = at::zeros({8, 8, 16});
   EXPECT_THROW(artery.comparison(), Error);
 }
 

@@ -1,7 +1,8 @@
 #include "evaluation/reference_model.h"
 
+#include <ATen/ATen.h>
 #include <gtest/gtest.h>
-#include <torch/torch.h>
+#include <torch/utils.h>
 
 #include <array>
 #include <filesystem>
@@ -25,12 +26,12 @@ DatasetInfo info_of(const fs::path& model) {
 
 at::Tensor cxr_of(int64_t i) {
   torch::manual_seed(i);
-  return torch::rand({1, 32, 32});
+  return at::rand({1, 32, 32});
 }
 
 at::Tensor latent_of(int64_t i) {
   torch::manual_seed(100 + i);
-  return torch::randn({4, 4, 8, 8});
+  return at::randn({4, 4, 8, 8});
 }
 
 // The tiny model as one that begins with a linear mean of two cases.
@@ -56,7 +57,7 @@ TEST(ReferenceModel, AutoencoderAloneIsTheTrueVolumeEncodedAndDecoded) {
   test::write_tiny_model(folder.path());
   const DatasetInfo info = info_of(folder.path());
   ReferenceModel model(folder.path(), {}, info);
-  Volume truth{torch::linspace(-300, 600, 16 * 32 * 32).view({16, 32, 32})};
+  Volume truth{at::linspace(-300, 600, 16 * 32 * 32).view({16, 32, 32})};
   at::NoGradGuard no_grad;
   const auto codec = load_latent_codec(folder.path() / "autoencoder", c10::kCPU);
   auto latent = codec->encode(info.window.to_unit(truth.hu).view({1, 1, 16, 32, 32}));
@@ -81,7 +82,7 @@ TEST(ReferenceModel, RegressionAloneIsTheDecodedMeanAndNoneWithoutAMean) {
   ReferenceModel model(folder.path(), {}, info);
   EXPECT_TRUE(at::equal(model.regression_alone("a", cxr_of(3)),
                         generator.decode(latents, requests).squeeze(0)));
-  EXPECT_FALSE(model.regression_alone("a", torch::rand({1, 16, 16})).defined());
+  EXPECT_FALSE(model.regression_alone("a", at::rand({1, 16, 16})).defined());
 }
 
 TEST(ReferenceModel, IsOpenedWhereTheRunHasOneAndElseSaysWhyNot) {

@@ -1,5 +1,6 @@
+#include <ATen/ATen.h>
 #include <gtest/gtest.h>
-#include <torch/torch.h>
+#include <torch/utils.h>
 
 #include <cstdio>
 #include <filesystem>
@@ -17,7 +18,7 @@ namespace {
 at::Tensor volume_of(const std::filesystem::path& model, const RuntimeOptions& runtime) {
   CtpaGenerator generator(model, runtime);
   torch::manual_seed(9);
-  const SampleRequest request{"case", torch::rand({1, 32, 32})};
+  const SampleRequest request{"case", at::rand({1, 32, 32})};
   SamplerOptions sampler;
   sampler.steps = 8;
   return generator.generate({request}, sampler, 1);
@@ -91,12 +92,12 @@ TEST(QuantisedDecoding, GeneratedLatentsAreDecodedByTheirNearestCodesWhereTheMod
   DiffusionProcess process;
   process.quantise_latents = true;
   torch::manual_seed(4);
-  const auto latent = torch::randn({1, 4, 4, 8, 8});
+  const auto latent = at::randn({1, 4, 4, 8, 8});
   const RuntimeOptions runtime{.device = "cpu"};
   CtpaGenerator plain(folder.path(), runtime);
   const auto codes =
-      load_latent_codec(folder.path() / "autoencoder", torch::kCPU)->nearest_codes(latent);
-  const std::vector<SampleRequest> requests{{"x", torch::rand({1, 32, 32})}};
+      load_latent_codec(folder.path() / "autoencoder", at::kCPU)->nearest_codes(latent);
+  const std::vector<SampleRequest> requests{{"x", at::rand({1, 32, 32})}};
   const auto expected = plain.decode(codes, requests);
   write_file(folder / "diffusion.yaml", options_to_yaml(process));
   CtpaGenerator quantising(folder.path(), runtime);

@@ -2,10 +2,10 @@
 // share.
 #include "x2ctpa/inference/sample_folder.h"
 
+#include <ATen/ATen.h>
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 #include <sys/wait.h>
-#include <torch/torch.h>
 #include <unistd.h>
 
 #include <filesystem>
@@ -24,7 +24,7 @@ namespace {
 namespace fs = std::filesystem;
 
 Volume small_volume() {
-  return {torch::arange(4 * 5 * 6, torch::kFloat).view({4, 5, 6}), {-3, 4, 5}, {2, 2, 3}};
+  return {at::arange(4 * 5 * 6, at::kFloat).view({4, 5, 6}), {-3, 4, 5}, {2, 2, 3}};
 }
 
 Provenance provenance(const std::string& name) {
@@ -46,7 +46,7 @@ TEST(SampleFolder, WritesTheVolumeItsSidecarAndWhatIsAskedFor) {
   const SampleFolder folder(out / "new", options);
   folder.write(small_volume(), {-200, 500}, at::ones({2, 3, 3, 3}), at::zeros({8, 8}),
                provenance("a"));
-  EXPECT_TRUE(torch::equal(read_volume(folder.volume_file("a")).hu, small_volume().hu));
+  EXPECT_TRUE(at::equal(read_volume(folder.volume_file("a")).hu, small_volume().hu));
   EXPECT_EQ(summarise_volume(folder.volume_file("a")).description.rfind("SYNTHETIC", 0), 0u);
   const std::string sidecar = read_file(folder.sidecar_file("a"));
   for (const char* part : {"\"synthetic\": true", "not for diagnosis", "\"settings\": \"s\"",

@@ -1,9 +1,9 @@
 // Spread, ranking by projection, and the score of a classifier.
 #include "x2ctpa/inference/uncertainty.h"
 
+#include <ATen/ATen.h>
 #include <fmt/format.h>
 #include <gtest/gtest.h>
-#include <torch/torch.h>
 
 #include <filesystem>
 #include <vector>

@@ -1,7 +1,8 @@
 #include "x2ctpa/metrics/feature_distances.h"
 
+#include <ATen/ATen.h>
 #include <gtest/gtest.h>
-#include <torch/torch.h>
+#include <torch/utils.h>
 
 #include <cmath>
 
@@ -12,7 +13,7 @@ namespace {
 
 at::Tensor draw(int64_t seed, int64_t n, int64_t width) {
   torch::manual_seed(seed);
-  return torch::randn({n, width}, torch::kDouble);
+  return at::randn({n, width}, at::kDouble);
 }
 
 FeatureMoments moments(const at::Tensor& rows) {
@@ -28,8 +29,8 @@ TEST(FeatureMoments, OfBatchesAreThoseOfAllRows) {
   batches.add(rows.slice(0, 1, 20));
   batches.add(rows.slice(0, 20, 37));
   EXPECT_EQ(batches.count(), 37);
-  EXPECT_TRUE(torch::allclose(batches.mean(), rows.mean(0), 1e-12));
-  EXPECT_TRUE(torch::allclose(batches.covariance(), torch::cov(rows.t()), 1e-9, 1e-9));
+  EXPECT_TRUE(at::allclose(batches.mean(), rows.mean(0), 1e-12));
+  EXPECT_TRUE(at::allclose(batches.covariance(), at::cov(rows.t()), 1e-9, 1e-9));
 }
 
 TEST(FrechetDistance, OfASetWithItselfIsNoneAndOfAShiftItsSquare) {
@@ -42,7 +43,7 @@ TEST(FrechetDistance, OfScaledRowsIsItsClosedForm) {
   // The covariances C and 4 C commute: tr(C + 4 C - 2 * 2 C) = tr C.
   const auto rows = draw(3, 50, 4), centred = rows - rows.mean(0);
   EXPECT_NEAR(frechet_distance(moments(centred), moments(2 * centred)),
-              torch::cov(rows.t()).trace().item<double>(), 1e-9);
+              at::cov(rows.t()).trace().item<double>(), 1e-9);
 }
 
 TEST(FrechetDistance, OfFewerRowsThanFeaturesIsFinite) {

@@ -1,7 +1,8 @@
 #include "x2ctpa/metrics/image_quality.h"
 
+#include <ATen/ATen.h>
 #include <gtest/gtest.h>
-#include <torch/torch.h>
+#include <torch/utils.h>
 
 #include <array>
 #include <cmath>
@@ -12,15 +13,15 @@
 namespace x2ctpa {
 namespace {
 
-at::Tensor axis(int64_t n) { return torch::arange(n, torch::kDouble); }
+at::Tensor axis(int64_t n) { return at::arange(n, at::kDouble); }
 
 at::Tensor wave(int64_t d, int64_t h, int64_t w, double phase) {
   const auto z = axis(d).view({d, 1, 1}), y = axis(h).view({1, h, 1}), x = axis(w).view({1, 1, w});
-  return 200 * torch::sin(0.31 * z + 0.17 * y + phase) + 150 * torch::cos(0.23 * x - 0.11 * z) + 50;
+  return 200 * at::sin(0.31 * z + 0.17 * y + phase) + 150 * at::cos(0.23 * x - 0.11 * z) + 50;
 }
 
 TEST(ImageQuality, OfAConstantOffsetIsItsClosedForm) {
-  const auto a = torch::zeros({4, 5, 6});
+  const auto a = at::zeros({4, 5, 6});
   const ImageQuality q = image_quality(a, a + 7, 700);
   EXPECT_DOUBLE_EQ(q.mae, 7);
   EXPECT_DOUBLE_EQ(q.mse, 49);
@@ -43,7 +44,7 @@ TEST(ImageQuality, OfEqualVolumesIsPerfect) {
 // use_sample_covariance=False, data_range=700), the second as the mean over A[i], B[i].
 TEST(Ssim, AgreesWithScikitImageOnAnAnisotropicVolume) {
   const auto a = wave(16, 20, 24, 0);
-  const auto b = wave(16, 20, 24, 0.3) + 20 * torch::cos(0.9 * axis(24));
+  const auto b = wave(16, 20, 24, 0.3) + 20 * at::cos(0.9 * axis(24));
   const ImageQuality q = image_quality(a, b, 700);
   EXPECT_NEAR(q.ssim_3d, 0.6931908007893359, 1e-5);
   EXPECT_NEAR(q.ssim_2d, 0.6558486643439985, 1e-5);
@@ -81,8 +82,8 @@ TEST(Ssim, OfOneSliceIsTheSameIn2DAnd3D) {
 
 // pytorch-msssim 1.0.0 in float64: ms_ssim(a, b, data_range=700, win_size=11) of 176^3 voxels.
 TEST(MsSsim, AgreesWithPytorchMsssimWhereEveryWindowFits) {
-  const auto a = wave(176, 176, 176, 0).to(torch::kFloat);
-  const auto b = (wave(176, 176, 176, 0.3) + 20 * torch::cos(0.9 * axis(176))).to(torch::kFloat);
+  const auto a = wave(176, 176, 176, 0).to(at::kFloat);
+  const auto b = (wave(176, 176, 176, 0.3) + 20 * at::cos(0.9 * axis(176))).to(at::kFloat);
   EXPECT_NEAR(image_quality(a, b, 700).ms_ssim_3d, 0.9694364698503072, 1e-5);
 }
 
@@ -96,27 +97,27 @@ TEST(MsSsim, WorksAtDepth128AndOnSmallGridsAndIsOneForEqualVolumes) {
 }
 
 TEST(MaskedQuality, SeesNothingOutsideTheMaskAndAllOfItWithinAFullOne) {
-  const auto a = wave(16, 20, 24, 0).to(torch::kFloat), b = wave(16, 20, 24, 0.3).to(torch::kFloat);
+  const auto a = wave(16, 20, 24, 0).to(at::kFloat), b = wave(16, 20, 24, 0.3).to(at::kFloat);
   const ImageQuality whole = image_quality(a, b, 700);
-  const MaskedQuality full = masked_quality(a, b, torch::ones({16, 20, 24}), 700);
+  const MaskedQuality full = masked_quality(a, b, at::ones({16, 20, 24}), 700);
   EXPECT_NEAR(full.mae, whole.mae, 1e-6);
   EXPECT_NEAR(full.psnr_db, whole.psnr_db, 1e-9);
   EXPECT_NEAR(full.ssim_3d, whole.ssim_3d, 1e-6);
-  auto mask = torch::zeros({16, 20, 24}, torch::kBool), changed = a.clone();
+  auto mask = at::zeros({16, 20, 24}, at::kBool), changed = a.clone();
   mask.slice(2, 0, 12).fill_(true);
   changed.slice(2, 12).add_(50);
   const MaskedQuality half = masked_quality(a, changed, mask, 700);
   EXPECT_EQ(half.mae, 0);
   EXPECT_EQ(half.voxels, 16 * 20 * 12);
   EXPECT_LT(half.ssim_3d, 1) << "windows at the edge of the mask reach over it";
-  EXPECT_THROW(masked_quality(a, b, torch::zeros({16, 20, 24}), 700), Error);
+  EXPECT_THROW(masked_quality(a, b, at::zeros({16, 20, 24}), 700), Error);
 }
 
 // scikit-image 0.26.0 in float64: structural_similarity with its defaults, mean over slices, and
 // 10 log10(700^2 / mse) of slices, of the three axes.
 TEST(PlanesQuality, AgreesWithScikitImageAlongThreeAxes) {
   const auto a = wave(16, 20, 24, 0);
-  const auto b = wave(16, 20, 24, 0.3) + 20 * torch::cos(0.9 * axis(24));
+  const auto b = wave(16, 20, 24, 0.3) + 20 * at::cos(0.9 * axis(24));
   const PlanesQuality q = planes_quality(a, b, 700);
   EXPECT_NEAR(q.psnr_db, 23.988882384008893, 1e-5);
   EXPECT_NEAR(q.ssim, 0.7034797827195894, 1e-5);
@@ -124,12 +125,12 @@ TEST(PlanesQuality, AgreesWithScikitImageAlongThreeAxes) {
 
 TEST(ImageQuality, IsTheSameWithAnyNumberOfThreads) {
   const auto a = wave(20, 70, 40, 0), b = wave(20, 70, 40, 0.2);
-  const int before = torch::get_num_threads();
-  torch::set_num_threads(1);
+  const int before = at::get_num_threads();
+  at::set_num_threads(1);
   const ImageQuality one = image_quality(a, b, 700);
-  torch::set_num_threads(2);
+  at::set_num_threads(2);
   const ImageQuality two = image_quality(a, b, 700);
-  torch::set_num_threads(before);
+  at::set_num_threads(before);
   EXPECT_EQ(one.mae, two.mae);
   EXPECT_EQ(one.mse, two.mse);
   EXPECT_EQ(one.ssim_2d, two.ssim_2d);
@@ -140,14 +141,14 @@ TEST(ImageQuality, OfStridedAndIntegerTensorsIsThatOfTheirValues) {
   const auto a = wave(12, 13, 14, 0).round(), b = wave(12, 13, 14, 1).round();
   const ImageQuality plain = image_quality(a, b, 700);
   const ImageQuality other =
-      image_quality(a.to(torch::kShort), b.transpose(0, 2).contiguous().transpose(0, 2), 700);
+      image_quality(a.to(at::kShort), b.transpose(0, 2).contiguous().transpose(0, 2), 700);
   EXPECT_EQ(plain.mse, other.mse);
   EXPECT_EQ(plain.ssim_3d, other.ssim_3d);
 }
 
 TEST(ImageQuality, SimilarityOfEqualVolumesIsOneAndNotMore) {
   // Sums in single precision came to 1.000000006.
-  const auto a = (torch::randn({24, 40, 40}) * 300).contiguous();
+  const auto a = (at::randn({24, 40, 40}) * 300).contiguous();
   const ImageQuality quality = image_quality(a, a, 700);
   for (const double value : {quality.ssim_2d, quality.ssim_3d, quality.ms_ssim_3d}) {
     EXPECT_LE(value, 1);
@@ -156,11 +157,11 @@ TEST(ImageQuality, SimilarityOfEqualVolumesIsOneAndNotMore) {
 }
 
 TEST(ImageQuality, RefusesOtherShapesAndRangesAndPassesNanOn) {
-  const auto a = torch::zeros({2, 3, 4});
-  EXPECT_THROW(image_quality(a, torch::zeros({2, 3, 5}), 700), Error);
+  const auto a = at::zeros({2, 3, 4});
+  EXPECT_THROW(image_quality(a, at::zeros({2, 3, 5}), 700), Error);
   EXPECT_THROW(image_quality(a, a, 0), Error);
-  EXPECT_THROW(image_quality(torch::zeros({3, 4}), torch::zeros({3, 4}), 700), Error);
-  EXPECT_THROW(image_quality(torch::zeros({0, 3, 4}), torch::zeros({0, 3, 4}), 700), Error);
+  EXPECT_THROW(image_quality(at::zeros({3, 4}), at::zeros({3, 4}), 700), Error);
+  EXPECT_THROW(image_quality(at::zeros({0, 3, 4}), at::zeros({0, 3, 4}), 700), Error);
   auto broken = a.clone();
   broken[1][2][3] = std::numeric_limits<float>::quiet_NaN();
   EXPECT_TRUE(std::isnan(image_quality(a, broken, 700).mae));

@@ -3,7 +3,6 @@
 // volume_b lie below the window and were not clipped when the numbers were made.
 #include <fmt/format.h>
 #include <gtest/gtest.h>
-#include <torch/torch.h>
 
 #include <cstdlib>
 #include <filesystem>

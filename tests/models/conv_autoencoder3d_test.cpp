@@ -1,5 +1,6 @@
 #include "x2ctpa/models/conv_autoencoder3d.h"
 
+#include <torch/optim/adam.h>
 #include <cmath>
 #include <vector>
 

@@ -1,5 +1,6 @@
 // Forward, backward and an optimiser step of every model on a device that is not the CPU.
 #include <ATen/CPUGeneratorImpl.h>
+#include <torch/optim/sgd.h>
 
 #include <array>
 #include <functional>

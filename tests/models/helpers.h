@@ -1,8 +1,9 @@
 // What the tests of several models need.
 #pragma once
 
+#include <ATen/ATen.h>
 #include <gtest/gtest.h>
-#include <torch/torch.h>
+#include <torch/nn/module.h>
 
 #include <filesystem>
 #include <functional>
@@ -17,8 +18,8 @@ namespace x2ctpa::test {
 
 /// Largest difference as a fraction of the largest expected value.
 inline double relative_error(const at::Tensor& found, const at::Tensor& expected) {
-  const auto a = found.detach().to(torch::kCPU, torch::kDouble);
-  const auto b = expected.detach().to(torch::kCPU, torch::kDouble);
+  const auto a = found.detach().to(at::kCPU, at::kDouble);
+  const auto b = expected.detach().to(at::kCPU, at::kDouble);
   if (a.sizes() != b.sizes()) return std::numeric_limits<double>::infinity();
   return ((a - b).abs().max() / b.abs().max().clamp_min(1e-30)).item<double>();
 }

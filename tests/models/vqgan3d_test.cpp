@@ -1,3 +1,4 @@
+#include <torch/optim/adam.h>
 #include <vector>
 
 #include "x2ctpa/models/vqgan3d.h"

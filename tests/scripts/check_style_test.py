@@ -23,6 +23,7 @@ RULES = {
     "/// Doubles.\nint twice(int x) { return 2 * x; }": "in sources a comment begins with //",
     "constexpr int kMost = 3;": "constants are lower_case: kMost",
     "torch::Tensor zero();": "write at::Tensor",
+    "#include <torch/torch.h>": "include the parts",
     "double half(int x) { return static_cast<double>(x) / 2; }": "static_cast<double>",
     "TEST(Volume, is_read) {}": "claims in CamelCase",
     "TEST(volume_io, IsRead) {}": "names of test suites",

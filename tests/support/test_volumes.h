@@ -1,8 +1,8 @@
 // Volumes whose every voxel tells where it lies.
 #pragma once
 
+#include <ATen/ATen.h>
 #include <fmt/format.h>
-#include <torch/torch.h>
 
 #include <array>
 #include <cmath>
@@ -31,7 +31,7 @@ inline double linear_value(const Vec3& p) { return 2 * p[0] - 3 * p[1] + 1.5 * p
 
 /// Anisotropic and not cubic; HU = linear_value(position).
 inline Volume linear_field(const Mat3& direction, std::array<int64_t, 3> size_dhw = {7, 9, 12}) {
-  Volume v{torch::empty({size_dhw[0], size_dhw[1], size_dhw[2]}),
+  Volume v{at::empty({size_dhw[0], size_dhw[1], size_dhw[2]}),
            {-31, 17, 250},
            {0.7, 1.3, 2.9},
            direction};
@@ -72,7 +72,7 @@ inline void write_nhdr(const Volume& v, const std::filesystem::path& file) {
                                "space origin: {}\nencoding: raw\nendian: little\n"
                                "data file: {}\n",
                                size[2], size[1], size[0], axes, vector(v.origin_mm), voxels));
-  const auto hu = v.hu.to(torch::kFloat).contiguous();
+  const auto hu = v.hu.to(at::kFloat).contiguous();
   write_file(file.parent_path() / voxels,
              {static_cast<const char*>(hu.const_data_ptr()), size_t(hu.nbytes())});
 }

@@ -1,7 +1,7 @@
 // A whole diffusion model folder of a few thousand random weights, as train-diffusion writes it.
 #pragma once
 
-#include <torch/torch.h>
+#include <torch/utils.h>
 
 #include <array>
 #include <filesystem>

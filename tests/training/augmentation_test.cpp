@@ -1,7 +1,7 @@
 #include "training/augmentation.h"
 
+#include <ATen/ATen.h>
 #include <gtest/gtest.h>
-#include <torch/torch.h>
 
 #include <algorithm>
 #include <set>
@@ -13,7 +13,7 @@ namespace x2ctpa {
 namespace {
 
 // Every voxel knows its place.
-at::Tensor numbered() { return torch::arange(2 * 5 * 6 * 7).view({2, 1, 5, 6, 7}); }
+at::Tensor numbered() { return at::arange(2 * 5 * 6 * 7).view({2, 1, 5, 6, 7}); }
 
 TEST(Shifts, MoveEachVolumeByWholeVoxelsAndRepeatTheOutermost) {
   std::set<int64_t> seen;

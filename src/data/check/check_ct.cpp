@@ -1,6 +1,6 @@
 // The data doctor on one CT: its facts, its pictures, its series.
+#include <ATen/ATen.h>
 #include <fmt/format.h>
-#include <torch/torch.h>
 
 #include <algorithm>
 #include <filesystem>
@@ -45,7 +45,7 @@ void add_pictures(const PreparedCase& prepared, bool hu, StudyCheck& check) {
 
 std::string voxel_hash(const at::Tensor& values) {
   // Rounded, so that one scan in two file formats has one hash.
-  const auto whole = values.round().to(torch::kInt).contiguous();
+  const auto whole = values.round().to(at::kInt).contiguous();
   const std::string_view bytes(reinterpret_cast<const char*>(whole.data_ptr<int>()),
                                size_t(whole.numel()) * sizeof(int));
   return sha256(fmt::format("{} {}", values.size(0), sha256(bytes)));

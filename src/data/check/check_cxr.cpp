@@ -1,6 +1,6 @@
 // The data doctor on one X-ray.
+#include <ATen/ATen.h>
 #include <fmt/format.h>
-#include <torch/torch.h>
 
 #include <algorithm>
 #include <array>
@@ -16,7 +16,7 @@ namespace x2ctpa {
 namespace {
 
 std::string pixel_hash(const at::Tensor& pixels) {
-  const auto whole = (pixels * 65535).round().to(torch::kInt).contiguous();
+  const auto whole = (pixels * 65535).round().to(at::kInt).contiguous();
   const std::string_view bytes(reinterpret_cast<const char*>(whole.data_ptr<int>()),
                                size_t(whole.numel()) * sizeof(int));
   return sha256(fmt::format("{} {}", pixels.size(0), sha256(bytes)));
@@ -43,7 +43,7 @@ void examine_cxr(const Radiograph& xray, const PreprocessOptions& options, Study
       const bool settled = code == "range" || code == "turned";
       add(settled ? Severity::info : Severity::warning, code, "X-ray: " + xray.warnings[i]);
     }
-    const double white = xray.pixels.ge(0.999).to(torch::kFloat).mean().item<double>();
+    const double white = xray.pixels.ge(0.999).to(at::kFloat).mean().item<double>();
     if (white > 0.1) {
       add(Severity::warning, "cxr-saturated",
           fmt::format("{:.0f}% of the X-ray is pure white", 100 * white));
@@ -65,7 +65,7 @@ std::string thumbnail(const at::Tensor& picture, std::array<double, 2> pixel_mm)
   const double scale = side / std::max(height, width);
   const auto pixels = [&](double mm) { return std::max<int64_t>(1, std::llround(mm * scale)); };
   const auto small =
-      at::_upsample_bilinear2d_aa(picture.to(torch::kFloat).contiguous().unsqueeze(0).unsqueeze(0),
+      at::_upsample_bilinear2d_aa(picture.to(at::kFloat).contiguous().unsqueeze(0).unsqueeze(0),
                                   {pixels(height), pixels(width)}, /*align_corners=*/false);
   return png8_bytes(small[0][0].clamp(0, 1));
 }

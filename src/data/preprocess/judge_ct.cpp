@@ -1,7 +1,7 @@
 #include "data/preprocess/judge_ct.h"
 
+#include <ATen/ATen.h>
 #include <fmt/format.h>
-#include <torch/torch.h>
 
 #include <algorithm>
 #include <cmath>
@@ -20,11 +20,11 @@ namespace {
 
 constexpr double floor_hu = -1024;  // preprocess puts everything below to this
 
-double share(const at::Tensor& mask) { return mask.to(torch::kFloat).mean().item<double>(); }
+double share(const at::Tensor& mask) { return mask.to(at::kFloat).mean().item<double>(); }
 
 // Voxels per HU from -1024 to 3071.
 std::vector<double> hu_counts(const at::Tensor& hu) {
-  const auto counts = torch::histc(hu, 4096, floor_hu, 3072).to(torch::kDouble).contiguous();
+  const auto counts = at::histc(hu, 4096, floor_hu, 3072).to(at::kDouble).contiguous();
   return {counts.data_ptr<double>(), counts.data_ptr<double>() + counts.numel()};
 }
 
@@ -41,11 +41,11 @@ std::optional<double> measured_air_hu(const at::Tensor& hu, const std::vector<do
                             .reshape({-1}));
     }
   }
-  auto values = torch::cat(corners);
+  auto values = at::cat(corners);
   values = values.masked_select((values > floor_hu + 1).logical_and(values < -300));
   if (values.numel() >= 500) {
     constexpr int64_t bins = 181;
-    const auto found = torch::histc(values, bins, floor_hu, floor_hu + 4 * bins);
+    const auto found = at::histc(values, bins, floor_hu, floor_hu + 4 * bins);
     return floor_hu + 4 * double(found.argmax().item<int64_t>()) + 2;
   }
   double all = 0, inside = 0;

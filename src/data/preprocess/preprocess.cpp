@@ -16,6 +16,7 @@
 #include "data/preprocess/intensity.h"
 #include "data/preprocess/preprocess_state.h"
 #include "data/preprocess/threads.h"
+#include "x2ctpa/core/counted.h"
 #include "x2ctpa/core/device.h"
 #include "x2ctpa/core/files.h"
 #include "x2ctpa/core/interrupt.h"
@@ -99,10 +100,9 @@ int64_t process_all(const std::vector<const Study*>& studies, const PreprocessOp
   rejected.finish("studies were rejected, as rejected.csv says");
   const double seconds = std::chrono::duration<double>(Clock::now() - start).count();
   log_info(
-      "{} studies in {:.1f} s ({:.2f} per second, {} at a time), {} of them done before; peak "
-      "memory {} MB",
-      count, seconds, double(count) / std::max(seconds, 1e-3), std::min(workers, count), kept,
-      peak_memory_bytes() >> 20);
+      "{} in {:.1f} s ({:.2f} per second, {} at a time), {} of them done before; peak memory {} MB",
+      counted(int64_t(count), "study", "studies"), seconds, double(count) / std::max(seconds, 1e-3),
+      std::min(workers, count), kept, peak_memory_bytes() >> 20);
   return kept;
 }
 
@@ -161,9 +161,9 @@ void report_warnings(const std::vector<FinishedStudy>& finished) {
   for (auto& [code, doubt] : doubts) {
     const size_t count = doubt.ids.size();
     doubt.ids.resize(std::min(count, most_named));
-    log_warning("{} in {} of {} cases ({}{}): {}. {}", code, count, finished.size(),
-                fmt::join(doubt.ids, ", "), count > most_named ? ", ..." : "", doubt.example,
-                advice_for(code));
+    log_warning("{} in {} of {} ({}{}): {}. {}", code, count,
+                counted(int64_t(finished.size()), "case"), fmt::join(doubt.ids, ", "),
+                count > most_named ? ", ..." : "", doubt.example, advice_for(code));
   }
 }
 
@@ -278,7 +278,7 @@ PreprocessResult preprocess(const std::vector<Study>& studies, const PreprocessO
   }
   remove_left_behind(dataset_lock, out);
   result.info = write_index(out, options, seed, done.finished, done.rejections);
-  log_info("{} studies rejected{}", result.rejected,
+  log_info("{} rejected{}", counted(int64_t(result.rejected), "study", "studies"),
            result.rejected > 0 ? fmt::format(", see {}", (out / "rejected.csv").string()) : "");
   return result;
 }

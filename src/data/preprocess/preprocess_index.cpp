@@ -10,6 +10,7 @@
 
 #include "data/preprocess/intensity.h"
 #include "data/preprocess/preprocess_state.h"
+#include "x2ctpa/core/counted.h"
 #include "x2ctpa/core/csv.h"
 #include "x2ctpa/core/log.h"
 #include "x2ctpa/data/preprocess/splits.h"
@@ -85,8 +86,8 @@ void log_splits(const std::vector<Case>& cases, const fs::path& out) {
     return std::count_if(cases.begin(), cases.end(),
                          [&](const Case& c) { return c.split == split; });
   };
-  log_info("{}: {} cases (train {}, val {}, test {})", out.string(), cases.size(), count("train"),
-           count("val"), count("test"));
+  log_info("{}: {} (train {}, val {}, test {})", out.string(),
+           counted(int64_t(cases.size()), "case"), count("train"), count("val"), count("test"));
 }
 
 // A part that was to have cases and has none is easily overlooked until a training lacks it.
@@ -123,7 +124,8 @@ DatasetInfo write_index(const fs::path& out, const PreprocessOptions& options, i
                         const std::vector<Rejection>& rejections) {
   write_rejections(out, rejections);
   if (finished.empty()) {
-    throw Error(fmt::format("none of {} studies is usable; {} says why for each", rejections.size(),
+    throw Error(fmt::format("none of {} is usable; {} says why for each",
+                            counted(int64_t(rejections.size()), "study", "studies"),
                             (out / "rejected.csv").string()),
                 ExitCode::no_data);
   }

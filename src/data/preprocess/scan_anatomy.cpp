@@ -1,5 +1,5 @@
 // What the anatomy of a chest scan tells about its axes and its contrast.
-#include <torch/torch.h>
+#include <ATen/ATen.h>
 
 #include <algorithm>
 #include <array>
@@ -11,7 +11,7 @@
 namespace x2ctpa {
 namespace {
 
-using torch::indexing::Slice;
+using at::indexing::Slice;
 
 // The index at `share` of the box along tensor axis `axis`.
 int64_t index_at(const Box& box, size_t axis, double share) {
@@ -29,7 +29,7 @@ at::Tensor part(const at::Tensor& volume, const Box& box, std::array<double, 2> 
   return volume.index({slice(0, d), slice(1, h), slice(2, w)});
 }
 
-double total_of(const at::Tensor& mask) { return mask.sum(torch::kDouble).item<double>(); }
+double total_of(const at::Tensor& mask) { return mask.sum(at::kDouble).item<double>(); }
 
 // Heart beside the middle of the lungs, in shares of their width; positive: to the left.
 double heart_shift(const Volume& scan, const Lungs& lungs) {
@@ -37,11 +37,11 @@ double heart_shift(const Volume& scan, const Lungs& lungs) {
   const auto soft = part(scan.hu, lungs.box, d, h, w)
                         .gt(-50)
                         .logical_and(part(lungs.mask, lungs.box, d, h, w).eq(0))
-                        .to(torch::kDouble);
+                        .to(at::kDouble);
   const double total = total_of(soft);
   if (total < 1) return 0;
   const int64_t width = soft.size(2);
-  const auto place = torch::arange(width, torch::kDouble) - double(width - 1) / 2;
+  const auto place = at::arange(width, at::kDouble) - double(width - 1) / 2;
   return total_of(soft * place) / total / double(width) * (w[1] - w[0]);
 }
 
@@ -90,7 +90,7 @@ std::optional<double> trunk_contrast_hu(const Volume& scan, const Lungs& lungs) 
     kernel[axis] =
         std::clamp<int64_t>(std::llround(4 / scan.spacing_mm[2 - axis]), 1, hu.size(int64_t(axis)));
   }
-  const auto smooth = torch::avg_pool3d(hu.unsqueeze(0).unsqueeze(0), kernel, {1, 1, 1});
+  const auto smooth = at::avg_pool3d(hu.unsqueeze(0).unsqueeze(0), kernel, {1, 1, 1});
   // Lung and fat out; calcium and devices as well.
   const auto blood = smooth.masked_select(smooth.gt(0).logical_and(smooth.lt(900)));
   if (blood.numel() < 20) return {};

@@ -50,7 +50,7 @@ TEST(PreprocessMessages, WhatTheCheckSaysOfAScanIsSaidOfItsCase) {
   shifted.hu += 60;
   write_nifti(shifted, folder / "in/a.nii", "test");
   const std::string told = told_by(folder / "in", small_preprocess_options(), folder / "set");
-  EXPECT_CONTAINS(told, "air-not-1000 in 1 of 1 cases (a): air measures");
+  EXPECT_CONTAINS(told, "air-not-1000 in 1 of 1 case (a): air measures");
 }
 
 TEST(PreprocessMessages, APatientInTwoSplitsIsRefusedBeforeAnyCaseIsMade) {

@@ -1,9 +1,9 @@
 // The DICOM series of a generated volume, and its preview picture.
 #include "x2ctpa/imaging/dicom/dicom_export.h"
 
+#include <ATen/ATen.h>
 #include <gdcmReader.h>
 #include <gtest/gtest.h>
-#include <torch/torch.h>
 
 #include <algorithm>
 #include <filesystem>
@@ -50,7 +50,7 @@ TEST(DicomExport, AnObliqueVolumeComesBackVoxelForVoxelInItsPlace) {
   const Volume back = oriented_to_lps(read_volume(folder / "series")),
                own = oriented_to_lps(volume);
   ASSERT_EQ(back.size_dhw(), own.size_dhw());
-  EXPECT_TRUE(torch::equal(back.hu, own.hu));
+  EXPECT_TRUE(at::equal(back.hu, own.hu));
   const auto [d, h, w] = own.size_dhw();
   for (const Vec3& corner : {Vec3{0, 0, 0}, Vec3{double(w - 1), double(h - 1), double(d - 1)}}) {
     const Vec3 a = back.point(corner), b = own.point(corner);
@@ -148,7 +148,7 @@ TEST(DicomExport, AFormerSeriesIsReplacedAndAFailedOneLeavesNothing) {
 
 TEST(Preview, ShowsTheHeadUpThePatientsRightAtTheLeftAndSquareMillimetres) {
   // One bright voxel: at the top of the head, at the patient's left, in front.
-  Volume volume{torch::full({20, 10, 10}, -200.0)};
+  Volume volume{at::full({20, 10, 10}, -200.0)};
   volume.spacing_mm = {2, 2, 1};
   volume.hu[18][1][8] = 500;
   const auto picture = preview_picture(volume, -200, 500, at::Tensor(), false);
@@ -171,7 +171,7 @@ TEST(Preview, ShowsTheHeadUpThePatientsRightAtTheLeftAndSquareMillimetres) {
 }
 
 TEST(Preview, SaysThatAGeneratedVolumeIsSynthetic) {
-  const Volume volume{torch::full({6, 6, 6}, -500.0)};
+  const Volume volume{at::full({6, 6, 6}, -500.0)};
   const auto plain = preview_picture(volume, -200, 500, at::Tensor(), false);
   const auto marked = preview_picture(volume, -200, 500, at::Tensor(), true);
   EXPECT_EQ(plain.max().item<float>(), 0);

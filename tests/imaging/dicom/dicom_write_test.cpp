@@ -1,9 +1,9 @@
 #include "x2ctpa/imaging/dicom/dicom_write.h"
 
+#include <ATen/ATen.h>
 #include <fmt/format.h>
 #include <gdcmReader.h>
 #include <gtest/gtest.h>
-#include <torch/torch.h>
 
 #include <cmath>
 #include <filesystem>
@@ -26,7 +26,7 @@ class DicomWrite : public testing::Test {
     const auto* test = testing::UnitTest::GetInstance()->current_test_info();
     folder_ = fs::path(testing::TempDir()) / fmt::format("x2ctpa_{}", test->name());
     fs::remove_all(folder_);
-    volume_.hu = torch::arange(5 * 6 * 7, torch::kFloat).view({5, 6, 7}) - 60;
+    volume_.hu = at::arange(5 * 6 * 7, at::kFloat).view({5, 6, 7}) - 60;
     volume_.spacing_mm = {0.8, 0.9, 2.5};
     volume_.origin_mm = {-101.5, 33.25, -700};
     const double c = std::cos(0.1), s = std::sin(0.1);
@@ -108,7 +108,7 @@ TEST_F(DicomWrite, HuBeyondTwelveBitsIsClipped) {
 }
 
 TEST_F(DicomWrite, Monochrome1StoresInvertedValues) {
-  const auto picture = torch::linspace(0, 1, 12).view({3, 4});
+  const auto picture = at::linspace(0, 1, 12).view({3, 4});
   CxrTags tags;
   tags.patient_id = "P0001";
   tags.pixel_spacing_mm = 1.5;
@@ -128,10 +128,10 @@ TEST_F(DicomWrite, Monochrome1StoresInvertedValues) {
 }
 
 TEST_F(DicomWrite, WrongShapesAndUnwritableFoldersAreRefused) {
-  EXPECT_THROW(write_cxr(torch::zeros({1, 4, 4}), folder_ / "a.dcm", {}), Error);
+  EXPECT_THROW(write_cxr(at::zeros({1, 4, 4}), folder_ / "a.dcm", {}), Error);
   volume_.hu = volume_.hu[0];
   EXPECT_THROW(write_ct_series(volume_, folder_, tags_), Error);
-  EXPECT_THROW(write_cxr(torch::zeros({4, 4}), "/dev/null/a.dcm", {}), Error);
+  EXPECT_THROW(write_cxr(at::zeros({4, 4}), "/dev/null/a.dcm", {}), Error);
 }
 
 }  // namespace

@@ -1,7 +1,8 @@
 #include "x2ctpa/imaging/drr/drr.h"
 
+#include <ATen/ATen.h>
 #include <gtest/gtest.h>
-#include <torch/torch.h>
+#include <torch/utils.h>
 
 #include <array>
 #include <cmath>
@@ -13,7 +14,7 @@ namespace {
 
 Volume air(std::array<int64_t, 3> size_dhw, Vec3 spacing) {
   Volume volume;
-  volume.hu = torch::full({size_dhw[0], size_dhw[1], size_dhw[2]}, -1000.0f);
+  volume.hu = at::full({size_dhw[0], size_dhw[1], size_dhw[2]}, -1000.0f);
   volume.spacing_mm = spacing;
   volume.origin_mm = {-70, 35, -410};
   return volume;
@@ -41,8 +42,8 @@ TEST(Drr, PointMarkerLandsWhereTheFormulaSays) {
   options.size = 215;
   options.step_mm = 0.5;
   const Vec3 centre{2, 90, -300};
-  const auto picture = render_drr(volume, options, centre).to(torch::kDouble);
-  const auto grid = torch::arange(215, torch::kDouble);
+  const auto picture = render_drr(volume, options, centre).to(at::kDouble);
+  const auto grid = at::arange(215, at::kDouble);
   const double total = picture.sum().item<double>();
   const double row = (picture.sum(1) * grid).sum().item<double>() / total;
   const double column = (picture.sum(0) * grid).sum().item<double>() / total;
@@ -62,7 +63,7 @@ TEST(Drr, UniformBlockGivesThicknessTimesAttenuation) {
 
 TEST(Drr, BoneAttenuatesMoreThanItsHuAlone) {
   DrrOptions options;
-  const auto mu = attenuation(torch::tensor({-1000.0f, -2000.0f, 0.0f, 100.0f, 1100.0f}), options);
+  const auto mu = attenuation(at::tensor({-1000.0f, -2000.0f, 0.0f, 100.0f, 1100.0f}), options);
   EXPECT_EQ(mu[0].item<float>(), 0);
   EXPECT_EQ(mu[1].item<float>(), 0);
   EXPECT_NEAR(mu[2].item<double>(), 0.0206, 1e-6);
@@ -81,7 +82,7 @@ TEST(Drr, RaysThatMissTheVolumeSeeNothing) {
 TEST(Drr, FinerStepsChangeLittle) {
   torch::manual_seed(1);
   Volume volume = air({30, 30, 30}, {5, 5, 5});
-  volume.hu = torch::randn({30, 30, 30}) * 100;
+  volume.hu = at::randn({30, 30, 30}) * 100;
   DrrOptions coarse, fine;
   coarse.size = fine.size = 48;
   coarse.step_mm = 2.5;
@@ -99,7 +100,7 @@ TEST(Drr, SourceInsideTheVolumeIsRefused) {
 Volume random_volume() {
   torch::manual_seed(4);
   Volume volume = air({22, 25, 28}, {6, 5, 7});
-  volume.hu = torch::randn({22, 25, 28}) * 300;
+  volume.hu = at::randn({22, 25, 28}) * 300;
   return volume;
 }
 
@@ -184,7 +185,7 @@ TEST(Drr, FromTheFrontThePatientsRightStaysOnTheLeft) {
 }
 
 TEST(Drr, LungKeepsItsAttenuationBelowMinusEightHundredHu) {
-  const auto mu = attenuation(torch::tensor({-950.0f, -850.0f, -800.0f}), DrrOptions());
+  const auto mu = attenuation(at::tensor({-950.0f, -850.0f, -800.0f}), DrrOptions());
   EXPECT_NEAR(mu[0].item<double>(), 0.0206 * 0.05, 1e-7);
   EXPECT_NEAR(mu[1].item<double>(), 0.0206 * 0.15, 1e-7);
   EXPECT_NEAR(mu[2].item<double>(), 0.0206 * 0.2, 1e-7);
@@ -199,9 +200,9 @@ TEST(DrrPicture, NoiseFollowsFromSeedAndCaseAndGrowsWithTheAbsorption) {
   const auto clean = drr_picture(water, options, 1, "a");
   options.photons = 5000;
   const auto once = drr_picture(water, options, 1, "a");
-  EXPECT_TRUE(torch::equal(once, drr_picture(water, options, 1, "a")));
-  EXPECT_FALSE(torch::equal(once, drr_picture(water, options, 1, "b")));
-  EXPECT_FALSE(torch::equal(once, drr_picture(water, options, 2, "a")));
+  EXPECT_TRUE(at::equal(once, drr_picture(water, options, 1, "a")));
+  EXPECT_FALSE(at::equal(once, drr_picture(water, options, 1, "b")));
+  EXPECT_FALSE(at::equal(once, drr_picture(water, options, 2, "a")));
   EXPECT_GT((once - clean).std().item<double>(), 1e-3);
 }
 
@@ -219,12 +220,12 @@ TEST(DrrPicture, ExponentialOutputSaturatesWhereLogStaysLinear) {
 }
 
 TEST(FilmPicture, IsBoneBrightBetweenZeroAndOne) {
-  auto lines = torch::linspace(0, 5, 400).view({20, 20});
+  auto lines = at::linspace(0, 5, 400).view({20, 20});
   const auto picture = displayed_xray(lines);
   EXPECT_EQ(picture.min().item<float>(), 0);
   EXPECT_EQ(picture.max().item<float>(), 1);
   EXPECT_TRUE((picture.flatten().diff() >= 0).all().item<bool>());
-  EXPECT_EQ(displayed_xray(torch::zeros({4, 4})).abs().sum().item<float>(), 0);
+  EXPECT_EQ(displayed_xray(at::zeros({4, 4})).abs().sum().item<float>(), 0);
 }
 
 }  // namespace

@@ -1,9 +1,10 @@
 // Damaged PNG, JPEG and TIFF files: each ends with a picture or with an Error, never with the
 // process.
+#include <ATen/ATen.h>
 #include <gtest/gtest.h>
 #include <itkJPEGImageIO.h>
 #include <itkTIFFImageIO.h>
-#include <torch/torch.h>
+#include <torch/utils.h>
 #include <zlib.h>
 
 #include <filesystem>
@@ -24,7 +25,7 @@ namespace fs = std::filesystem;
 // Bytes of a grey picture of 60 x 44 pixels in one of the formats.
 std::string picture_bytes(const std::string& extension, const fs::path& folder) {
   torch::manual_seed(1);
-  const auto picture = torch::rand({44, 60});
+  const auto picture = at::rand({44, 60});
   const fs::path file = folder / ("whole" + extension);
   if (extension == ".png") {
     write_png16(picture, file);
@@ -47,8 +48,8 @@ std::string picture_bytes(const std::string& extension, const fs::path& folder) 
   region.SetSize(0, 60);
   region.SetSize(1, 44);
   io->SetIORegion(region);
-  const auto samples = jpeg ? picture.mul(255).to(torch::kUInt8)
-                            : picture.mul(65535).to(torch::kInt32).to(torch::kUInt16);
+  const auto samples =
+      jpeg ? picture.mul(255).to(at::kByte) : picture.mul(65535).to(at::kInt).to(at::kUInt16);
   io->Write(samples.contiguous().data_ptr());
   return read_file(file);
 }
@@ -130,7 +131,7 @@ INSTANTIATE_TEST_SUITE_P(Formats, DamagedPicture, testing::Values(".png", ".jpg"
 TEST(HugePicture, IsRefusedByItsHeader) {
   // A PNG header of 20,000 x 20,000 pixels; its few bytes of data are never unpacked.
   const test::TemporaryFolder folder;
-  write_png8(torch::rand({32, 32}), folder / "a.png");
+  write_png8(at::rand({32, 32}), folder / "a.png");
   std::string bytes = read_file(folder / "a.png");
   for (size_t at : {16, 20}) bytes.replace(at, 4, std::string("\0\0\x4e\x20", 4));
   mend_check_sums(bytes);

@@ -1,7 +1,7 @@
 #include "imaging/files/png_file.h"
 
+#include <ATen/ATen.h>
 #include <gtest/gtest.h>
-#include <torch/torch.h>
 #include <zlib.h>
 
 #include <filesystem>
@@ -31,14 +31,14 @@ std::string with_significant_bits(std::string png, int bits) {
 
 TEST(PngFile, SamplesAreReadAsStoredWhateverItsSignificantBits) {
   const test::TemporaryFolder folder;
-  const auto wide = torch::tensor({{0, 1, 4095}, {4096, 43981, 65535}}, torch::kInt32);
-  for (const auto& [samples, bits] : {std::pair(wide.to(torch::kUInt16), 12),
-                                      std::pair(wide.remainder(256).to(torch::kUInt8), 5)}) {
+  const auto wide = at::tensor({0, 1, 4095, 4096, 43981, 65535}, at::kInt).view({2, 3});
+  for (const auto& [samples, bits] :
+       {std::pair(wide.to(at::kUInt16), 12), std::pair(wide.remainder(256).to(at::kByte), 5)}) {
     write_file(folder / "film.png", with_significant_bits(png_bytes(samples), bits));
     ImageHeader header;
     const auto read = read_png_file(folder / "film.png", header, {});
     EXPECT_EQ(header.bits, bits == 12 ? 16 : 8);
-    EXPECT_TRUE(at::equal(read.squeeze(2).to(torch::kInt32), samples.to(torch::kInt32)));
+    EXPECT_TRUE(at::equal(read.squeeze(2).to(at::kInt), samples.to(at::kInt)));
   }
 }
 

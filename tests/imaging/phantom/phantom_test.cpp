@@ -1,7 +1,8 @@
 #include "x2ctpa/imaging/phantom/phantom.h"
 
+#include <ATen/ATen.h>
+#include <ATen/Parallel.h>
 #include <gtest/gtest.h>
-#include <torch/torch.h>
 
 #include <cmath>
 
@@ -25,8 +26,8 @@ Phantom patient_with(bool pe, const PhantomOptions& options) {
 }
 
 bool same(const Phantom& a, const Phantom& b) {
-  return torch::equal(a.ct.hu, b.ct.hu) && torch::equal(a.cxr, b.cxr) &&
-         torch::equal(a.embolus_mask, b.embolus_mask) && a.ct.origin_mm == b.ct.origin_mm &&
+  return at::equal(a.ct.hu, b.ct.hu) && at::equal(a.cxr, b.cxr) &&
+         at::equal(a.embolus_mask, b.embolus_mask) && a.ct.origin_mm == b.ct.origin_mm &&
          a.cxr_centre_mm == b.cxr_centre_mm && a.truth.embolus_ml == b.truth.embolus_ml;
 }
 
@@ -123,7 +124,7 @@ TEST(Phantom, XrayHangsHeadUpWithItsPartsInTheirPlaces) {
   auto options = small_options();
   options.photons = 0;
   const auto picture = patient_with(false, options).cxr;
-  ASSERT_EQ(picture.sizes(), (torch::IntArrayRef{64, 64}));
+  ASSERT_EQ(picture.sizes(), (at::IntArrayRef{64, 64}));
   EXPECT_GE(picture.min().item<double>(), 0);
   EXPECT_LE(picture.max().item<double>(), 1);
   const double spine = picture.slice(0, 28, 36).slice(1, 29, 35).mean().item<double>();

@@ -1,7 +1,8 @@
 #include "imaging/volume/components.h"
 
+#include <ATen/ATen.h>
 #include <gtest/gtest.h>
-#include <torch/torch.h>
+#include <torch/utils.h>
 
 #include <map>
 
@@ -12,7 +13,7 @@ namespace {
 // nothing changes.
 at::Tensor labels_by_spreading(const at::Tensor& mask, bool across_slices) {
   const auto size = mask.sizes();
-  auto labels = torch::zeros(size, torch::kInt32);
+  auto labels = at::zeros(size, at::kInt);
   auto at = labels.accessor<int32_t, 3>();
   const auto on = mask.accessor<uint8_t, 3>();
   int32_t next = 1;
@@ -47,10 +48,10 @@ TEST(ConnectedComponents, AreThoseOfSpreadingLabelsInSpaceAndInSlices) {
   torch::manual_seed(3);
   for (const double density : {0.1, 0.35, 0.6, 0.9})
     for (const bool across_slices : {true, false}) {
-      const auto mask = (torch::rand({6, 9, 13}) < density).to(torch::kUInt8);
+      const auto mask = (at::rand({6, 9, 13}) < density).to(at::kByte);
       const auto found = connected_components(mask, across_slices);
       const auto expected = labels_by_spreading(mask, across_slices);
-      EXPECT_TRUE(torch::equal(found.labels, expected)) << density << across_slices;
+      EXPECT_TRUE(at::equal(found.labels, expected)) << density << across_slices;
       EXPECT_EQ(int64_t(found.all.size()), expected.max().item<int64_t>());
       for (const Component& c : found.all) {
         const auto voxels = (expected == c.label).nonzero();
@@ -58,7 +59,7 @@ TEST(ConnectedComponents, AreThoseOfSpreadingLabelsInSpaceAndInSlices) {
         for (int64_t d = 0; d < 3; ++d) {
           EXPECT_EQ(c.first[size_t(d)], voxels.select(1, d).min().item<int64_t>());
           EXPECT_EQ(c.last[size_t(d)], voxels.select(1, d).max().item<int64_t>());
-          EXPECT_NEAR(c.centre[size_t(d)], voxels.select(1, d).mean(torch::kDouble).item<double>(),
+          EXPECT_NEAR(c.centre[size_t(d)], voxels.select(1, d).mean(at::kDouble).item<double>(),
                       1e-9);
         }
       }
@@ -66,8 +67,8 @@ TEST(ConnectedComponents, AreThoseOfSpreadingLabelsInSpaceAndInSlices) {
 }
 
 TEST(ConnectedComponents, OfAnEmptyAndOfAFullMask) {
-  EXPECT_TRUE(connected_components(torch::zeros({3, 4, 5}, torch::kUInt8)).all.empty());
-  const auto full = connected_components(torch::ones({3, 4, 5}, torch::kUInt8));
+  EXPECT_TRUE(connected_components(at::zeros({3, 4, 5}, at::kByte)).all.empty());
+  const auto full = connected_components(at::ones({3, 4, 5}, at::kByte));
   ASSERT_EQ(full.all.size(), 1u);
   EXPECT_EQ(full.all[0].voxels, 60);
   EXPECT_TRUE(full.all[0].touches_side);

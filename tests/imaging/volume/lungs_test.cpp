@@ -1,7 +1,7 @@
 #include "x2ctpa/imaging/volume/lungs.h"
 
+#include <ATen/ATen.h>
 #include <gtest/gtest.h>
-#include <torch/torch.h>
 
 #include <vector>
 
@@ -17,12 +17,12 @@ using test::real_data;
 // True inside the ellipsoid at `centre_mm` with these half axes, over the voxels of `v`.
 at::Tensor ellipsoid(const Volume& v, const Vec3& centre_mm, const Vec3& half_mm) {
   const auto size = v.size_dhw();
-  auto sum = torch::zeros({size[0], size[1], size[2]});
+  auto sum = at::zeros({size[0], size[1], size[2]});
   for (int a = 0; a < 3; ++a) {
     std::vector<int64_t> shape{1, 1, 1};
     shape[2 - a] = size[2 - a];
-    const auto x = torch::arange(size[2 - a], torch::kFloat) * v.spacing_mm[a] +
-                   (v.origin_mm[a] - centre_mm[a]);
+    const auto x =
+        at::arange(size[2 - a], at::kFloat) * v.spacing_mm[a] + (v.origin_mm[a] - centre_mm[a]);
     sum = sum + (x / half_mm[a]).square().reshape(shape);
   }
   return sum <= 1;
@@ -31,8 +31,8 @@ at::Tensor ellipsoid(const Volume& v, const Vec3& centre_mm, const Vec3& half_mm
 // A body with two lungs of 4/3 pi 60*75*110 mm^3 each, a trachea and gas in the bowels.
 Volume chest(const Vec3& spacing) {
   Volume v{
-      torch::full({int64_t(320 / spacing[2]), int64_t(300 / spacing[1]), int64_t(400 / spacing[0])},
-                  -1000.0f),
+      at::full({int64_t(320 / spacing[2]), int64_t(300 / spacing[1]), int64_t(400 / spacing[0])},
+               -1000.0f),
       {-200, -150, 0},
       spacing};
   v.hu.masked_fill_(ellipsoid(v, {0, 0, 160}, {180, 120, 1e4}), 40);
@@ -61,7 +61,7 @@ TEST(Lungs, AScanThatEndsInsideThemIsCutOff) {
 }
 
 TEST(Lungs, ABlockOfWaterHasNone) {
-  Volume v{torch::zeros({40, 40, 40}), {0, 0, 0}, {5, 5, 5}};
+  Volume v{at::zeros({40, 40, 40}), {0, 0, 0}, {5, 5, 5}};
   EXPECT_THROW(segment_lungs(v), Error);
   v.hu.fill_(-1000);
   EXPECT_THROW(body_box(v), Error);
@@ -69,7 +69,7 @@ TEST(Lungs, ABlockOfWaterHasNone) {
 
 TEST(Lungs, AnAbdomenWithGasInTheBowelsHasNone) {
   // Two long loops of bowel beside each other, as large as small lungs.
-  Volume v{torch::full({80, 100, 130}, -1000.0f), {-195, -150, 0}, {3, 3, 4}};
+  Volume v{at::full({80, 100, 130}, -1000.0f), {-195, -150, 0}, {3, 3, 4}};
   v.hu.masked_fill_(ellipsoid(v, {0, 0, 160}, {180, 120, 1e4}), 40);
   for (double side : {-1.0, 1.0})
     v.hu.masked_fill_(ellipsoid(v, {side * 80, 0, 160}, {45, 45, 120}), -1000);
@@ -86,7 +86,7 @@ TEST(Lungs, AMaskOnAnotherGridIsPlacedByItsGeometry) {
   // The mask of the lungs on a coarser grid, flipped and with its own origin.
   const Volume fine = chest({1.5, 1.5, 2});
   Volume mask = fine;
-  mask.hu = (fine.hu < -800).logical_and(fine.hu > -900).to(torch::kFloat).flip({0}).contiguous();
+  mask.hu = (fine.hu < -800).logical_and(fine.hu > -900).to(at::kFloat).flip({0}).contiguous();
   mask.origin_mm = fine.point({0, 0, double(fine.hu.size(0) - 1)});
   mask.direction = {{{1, 0, 0}, {0, 1, 0}, {0, 0, -1}}};
   const Lungs given = region_of_mask(v, mask, true);
@@ -100,7 +100,7 @@ TEST(Lungs, AMaskOnAnotherGridIsPlacedByItsGeometry) {
 TEST(Lungs, AnEmptyAForeignAndAnImplausibleMaskAreRefused) {
   const Volume v = chest({3, 3, 4});
   Volume mask = v;
-  mask.hu = torch::zeros_like(v.hu);
+  mask.hu = at::zeros_like(v.hu);
   EXPECT_THROW(region_of_mask(v, mask, false), Error);
   mask.hu.slice(0, 30, 40).slice(1, 30, 40).slice(2, 30, 40).fill_(1);
   EXPECT_NO_THROW(region_of_mask(v, mask, false));
@@ -127,7 +127,7 @@ void expect_box_within_two_voxels(const Box& found, const at::Tensor& truth) {
     std::vector<int64_t> others;
     for (int64_t o = 0; o < 3; ++o)
       if (o != d) others.push_back(o);
-    const auto used = truth.to(torch::kInt).amax(others).nonzero();
+    const auto used = truth.to(at::kInt).amax(others).nonzero();
     EXPECT_NEAR(double(found.first[d]), used.min().item<double>(), 2) << "axis " << d;
     EXPECT_NEAR(double(found.last[d]), used.max().item<double>(), 2) << "axis " << d;
   }
@@ -140,7 +140,7 @@ TEST(Lungs, TheLowerPartOfARealScanWithoutLungsIsRefused) {
       oriented_to_lps(read_volume(real_data("ct_volume/LIDC-IDRI-0001_2mm_labels118.nii.gz"))).hu;
   const auto lobes = (labels >= 10).logical_and(labels <= 14);
   const int64_t first =
-      lobes.to(torch::kInt).amax(std::vector<int64_t>{1, 2}).nonzero().min().item<int64_t>();
+      lobes.to(at::kInt).amax(std::vector<int64_t>{1, 2}).nonzero().min().item<int64_t>();
   ASSERT_GT(first, 3);
   ct.hu = ct.hu.slice(0, 0, first).contiguous();
   EXPECT_THROW(segment_lungs(ct), Error);

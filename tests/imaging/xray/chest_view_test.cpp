@@ -1,6 +1,7 @@
 // What the reader makes of a picture's looks: polarity, view, borders.
+#include <ATen/ATen.h>
 #include <gtest/gtest.h>
-#include <torch/torch.h>
+#include <torch/utils.h>
 
 #include <algorithm>
 #include <filesystem>
@@ -90,7 +91,7 @@ TEST(ChestView, ADicomHeaderThatSaysTheWrongPolarityIsOverruledWithAWarning) {
 
 // `xray` inside a frame of `level`, `top` rows and `side` columns wide.
 at::Tensor framed(const at::Tensor& xray, int64_t top, int64_t side, double level) {
-  auto frame = torch::full({xray.size(0) + 2 * top, xray.size(1) + 2 * side}, level);
+  auto frame = at::full({xray.size(0) + 2 * top, xray.size(1) + 2 * side}, level);
   frame.slice(0, top, top + xray.size(0)).slice(1, side, side + xray.size(1)).copy_(xray);
   return frame;
 }
@@ -110,7 +111,7 @@ TEST(WithoutBorders, NeverTakesMoreThanAFifthOfASide) {
   const auto xray = patient(2).cxr * 0.7 + 0.15;
   const auto wide = framed(xray, 60, 0, 1.0);
   EXPECT_EQ(without_borders(wide).sizes(), wide.sizes());
-  const auto blank = torch::zeros({40, 40});
+  const auto blank = at::zeros({40, 40});
   EXPECT_EQ(without_borders(blank).sizes(), blank.sizes());
 }
 
@@ -167,16 +168,16 @@ TEST(ChestView, AViewFromTheSideIsNotTakenForAFrontalOne) {
 
 TEST(ChestView, WhatIsNoChestFilmIsDoubtedAndRefusedOnDemand) {
   torch::manual_seed(1);
-  const auto rows = torch::linspace(0, 1, 96).reshape({96, 1}).expand({96, 96}).contiguous();
-  auto board = torch::zeros({96, 96});
+  const auto rows = at::linspace(0, 1, 96).reshape({96, 1}).expand({96, 96}).contiguous();
+  auto board = at::zeros({96, 96});
   for (int64_t r = 0; r < 96; ++r)
     for (int64_t c = 0; c < 96; ++c) board[r][c] = (r / 12 + c / 12) % 2;
   const auto& ct = patient(0).ct.hu;
   const auto slice = ((ct[ct.size(0) / 2] + 1000) / 1400).clamp(0, 1);
-  const std::map<std::string, at::Tensor> pictures{{"noise", torch::rand({96, 96})},
+  const std::map<std::string, at::Tensor> pictures{{"noise", at::rand({96, 96})},
                                                    {"ramp", rows},
                                                    {"board", board},
-                                                   {"blank", torch::full({96, 96}, 0.4)},
+                                                   {"blank", at::full({96, 96}, 0.4)},
                                                    {"axial slice", slice}};
   const test::TemporaryFolder folder;
   for (const auto& [name, picture] : pictures) {

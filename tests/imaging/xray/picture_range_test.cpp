@@ -1,7 +1,8 @@
 // X-rays as PNG and TIFF whose values use a part of their type, or that lie on their side.
+#include <ATen/ATen.h>
 #include <gtest/gtest.h>
 #include <tiffio.h>
-#include <torch/torch.h>
+#include <torch/utils.h>
 #include <zlib.h>
 
 #include <algorithm>
@@ -24,9 +25,9 @@ namespace fs = std::filesystem;
 // Words (H, W) from 0 to `top`.
 at::Tensor film(double top, int64_t height = 60, int64_t width = 40) {
   torch::manual_seed(3);
-  auto x = torch::rand({height, width}).mul(top);
+  auto x = at::rand({height, width}).mul(top);
   x[0][0] = top;
-  return x.round().to(torch::kInt32).to(torch::kUInt16).contiguous();
+  return x.round().to(at::kInt).to(at::kUInt16).contiguous();
 }
 
 void write_png_words(const at::Tensor& words, const fs::path& file) {
@@ -93,9 +94,9 @@ TEST(PictureRange, FullFilmsAndAFewBrightPixelsChangeNothing) {
   const Radiograph full = read_radiograph(folder / "full.png", CxrInvert::never);
   EXPECT_EQ(full.bits, 16);
   EXPECT_FALSE(warns(full, "range"));
-  auto marked = film(1000).to(torch::kInt32);
+  auto marked = film(1000).to(at::kInt);
   marked[5][5] = 65535;  // one pixel in 2400
-  write_png_words(marked.to(torch::kUInt16), folder / "marked.png");
+  write_png_words(marked.to(at::kUInt16), folder / "marked.png");
   const Radiograph xray = read_radiograph(folder / "marked.png", CxrInvert::never);
   EXPECT_EQ(xray.bits, 10);
   EXPECT_EQ(xray.pixels[5][5].item<float>(), 1);
@@ -103,15 +104,16 @@ TEST(PictureRange, FullFilmsAndAFewBrightPixelsChangeNothing) {
 
 TEST(PictureTurn, EachOrientationComesUpright) {
   // What a camera stores under each orientation of the upright picture [[1, 2, 3], [4, 5, 6]].
-  const auto upright = torch::tensor({{1, 2, 3}, {4, 5, 6}}).to(torch::kInt32).unsqueeze(2);
-  const std::vector<at::Tensor> stored{
-      torch::tensor({{1, 2, 3}, {4, 5, 6}}),   torch::tensor({{3, 2, 1}, {6, 5, 4}}),
-      torch::tensor({{6, 5, 4}, {3, 2, 1}}),   torch::tensor({{4, 5, 6}, {1, 2, 3}}),
-      torch::tensor({{1, 4}, {2, 5}, {3, 6}}), torch::tensor({{3, 6}, {2, 5}, {1, 4}}),
-      torch::tensor({{6, 3}, {5, 2}, {4, 1}}), torch::tensor({{4, 1}, {5, 2}, {6, 3}})};
+  const auto upright = at::arange(1, 7).view({2, 3}).to(at::kInt).unsqueeze(2);
+  const auto wide = [](std::vector<int64_t> values) { return at::tensor(values).view({2, 3}); };
+  const auto high = [](std::vector<int64_t> values) { return at::tensor(values).view({3, 2}); };
+  const std::vector<at::Tensor> stored{wide({1, 2, 3, 4, 5, 6}), wide({3, 2, 1, 6, 5, 4}),
+                                       wide({6, 5, 4, 3, 2, 1}), wide({4, 5, 6, 1, 2, 3}),
+                                       high({1, 4, 2, 5, 3, 6}), high({3, 6, 2, 5, 1, 4}),
+                                       high({6, 3, 5, 2, 4, 1}), high({4, 1, 5, 2, 6, 3})};
   for (int orientation = 1; orientation <= 8; ++orientation) {
-    const auto samples = stored[size_t(orientation - 1)].to(torch::kUInt16).unsqueeze(2);
-    EXPECT_TRUE(torch::equal(turned_upright(samples, orientation).to(torch::kInt32), upright))
+    const auto samples = stored[size_t(orientation - 1)].to(at::kUInt16).unsqueeze(2);
+    EXPECT_TRUE(at::equal(turned_upright(samples, orientation).to(at::kInt), upright))
         << orientation;
   }
 }
@@ -130,7 +132,7 @@ TEST(PictureTurn, APngAndATiffAreTurnedAsTheirOrientationSays) {
     for (const char* name : {"b.png", "b.tif"}) {
       const Radiograph xray = read_radiograph(folder / name, CxrInvert::never);
       ASSERT_EQ(xray.pixels.sizes(), upright.sizes()) << name << orientation;
-      EXPECT_TRUE(torch::equal(xray.pixels, upright)) << name << orientation;
+      EXPECT_TRUE(at::equal(xray.pixels, upright)) << name << orientation;
       EXPECT_TRUE(warns(xray, "turned")) << name;
     }
   }

@@ -1,7 +1,7 @@
 #include "x2ctpa/imaging/xray/radiograph.h"
 
+#include <ATen/ATen.h>
 #include <gtest/gtest.h>
-#include <torch/torch.h>
 
 #include <filesystem>
 #include <string>
@@ -20,17 +20,17 @@ using test::real_data;
 
 TEST(Png, SixteenBitsRoundTrip) {
   const test::TemporaryFolder folder;
-  const auto picture = torch::rand({31, 47});
+  const auto picture = at::rand({31, 47});
   write_png16(picture, folder / "a.png");
   EXPECT_LT((read_png(folder / "a.png") - picture).abs().max().item<float>(), 1.0 / 65535);
 }
 
 TEST(Png, EightBitsGreyAndColourRoundTrip) {
   const test::TemporaryFolder folder;
-  const auto picture = torch::rand({20, 33});
+  const auto picture = at::rand({20, 33});
   write_png8(picture, folder / "a.png");
   EXPECT_LT((read_png(folder / "a.png") - picture).abs().max().item<float>(), 1.0 / 255);
-  auto colour = torch::zeros({3, 20, 33});
+  auto colour = at::zeros({3, 20, 33});
   colour[0].fill_(1);
   write_png8(colour, folder / "b.png");
   const auto xray = read_radiograph(folder / "b.png");
@@ -40,39 +40,39 @@ TEST(Png, EightBitsGreyAndColourRoundTrip) {
 
 TEST(Png, BytesAreThoseOfTheFile) {
   const test::TemporaryFolder folder;
-  const auto picture = torch::rand({8, 9});
+  const auto picture = at::rand({8, 9});
   write_png8(picture, folder / "a.png");
   EXPECT_EQ(png8_bytes(picture), read_file(folder / "a.png"));
 }
 
 TEST(SquareRadiograph, KeepsProportionsAndFillsTheSides) {
-  const auto square = square_radiograph(torch::ones({40, 20}), 40, 0.25);
+  const auto square = square_radiograph(at::ones({40, 20}), 40, 0.25);
   EXPECT_EQ(square[20][2].item<float>(), 0.25f);
   EXPECT_EQ(square[20][20].item<float>(), 1);
-  EXPECT_EQ(square_radiograph(torch::ones({40, 20}), 16).sizes(), torch::IntArrayRef({16, 16}));
+  EXPECT_EQ(square_radiograph(at::ones({40, 20}), 16).sizes(), at::IntArrayRef({16, 16}));
 }
 
 TEST(SquareRadiograph, ShrinkingDoesNotAlias) {
-  auto stripes = torch::zeros({64, 64});
+  auto stripes = at::zeros({64, 64});
   stripes.slice(1, 0, 64, 2).fill_(1);
   EXPECT_LT((square_radiograph(stripes, 8).slice(1, 1, 7) - 0.5).abs().max().item<float>(), 0.02);
 }
 
 TEST(ReadRadiograph, APictureOfOnePixelIsRefused) {
   const test::TemporaryFolder folder;
-  write_png8(torch::ones({1, 1}), folder / "a.png");
+  write_png8(at::ones({1, 1}), folder / "a.png");
   EXPECT_THROW(read_radiograph(folder / "a.png"), Error);
 }
 
 TEST(ReadRadiograph, AnUnusualShapeIsDoubted) {
   const test::TemporaryFolder folder;
-  write_png8(torch::rand({40, 100}), folder / "a.png");
+  write_png8(at::rand({40, 100}), folder / "a.png");
   EXPECT_FALSE(read_radiograph(folder / "a.png").warnings.empty());
 }
 
 TEST(ReadRadiograph, DamagedPicturesGiveAnErrorWithTheirPath) {
   const test::TemporaryFolder folder;
-  write_png8(torch::rand({64, 64}), folder / "a.png");
+  write_png8(at::rand({64, 64}), folder / "a.png");
   const std::string bytes = read_file(folder / "a.png");
   for (size_t length : {0, 4, 20, 60}) {
     write_file(folder / "b.png", bytes.substr(0, length));
@@ -122,7 +122,7 @@ TEST(ReadRadiograph, AnXrayWithoutEndingAndPreambleIsKnownByItsContent) {
   const auto named = read_radiograph(folder / "xray.dcm");
   for (const char* name : {"1.2.3.9.1", "IM0001"}) {
     ASSERT_TRUE(is_radiograph_file(folder / name)) << name;
-    EXPECT_TRUE(torch::equal(read_radiograph(folder / name).pixels, named.pixels)) << name;
+    EXPECT_TRUE(at::equal(read_radiograph(folder / name).pixels, named.pixels)) << name;
   }
   EXPECT_FALSE(is_radiograph_file(folder / "README"));
 }

@@ -2,8 +2,10 @@
 // one.
 #include "models/kernels/norm_silu.h"
 
+#include <ATen/ATen.h>
 #include <gtest/gtest.h>
-#include <torch/torch.h>
+#include <torch/autograd.h>
+#include <torch/utils.h>
 
 #include <vector>
 
@@ -25,7 +27,7 @@ void expect_equal(const at::Tensor& x, const at::Tensor& scale, const at::Tensor
   const auto expected =
       at::silu(at::group_norm(b[0], 3, {}, {}, 1e-5) * b[1].view(spread) + b[2].view(spread));
   EXPECT_LT(relative_error(y.detach(), expected.detach()), 1e-5);
-  const auto cotangent = torch::randn(x.sizes());
+  const auto cotangent = at::randn(x.sizes());
   y.backward(cotangent);
   expected.backward(cotangent);
   for (size_t i = 0; i < a.size(); ++i)
@@ -36,19 +38,19 @@ void expect_equal(const at::Tensor& x, const at::Tensor& scale, const at::Tensor
 
 TEST(NormSilu, EqualsItsOperatorsWithOneScaleAndWithOneForEachSample) {
   torch::manual_seed(1);
-  const auto x = torch::randn({2, 6, 3, 4, 5}) * 2 + 1;
-  expect_equal(x, torch::randn({1, 6}), torch::randn({1, 6}));
-  expect_equal(x, torch::randn({2, 6}), torch::randn({2, 6}));
+  const auto x = at::randn({2, 6, 3, 4, 5}) * 2 + 1;
+  expect_equal(x, at::randn({1, 6}), at::randn({1, 6}));
+  expect_equal(x, at::randn({2, 6}), at::randn({2, 6}));
 }
 
 TEST(NormSilu, PaddingHasTheGradientOfLibTorchs) {
   torch::manual_seed(2);
   const std::vector<int64_t> padding{1, 2, 0, 1, 1, 0};
-  const auto x = torch::randn({2, 3, 4, 5, 6});
+  const auto x = at::randn({2, 3, 4, 5, 6});
   auto a = x.clone().requires_grad_(), b = x.clone().requires_grad_();
   const auto ours = pad_replicate(a, padding), theirs = at::replication_pad3d(b, padding);
   EXPECT_TRUE(at::equal(ours, theirs));
-  const auto cotangent = torch::randn(theirs.sizes());
+  const auto cotangent = at::randn(theirs.sizes());
   ours.backward(cotangent);
   theirs.backward(cotangent);
   EXPECT_TRUE(at::equal(a.grad(), b.grad()));
