@@ -120,6 +120,7 @@ void bind(BoundCommand& bound, CLI::App& program, const OptionList& options) {
         fmt::format("{} ({}) [{}]", option.help, option_type_text(option),
                     option_text(option.value)));
     flag->expected(is_switch ? 0 : 1, 1)
+        ->allow_extra_args(false)  // else CLI11 takes "[1, 2]", as in YAML, for two values
         ->type_name(is_switch ? "" : "VALUE")
         ->group(group_of(*bound.command, option.key));
   }

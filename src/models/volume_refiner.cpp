@@ -2,6 +2,7 @@
 
 #include <ATen/ATen.h>
 #include <torch/nn/init.h>
+#include <torch/nn/modules/normalization.h>
 
 #include "models/checks.h"
 

@@ -123,5 +123,13 @@ TEST(Start, AMissingPathEndsWithOneCodeInEveryCommand) {
   }
 }
 
+TEST(Start, AListIsTakenAsYamlWritesIt) {
+  const auto found = test::run_binary("preprocess --input none --preprocess.grid '[8, 16]'");
+  EXPECT_EQ(found.exit_code, 1);
+  EXPECT_NE(found.err.find("preprocess.grid must be a list of integers (3 values)"),
+            std::string::npos)
+      << found.err;
+}
+
 }  // namespace
 }  // namespace x2ctpa

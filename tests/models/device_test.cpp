@@ -1,5 +1,7 @@
 // Forward, backward and an optimiser step of every model on a device that is not the CPU.
 #include <ATen/CPUGeneratorImpl.h>
+#include <torch/nn/init.h>
+#include <torch/nn/utils/clip_grad.h>
 #include <torch/optim/sgd.h>
 
 #include <array>

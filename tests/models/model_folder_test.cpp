@@ -1,3 +1,4 @@
+#include <torch/nn/modules/linear.h>
 #include <cmath>
 #include <functional>
 #include <string>

@@ -1,5 +1,6 @@
 #include "x2ctpa/models/volume_refiner.h"
 
+#include <torch/nn/init.h>
 #include <array>
 
 #include "models/helpers.h"
