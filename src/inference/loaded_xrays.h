@@ -27,8 +27,7 @@ class LoadedXrays {
   void forget_before(size_t xray) { loaded_.erase(loaded_.begin(), loaded_.lower_bound(xray)); }
 
   size_t failed() const { return failed_.size(); }
-  size_t unlike_training() const { return unlike_.size(); }
-  /// Counts the warnings that were held back.
+  /// Counts the warnings that were held back, and the X-rays that are unlike the training set.
   void finish() const;
 
  private:

@@ -217,9 +217,6 @@ ExitCode report(const SampleContext& run, const SamplePlan& plan, const SampleMa
            already > 0 ? fmt::format(", {} there before", already) : "", run.job.out.string());
   xrays.finish();
   const ExitCode code = report_in_the_way(plan);
-  if (xrays.unlike_training() > 0)
-    log_warning("{} unlike those of the training set; see unlike_training in samples.csv",
-                counted(int64_t(xrays.unlike_training()), "X-ray is", "X-rays are"));
   if (xrays.failed() == 0) return code;
   log_warning("{} gave no volume; failures.csv says why",
               counted(int64_t(xrays.failed()), "X-ray"));
