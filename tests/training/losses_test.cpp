@@ -225,7 +225,7 @@ TEST(ReconstructionLoss, SquaredIsTheMeanSquaredDistance) {
 }
 
 TEST(ReconstructionLoss, APartOfTheWindowIsClippedAndBecomesTheWhole) {
-  const auto found = clipped_to(at::tensor({-1.0, -0.5, 0.0, 0.25, 1.0}), -0.5, 0.5);
+  const auto found = clipped_to(at::tensor({-1.0f, -0.5f, 0.0f, 0.25f, 1.0f}), -0.5, 0.5);
   EXPECT_TRUE(at::allclose(found, at::tensor({-1.0f, -1.0f, 0.0f, 0.5f, 1.0f})));
 }
 

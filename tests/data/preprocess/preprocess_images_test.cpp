@@ -71,7 +71,7 @@ TEST(PreprocessMask, AMaskOfLungsMustBePlausibleAndAnyRegionGoesWithBoxMask) {
   const auto manifest = thorax_manifest(folder, ",mask", ",mask.nii");
   EXPECT_EQ(error_of([&] {
               preprocess(read_inputs({manifest}), small_image_options(), 0, folder / "lungs");
-            }).find("none of 1 studies"),
+            }).find("none of 1 study"),
             0u);
   EXPECT_EQ(only_rejection(folder / "lungs"), "mask-unusable");
   PreprocessOptions options = small_image_options();
