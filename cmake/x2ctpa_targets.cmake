@@ -1,6 +1,6 @@
-# x2ctpa_module(<name> [LIGHT] SOURCES ... USES <lower modules> [PRIVATE <libraries>])
-# LIGHT: it arranges work and leaves the inner loops to LibTorch or another module, so optimising it
-# hard would cost a third of its compile time and gain nothing.
+# x2ctpa_module(<name> [LIGHT] SOURCES ... [LOOPS ...] USES <lower modules> [PRIVATE <libraries>])
+# LIGHT: it arranges work and leaves the inner loops to LibTorch, to another module or to its sources
+# in LOOPS, so optimising it hard would cost a third of its compile time and gain nothing.
 # One static library per module. Every module reuses core's precompiled header (ATen, fmt, std). It
 # leaves torch/nn out: the compiler reads the whole header for every file, and most need no layers.
 
@@ -46,23 +46,33 @@ function(x2ctpa_use_precompiled_header target)
   target_precompile_headers(${target} REUSE_FROM x2ctpa_core)
 endfunction()
 
+# Unity batches, precompiled header, folders: as every source of the project is compiled.
+function(x2ctpa_compile target)
+  target_include_directories(${target} PRIVATE "${PROJECT_SOURCE_DIR}/src")
+  target_link_libraries(${target} PUBLIC x2ctpa_flags)
+  if(X2CTPA_UNITY)
+    set_target_properties(${target} PROPERTIES UNITY_BUILD ON UNITY_BUILD_BATCH_SIZE 12)
+  endif()
+  if(NOT target STREQUAL "x2ctpa_core")
+    x2ctpa_use_precompiled_header(${target})
+  endif()
+endfunction()
+
 function(x2ctpa_module name)
-  cmake_parse_arguments(ARG "LIGHT" "" "SOURCES;USES;PRIVATE" ${ARGN})
+  cmake_parse_arguments(ARG "LIGHT" "" "SOURCES;LOOPS;USES;PRIVATE" ${ARGN})
   add_library(x2ctpa_${name} STATIC ${ARG_SOURCES})
   add_library(x2ctpa::${name} ALIAS x2ctpa_${name})
-  target_include_directories(x2ctpa_${name} PRIVATE "${PROJECT_SOURCE_DIR}/src")
-  target_link_libraries(x2ctpa_${name} PUBLIC x2ctpa_flags)
+  x2ctpa_compile(x2ctpa_${name})
   foreach(used IN LISTS ARG_USES)
     target_link_libraries(x2ctpa_${name} PUBLIC x2ctpa_${used})
   endforeach()
   target_link_libraries(x2ctpa_${name} PRIVATE ${ARG_PRIVATE})
-  if(X2CTPA_UNITY)
-    set_target_properties(x2ctpa_${name} PROPERTIES UNITY_BUILD ON UNITY_BUILD_BATCH_SIZE 8)
-  endif()
   if(ARG_LIGHT)
     target_compile_options(x2ctpa_${name} PRIVATE $<$<CONFIG:Release>:-O1>)
   endif()
-  if(NOT name STREQUAL "core")
-    x2ctpa_use_precompiled_header(x2ctpa_${name})
+  if(ARG_LOOPS)
+    add_library(x2ctpa_${name}_loops OBJECT ${ARG_LOOPS})
+    x2ctpa_compile(x2ctpa_${name}_loops)
+    target_sources(x2ctpa_${name} PRIVATE $<TARGET_OBJECTS:x2ctpa_${name}_loops>)
   endif()
 endfunction()

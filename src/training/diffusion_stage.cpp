@@ -189,7 +189,8 @@ ModelCard denoiser_card(const DiffusionOptions& options, const Dataset& dataset,
                                  window.max_hu, dataset.info().unit),
                      "An X-ray does not hold what a CTPA shows; emboli in a generated volume are "
                      "guesses."},
-          .trainings = {folder}};
+          .trainings = {folder},
+          .parts = {{"refiner", folder / "refiner"}}};
 }
 
 // The model folder: everything that sampling needs.

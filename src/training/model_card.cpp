@@ -155,7 +155,11 @@ void withdraw_model(const std::filesystem::path& model) {
 
 void publish_model(const std::filesystem::path& model, const ModelCard& card,
                    const Dataset& dataset) {
-  const LastValidation last = last_validation(card.trainings);
+  LastValidation last = last_validation(card.trainings);
+  for (const auto& [name, training] : card.parts) {
+    for (const Figure& figure : last_validation(training).figures)
+      last.figures.push_back({name + "_" + figure.name, figure.value});
+  }
   write_file(model / "README.md",
              fmt::format("{}\n# {}\n\n{} Made by `x2ctpa {}`, version {}.\n\n"
                          "## Training data\n\n{}\n## Figures\n\n{}\n## Limits\n\n{}\n"

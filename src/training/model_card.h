@@ -2,6 +2,7 @@
 #pragma once
 
 #include <filesystem>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -21,6 +22,9 @@ struct ModelCard {
   std::vector<std::string> limits;  ///< beside those that all models have
   /// The training's folder, with metrics.jsonl; one for each fold of a cross-validation.
   std::vector<std::filesystem::path> trainings;
+  /// Folders of trainings of a part, such as the refiner's; figures take its name:
+  /// refiner_val_loss.
+  std::map<std::string, std::filesystem::path> parts = {};
 };
 
 /// Call before the model's files change: sums that no longer hold are worse than none.

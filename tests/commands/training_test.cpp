@@ -52,13 +52,15 @@ TEST_F(TinyTraining, AMeanAndARefinerSurviveAStopBitForBitAndTheModelSamples) {
       "train-diffusion --diffusion.denoiser.mean linear --diffusion.train.steps 12 "
       "--diffusion.prior.components 4 "
       "--diffusion.refiner.kind frontal --diffusion.refiner.train.steps 30 "
-      "--diffusion.refiner.train.checkpoint_every 5 --diffusion.refiner.train.log_every 1 "
+      "--diffusion.refiner.train.validate_every 15 --diffusion.refiner.train.checkpoint_every 5 "
+      "--diffusion.refiner.train.log_every 1 "
       "--diffusion.refiner.model.width 8 --diffusion.refiner.model.inner_width 8";
   const fs::path whole = new_run("mean_whole") / "diffusion",
                  broken = new_run("mean_broken") / "diffusion";
   const auto all = x2ctpa(command, "mean_whole");
   ASSERT_EQ(all.exit_code, 0) << all.err;
   EXPECT_NE(all.err.find("the linear mean of"), std::string::npos) << all.err;
+  EXPECT_NE(read_file(whole / "model/README.md").find("| `refiner_val_loss` |"), std::string::npos);
   const auto stopped =
       x2ctpa(command, "mean_broken", signal_at(broken / "refiner/metrics.jsonl", 9, "TERM"));
   ASSERT_EQ(stopped.exit_code, 130) << stopped.err;
