@@ -67,7 +67,7 @@ function gainChart(psnr, labels) {
     type: "bar",
     data: {
       labels: Array.from({ length: bins }, (_, i) => `${((first + i) * width).toFixed(digits)} to ${((first + i + 1) * width).toFixed(digits)}`),
-      datasets: kept.map((key) => ({ label: `over the ${labels[key]}`, data: counts(differences(key)), backgroundColor: shown[key] })),
+      datasets: kept.map((key) => ({ label: `over ${labels[key].startsWith("another") ? "" : "the "}${labels[key]}`, data: counts(differences(key)), backgroundColor: shown[key] })),
     },
     options: { scales: { x: axis("difference in PSNR (dB)", { grid: { display: false } }), y: wholeNumbers("cases") } },
   });
