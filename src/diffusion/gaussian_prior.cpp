@@ -81,7 +81,7 @@ void GaussianPriorImpl::fit(int64_t cases, const std::function<at::Tensor(int64_
   rest_.copy_((rest / double(n)).clamp_min(1e-8));
 }
 
-at::Tensor GaussianPriorImpl::x0(const at::Tensor& x_t, Mixture now) const {
+GaussianPriorImpl::Parts GaussianPriorImpl::parts(const at::Tensor& x_t, Mixture now) const {
   const auto [signal, noise] = now;
   const auto x = x_t.to(at::kFloat).flatten(1) - signal * mean_;
   // The covariance of x_t is the diagonal `own` plus that of the directions.
@@ -89,10 +89,18 @@ at::Tensor GaussianPriorImpl::x0(const at::Tensor& x_t, Mixture now) const {
   const auto scaled = spread_ / own;
   const auto among = (signal * signal * scaled.mm(spread_.t())).to(at::kDouble) +
                      at::eye(spread_.size(0), spread_.options().dtype(at::kDouble));
-  const auto along = at::linalg_solve(among, scaled.mm(x.t()).to(at::kDouble)).to(at::kFloat);
-  const auto whitened = x / own - (signal * signal) * along.t().mm(scaled);
-  const auto found = whitened * rest_ + whitened.mm(spread_.t()).mm(spread_);
-  return (mean_ + signal * found).view(x_t.sizes());
+  const auto along =
+      (signal * at::linalg_solve(among, scaled.mm(x.t()).to(at::kDouble))).to(at::kFloat).t();
+  // What lies along the directions is taken off before anything is divided by the noise: the other
+  // way round float32 would subtract large numbers that are nearly equal.
+  const auto known = along.mm(spread_);
+  const auto whitened = (x - signal * known) / own;
+  return {(mean_ + known + signal * rest_ * whitened).view(x_t.sizes()),
+          (noise * whitened).view(x_t.sizes())};
+}
+
+at::Tensor GaussianPriorImpl::x0(const at::Tensor& x_t, Mixture now) const {
+  return parts(x_t, now).x0;
 }
 
 at::Tensor GaussianPriorImpl::prediction(const NoiseSchedule& schedule, Prediction kind,
@@ -101,16 +109,14 @@ at::Tensor GaussianPriorImpl::prediction(const NoiseSchedule& schedule, Predicti
   const auto steps = t.to(at::kCPU);
   std::map<int64_t, std::vector<int64_t>> rows;
   for (int64_t i = 0; i < steps.numel(); ++i) rows[steps[i].item<int64_t>()].push_back(i);
-  auto x0_hat = at::empty_like(x_t, at::kFloat);
+  auto x0_hat = at::empty_like(x_t, at::kFloat), noise_hat = at::empty_like(x0_hat);
   for (const auto& [step, own] : rows) {
     const auto index = at::tensor(own, at::kLong).to(x_t.device());
-    x0_hat.index_copy_(0, index, x0(x_t.index_select(0, index), schedule.at(step)));
+    const Parts found = parts(x_t.index_select(0, index), schedule.at(step));
+    x0_hat.index_copy_(0, index, found.x0);
+    noise_hat.index_copy_(0, index, found.noise);
   }
-  const auto level = [&](const at::Tensor& values) {
-    return values.index_select(0, steps).to(x0_hat.options()).view({-1, 1, 1, 1, 1});
-  };
-  const auto signal = level(schedule.signal()), noise = level(schedule.noise()).clamp_min(1e-8);
-  return prediction_target(schedule, kind, x0_hat, t, (x_t - signal * x0_hat) / noise);
+  return prediction_target(schedule, kind, x0_hat, t, noise_hat);
 }
 
 }  // namespace x2ctpa

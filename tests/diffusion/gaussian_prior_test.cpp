@@ -81,6 +81,30 @@ TEST(GaussianPrior, PredictsEveryKindOfItsX0EachSampleAtItsOwnTime) {
   }
 }
 
+TEST(GaussianPrior, ALargeLatentKeepsItsPrecisionWhereTheNoiseIsLow) {
+  const std::vector<int64_t> large{4, 16, 48, 48};
+  constexpr int64_t values = 4 * 16 * 48 * 48, cases = 12;
+  const auto patterns = noise("patterns", {3, values});
+  auto shape = large;
+  shape.insert(shape.begin(), cases);
+  const auto latents =
+      (noise("weights", {cases, 3}).mm(patterns) + 0.05 * noise("rest", {cases, values}))
+          .view(shape);
+  GaussianPrior prior(GaussianPriorOptions{3, large});
+  prior->fit(cases, [&](int64_t i) { return latents[i]; });
+  const NoiseSchedule schedule(ScheduleOptions{});
+  for (const int64_t step : {0, 300}) {
+    const Mixture now = schedule.at(step);
+    const auto x_t = now.signal * latents + now.noise * noise("eps", shape);
+    // What is wrong in x_0 is at most of the size of the noise that was put in.
+    const auto wrong = (prior->x0(x_t, now) - latents).square().mean().sqrt().item<double>();
+    EXPECT_LT(wrong, 1.5 * now.noise / now.signal) << step;
+    const auto t = at::full({cases}, step, at::kLong);
+    const auto eps = prior->prediction(schedule, Prediction::noise, x_t, t);
+    EXPECT_LT(eps.square().mean().item<double>(), 1.5) << step;
+  }
+}
+
 TEST(GaussianPrior, MoreComponentsThanCasesHoldChangeNothingAndTooFewCasesAreRefused) {
   const MadeUp made;
   const auto latents = made.latents("training", 12);

@@ -43,6 +43,12 @@ class GaussianPriorImpl : public torch::nn::Module {
   const GaussianPriorOptions& options() const { return options_; }
 
  private:
+  struct Parts {
+    at::Tensor x0, noise;
+  };
+  // The expectations of both parts of x_t.
+  Parts parts(const at::Tensor& x_t, Mixture now) const;
+
   GaussianPriorOptions options_;
   // (D); directions as long as the deviation along them (K, D); the rest's variances (D).
   at::Tensor mean_, spread_, rest_;
