@@ -54,8 +54,7 @@ class TrainingRows {
     const auto rough = squares_ - 2 * rows_.mv(value);
     const auto places =
         std::get<1>(rough.topk(std::min(compared, rough.size(0)), 0, /*largest=*/false));
-    const auto distances =
-        (rows_.index_select(0, places) - value).square().mean(1).sqrt().contiguous();
+    const auto distances = (rows_.index_select(0, places) - value).square().mean(1).sqrt();
     const auto [distance, place] = distances.min(0);
     return {size_t(places[place.item<int64_t>()].item<int64_t>()), distance.item<double>()};
   }

@@ -3,9 +3,11 @@
 #include <array>
 #include <filesystem>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "training/denoising_task.h"
@@ -176,6 +178,8 @@ GaussianPrior gaussian_prior(const DiffusionInputs& inputs, DiffusionOptions& op
 
 ModelCard denoiser_card(const DiffusionOptions& options, const Dataset& dataset,
                         const fs::path& folder) {
+  std::map<std::string, fs::path> parts;
+  if (options.refiner.kind != Refinement::none) parts["refiner"] = folder / "refiner";
   const IntensityWindow& window = dataset.info().window;
   return {.title = "Latent diffusion model from chest X-ray to CT pulmonary angiography",
           .what =
@@ -190,7 +194,7 @@ ModelCard denoiser_card(const DiffusionOptions& options, const Dataset& dataset,
                      "An X-ray does not hold what a CTPA shows; emboli in a generated volume are "
                      "guesses."},
           .trainings = {folder},
-          .parts = {{"refiner", folder / "refiner"}}};
+          .parts = std::move(parts)};
 }
 
 // The model folder: everything that sampling needs.
