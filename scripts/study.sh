@@ -99,25 +99,49 @@ signs() {
   "$python" scripts/study_tables.py signs "$run"
 }
 
-# The same patients, 200 of those held out, in the window of those recipes.
+# steps_of SECONDS FOLDER STAGE OPTION COMMAND...: prints how many steps of a training take SECONDS of
+# all cores. Trained are 10 and 50 steps in FOLDER, which has what the stage needs.
+steps_of() {
+  local seconds=$1 folder=$2 stage=$3 option=$4 count
+  for count in 10 50; do
+    mkdir -p "$folder/$count"
+    cp -rP "$folder"/needs/. "$folder/$count/"
+    timed "$folder" "$stage-$count" "${@:5}" "$stage" --run "$folder/$count" "$option" "$count"
+  done
+  awk -v seconds="$seconds" '{ cpu[FILENAME] = $1 + $2 }
+    END { printf "%d", seconds / ((cpu[ARGV[2]] - cpu[ARGV[1]]) / 40) }' \
+    "$folder/cpu-$stage-10" "$folder/cpu-$stage-50"
+}
+
+# The same patients, 200 of those held out, in the window of those recipes. Each network is trained as
+# long, in seconds of all cores, as that of the demo's recipe.
 recipes() {
-  local narrow=$run/narrow recipe folder
+  local narrow=$run/narrow recipe folder needed steps vae_seconds diffusion_seconds
+  vae_seconds=$(awk '{ print $1 + $2 }' "$run/cpu-train-vae")
+  diffusion_seconds=$(awk '{ print $1 + $2 }' "$run/cpu-train-diffusion")
   old() { "$program" "$1" --config "configs/$recipe.yaml" --config configs/phantom-size.yaml --seed "$seed" -q "${@:2}"; }
+  # shellcheck disable=SC2317  # steps_of() calls it
+  denoiser() { old "$@" --diffusion.train.validate_every 0 --diffusion.train.preview_every 0; }
   recipe=recommended-vqgan
   if [[ ! -e $narrow/dataset/dataset.json ]]; then
     "$python" scripts/study_tables.py manifest "$run" "$run/phantom/narrow.csv" --held-out 200
     old preprocess --run "$narrow" --input "$run/phantom/narrow.csv"
   fi
   say "train-vae, VQ-GAN"
-  timed "$narrow" train-vae old train-vae --run "$narrow"
+  mkdir -p "$narrow/trial/needs"
+  ln -sfn "$(realpath "$narrow/dataset")" "$narrow/trial/needs/dataset"
+  steps=$(steps_of "$vae_seconds" "$narrow/trial" train-vae --vae.train.steps old)
+  timed "$narrow" train-vae old train-vae --run "$narrow" --vae.train.steps "$steps"
   for recipe in recommended-vqgan paper; do
     folder=$run/$recipe
-    mkdir -p "$folder"
-    ln -sfn ../narrow/dataset "$folder/dataset"
-    ln -sfn ../narrow/vae "$folder/vae"
+    mkdir -p "$folder/trial/needs"
+    for needed in dataset vae; do
+      ln -sfn "$(realpath "$narrow/$needed")" "$folder/$needed"
+      ln -sfn "$(realpath "$narrow/$needed")" "$folder/trial/needs/$needed"
+    done
     say "train-diffusion, $recipe"
-    timed "$folder" train-diffusion old train-diffusion --run "$folder" \
-      --diffusion.train.validate_every 0 --diffusion.train.preview_every 0
+    steps=$(steps_of "$diffusion_seconds" "$folder/trial" train-diffusion --diffusion.train.steps denoiser)
+    timed "$folder" train-diffusion denoiser train-diffusion --run "$folder" --diffusion.train.steps "$steps"
     local sampler=()
     [[ $recipe == paper ]] && sampler=(--sample.sampler.kind ddim --sample.sampler.steps 50)
     old sample --run "$folder" --split test --preview false "${sampler[@]}"

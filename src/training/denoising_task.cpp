@@ -142,7 +142,7 @@ void DenoisingTask::add_latent_losses(StepLoss& loss, const Noised& noised,
   const bool perceptual = networks_.lpips && o.perceptual.acts(step),
              adversarial = discriminator_ && o.adversarial.acts(step),
              classification = networks_.classifier && o.classification.acts(step);
-  last_z_hat_ = at::Tensor();
+  last_z_hat_ = last_pe_ = at::Tensor();
   if (!perceptual && !adversarial && !classification) return;
   const Autocast off(device_.type(), at::kFloat);
   const auto z_hat =
@@ -173,21 +173,28 @@ void DenoisingTask::add_latent_losses(StepLoss& loss, const Noised& noised,
                                scale_.restore(noised.latent.slice(0, 0, n)), place.slice(0, 0, n));
     });
   }
+  last_trust_ = trust;
   if (adversarial) {
     add("adversarial", o.adversarial.weight, 0,
         [&](const at::Tensor& z) { return latent_adversarial_losses(discriminator_, z); });
     last_z_ = noised.x0;
     last_z_hat_ = z_hat.detach();
-    last_trust_ = trust;
   }
   if (classification) {
+    const auto seen = [&](const at::Tensor& raw) {
+      return networks_.classifier_scale ? networks_.classifier_scale->standardise(raw) : raw;
+    };
+    const auto labels = batch.pe.to(device_);
+    // One that learns judges by what it has seen in all batches, not in this one.
+    networks_.classifier->eval();
     add("classification", o.classification.weight, 0, [&](const at::Tensor& z) {
-      const auto raw = whole(z);
-      return classification_losses(
-          networks_.classifier,
-          networks_.classifier_scale ? networks_.classifier_scale->standardise(raw) : raw,
-          batch.pe.to(device_), networks_.positive_weight);
+      return classification_losses(networks_.classifier, seen(whole(z)), labels,
+                                   networks_.positive_weight);
     });
+    if (!networks_.classifier_learns) return;
+    last_true_ = seen(scale_.restore(noised.latent)).detach();
+    last_found_ = seen(whole(z_hat)).detach();
+    last_pe_ = labels;
   }
 }
 
@@ -200,6 +207,25 @@ StepLoss DenoisingTask::discriminator_loss() {
   if (!last_z_hat_.defined()) return {};
   return StepLoss(
       (last_trust_ * latent_discriminator_losses(discriminator_, last_z_hat_, last_z_)).mean());
+}
+
+DenseNet3d DenoisingTask::learning_classifier() const {
+  return networks_.classifier_learns ? networks_.classifier : DenseNet3d(nullptr);
+}
+
+StepLoss DenoisingTask::classifier_loss() {
+  if (!last_pe_.defined()) return {};
+  networks_.classifier->train();
+  // Both in one batch, whose statistics its norms take.
+  const auto losses =
+      classification_losses(networks_.classifier, at::cat({last_true_, last_found_}),
+                            at::cat({last_pe_, last_pe_}), networks_.positive_weight);
+  const auto halves = losses.chunk(2);
+  const auto of_true = halves[0].mean(), of_found = (last_trust_ * halves[1]).mean();
+  StepLoss loss(0.5 * (of_true + of_found));
+  loss.terms.emplace_back("true", of_true.detach());
+  loss.terms.emplace_back("found", of_found.detach());
+  return loss;
 }
 
 }  // namespace x2ctpa

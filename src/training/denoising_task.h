@@ -19,11 +19,13 @@
 
 namespace x2ctpa {
 
-/// The frozen networks of the losses on latents; each may be empty.
+/// The networks of the losses on latents, frozen but for a classifier that learns. Each may be
+/// empty.
 struct LossNetworks {
   Lpips lpips{nullptr};
   std::unique_ptr<LatentCodec> autoencoder;  ///< beside LPIPS
   DenseNet3d classifier{nullptr};
+  bool classifier_learns = false;  ///< it is trained along with the denoiser, not frozen
   std::optional<LatentScale>
       classifier_scale;        ///< of the latents that it was trained with; none: unscaled
   double positive_weight = 1;  ///< of cases with PE, for the classifier
@@ -61,6 +63,12 @@ class DenoisingTask {
   /// The discriminator of latents, and its loss of the batch that loss() was last called with.
   LatentDiscriminator discriminator() const { return discriminator_; }
   StepLoss discriminator_loss();
+
+  /// The classifier of latents if it is trained along, else empty; and its loss of the batch that
+  /// loss() was last called with, on the true latents and on those that the denoiser found. Its
+  /// dropout is drawn from torch's own generator.
+  DenseNet3d learning_classifier() const;
+  StepLoss classifier_loss();
 
   /// Puts the present low-rank updates, if any, into the denoiser.
   void apply_updates();
@@ -102,7 +110,9 @@ class DenoisingTask {
   LossNetworks networks_;
   LatentDiscriminator discriminator_{nullptr};
   c10::Device device_;
-  at::Tensor last_z_, last_z_hat_, last_trust_;  // of the last batch, for the discriminator
+  // Of the last batch, for the discriminator and for the classifier.
+  at::Tensor last_z_, last_z_hat_, last_trust_;
+  at::Tensor last_true_, last_found_, last_pe_;
 };
 
 }  // namespace x2ctpa

@@ -100,7 +100,8 @@ std::string settings_of(const DiffusionOptions& options, const Dataset& dataset,
   add("cxr_encoder", inputs.cxr_encoder);
   add("init", inputs.init);
   if (options.losses.perceptual.weight > 0) add("lpips", inputs.lpips);
-  if (options.losses.classification.weight > 0) add("classifier", inputs.classifier);
+  if (options.losses.classification.weight > 0 && !options.losses.classification.trained())
+    add("classifier", inputs.classifier);
   return text + "seed: " + std::to_string(seed) + "\n";
 }
 

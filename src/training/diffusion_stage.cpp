@@ -21,6 +21,7 @@
 #include "x2ctpa/core/random.h"
 #include "x2ctpa/models/cxr_novelty.h"
 #include "x2ctpa/models/model_folder.h"
+#include "x2ctpa/models/pe_classifier.h"
 #include "x2ctpa/training/stages.h"
 
 namespace x2ctpa {
@@ -113,16 +114,31 @@ Trainee make_trainee(const DiffusionOptions& options, const DiffusionInputs& inp
   return t;
 }
 
+DenseNet3d new_latent_classifier(DenseNet3dOptions options, int64_t channels, int64_t seed,
+                                 c10::Device device) {
+  options.channels = channels;
+  torch::manual_seed(stream_seed(seed, "diffusion/classifier/weights"));
+  DenseNet3d classifier(options);
+  classifier->to(device);
+  return classifier;
+}
+
 LossNetworks loss_networks(const DiffusionInputs& inputs, const DenoiserLossOptions& losses,
-                           const std::vector<Case>& training, c10::Device device) {
+                           const std::vector<Case>& training, int64_t channels, int64_t seed,
+                           c10::Device device) {
   LossNetworks networks;
   networks.lpips = load_lpips(inputs.lpips, losses.perceptual.weight, device);
   if (networks.lpips) networks.autoencoder = load_latent_codec(inputs.autoencoder, device);
-  networks.classifier =
-      load_latent_classifier(inputs.classifier, losses.classification.weight, device);
-  if (!networks.classifier) return networks;
-  if (fs::exists(inputs.classifier / "latent.yaml")) {
-    networks.classifier_scale = load_options<LatentScale>(inputs.classifier / "latent.yaml");
+  networks.classifier_learns = losses.classification.trained();
+  if (networks.classifier_learns) {
+    networks.classifier =
+        new_latent_classifier(losses.classification.model, channels, seed, device);
+  } else {
+    networks.classifier =
+        load_latent_classifier(inputs.classifier, losses.classification.weight, device);
+    if (!networks.classifier) return networks;
+    if (fs::exists(inputs.classifier / "latent.yaml"))
+      networks.classifier_scale = load_options<LatentScale>(inputs.classifier / "latent.yaml");
   }
   networks.positive_weight = losses.classification.positive_weight > 0
                                  ? losses.classification.positive_weight
@@ -213,6 +229,11 @@ void write_model(const Dataset& dataset, const DiffusionInputs& inputs,
   fs::remove_all(out / "prior");
   if (task.prior())
     save_module(out / "prior", *task.prior(), options_to_yaml(task.prior()->options()));
+  fs::remove_all(out / "classifier");
+  if (auto classifier = task.learning_classifier()) {
+    save_module(out / "classifier", *classifier, options_to_yaml(classifier->options()));
+    write_classifier_info(out / "classifier", {.arm = PeArm::generated, .input = PeInput::latent});
+  }
   fs::remove_all(out / "refiner");
   if (options.refiner.kind != Refinement::none)
     copy_model(out.parent_path() / "refiner" / "model", out / "refiner");
@@ -269,10 +290,12 @@ void train_diffusion(const Dataset& dataset, DiffusionInputs inputs, const Diffu
   auto means = latent_means(dataset, inputs, options, latents, scale, training, folder / "mean");
   auto prior = gaussian_prior(inputs, options, latents, scale, means, training);
   if (prior && inputs.init.empty()) trainee.model->start_from_zero();
-  DenoisingTask task(options, std::move(latents), scale,
-                     frozen_features(dataset, inputs, trainee.model, folder, device, processes),
-                     std::move(means), std::move(prior), trainee.model, trainee.lora,
-                     loss_networks(inputs, options.losses, training, device), device);
+  DenoisingTask task(
+      options, std::move(latents), scale,
+      frozen_features(dataset, inputs, trainee.model, folder, device, processes), std::move(means),
+      std::move(prior), trainee.model, trainee.lora,
+      loss_networks(inputs, options.losses, training, scale.channels(), runtime.seed, device),
+      device);
   if (task.means() && processes.rank() == 0) {
     task.means()->save(folder / "mean");
     task.means()->keep_left_out(folder / "means", folder / "mean");
@@ -302,6 +325,19 @@ void train_diffusion(const Dataset& dataset, DiffusionInputs inputs, const Diffu
                                {0.9, 0.999},
                                0,
                                [&](int64_t) { return task.discriminator_loss(); }});
+  }
+  if (task.learning_classifier()) {
+    stage.opponents.push_back(
+        {"classifier",
+         task.learning_classifier().get(),
+         options.losses.classification.learning_rate,
+         {0.9, 0.999},
+         0.01,
+         [&](int64_t number) {
+           torch::manual_seed(
+               stream_seed(runtime.seed, fmt::format("diffusion/classifier/dropout/{}", number)));
+           return task.classifier_loss();
+         }});
   }
   stage.start_at = [&](int64_t count) { loader.restore({count}); };
   stage.waited = [&] { return loader.waited_seconds(); };

@@ -63,6 +63,12 @@ void ClassificationOptions::describe(OptionList& options) {
   options.add("positive_weight", &positive_weight,
               "Weight of cases with PE; 0: cases without per case with, in the training set.",
               {.min = 0});
+  options.add("learning_rate", &learning_rate,
+              "Highest learning rate of a classifier that is trained along with the denoiser, on "
+              "true latents and on those that it finds, and kept in the model folder. 0: the "
+              "classifier is given, and frozen.",
+              {.min = 0});
+  options.section("model", model);
 }
 
 void DenoiserLossOptions::describe(OptionList& options) {

@@ -83,6 +83,36 @@ TEST_F(TrainingLosses, EachOneOfTheDenoiserShowsItsValueAndItsCostFromItsStartAn
   EXPECT_TRUE(weights(whole / "diffusion/model") == weights(stopped / "diffusion/model"));
 }
 
+TEST_F(TrainingLosses, AClassifierLearnsAlongWithTheDenoiserIsKeptAndSurvivesAStop) {
+  const std::string command =
+      "train-diffusion --diffusion.train.steps 6 --diffusion.loss.classification.weight 0.1 "
+      "--diffusion.loss.classification.start_step 1 "
+      "--diffusion.loss.classification.learning_rate 0.01 "
+      "--diffusion.loss.classification.model.blocks 1,1 "
+      "--diffusion.loss.classification.model.growth 4 "
+      "--diffusion.loss.classification.model.init_features 4";
+  const fs::path whole = new_run("joint_whole"), stopped = new_run("joint_stopped");
+  succeed(command, "joint_whole");
+  const auto metrics = lines(whole / "diffusion/metrics.jsonl");
+  ASSERT_EQ(metrics.size(), 6u);
+  EXPECT_FALSE(metrics[0].contains("classifier_loss"));
+  for (const char* key : {"classification", "classifier_true", "classifier_found"})
+    EXPECT_TRUE(metrics[1].contains(key)) << key;
+  EXPECT_NEAR(metrics[1]["classifier_loss"].get<double>(),
+              0.5 * (metrics[1]["classifier_true"].get<double>() +
+                     metrics[1]["classifier_found"].get<double>()),
+              1e-5);
+
+  EXPECT_EQ(x2ctpa(command + " --max-steps 3", "joint_stopped").exit_code, 130);
+  succeed(command, "joint_stopped");
+  for (const char* model : {"diffusion/model", "diffusion/model/classifier"})
+    EXPECT_TRUE(weights(whole / model) == weights(stopped / model)) << model;
+
+  succeed("classify predict --arm ctpa --model " + (whole / "diffusion/model/classifier").string(),
+          "joint_whole");
+  EXPECT_TRUE(fs::exists(whole / "classifier/ctpa/scores.csv"));
+}
+
 TEST_F(TrainingLosses, EachOneOfTheVqganShowsItsValueFromItsStartAndSurvivesAStop) {
   const std::string command = "train-vae --vae.train.steps 10 --lpips " +
                               (root_ / "lpips").string() +

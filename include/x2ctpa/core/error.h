@@ -10,7 +10,7 @@ namespace x2ctpa {
 enum class ExitCode : int {
   ok = 0,
   usage = 1,    ///< wrong use, configuration or input file
-  no_data = 2,  ///< no usable data
+  no_data = 2,  ///< no usable data, or a path that is not there
   partial = 3,  ///< part of the work failed; a CSV names the parts
   out_of_memory = 4,
   interrupted = 130,  ///< stopped by a signal after its state was saved
@@ -27,8 +27,8 @@ class Error : public std::runtime_error {
   ExitCode code_;
 };
 
-/// Runs `body` and turns any exception that is not an Error into one: c10 errors lose their stack
-/// trace, allocation failures get ExitCode::out_of_memory. `doing` opens the message
+/// Any exception as an Error, and an Error as itself: c10 errors lose their stack trace, allocation
+/// failures get ExitCode::out_of_memory. `doing` opens the message
 /// ("reading /data/a.dcm").
 Error translate_exception(const std::exception& e, const std::string& doing);
 

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "x2ctpa/core/options.h"
+#include "x2ctpa/models/densenet3d.h"
 #include "x2ctpa/models/discriminators.h"
 
 namespace x2ctpa {
@@ -67,6 +68,11 @@ struct AdversarialOptions : LatentLossOptions {
 
 struct ClassificationOptions : LatentLossOptions {
   double positive_weight = 0;
+  double learning_rate = 0;  ///< 0: the classifier is given, and frozen
+  DenseNet3dOptions model;   ///< of one that is trained
+
+  /// Whether a classifier is trained along with the denoiser.
+  bool trained() const { return weight > 0 && learning_rate > 0; }
 
   void describe(OptionList& options);
 };

@@ -144,7 +144,9 @@ int64_t bytes_of(const fs::path& file) { return int64_t(fs::file_size(file)); }
 // Where a mask covers the voxels of `ct`, however much finer its own grid is.
 void write_masks(const Study& study, const Volume& ct, const PreprocessOptions& options,
                  const fs::path& out, CaseRecord& record) {
-  for (const auto& [kind, source] : study.masks) {
+  for (const auto& given : study.masks) {
+    const std::string& kind = given.first;
+    const fs::path& source = given.second;  // names of their own: clang 14 captures no binding
     Volume mask = run_step("mask-unreadable", "reading " + source.string(),
                            [&] { return read_volume(source, options.nifti_form); });
     mask.hu = (mask.hu != 0).to(torch::kFloat);
