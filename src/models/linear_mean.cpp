@@ -5,7 +5,10 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <limits>
+#include <numbers>
+#include <utility>
 
 #include "models/checks.h"
 #include "x2ctpa/core/error.h"
@@ -18,9 +21,27 @@ namespace {
 
 constexpr std::array ridges{0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 100.0};
 constexpr int64_t latents_at_once = 16;
+constexpr int64_t projected = 128;   // principal components that the random features see
+constexpr double squared_width = 4;  // of their kernel, in median squared distances of X-rays
+constexpr int64_t distances_from = 256;
 
 at::Tensor pooled_pixels(const at::Tensor& cxr, int64_t side) {
   return averaged_to_grid(cxr.to(at::kFloat), {1, side, side});
+}
+
+int64_t coarse_side(const LinearMeanOptions& o) { return (o.side + 1) / 2; }
+
+// The median of the squared distances between rows.
+double median_squared_distance(const at::Tensor& rows) {
+  const int64_t n = rows.size(0), step = std::max<int64_t>(1, n / distances_from);
+  const auto some = rows.slice(0, 0, n, step);
+  const auto found = at::pdist(some).square();
+  return std::max(1e-12, found.median().item<double>());
+}
+
+// The factor that gives rows a mean squared length of 1.
+double unit_factor(const at::Tensor& rows) {
+  return 1 / std::sqrt(std::max(1e-12, rows.square().sum(1).mean().item<double>()));
 }
 
 // The left singular vectors of centred rows, largest singular value first.
@@ -109,6 +130,15 @@ void LinearMeanOptions::describe(OptionList& list) {
   list.add("side", &side, "Side in pixels to which X-rays are averaged for it.",
            {.min = 2, .max = 512});
   list.add("components", &components, "Principal components of the X-rays, at most.", {.min = 1});
+  list.add("random_features", &random_features,
+           "Random Fourier features of the X-ray beside its pixels, which are then averaged once "
+           "more by two: the mean bends with the X-ray as with a Gaussian kernel. 0: the pixels "
+           "alone.",
+           {.min = 0});
+  list.add("pixel_weight", &pixel_weight,
+           "Weight of the pixels beside random features: the more, the more of faint signs is kept "
+           "and the less of edges is found.",
+           {.min = 0});
   list.add("ridge", &ridge,
            "Strength of the ridge, in units of the components' mean variance; 0: the one with the "
            "least error when each training case is left out in turn.",
@@ -121,24 +151,67 @@ LinearMeanImpl::LinearMeanImpl(LinearMeanOptions options) : options_(std::move(o
     throw Error("linear mean: expected size to be channels, depth, height and width of latents");
   const auto& s = options_.size;
   const int64_t pixels = options_.side * options_.side, values = s[0] * s[1] * s[2] * s[3];
+  const int64_t waves = options_.random_features;
+  const int64_t features =
+      waves == 0 ? pixels : coarse_side(options_) * coarse_side(options_) + waves;
+  if (waves > 0) {
+    const int64_t seen = std::min(projected, pixels);
+    projection_ = register_buffer("projection", at::zeros({seen, pixels}));
+    frequencies_ = register_buffer("frequencies", at::zeros({seen, waves}));
+    phases_ = register_buffer("phases", at::zeros({waves}));
+    scales_ = register_buffer("scales", at::ones({2}));
+    feature_mean_ = register_buffer("feature_mean", at::zeros({features}));
+  }
   pixel_mean_ = register_buffer("pixel_mean", at::zeros({pixels}));
-  components_ = register_buffer("components", at::zeros({options_.components, pixels}));
+  components_ = register_buffer("components", at::zeros({options_.components, features}));
   weights_ = register_buffer("weights", at::zeros({options_.components, values}));
   offset_ = register_buffer("offset", at::zeros({values}));
   rest_std_ = register_buffer("rest_std", at::ones({s[0]}));
+}
+
+at::Tensor LinearMeanImpl::features(const at::Tensor& pixels) const {
+  if (options_.random_features == 0) return pixels;
+  const auto as = [&](const at::Tensor& buffer) { return buffer.to(pixels.scalar_type()); };
+  const int64_t side = options_.side, coarse = coarse_side(options_);
+  const auto coarser =
+      at::adaptive_avg_pool2d(pixels.view({-1, 1, side, side}), {coarse, coarse}).flatten(1);
+  const auto waves =
+      at::cos(at::addmm(as(phases_), pixels.mm(as(projection_).t()), as(frequencies_)));
+  const auto scales = as(scales_);
+  return at::cat({coarser * scales[0], waves * scales[1]}, 1) - as(feature_mean_);
+}
+
+void LinearMeanImpl::draw_features(const at::Tensor& pixels, at::Generator random) {
+  if (options_.random_features == 0) return;
+  const auto directions = std::get<2>(at::linalg_svd(pixels, /*full_matrices=*/false));
+  const int64_t found = std::min(projection_.size(0), directions.size(0));
+  projection_.narrow(0, 0, found).copy_(directions.narrow(0, 0, found));
+  const auto seen = pixels.mm(projection_.to(at::kDouble).t());
+  const double width = squared_width * median_squared_distance(seen);
+  frequencies_.copy_(at::randn(frequencies_.sizes(), random, frequencies_.options()) *
+                     std::sqrt(2 / width));
+  phases_.copy_(at::rand(phases_.sizes(), random, phases_.options()) * 2 * std::numbers::pi);
+  const auto raw = features(pixels);
+  const auto mean = raw.mean(0);
+  const int64_t coarse = raw.size(1) - options_.random_features;
+  scales_[0] = options_.pixel_weight * unit_factor((raw - mean).slice(1, 0, coarse));
+  scales_[1] = unit_factor((raw - mean).slice(1, coarse));
+  feature_mean_.copy_(
+      at::cat({mean.slice(0, 0, coarse) * scales_[0], mean.slice(0, coarse) * scales_[1]}));
 }
 
 at::Tensor LinearMeanImpl::forward(const at::Tensor& cxr) const {
   require_shape(cxr, {-1, 1, -1, -1}, "linear mean: X-ray (B, 1, S, S)");
   const auto& s = options_.size;
   const auto pixels = pooled_pixels(cxr, options_.side) - pixel_mean_;
-  return at::addmm(offset_, pixels.mm(components_.t()), weights_)
+  return at::addmm(offset_, features(pixels).mm(components_.t()), weights_)
       .view({-1, s[0], s[1], s[2], s[3]});
 }
 
 LinearMeanFit LinearMeanFit::of(int64_t cases, LinearMeanOptions options,
                                 const std::function<at::Tensor(int64_t)>& cxr,
-                                const std::function<at::Tensor(int64_t)>& latent) {
+                                const std::function<at::Tensor(int64_t)>& latent,
+                                at::Generator random) {
   if (cases < 2)
     throw Error(fmt::format("the linear mean needs 2 or more training cases, found {}", cases),
                 ExitCode::no_data);
@@ -148,17 +221,27 @@ LinearMeanFit LinearMeanFit::of(int64_t cases, LinearMeanOptions options,
     pictures.push_back(pooled_pixels(cxr(i).unsqueeze(0), options.side));
   const auto pixels = at::cat(pictures).to(at::kDouble);
   const auto pixel_mean = pixels.mean(0);
-  const auto c = components_of(pixels - pixel_mean, std::min(options.components, cases - 1));
+  options.size = latent(0).sizes().vec();
+  LinearMean drawn(options);
+  drawn->draw_features(pixels - pixel_mean, std::move(random));
+  const auto features = drawn->features(pixels - pixel_mean);
+  const auto c =
+      components_of(features - features.mean(0), std::min(options.components, cases - 1));
   const auto sums = sums_of(c.rows_to, latent);
   const double unit = c.strength.square().mean().item<double>();
   if (options.ridge == 0) options.ridge = best_ridge(c, sums, unit);
   options.components = c.strength.size(0);
-  options.size = latent(0).sizes().vec();
 
   LinearMeanFit fit;
   fit.mean = LinearMean(options);
   const auto share = kept(c, options.ridge, unit);
   fit.leverage = leverage_of(c, share);
+  if (options.random_features > 0) {
+    for (const auto buffer :
+         {&LinearMeanImpl::projection_, &LinearMeanImpl::frequencies_, &LinearMeanImpl::phases_,
+          &LinearMeanImpl::scales_, &LinearMeanImpl::feature_mean_})
+      ((*fit.mean).*buffer).copy_((*drawn).*buffer);
+  }
   fit.mean->pixel_mean_.copy_(pixel_mean);
   fit.mean->components_.copy_(c.directions);
   fit.mean->weights_.copy_((share / c.strength).to(at::kFloat).unsqueeze(1) * sums.loadings);

@@ -161,10 +161,10 @@ std::optional<FrozenFeatures> frozen_features(const Dataset& dataset, const Diff
 std::optional<LatentMeans> latent_means(const Dataset& dataset, const DiffusionInputs& inputs,
                                         const DiffusionOptions& options, const Latents& latents,
                                         const LatentScale& scale, const std::vector<Case>& training,
-                                        const fs::path& folder) {
+                                        int64_t seed, const fs::path& folder) {
   if (options.denoiser.mean == LatentMean::none) return std::nullopt;
   if (!inputs.init.empty()) return LatentMeans(dataset, latents, scale, inputs.init / "mean");
-  return LatentMeans(dataset, latents, scale, training, options.linear_mean, folder);
+  return LatentMeans(dataset, latents, scale, training, options.linear_mean, seed, folder);
 }
 
 // The Gaussian model of what the denoiser makes; empty without one.
@@ -287,7 +287,8 @@ void train_diffusion(const Dataset& dataset, DiffusionInputs inputs, const Diffu
   const LatentScale scale = latent_scale(options, inputs, latents, training);
   Trainee trainee = make_trainee(options, inputs, dataset.info(), scale, runtime.seed, device);
   options.denoiser = trainee.model->options();
-  auto means = latent_means(dataset, inputs, options, latents, scale, training, folder / "mean");
+  auto means = latent_means(dataset, inputs, options, latents, scale, training, runtime.seed,
+                            folder / "mean");
   auto prior = gaussian_prior(inputs, options, latents, scale, means, training);
   if (prior && inputs.init.empty()) trainee.model->start_from_zero();
   DenoisingTask task(

@@ -7,6 +7,7 @@
 
 #include "x2ctpa/core/files.h"
 #include "x2ctpa/core/log.h"
+#include "x2ctpa/core/random.h"
 #include "x2ctpa/core/safetensors.h"
 #include "x2ctpa/data/latent_cache.h"
 #include "x2ctpa/models/model_folder.h"
@@ -20,10 +21,11 @@ namespace fs = std::filesystem;
 constexpr const char* fit_file = "fit.safetensors";
 
 std::string key_of_fit(const Latents& latents, const LatentScale& scale,
-                       const std::vector<Case>& training, const LinearMeanOptions& options) {
+                       const std::vector<Case>& training, const LinearMeanOptions& options,
+                       int64_t seed) {
   // The name of the latents' folder stands for the autoencoder and the dataset.
   std::string text = latents.folder().filename().string() + "\n" + options_to_yaml(scale) +
-                     options_to_yaml(options);
+                     options_to_yaml(options) + std::to_string(seed) + "\n";
   for (const auto& c : training) text += c.id + "\n";
   return sha256(text);
 }
@@ -49,11 +51,11 @@ std::optional<LinearMeanFit> stored_fit(const fs::path& folder, const std::strin
 
 LatentMeans::LatentMeans(const Dataset& dataset, const Latents& latents, const LatentScale& scale,
                          const std::vector<Case>& training, const LinearMeanOptions& options,
-                         const fs::path& folder)
+                         int64_t seed, const fs::path& folder)
     : dataset_(dataset),
       latents_(latents),
       scale_(scale),
-      fit_key_(key_of_fit(latents, scale, training, options)) {
+      fit_key_(key_of_fit(latents, scale, training, options, seed)) {
   for (size_t i = 0; i < training.size(); ++i) fitted_[training[i].id] = int64_t(i);
   if (auto stored = stored_fit(folder, fit_key_)) {
     fit_ = *stored;
@@ -65,7 +67,8 @@ LatentMeans::LatentMeans(const Dataset& dataset, const Latents& latents, const L
   fit_ = LinearMeanFit::of(
       int64_t(training.size()), options,
       [&](int64_t i) { return dataset_.load_cxr(training[size_t(i)]); },
-      [&](int64_t i) { return standardised(training[size_t(i)]); });
+      [&](int64_t i) { return standardised(training[size_t(i)]); },
+      random_stream(seed, "diffusion/linear_mean"));
   mean_ = fit_.mean;
   log_info(
       "train-diffusion: the linear mean of {} cases has {} components and a ridge of {:g}; of "

@@ -17,10 +17,10 @@ namespace x2ctpa {
 
 class LatentMeans {
  public:
-  /// Fits the mean on `training`, whose latents must be there; or takes the fit that save() left in
-  /// `folder`, where it was made of the same.
+  /// Fits the mean on `training`, whose latents must be there, with random features of this seed;
+  /// or takes the fit that save() left in `folder`, where it was made of the same.
   LatentMeans(const Dataset& dataset, const Latents& latents, const LatentScale& scale,
-              const std::vector<Case>& training, const LinearMeanOptions& options,
+              const std::vector<Case>& training, const LinearMeanOptions& options, int64_t seed,
               const std::filesystem::path& folder);
 
   /// Takes the mean in the model folder `model`.

@@ -69,7 +69,8 @@ TEST(Guidance, OfGaussiansLeadsToTheExtrapolatedMean) {
   constexpr double own_mean = 0.4, null_mean = 0.1, deviation = 0.3;
   int64_t pairs = 0;
   const auto denoiser = [&](const at::Tensor& x, const at::Tensor& t) {
-    const auto [signal, noise] = schedule.at(t[0].item<int64_t>());
+    const Mixture now = schedule.at(t[0].item<int64_t>());
+    const double signal = now.signal, noise = now.noise;  // clang 14 captures no binding
     const auto eps = [&](double mean) {
       return noise * (x - signal * mean) /
              (signal * signal * deviation * deviation + noise * noise);

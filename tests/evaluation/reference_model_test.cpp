@@ -40,7 +40,7 @@ LinearMean add_mean(const fs::path& model) {
   options.side = 8;
   options.components = 1;
   options.size = {4, 4, 8, 8};
-  const LinearMean mean = LinearMeanFit::of(2, options, cxr_of, latent_of).mean;
+  const LinearMean mean = LinearMeanFit::of(2, options, cxr_of, latent_of, {}).mean;
   save_module(model / "mean", *mean, options_to_yaml(mean->options()));
   auto denoiser = load_options<CtpaDenoiserOptions>(model_config_file(model));
   denoiser.mean = LatentMean::linear;

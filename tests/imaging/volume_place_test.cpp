@@ -31,7 +31,7 @@ void set(std::string& bytes, size_t at, T value) {
   std::memcpy(bytes.data() + at, &value, sizeof value);
 }
 
-constexpr size_t qform_code = 252, sform_code = 254, first_row = 280, row_bytes = 16;
+constexpr size_t qform_code = 252, sform_code = 254, first_row = 280;
 
 class NiftiForms : public testing::Test {
  protected:

@@ -5,6 +5,7 @@
 
 #include "models/helpers.h"
 #include "support/temporary_folder.h"
+#include "x2ctpa/core/random.h"
 #include "x2ctpa/models/model_folder.h"
 
 namespace x2ctpa {
@@ -26,16 +27,17 @@ struct Cases {
       latents.push_back(y + noise * torch::randn_like(y));
     }
   }
-  LinearMeanFit fit(double ridge, int64_t without = -1) const {
+  LinearMeanFit fit(double ridge, int64_t without = -1, int64_t random_features = 0) const {
     std::vector<int64_t> kept;
     for (int64_t i = 0; i < int64_t(cxr.size()); ++i)
       if (i != without) kept.push_back(i);
     LinearMeanOptions options;
     options.side = 4;
     options.ridge = ridge;
+    options.random_features = random_features;
     return LinearMeanFit::of(
         int64_t(kept.size()), options, [&](int64_t i) { return cxr[size_t(kept[size_t(i)])]; },
-        [&](int64_t i) { return latents[size_t(kept[size_t(i)])]; });
+        [&](int64_t i) { return latents[size_t(kept[size_t(i)])]; }, random_stream(7, "test"));
   }
   // The mean variance of the components, in whose units the ridge is.
   double unit(int64_t without = -1) const {
@@ -84,10 +86,34 @@ TEST(LinearMean, TheRestHasTheDeviationOfACaseLeftOut) {
   EXPECT_NEAR(fit.mean->rest_std().mean().item<double>(), 0.5 * std::sqrt(1 + 17.0 / 200), 0.02);
 }
 
+// A latent that grows with the square of a pixel, which no plane follows.
+TEST(LinearMean, BendsWithRandomFeaturesAndLeavesCasesOutLikewise) {
+  Cases cases(400, 0);
+  for (size_t i = 0; i < cases.cxr.size(); ++i)
+    cases.latents[i] = (cases.cxr[i][0][1][2] - 0.5).square() * torch::ones({2, 2, 3, 3});
+  const auto straight = cases.fit(0), bent = cases.fit(0, -1, 500);
+  const double spread = straight.mean->rest_std().mean().item<double>();
+  EXPECT_LT(bent.mean->rest_std().mean().item<double>(), 0.7 * spread);
+  // What it says of cases left out holds of new ones.
+  torch::manual_seed(12);
+  double squared = 0;
+  for (int64_t i = 0; i < 200; ++i) {
+    const auto cxr = torch::rand({1, 1, 4, 4});
+    const auto truth = (cxr[0][0][1][2] - 0.5).square();
+    squared += (bent.mean->forward(cxr) - truth).square().mean().item<double>();
+  }
+  EXPECT_NEAR(std::sqrt(squared / 200), bent.mean->rest_std().mean().item<double>(),
+              0.15 * bent.mean->rest_std().mean().item<double>());
+  // The same draw, the same mean.
+  const auto cxr = torch::rand({1, 1, 4, 4});
+  EXPECT_LT(relative_error(cases.fit(0, -1, 500).mean->forward(cxr), bent.mean->forward(cxr)),
+            1e-5);
+}
+
 TEST(LinearMean, IsTheSameAfterSavingAndRefusesFewerThanTwoCases) {
   const test::TemporaryFolder folder;
   const Cases cases(10, 0.1);
-  const auto fit = cases.fit(0);
+  const auto fit = cases.fit(0, -1, 20);
   save_module(folder.path(), *fit.mean, options_to_yaml(fit.mean->options()));
   const auto loaded = load_model<LinearMean>(folder.path());
   const auto cxr = cases.cxr[3].unsqueeze(0);

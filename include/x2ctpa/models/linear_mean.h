@@ -1,9 +1,12 @@
-// The mean latent of an X-ray, by ridge regression on the principal components of its pixels: what
-// few training cases tell about where things lie. Fitted in closed form (Hoerl and Kennard,
-// Technometrics 12, 1970, 55); its strength is the one with the least error when each case is
-// left out in turn, which needs no refitting (Allen, Technometrics 16, 1974, 125).
+// The mean latent of an X-ray, by ridge regression on the principal components of its pixels, or of
+// coarser pixels beside random Fourier features (Rahimi and Recht, NIPS 2007), which stand for a
+// Gaussian kernel: what few training cases tell about where things lie. Fitted in closed form
+// (Hoerl and Kennard, Technometrics 12, 1970, 55); its strength is the one with the least error
+// when each case is left out in turn, which needs no refitting (Allen, Technometrics 16, 1974,
+// 125).
 #pragma once
 
+#include <ATen/core/Generator.h>
 #include <torch/nn/module.h>
 #include <torch/nn/pimpl.h>
 
@@ -20,6 +23,8 @@ namespace x2ctpa {
 struct LinearMeanOptions {
   int64_t side = 48;
   int64_t components = 128;
+  int64_t random_features = 0;  ///< 0: the pixels alone
+  double pixel_weight = 2;
   double ridge = 0;
   std::vector<int64_t> size;  ///< channels, depth, height and width of the latents
 
@@ -41,7 +46,15 @@ class LinearMeanImpl : public torch::nn::Module {
  private:
   friend struct LinearMeanFit;
 
+  // What the mean is linear in, centred (B, F), of centred pixels (B, side * side).
+  at::Tensor features(const at::Tensor& pixels) const;
+  // Draws the random features for these centred pixels of the training cases, float64.
+  void draw_features(const at::Tensor& pixels, at::Generator random);
+
   LinearMeanOptions options_;
+  // With random features: the pixels' principal directions (Q, side * side), along which they are
+  // taken, frequencies (Q, W), phases (W), the factors of pixels and waves, and the mean of all.
+  at::Tensor projection_, frequencies_, phases_, scales_, feature_mean_;
   at::Tensor pixel_mean_, components_, weights_, offset_, rest_std_;
 };
 TORCH_MODULE(LinearMean);
@@ -53,10 +66,10 @@ struct LinearMeanFit {
 
   /// Fits N >= 2 cases. `cxr(i)`: (1, S, S) in [0, 1]; `latent(i)`: (C, d, h, w), standardised;
   /// both are called in order, several times. `options.ridge` 0 chooses it; it is in units of the
-  /// components' mean variance. Throws Error for fewer cases.
+  /// components' mean variance. `random` draws the random features. Throws Error for fewer cases.
   static LinearMeanFit of(int64_t cases, LinearMeanOptions options,
                           const std::function<at::Tensor(int64_t)>& cxr,
-                          const std::function<at::Tensor(int64_t)>& latent);
+                          const std::function<at::Tensor(int64_t)>& latent, at::Generator random);
 
   /// The mean of training case `i` by a fit without it, from its mean by this fit.
   at::Tensor left_out(int64_t i, const at::Tensor& fitted, const at::Tensor& latent) const;
