@@ -42,14 +42,14 @@ class ClassifyCommand : public Command {
   void add_flags(CLI::App& app) override {
     app.add_option("action", action_, "What to do: train or predict.")
         ->required()
-        ->check(CLI::IsMember({"train", "predict"}, CLI::ignore_case));
+        ->transform(CLI::IsMember({"train", "predict"}, CLI::ignore_case));
     app.add_option(
            "--arm", arm_,
            "What it sees: cxr, ctpa (true volumes), generated, transfer (generated volumes "
            "by the classifier of arm ctpa), fused (X-ray and generated volume) or distilled "
            "(an X-ray, trained towards what true volumes tell).")
         ->required()
-        ->check(CLI::IsMember(all_words<PeArm>(), CLI::ignore_case));
+        ->transform(CLI::IsMember(all_words<PeArm>(), CLI::ignore_case));
     flags_.add(app);
     app.add_option("--samples", samples_,
                    "Folder with samples.csv, for arms of generated volumes [<run>/samples].")

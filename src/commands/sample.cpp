@@ -59,6 +59,9 @@ class SampleCommand : public Command {
 
   ExitCode run(CommandContext& context) override {
     SampleJob job;
+    if (!classifier_.empty() && !fs::exists(classifier_))
+      throw Error(fmt::format("--classifier {}: there is no such model folder", classifier_),
+                  ExitCode::no_data);
     job.model = model_folder(context);
     job.out = out_.empty() ? context.run / "samples" : fs::path(out_);
     if (fs::exists(job.out) && !fs::is_directory(job.out)) {

@@ -60,6 +60,9 @@ ExitCode TrainFlags::run(CommandContext& context, const std::filesystem::path& f
 
 std::filesystem::path optional_model(const std::filesystem::path& given,
                                      const std::filesystem::path& usual) {
+  if (!given.empty() && !std::filesystem::exists(given))
+    throw Error(fmt::format("{}: there is no such model folder", given.string()),
+                ExitCode::no_data);
   if (!given.empty()) return given;
   return std::filesystem::exists(usual) ? usual : std::filesystem::path();
 }

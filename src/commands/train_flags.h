@@ -32,7 +32,7 @@ class TrainFlags {
   TrainCall call_;
 };
 
-/// The model folder `given`; else `usual`, if that is there; else empty.
+/// The model folder `given`, which must be there; else `usual`, if that is there; else empty.
 std::filesystem::path optional_model(const std::filesystem::path& given,
                                      const std::filesystem::path& usual);
 

@@ -38,9 +38,9 @@ class TrainVaeCommand : public Command {
 
   ExitCode run(CommandContext& context) override {
     const auto folder = context.run / "vae";
+    const auto lpips = optional_model(lpips_, context.run / "lpips" / "model");
     return flags_.run(context, folder, [&](const Dataset& dataset, const TrainCall& call) {
-      train_vae(dataset, optional_model(lpips_, context.run / "lpips" / "model"),
-                context.experiment.vae, context.experiment.runtime, folder, call);
+      train_vae(dataset, lpips, context.experiment.vae, context.experiment.runtime, folder, call);
     });
   }
 

@@ -206,6 +206,10 @@ void add_statistics(ArmResult& arm, const EvaluateOptions& options, int64_t seed
                                     arm.positives, negatives));
     return;
   }
+  if (int64_t(arm.labels.size()) < fewest_studies) {
+    arm.notes.push_back(fmt::format("no AUC of fewer than {} studies is told", fewest_studies));
+    return;
+  }
   arm.auc = delong_auc(arm.labels, arm.scores);
   arm.average_precision = average_precision(arm.labels, arm.scores);
   if (options.bootstrap > 0) {
@@ -220,7 +224,7 @@ void add_statistics(ArmResult& arm, const EvaluateOptions& options, int64_t seed
         "DeLong's variance is 0 or not defined (classes apart, or one case of a class): no DeLong "
         "interval");
   }
-  if (std::min(arm.positives, negatives) < 30) {
+  if (std::min(arm.positives, negatives) < 30 && arm.auc->interval) {
     arm.notes.push_back(
         fmt::format("small set: {} of the rarer class; an AUC of this set is known to about ±{}",
                     counted(std::min(arm.positives, negatives), "case"),
@@ -256,9 +260,10 @@ ArmComparison compare_arms(const ArmResult& a, const ArmResult& b, std::vector<P
                                     counted(contradictions, "study", "studies"))});
   }
   const int64_t positives = std::count(labels.begin(), labels.end(), 1);
-  if (positives > 0 && positives < result.common) {
+  if (positives > 0 && positives < result.common && result.common >= fewest_studies) {
     result.delong = delong_paired(labels, scores_a, scores_b);
-    result.detectable_difference = detectable_difference(result.delong->standard_error);
+    if (result.delong->standard_error > 0)  // equal scores tell nothing of other sets
+      result.detectable_difference = detectable_difference(result.delong->standard_error);
   }
   if (result.common >= fewest_studies) result.ks = kolmogorov_smirnov(scores_a, scores_b);
   const size_t larger = std::max(a.studies.size(), b.studies.size());

@@ -88,10 +88,13 @@ void settle_nifti(const fs::path& file, NiftiForm wanted, bool tolerant, ImageHe
     throw SeriesError(
         "forms-contradict",
         fmt::format("{}: {}: left and right, or another direction, depend on which one holds. "
-                    "Compare with the source and correct the header, or choose one for all volumes "
-                    "with --preprocess.nifti_form qform or sform.",
+                    "Compare with the source and correct the header (in nibabel: "
+                    "image.set_qform(image.get_sform(), 1), or the reverse); x2ctpa preprocess "
+                    "chooses one for all volumes with --preprocess.nifti_form qform or sform.",
                     file.string(), both));
   const char* why = wanted != NiftiForm::automatic ? "as preprocess.nifti_form says"
+                    : contradict                   ? "here; preprocess refuses the file unless "
+                                                     "preprocess.nifti_form chooses"
                     : by_qform ? "since the sform's axes are not at right angles"
                                : "as nibabel, ITK and FSL do";
   add_doubt(doubts, contradict ? "forms-contradict" : "forms-differ",

@@ -141,6 +141,13 @@ TEST_F(Classify, WithFoldsScoresEachCaseByTheNetworkThatHasNotSeenIt) {
   EXPECT_EQ(read_file(run() / "again.csv"), read_file(run() / "classifier/ctpa/scores.csv"));
 }
 
+TEST_F(Classify, TakesActionAndArmWhateverTheirCase) {
+  const auto made = classify("--arm CTPA", "Train");
+  ASSERT_EQ(made.exit_code, 0) << made.err;
+  EXPECT_TRUE(fs::exists(run() / "classifier/ctpa/scores.csv"));
+  EXPECT_FALSE(fs::exists(run() / "classifier/CTPA"));
+}
+
 TEST_F(Classify, KeepsAThresholdOfTheValidationRowsAlone) {
   ASSERT_EQ(classify("--arm ctpa").exit_code, 0);
   std::vector<int> labels;

@@ -473,13 +473,25 @@ TEST_F(Evaluate, OfTablesWithoutACommonStudyRefusesTheComparison) {
 }
 
 TEST_F(Evaluate, OfOneStudyOfAClassTellsNoDetectableDifference) {
-  write_file(run / "a.csv", "study_id,label,score\na,1,0.9\nb,0,0.2\nc,0,0.3\nd,0,0.6\n");
-  write_file(run / "b.csv", "study_id,label,score\na,1,0.4\nb,0,0.3\nc,0,0.5\nd,0,0.1\n");
+  write_file(run / "a.csv", "study_id,label,score\na,1,0.9\nb,0,0.2\nc,0,0.3\nd,0,0.6\ne,0,0.5\n");
+  write_file(run / "b.csv", "study_id,label,score\na,1,0.4\nb,0,0.3\nc,0,0.5\nd,0,0.1\ne,0,0.2\n");
   const auto result = test::run_binary(fmt::format(
       "evaluate --scores a={0}/a.csv --scores b={0}/b.csv --out {0}/evaluation", run.string()));
   ASSERT_EQ(result.exit_code, 0) << result.err;
   EXPECT_CONTAINS(result.out, "too few of a class for a p");
   EXPECT_EQ(result.out.find("nan"), std::string::npos) << result.out;
+}
+
+TEST_F(Evaluate, OfTwoStudiesNoAreaIsToldAndEqualScoresFindNoDifference) {
+  write_file(run / "two.csv", "study_id,label,score\na,1,0.9\nb,0,0.2\n");
+  const auto two = test::run_binary(
+      fmt::format("evaluate --scores two={0}/two.csv --out {0}/evaluation", run.string()));
+  EXPECT_EQ(two.out.find("1.000"), std::string::npos) << two.out;
+  EXPECT_NE(shown().find("no AUC of fewer than"), std::string::npos);
+  const auto twice = test::run_binary(
+      fmt::format("evaluate --scores a={0}/{1} --scores b={0}/{1} --out {0}/evaluation",
+                  run.string(), "classifier/cxr/scores.csv"));
+  EXPECT_EQ(twice.out.find("would be found"), std::string::npos) << twice.out;
 }
 
 TEST_F(Evaluate, GivesCalibrationNetBenefitAndThePowerOfSmallSets) {

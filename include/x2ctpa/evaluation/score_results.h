@@ -3,6 +3,7 @@
 
 #include <array>
 #include <cstdint>
+#include <limits>
 #include <optional>
 #include <string>
 #include <vector>
@@ -53,7 +54,8 @@ struct ArmComparison {
   std::optional<AucComparison> delong;
   std::optional<KolmogorovSmirnovResult> ks;  ///< absent for fewer than fewest_studies
   double delong_p_holm = 1, ks_p_holm = 1;
-  double detectable_difference = 0;  ///< in AUC, found in 80% of such sets at p 0.05
+  /// In AUC, found in 80% of such sets at p 0.05; not a number where that cannot be told.
+  double detectable_difference = std::numeric_limits<double>::quiet_NaN();
 };
 
 struct ScoreEvaluation {

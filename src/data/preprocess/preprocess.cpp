@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <filesystem>
 #include <map>
 #include <mutex>
 #include <string>
@@ -24,6 +25,7 @@
 #include "x2ctpa/core/utf8.h"
 #include "x2ctpa/data/preprocess/findings.h"
 #include "x2ctpa/data/preprocess/splits.h"
+#include "x2ctpa/imaging/dicom/dicom_series.h"
 
 namespace fs = std::filesystem;
 
@@ -56,6 +58,36 @@ void check_splits(const std::vector<Study>& studies, const PreprocessOptions& op
   check_given_splits(
       options.splits_file.empty() ? std::vector<SplitRow>() : read_splits(options.splits_file),
       std::move(cases));
+}
+
+// One file for two patients can come to stand in training and in test.
+void warn_of_shared_files(const std::vector<Study>& studies) {
+  std::map<std::string, std::pair<const Study*, const Study*>> first_two;
+  const auto add = [&](const fs::path& file, const std::string& series, const Study& study) {
+    if (file.empty()) return;
+    auto& [first, second] =
+        first_two[fs::absolute(file).lexically_normal().string() + "\n" + series];
+    if (first == nullptr) {
+      first = &study;
+    } else if (second == nullptr && first->patient_id != study.patient_id) {
+      second = &study;
+    }
+  };
+  for (const Study& study : studies) {
+    add(study.ct, study.ct_series ? study.ct_series->uid : study.ct_series_uid, study);
+    add(study.cxr, "", study);
+  }
+  RepeatedWarning shared;
+  for (const auto& [key, two] : first_two) {
+    const auto& [first, second] = two;
+    if (second == nullptr) continue;
+    shared.say(fmt::format(
+        "{} belongs to two patients, {} (case {}) and {} (case {}): it may come to stand in "
+        "training and in test. Give both cases one patient_id, or mend the path",
+        as_given(*first, key.substr(0, key.find('\n'))), first->patient_id, first->id,
+        second->patient_id, second->id));
+  }
+  shared.finish("files belong to two patients");
 }
 
 // One study of this call's share. True when it was kept from an earlier call.
@@ -248,6 +280,7 @@ PreprocessResult preprocess(const std::vector<Study>& studies, const PreprocessO
         "a beam from the back (pa)");
   }
   check_splits(studies, options);
+  warn_of_shared_files(studies);
   std::vector<const Study*> all, mine;
   for (size_t i = 0; i < studies.size(); ++i) {
     all.push_back(&studies[i]);

@@ -10,6 +10,7 @@
 #include "x2ctpa/core/csv.h"
 #include "x2ctpa/core/error.h"
 #include "x2ctpa/core/random.h"
+#include "x2ctpa/core/utf8.h"
 
 namespace x2ctpa {
 namespace {
@@ -193,7 +194,7 @@ std::vector<SplitRow> read_splits(const std::filesystem::path& file) {
     table.require_columns({"id", "patient_id"});
   std::vector<SplitRow> rows;
   for (size_t i = 0; i < table.size(); ++i) {
-    SplitRow row{table.get(i, "id"), table.get(i, "patient_id"), table.at(i, "split"),
+    SplitRow row{table.get(i, "id"), valid_utf8(table.get(i, "patient_id")), table.at(i, "split"),
                  parse_fold(table.get(i, "fold"), fmt::format("{}: row {}", name, i + 1))};
     if (row.id.empty() && row.patient_id.empty())
       throw Error(fmt::format("{}: row {}: neither id nor patient_id is given", name, i + 1));

@@ -11,6 +11,7 @@
 #include "x2ctpa/core/error.h"
 #include "x2ctpa/core/file_kinds.h"
 #include "x2ctpa/core/log.h"
+#include "x2ctpa/core/utf8.h"
 #include "x2ctpa/data/studies/volume_masks.h"
 
 namespace fs = std::filesystem;
@@ -101,7 +102,8 @@ std::vector<Study> read_manifest(const fs::path& file, const InputOptions& optio
   }
   for (Study& study : studies) {
     if (study.id.empty()) study.id = unique_id(natural_id(study), taken);
-    if (study.patient_id.empty()) study.patient_id = study.id;
+    // The index and its readers take UTF-8 alone.
+    study.patient_id = study.patient_id.empty() ? study.id : valid_utf8(study.patient_id);
     std::error_code absent;
     if (!study.cxr.empty() && fs::is_directory(study.cxr, absent)) {
       const fs::path xray = choose_xray(study.cxr);

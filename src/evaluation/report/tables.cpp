@@ -13,6 +13,7 @@
 #include "x2ctpa/core/counted.h"
 #include "x2ctpa/core/csv.h"
 #include "x2ctpa/core/files.h"
+#include "x2ctpa/core/utf8.h"
 
 namespace x2ctpa {
 namespace {
@@ -42,6 +43,7 @@ CsvTable per_case_table(const Evaluation& evaluation) {
         row.push_back(quality ? field((*quality)[metric]) : "");
     }
     row.push_back(field(c.truth_projection));
+    for (std::string& text : row) text = valid_utf8(text);  // names of files may be anything
     table.add(row);
   }
   return table;
@@ -259,7 +261,7 @@ void write_tables(const Evaluation& evaluation, const std::filesystem::path& fol
   write_file(folder / "table.tex", latex_table(evaluation));
   CsvTable problems({"kind", "name", "detail", "failure"});
   for (const Problem& p : evaluation.problems)
-    problems.add({p.kind, p.name, p.detail, p.failure ? "1" : "0"});
+    problems.add({p.kind, valid_utf8(p.name), valid_utf8(p.detail), p.failure ? "1" : "0"});
   problems.write(folder / "problems.csv");
 }
 

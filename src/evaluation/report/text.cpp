@@ -16,23 +16,33 @@ namespace {
 // What two parts of the model make alone, beside the generated volume.
 std::string references_text(const ImageEvaluation& images) {
   std::string text;
+  // A model without a mean has no regression.
+  std::vector<std::pair<int, const char*>> parts;
+  for (const auto& part : {std::pair{source::regression, "regression"},
+                           std::pair{source::autoencoder, "autoencoder"}}) {
+    if (std::any_of(images.metrics.begin(), images.metrics.end(),
+                    [&](const MetricSummary& s) { return s.sources[part.first].n > 0; }))
+      parts.emplace_back(part);
+  }
   for (const MetricSummary& s : images.metrics) {
     if (s.sources[source::autoencoder].n == 0) continue;
     if (text.empty()) {
-      text =
-          fmt::format("The model's parts alone: median\n{:<44}{:>12}{:>12}{:>12}{:>16}{:>18}\n", "",
-                      "right CXR", "regression", "autoencoder", "p, regression", "p, autoencoder");
+      text = fmt::format("The model's parts alone: median\n{:<44}{:>12}", "", "right CXR");
+      for (const auto& [source, label] : parts) text += fmt::format("{:>12}", label);
+      for (const auto& [source, label] : parts)
+        text += fmt::format("{:>16}", fmt::format("p, {}", label));
+      text += "\n";
     }
     const MetricName& name = metric_names[s.metric];
     const int digits = name.unit[0] ? 2 : 3;
     text += fmt::format("{:<44}",
                         name.unit[0] ? fmt::format("{} ({})", name.label, name.unit) : name.label);
-    for (int source : {source::generated, source::regression, source::autoencoder})
+    text += fmt::format("{:>12}", number_text(s.sources[source::generated].median, digits));
+    for (const auto& [source, label] : parts)
       text += fmt::format("{:>12}", number_text(s.sources[source].median, digits));
-    const auto p = [&](int source) {
-      return s.tests[source] ? p_text(s.tests[source]->p_holm) : std::string("–");
-    };
-    text += fmt::format("{:>16}{:>18}\n", p(source::regression), p(source::autoencoder));
+    for (const auto& [source, label] : parts)
+      text += fmt::format("{:>16}", s.tests[source] ? p_text(s.tests[source]->p_holm) : "–");
+    text += "\n";
   }
   if (images.truth_projection.n > 0) {
     text += fmt::format("Correlation of the true volume's own DRR and CXR: {}\n",
@@ -174,8 +184,9 @@ std::string score_text(const Evaluation& evaluation) {
       text += fmt::format(
           "{} - {}: AUC difference {:+.3f}, DeLong p {} (Holm {}), N {}{}\n", c.first, c.second,
           c.delong->auc_a - c.delong->auc_b, p_text(c.delong->p), p_text(c.delong_p_holm), c.common,
-          std::isnan(c.detectable_difference)
-              ? " (too few of a class for a p)"
+          std::isnan(c.delong->p) ? " (too few of a class for a p)"
+          : std::isnan(c.detectable_difference)
+              ? ""
               : fmt::format("; a difference of {:.2f} would be found in 80% of such sets",
                             c.detectable_difference));
     }

@@ -75,7 +75,7 @@ int64_t used_bits(const at::Tensor& samples) {
   for (const int64_t bits : {8, 10, 12, 14}) {
     const double top = std::ldexp(1.0, int(bits)) - 1;
     const auto beyond = (values > top).sum().item<int64_t>();
-    if (double(beyond) <= 0.001 * double(values.numel())) return bits;
+    if (double(beyond) <= 0.005 * double(values.numel())) return bits;
   }
   return all;
 }

@@ -10,7 +10,7 @@ namespace x2ctpa {
 constexpr int64_t most_picture_samples = int64_t{4} * 16384 * 16384;
 
 /// The bits that samples (H, W, C) use: of integers of more than 8 bits the fewest of 8, 10, 12 and
-/// 14 whose range holds 99.9% of the grey or colour values, else all of the type's. Other types: 0.
+/// 14 whose range holds 99.5% of the grey or colour values, else all of the type's. Other types: 0.
 int64_t used_bits(const at::Tensor& samples);
 
 /// Grey (H, W) in [0, 1] from samples (H, W, C): C of 1, 2 (grey and alpha), 3 or 4 (colour and

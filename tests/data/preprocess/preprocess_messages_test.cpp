@@ -73,6 +73,15 @@ TEST(PreprocessMessages, APatientInTwoSplitsIsRefusedBeforeAnyCaseIsMade) {
   EXPECT_FALSE(fs::exists(folder / "set/records"));
 }
 
+TEST(PreprocessMessages, AFileOfTwoPatientsIsToldOf) {
+  TemporaryFolder folder;
+  for (const char* name : {"a.nii", "b.nii"}) write_nifti(test::thorax(), folder / name, "test");
+  write_file(folder / "m.csv", "id,patient_id,ct\na,p,a.nii\nb,q,./a.nii\nc,r,b.nii\nd,r,b.nii\n");
+  const std::string told = told_by(folder / "m.csv", small_preprocess_options(), folder / "set");
+  EXPECT_CONTAINS(told, "a.nii belongs to two patients, p (case a) and q (case b)");
+  EXPECT_EQ(told.find("b.nii belongs"), std::string::npos) << told;
+}
+
 TEST(PreprocessMessages, SplitsThatWereToHaveCasesAndHaveNoneAreNamed) {
   TemporaryFolder folder;
   write_nifti(test::thorax(), folder / "in/a.nii", "test");
@@ -112,6 +121,19 @@ TEST(PreprocessMessages, ANameThatIsNoUtf8IsACaseLikeAnyOther) {
   }
   EXPECT_TRUE(fs::exists(folder / "set/ct/r_ntgen.nii"));
   EXPECT_CONTAINS(CsvTable::read(folder / "set/rejected.csv").at(0, "source"), "kaputt\\xFC.nii");
+}
+
+TEST(PreprocessMessages, APatientIdThatIsNoUtf8IsReadableInTheIndex) {
+  TemporaryFolder folder;
+  write_nifti(test::thorax(), folder / "a.nii", "test");
+  write_file(folder / "m.csv", "id,patient_id,ct\na,M\xFCller,a.nii\n");
+  write_file(folder / "s.csv", "patient_id,split\nM\xFCller,test\n");
+  PreprocessOptions options = small_preprocess_options();
+  options.splits_file = folder / "s.csv";
+  preprocess(read_inputs({folder / "m.csv"}), options, 0, folder / "set");
+  const CsvTable index = CsvTable::read(folder / "set/index.csv");
+  EXPECT_EQ(index.at(0, "patient_id"), "M\\xFCller");
+  EXPECT_EQ(index.at(0, "split"), "test");
 }
 
 TEST(PreprocessMessages, FormsThatContradictRejectAStudyUnlessOneIsChosen) {

@@ -95,7 +95,7 @@ TEST(PictureRange, FullFilmsAndAFewBrightPixelsChangeNothing) {
   EXPECT_EQ(full.bits, 16);
   EXPECT_FALSE(warns(full, "range"));
   auto marked = film(1000).to(at::kInt);
-  marked[5][5] = 65535;  // one pixel in 2400
+  marked.slice(0, 5, 8).slice(1, 5, 8) = 65535;  // a letter of 9 pixels in 2400
   write_png_words(marked.to(at::kUInt16), folder / "marked.png");
   const Radiograph xray = read_radiograph(folder / "marked.png", CxrInvert::never);
   EXPECT_EQ(xray.bits, 10);
