@@ -4,9 +4,10 @@ step of each network at batch 1, and a generated volume.
 
     recipe_growth.py [--grid D,H,W]... [--work DIR]
 
-Without --grid: 24,48,48 with 64,128,128 and 128,256,256, their U-Net with three levels, since the
-latent of the smallest has no more; then 64,256,256, the recipe as it is. Seconds are of the clock
-on all cores, the second step's; memory is the most that each command held. It prints a table.
+Without --grid: 24,48,48, 64,128,128, 128,256,256 and 64,256,256. The last is the recipe as it is;
+at the others the U-Net has three levels, since the latent of the smallest has no more. Seconds are
+of the clock on all cores, the second step's; memory is the most that each command held. It prints
+a table.
 """
 
 import argparse
@@ -21,8 +22,8 @@ import time
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 PROGRAM = pathlib.Path(os.environ.get("X2CTPA", ROOT / "build" / "release" / "bin" / "x2ctpa"))
 THREE_LEVELS = ["--diffusion.denoiser.unet.dim_mults", "1,2,4"]
-SIZES = [("24,48,48", THREE_LEVELS), ("64,128,128", THREE_LEVELS), ("128,256,256", THREE_LEVELS)]
-PUBLISHED = ("64,256,256", [])
+PUBLISHED = "64,256,256"
+SIZES = ["24,48,48", "64,128,128", "128,256,256", PUBLISHED]
 PATIENTS = 12
 COLUMNS = ("grid", "autoencoder", "denoiser", "refiner", "train-diffusion", "sample, 15 steps")
 
@@ -69,13 +70,13 @@ def main():
     parser.add_argument("--grid", action="append", default=[])
     parser.add_argument("--work", type=pathlib.Path)
     given = parser.parse_args()
-    sizes = [(grid, []) for grid in given.grid] or [*SIZES, PUBLISHED]
     with tempfile.TemporaryDirectory() as temporary:
         work = given.work or pathlib.Path(temporary)
         patients = work / "phantom"
         run("phantom", "--patients", PATIENTS, "--out", patients, "--seed", 5)
         print("| " + " | ".join(COLUMNS) + " |\n" + "|---" * len(COLUMNS) + "|", flush=True)
-        for grid, more in sizes:
+        for grid in given.grid or SIZES:
+            more = [] if grid == PUBLISHED else THREE_LEVELS
             print("| " + " | ".join(row_of(grid, more, patients, work)) + " |", flush=True)
 
 
