@@ -99,25 +99,49 @@ for missing in "preprocess --input" "sample --cxr" "classify predict --arm cxr -
   ends 2 "${words[@]}" "$work/nowhere" && says nowhere
 done
 
-step "simulated patients, an own manifest with a column more"
+step "simulated patients, an own manifest from a spreadsheet"
 ends 0 phantom "${in_run[@]}" && says "16 patients in"
 python3 - "$run/phantom" << 'PYTHON'
 import csv, sys
 folder = sys.argv[1]
 with open(f"{folder}/manifest.csv", newline="") as stream:
     rows = list(csv.DictReader(stream))
-with open(f"{folder}/own.csv", "w", newline="") as stream:
-    table = csv.writer(stream)
-    table.writerow(["id", "patient_id", "ct", "cxr", "pe", "remark of the ward"])
-    for row in rows:
-        table.writerow([row[c] for c in ("id", "patient_id", "ct", "cxr", "pe")] + ["none, really"])
+# As a spreadsheet exports it, and once with a column whose name is nearly right.
+for name, patient, count in (("near.csv", "Patient", 2), ("own.csv", " PATIENT_ID", 16)):
+    with open(f"{folder}/{name}", "w", newline="", encoding="utf-8-sig") as stream:
+        table = csv.writer(stream, delimiter=";")
+        table.writerow(["ID", patient, "Ct", "CXR", "PE", "remark of the ward"])
+        for row in rows[:count]:
+            table.writerow([row["id"], "of " + row["patient_id"], row["ct"], row["cxr"], row["pe"], "none; really"])
 PYTHON
+ends 0 preprocess --check "${in_run[@]}" --input "$run/phantom/near.csv" --check-out "$work/near"
+says "2 studies: 2 usable" 'the column "Patient" is not read; if it is "patient_id", give it that name'
+says "columns that are not read: remark of the ward"
 ends 0 preprocess --check "${in_run[@]}" --input "$run/phantom/own.csv" && says "16 studies: 16 usable"
+says "columns that are not read: remark of the ward" && says_not "if it is"
 holds "$run/check/report.json" 'data["usable"] == 16 and all(s["ct"]["lung_litres"] > 1 for s in data["studies"])'
 ends 0 preprocess "${in_run[@]}" --input "$run/phantom/own.csv" && says "16 cases"
 holds "$run/dataset/index.csv" 'len(data) == 16 and {row["split"] for row in data} == {"train", "val", "test"}'
-holds "$run/dataset/index.csv" 'all(row["pe"] in ("0", "1") for row in data)'
+holds "$run/dataset/index.csv" '{row["pe"] for row in data} == {"0", "1"}'
+holds "$run/dataset/index.csv" 'all(row["patient_id"] == "of " + row["id"] for row in data)'
 ends 0 info "$run/dataset"
+
+step "a volume whose qform and sform contradict each other"
+mkdir -p "$work/turned"
+python3 - "$run/dataset/ct/P0001.nii" "$work/turned/turned.nii" << 'PYTHON'
+import struct, sys
+data = bytearray(open(sys.argv[1], "rb").read())
+# The first row of the sform (bytes 280 to 295): the patient's left becomes the right.
+row = struct.unpack_from("<4f", data, 280)
+struct.pack_into("<4f", data, 280, *(-value for value in row))
+open(sys.argv[2], "wb").write(data)
+PYTHON
+ends 0 info "$work/turned/turned.nii" --json
+cp "$work/out" "$work/turned.json"
+holds "$work/turned.json" '"forms-contradict" in data["problems"]'
+ends 2 preprocess "${in_run[@]}" --input "$work/turned" --out "$work/of_turned" && says "forms-contradict" "preprocess.nifti_form"
+ends 0 preprocess "${in_run[@]}" --input "$work/turned" --out "$work/by_qform" --preprocess.nifti_form qform --preprocess.box none
+says "the qform is taken, as preprocess.nifti_form says" "1 case"
 
 step "trainings: stopped, gone on with, finished, changed"
 ends 130 train-vae "${in_run[@]}" --max-steps 2 && says "stopped at step 2 of 6" && says_not "error"
@@ -148,9 +172,34 @@ ends 0 sample "$run" "$work/xrays" "$work/volumes" --steps 3 && says "3 volumes 
 ends 0 sample "$run/diffusion/model" "$work/xrays" "$work/volumes" --steps 3 && says "nothing to do"
 holds "$work/volumes/samples.csv" 'len(data) == 3 and all(row["steps"] == "3" for row in data)'
 ends 0 info "$work/volumes/film1.nii.gz" && says SYNTHETIC
+# What lies in folders: a CT, a volume, a broken file, a film as a 16-bit PNG, and names of all kinds.
+cp -r "$run/phantom/P0001/ct" "$work/xrays/ct of the same day"
+cp "$run/dataset/ct/P0001.nii" "$work/xrays/volume.nii"
 echo "not a picture" > "$work/xrays/broken.png"
-ends 3 sample "$run" "$work/xrays" "$work/more" && says "1 X-ray gave no volume"
+latin_1=$(printf 'r\366ntgen.dcm')
+mv "$work/xrays/film2.dcm" "$work/xrays/$latin_1"
+mv "$work/xrays/film3.dcm" "$work/xrays/胸部.dcm"
+cp "$run/phantom/P0004/cxr.dcm" "$work/xrays/肺部.dcm"
+python3 - "$run/phantom/P0005/cxr.dcm" "$work/xrays/twelve.png" << 'PYTHON'
+import struct, sys, zlib
+data, side = open(sys.argv[1], "rb").read(), 64
+words = struct.unpack(f"<{side * side}H", data[-2 * side * side:])  # 12 bits in 16; PixelData is the last element
+if b"MONOCHROME1" in data:
+    words = [4095 - word for word in words]
+lines = b"".join(b"\0" + struct.pack(f">{side}H", *words[side * y:side * y + side]) for y in range(side))
+with open(sys.argv[2], "wb") as stream:
+    stream.write(b"\x89PNG\r\n\x1a\n")
+    for kind, content in ((b"IHDR", struct.pack(">2I5B", side, side, 16, 0, 0, 0, 0)),
+                          (b"IDAT", zlib.compress(lines)), (b"IEND", b"")):
+        crc = zlib.crc32(kind + content)
+        stream.write(struct.pack(">I", len(content)) + kind + content + struct.pack(">I", crc))
+PYTHON
+ends 3 sample "$run" "$work/xrays" "$work/more" --dicom && says "1 X-ray gave no volume" "5 volumes made"
+says "25 files are passed over, 24 of CT or another modality (DICOM); 1 volume"
+says "its values use 12 of 16 bits, so 4095 is taken as white"
 holds "$work/more/failures.csv" 'len(data) == 1 and data[0]["name"] == "broken"'
+holds "$work/more/samples.csv" '{row["case_id"] for row in data} == {"film1", "rxF6ntgen", "u80F8u90E8", "u80BAu90E8", "twelve"}'
+ends 0 info "$work/more/dicom/u80F8u90E8" && says "SYNTHETIC"
 ends 0 sample "${in_run[@]}" --split all && says "16 volumes made"
 
 step "classifiers and the evaluation of the run"
@@ -179,6 +228,9 @@ holds "$work/same/metrics.json" 'abs(data["images"]["metrics"]["ssim_3d"]["gener
 printf 'study_id,label,score\na,1,0.3\n' > "$work/one.csv"
 ends 0 evaluate --scores "one=$work/one.csv" --out "$work/scores" && says "percent at evaluate.threshold, 0.5"
 holds "$work/scores/table.csv" 'data[0]["accuracy"] == "" and data[0]["auc"] == ""'
+printf 'STUDY_ID;Label;patient;score\na;1;p;0.9\nb;0;p;0.3\nc;0;q;0.4\n' > "$work/near.csv"
+ends 0 evaluate --scores "near=$work/near.csv" --out "$work/scores"
+says 'the column "patient" is not read; if it is "patient_id", give it that name'
 
 step "no validation case"
 ends 0 preprocess "${in_run[@]}" --splits 0.8,0,0.2 --out "$work/unvalidated"
@@ -192,6 +244,15 @@ if [[ $short == no && -d $real ]]; then
   cp "$work/out" "$work/lidc.json"
   holds "$work/lidc.json" '3 < data["lung_litres"] < 8'
   ends 0 info "$real/ct_dicom/LIDC-IDRI-0001_jpegls"
+  # Two CTs with X-rays rendered from them, onto the grid of the model, and what it makes of these.
+  printf 'id,ct,split\nlidc,%s,test\ncip,%s,train\n' "$real/ct_volume/LIDC-IDRI-0001_2mm.nii.gz" \
+    "$real/ct_volume/CIP_ct-64.nrrd" > "$work/real.csv"
+  ends 0 preprocess "${in_run[@]}" --input "$work/real.csv" --out "$work/real" --preprocess.cxr_from_ct all
+  holds "$work/real/index.csv" '{row["id"] for row in data} == {"lidc", "cip"}'
+  ends 0 sample "$run" "$work/real/cxr" "$work/of_real" && says "2 volumes made"
+  ends 0 evaluate --generated "$work/of_real" --real "$work/real/ct" --cxr "$work/real/cxr" --out "$work/of_real_results"
+  says "Image quality, 2 cases"
+  holds "$work/of_real_results/metrics.json" '5 < data["images"]["metrics"]["psnr_db"]["generated"]["median"] < 40'
   cp -r "$real/cxr/rsna_dcm" "$work/films"
   chmod -R u+w "$work/films"
   films=$(find "$work/films" -type f -name '*.dcm' | wc -l)

@@ -11,6 +11,7 @@
 
 #include "evaluation/report/check_report.h"
 #include "x2ctpa/commands/command.h"
+#include "x2ctpa/core/counted.h"
 #include "x2ctpa/core/files.h"
 #include "x2ctpa/core/log.h"
 #include "x2ctpa/data/studies/manifest.h"
@@ -83,7 +84,7 @@ class PreprocessCommand : public Command {
     Latents latents(Dataset::open(out), vae, context.run / "diffusion" / "latents");
     const int64_t made = latents.encode_missing(select_device(context.experiment.runtime),
                                                 context.experiment.runtime, shard);
-    log_info("{} latents encoded into {}", made, latents.folder().string());
+    log_info("{} encoded into {}", counted(made, "latent"), latents.folder().string());
   }
 
   ExitCode check_inputs(const CommandContext& context, const std::vector<fs::path>& inputs) const {

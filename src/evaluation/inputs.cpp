@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "evaluation/steps.h"
+#include "x2ctpa/core/counted.h"
 #include "x2ctpa/core/csv.h"
 #include "x2ctpa/core/error.h"
 #include "x2ctpa/core/file_kinds.h"
@@ -95,10 +96,11 @@ void pair_samples(EvaluationInputs& inputs, const fs::path& samples, const Datas
     }
   }
   if (other_splits > 0) {
-    inputs.problems.push_back({"other split", "samples.csv",
-                               fmt::format("{} samples of cases outside of split {} are not "
-                                           "evaluated",
-                                           other_splits, split)});
+    inputs.problems.push_back(
+        {"other split", "samples.csv",
+         fmt::format("{} outside of split {} not evaluated",
+                     counted(int64_t(other_splits), "sample of a case", "samples of cases"),
+                     other_splits == 1 ? split + " is" : split + " are")});
   }
   for (const SamplePair& pair : inputs.pairs) {
     if (pair.further.empty()) continue;

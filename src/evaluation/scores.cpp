@@ -1,5 +1,6 @@
 // The PE experiment: AUC and decisions of each arm, tests between arms.
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <array>
@@ -14,6 +15,8 @@
 #include "x2ctpa/core/counted.h"
 #include "x2ctpa/core/csv.h"
 #include "x2ctpa/core/error.h"
+#include "x2ctpa/core/log.h"
+#include "x2ctpa/data/studies/column_names.h"
 
 namespace x2ctpa {
 
@@ -86,8 +89,14 @@ class TableReader {
  public:
   TableReader(const ScoreTable& source, const std::string& split, std::vector<Problem>& problems)
       : table_(CsvTable::read(source.file)), source_(source), split_(split), problems_(problems) {
-    table_.match_columns({"study_id", "patient_id", "label", "score", "split", "threshold"});
+    const OtherColumns others = settle_names(
+        table_, {"study_id", "patient_id", "label", "score", "split", "fold", "threshold"});
+    if (!others.doubts.empty()) log_warning("{}: {}", source.file.string(), others.doubts);
+    if (!others.unread.empty())
+      log_info("{}: columns that are not read: {}", source.file.string(),
+               fmt::join(others.unread, ", "));
     table_.require_columns({"study_id", "label", "score"});
+    if (!others.doubts.empty()) problems.push_back({"column not read", source.name, others.doubts});
   }
 
   void read(ArmResult& arm, ValidationRows& validation) {
@@ -327,7 +336,7 @@ void check_labels(ArmResult& arm, const std::map<std::string, std::optional<int>
                         fmt::format("{} of {} rows: {}; {}", names.size(), arm.studies.size(),
                                     shortened(names), text),
                         true});
-    arm.notes.push_back(fmt::format("{} rows: {}", names.size(), text));
+    arm.notes.push_back(fmt::format("{}: {}", counted(int64_t(names.size()), "row"), text));
   };
   add("other patients", strangers, "studies that the dataset does not have");
   add("contradicting labels", contradictions, "labels that the dataset contradicts");

@@ -11,6 +11,7 @@
 #include <utility>
 #include <variant>
 
+#include "x2ctpa/core/counted.h"
 #include "x2ctpa/core/error.h"
 #include "x2ctpa/core/files.h"
 #include "x2ctpa/core/log.h"
@@ -156,10 +157,10 @@ std::vector<std::string> row_of(const ordered_json& json, const std::string& sec
 
 std::string derivation_of(const Provenance& p) {
   return fmt::format(
-      "Generated from a chest X-ray by {}: model {}, sampler {}, {} steps, guidance {}, seed {}, "
+      "Generated from a chest X-ray by {}: model {}, sampler {}, {}, guidance {}, seed {}, "
       "sample {}. "
       "Not an image of a patient.",
-      program(), p.model_hash.substr(0, 16), p.sampler.kind, p.sampler.steps,
+      program(), p.model_hash.substr(0, 16), p.sampler.kind, counted(p.sampler.steps, "step"),
       p.sampler.guidance_scale, p.seed, p.sample);
 }
 

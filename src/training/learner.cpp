@@ -48,6 +48,7 @@ std::string Learner::not_finite() const {
     last = item.key();
   }
   if (count == 0) return "";
+  if (count == 1) return fmt::format(" The gradient of {} is not finite.", first);
   return fmt::format(
       " {} gradients are not finite, from {} to {}; the backward pass met the last of them first.",
       count, first, last);

@@ -14,6 +14,7 @@
 #include "training/stopwatch.h"
 #include "training/train_state.h"
 #include "training/training_step.h"
+#include "x2ctpa/core/counted.h"
 #include "x2ctpa/core/error.h"
 #include "x2ctpa/core/interrupt.h"
 #include "x2ctpa/core/log.h"
@@ -72,8 +73,9 @@ class Run {
 
  private:
   std::string how_it_ended() const {
-    if (state_.step >= options_.steps) return fmt::format(" after {} steps", state_.step);
-    return fmt::format(" at step {}: no better validation for {} times", state_.step, state_.stale);
+    if (state_.step >= options_.steps) return " after " + counted(state_.step, "step");
+    return fmt::format(" at step {}: no better validation {}", state_.step,
+                       state_.stale == 1 ? "once" : fmt::format("for {} times", state_.stale));
   }
 
   void tell_no_validation() const {

@@ -472,6 +472,31 @@ TEST_F(Evaluate, OfTablesWithoutACommonStudyRefusesTheComparison) {
   EXPECT_NE(result.err.find("1 of them a failure"), std::string::npos) << result.err;
 }
 
+TEST_F(Evaluate, AColumnOfScoresThatIsNearlyOneIsNamedAndOthersListed) {
+  const auto scores = [&](const std::string& table) {
+    write_file(run / "own.csv", table);
+    return test::run_binary(
+        fmt::format("evaluate --scores mine={0}/own.csv --out {0}/evaluation", run.string()));
+  };
+  const auto near = scores(
+      "study_id,label,score,patient,ward\na,1,0.9,p,B\nb,0,0.2,p,B\nc,0,0.3,q,B\nd,1,0.6,q,B\n");
+  ASSERT_EQ(near.exit_code, 0) << near.err;
+  EXPECT_CONTAINS(near.err, "\"patient\" is not read; if it is \"patient_id\"");
+  EXPECT_CONTAINS(near.err, "columns that are not read: ward");
+  EXPECT_EQ(metrics()["problems"][0]["kind"], "column not read");
+  // In any case and with semicolons, columns are read, and then patients are seen to be shared.
+  const auto read = scores(
+      "Study_ID;LABEL;Score;Patient_Id;Split\na;1;0.9;p;test\nb;0;0.2;p;test\n"
+      "c;0;0.3;q;test\nd;1;0.6;q;train\n");
+  ASSERT_EQ(read.exit_code, 0) << read.err;
+  EXPECT_EQ(read.err.find("not read"), std::string::npos) << read.err;
+  const json told = metrics();
+  EXPECT_CONTAINS(told["problems"].dump(), "2 of 3 studies share a patient");
+  const auto missing = scores("Study;Label;Probability\na;1;0.9\n");
+  EXPECT_EQ(missing.exit_code, 1);
+  EXPECT_CONTAINS(missing.err, "\"Probability\" is not read; if it is \"score\"");
+}
+
 TEST_F(Evaluate, OfOneStudyOfAClassTellsNoDetectableDifference) {
   write_file(run / "a.csv", "study_id,label,score\na,1,0.9\nb,0,0.2\nc,0,0.3\nd,0,0.6\ne,0,0.5\n");
   write_file(run / "b.csv", "study_id,label,score\na,1,0.4\nb,0,0.3\nc,0,0.5\nd,0,0.1\ne,0,0.2\n");

@@ -51,6 +51,22 @@ class Sample : public test::Pipeline {
     return fs::exists(path(file)) ? CsvTable::read(path(file)).size() : 0;
   }
 
+  // A text of an explicit little-endian DICOM file, as we write them; "": absent.
+  static std::string tag(const fs::path& file, uint16_t group, uint16_t element, const char* vr) {
+    const std::string bytes = read_file(file);
+    std::string begin;
+    for (const uint16_t number : {group, element}) {
+      begin += char(number & 0xFF);
+      begin += char(number >> 8);
+    }
+    const size_t at = bytes.find(begin + vr);
+    if (at == std::string::npos) return "";
+    const auto byte = [&](size_t i) { return size_t(static_cast<unsigned char>(bytes[at + i])); };
+    std::string text = bytes.substr(at + 8, byte(6) + 256 * byte(7));
+    while (!text.empty() && (text.back() == ' ' || text.back() == '\0')) text.pop_back();
+    return text;
+  }
+
   static double difference(const fs::path& a, const fs::path& b) {
     return (read_volume(a).hu - read_volume(b).hu).abs().max().item<double>();
   }
@@ -196,6 +212,35 @@ TEST_F(Sample, AManifestNamesTheXraysAndTheCtsWhoseSpaceTheVolumesTake) {
   EXPECT_NEAR(series.origin_mm[2], placed.origin_mm[2], 1e-3);
   EXPECT_TRUE(fs::exists(path("listed/latents/v-second.safetensors")));
   EXPECT_TRUE(fs::exists(path("listed/previews/v-first.png")));
+}
+
+TEST_F(Sample, AsDicomSamplesOfAnXrayAreSeriesOfOneStudyOfItsPatient) {
+  write_file(path("of_patient.csv"), fmt::format("id,patient_id,cxr\nfirst,p-7,{0}/films/f1.dcm\n"
+                                                 "second,p-7,{0}/films/f2.dcm\n",
+                                                 root_.string()));
+  const auto result = sample("--cxr " + path("of_patient.csv").string() +
+                                 " --dicom --preview false --samples-per-cxr 2 --seed 5",
+                             "of_patient");
+  ASSERT_EQ(result.exit_code, 0) << result.err;
+  std::map<std::string, std::set<std::string>> studies, frames, series, numbers;
+  for (const char* id : {"first", "second"}) {
+    for (int i = 0; i < 2; ++i) {
+      const fs::path slice = path("of_patient/dicom") / fmt::format("{}_{}", id, i) / "0001.dcm";
+      EXPECT_EQ(tag(slice, 0x0010, 0x0020, "LO"), "p-7") << "the patient, not the X-ray's id";
+      EXPECT_EQ(tag(slice, 0x0008, 0x103e, "LO"),
+                fmt::format("SYNTHETIC CTPA, sample {}, seed 5, research use only", i));
+      studies[id].insert(tag(slice, 0x0020, 0x000d, "UI"));
+      frames[id].insert(tag(slice, 0x0020, 0x0052, "UI"));
+      series[id].insert(tag(slice, 0x0020, 0x000e, "UI"));
+      numbers[id].insert(tag(slice, 0x0020, 0x0011, "IS"));
+    }
+    EXPECT_EQ(studies[id].size(), 1u);
+    EXPECT_EQ(frames[id].size(), 1u);
+    EXPECT_EQ(series[id].size(), 2u);
+    EXPECT_EQ(numbers[id], (std::set<std::string>{"1", "2"}));
+  }
+  EXPECT_NE(studies["first"], studies["second"]) << "two X-rays are two studies";
+  EXPECT_NE(frames["first"], frames["second"]);
 }
 
 TEST_F(Sample, WhatIsNoXrayIsListedWithItsReasonAndTheRestIsMade) {

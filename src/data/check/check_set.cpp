@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "data/check/check_parts.h"
+#include "x2ctpa/core/counted.h"
 #include "x2ctpa/core/log.h"
 #include "x2ctpa/data/preprocess/splits.h"
 
@@ -96,11 +97,12 @@ void add_pair_findings(const std::vector<StudyCheck>& checks, std::vector<Findin
   // One finding of the set is enough where nothing was meant to be paired.
   if (!no_ct.empty()) {
     findings.push_back({Severity::info, "unpaired", ids(no_ct),
-                        fmt::format("{} X-rays have no volume", no_ct.size())});
+                        counted(int64_t(no_ct.size()), "X-ray has", "X-rays have") + " no volume"});
   }
   if (!no_cxr.empty()) {
-    findings.push_back({Severity::info, "unpaired", ids(no_cxr),
-                        fmt::format("{} volumes have no X-ray", no_cxr.size())});
+    findings.push_back(
+        {Severity::info, "unpaired", ids(no_cxr),
+         counted(int64_t(no_cxr.size()), "volume has", "volumes have") + " no X-ray"});
   }
   if (!checks.empty() && single >= checks.size()) {
     findings.push_back({Severity::warning, "no-pairs", "all studies",
@@ -140,9 +142,9 @@ void add_contrast_findings(const std::vector<StudyCheck>& checks, std::vector<Fi
   if (2 * without.size() > measured.size()) {
     findings.push_back(
         {Severity::info, "plain-ct", ids(without),
-         fmt::format("{} of {} scans show less than {} HU in the vessels between the lungs: a set "
-                     "of plain CT",
-                     without.size(), measured.size(), acute_hu)});
+         fmt::format("{} of {} with less than {} HU in the vessels between the lungs: a set of "
+                     "plain CT",
+                     without.size(), counted(int64_t(measured.size()), "scan"), acute_hu)});
   } else {
     for (const StudyCheck* check : without) {
       findings.push_back({Severity::warning, "no-contrast", check->study.id,

@@ -10,6 +10,7 @@
 #include <cstring>
 #include <memory>
 
+#include "x2ctpa/core/counted.h"
 #include "x2ctpa/core/error.h"
 #include "x2ctpa/core/interrupt.h"
 #include "x2ctpa/core/log.h"
@@ -141,7 +142,8 @@ void Unpacked::unpack(const ArchiveLimits& limits) {
     bytes += write_entry(archive_, reader.get(), target, std::min(limits.bytes, by_ratio) - bytes);
   }
   if (left_out > 0)
-    log_warning("{}: {} links or devices in it are left out", archive_.string(), left_out);
+    log_warning("{}: {} left out", archive_.string(),
+                counted(left_out, "link or device in it is", "links or devices in it are"));
   log_debug("{}: {} files, {} bytes unpacked into {}", archive_.string(), files, bytes,
             folder_.string());
 }

@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "data/studies/dicom_groups.h"
+#include "x2ctpa/core/counted.h"
 #include "x2ctpa/core/error.h"
 #include "x2ctpa/core/log.h"
 
@@ -146,8 +147,8 @@ class DicomFinds {
     const Listed& listed = *listed_.at(files.front());
     const fs::path shown = shown_folder(folder, listed);
     const std::string what =
-        fmt::format("{} files that are DICOM by name or beginning cannot be parsed, such as {}",
-                    files.size(), files.front().filename().string());
+        fmt::format("{} with the name or beginning of DICOM cannot be parsed, the first being {}",
+                    counted(int64_t(files.size()), "file"), files.front().filename().string());
     const auto beside = std::find_if(found_.begin(), found_.end(),
                                      [&](const Find& find) { return find.folder == shown; });
     if (beside != found_.end()) {

@@ -6,11 +6,13 @@
 #include <filesystem>
 #include <set>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
 #include "data/studies/dicom_groups.h"
 #include "data/studies/find_dicom.h"
+#include "x2ctpa/core/counted.h"
 #include "x2ctpa/core/log.h"
 #include "x2ctpa/data/studies/manifest.h"
 
@@ -30,14 +32,17 @@ struct PassedOver {
         sections + companions + damaged + volumes + archives + int64_t(others.size());
     if (count == 0) return {};
     std::vector<std::string> parts;
-    const auto add = [&](int64_t number, const char* what) {
-      if (number > 0) parts.push_back(fmt::format("{} {}", number, what));
+    const auto add = [&](int64_t number, std::string_view one, std::string_view many) {
+      if (number > 0) parts.push_back(counted(number, one, many));
     };
-    add(sections, "of CT or another modality (DICOM)");
-    add(companions, "reports and captures of a screen (DICOM)");
-    add(damaged, "damaged ones beside these");
-    add(volumes, "volumes");
-    add(archives, "archives, which preprocess unpacks and sample does not");
+    constexpr const char* of_ct = "of CT or another modality (DICOM)";
+    add(sections, of_ct, of_ct);
+    add(companions, "report or capture of a screen (DICOM)",
+        "reports and captures of a screen (DICOM)");
+    add(damaged, "damaged one beside these", "damaged ones beside these");
+    add(volumes, "volume", "volumes");
+    add(archives, "archive, which preprocess unpacks and sample does not",
+        "archives, which preprocess unpacks and sample does not");
     std::vector<std::string> names;
     for (size_t i = 0; i < others.size() && i < most_named; ++i)
       names.push_back(others[i].lexically_relative(root).string());

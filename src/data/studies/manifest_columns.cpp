@@ -1,18 +1,15 @@
-// Which columns of a manifest mean what: names in any case, and names that are nearly right.
+// Which columns of a manifest mean what.
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
-#include <algorithm>
-#include <cctype>
 #include <filesystem>
-#include <map>
 #include <string>
 #include <vector>
 
 #include "data/studies/manifest_rows.h"
 #include "x2ctpa/core/error.h"
 #include "x2ctpa/core/log.h"
-#include "x2ctpa/core/options.h"
+#include "x2ctpa/data/studies/column_names.h"
 #include "x2ctpa/data/studies/volume_masks.h"
 
 namespace fs = std::filesystem;
@@ -54,49 +51,6 @@ Columns known_columns(ManifestLayout layout, const ManifestOptions& options) {
   return columns;
 }
 
-// Letters and digits in lower case: "CT path" is "ctpath".
-std::string squeezed(const std::string& column) {
-  std::string text;
-  for (const unsigned char c : column)
-    if (std::isalnum(c)) text += char(std::tolower(c));
-  return text;
-}
-
-// What people call the columns of our own layout.
-const std::map<std::string, Columns>& other_names() {
-  static const std::map<std::string, Columns> names{
-      {"id", {"caseid", "case", "study", "studyid", "identifier", "name"}},
-      {"patient_id",
-       {"patient", "patientid", "patientno", "patientnumber", "pid", "subject", "subjectid",
-        "mrn"}},
-      {"ct",
-       {"ctpath", "ctfile", "ctfolder", "ctdir", "ctscan", "ctvolume", "ctimage", "ctpa",
-        "ctpapath", "volume", "volumepath", "scan", "image", "imagepath"}},
-      {"cxr",
-       {"cxrpath", "cxrfile", "cxrimage", "xray", "xraypath", "xrayfile", "chestxray", "radiograph",
-        "film"}},
-      {"pe",
-       {"label", "labels", "pelabel", "pestatus", "pepresent", "haspe", "embolism",
-        "pulmonaryembolism", "class", "target", "diagnosis", "positive"}},
-      {"split", {"set", "subset", "partition", "phase"}},
-      {"mask", {"maskpath", "segmentation"}}};
-  return names;
-}
-
-// The column of `absent` that `column` looks like; empty: none.
-std::string meant_by(const std::string& column, const Columns& absent) {
-  const std::string text = squeezed(column);
-  for (const auto& name : absent) {
-    if (squeezed(name) == text) return name;
-    const auto known = other_names().find(name);
-    if (known != other_names().end() &&
-        std::find(known->second.begin(), known->second.end(), text) != known->second.end())
-      return name;
-  }
-  const std::string near = text.size() < 4 ? "" : nearest_name(text, absent);
-  return !near.empty() && squeezed(near).front() == text.front() ? near : "";
-}
-
 }  // namespace
 
 ManifestLayout layout_of(const CsvTable& given, const ManifestOptions& options) {
@@ -116,30 +70,19 @@ ManifestLayout layout_of(const CsvTable& given, const ManifestOptions& options) 
 void settle_columns(CsvTable& table, const fs::path& file, ManifestLayout layout,
                     const ManifestOptions& options) {
   const Columns known = known_columns(layout, options);
-  const Columns others = table.match_columns(known);
-  Columns absent;
-  for (const auto& column : known)
-    if (!table.has_column(column)) absent.push_back(column);
-  std::string doubts;
-  Columns unread;
-  for (const auto& column : others) {
-    // Tables of archives have many columns of their own.
-    const std::string meant =
-        layout == ManifestLayout::x2ctpa ? meant_by(column, absent) : std::string();
-    if (meant.empty())
-      unread.push_back(column);
-    else
-      doubts += fmt::format("{}the column \"{}\" is not read; if it is \"{}\", give it that name",
-                            doubts.empty() ? "" : "; ", column, meant);
-  }
+  // Tables of archives have many columns of their own, which resemble none of ours.
+  const OtherColumns others = layout == ManifestLayout::x2ctpa
+                                  ? settle_names(table, known)
+                                  : OtherColumns{table.match_columns(known), {}};
+  const std::string& doubts = others.doubts;
   const bool has_images = table.has_column("ct") || table.has_column("cxr");
   if (layout == ManifestLayout::x2ctpa && !has_images)
     throw Error(fmt::format(
         "{}: a manifest needs a column ct or cxr with the paths of its images; found {}{}",
         file.string(), fmt::join(table.columns(), ", "), doubts.empty() ? "" : "; " + doubts));
   if (!doubts.empty()) log_warning("{}: {}", file.string(), doubts);
-  if (!unread.empty())
-    log_info("{}: columns that are not read: {}", file.string(), fmt::join(unread, ", "));
+  if (!others.unread.empty())
+    log_info("{}: columns that are not read: {}", file.string(), fmt::join(others.unread, ", "));
 }
 
 }  // namespace x2ctpa

@@ -1,6 +1,9 @@
 // Ids that are safe as names of files, with the letters of other alphabets written in ASCII.
+#include <fmt/format.h>
+
 #include <array>
 #include <cctype>
+#include <cstdint>
 #include <string>
 #include <string_view>
 
@@ -40,7 +43,10 @@ std::string letter_in_ascii(char32_t code) {
       letters[0] = char(std::toupper(static_cast<unsigned char>(letters[0])));
     return letters;
   }
-  return "_";
+  // Signs, and the punctuation of Latin and of East Asian text, tell no two names apart.
+  if (code < 0xC0 || (code >= 0x2000 && code < 0x2070) || (code >= 0x3000 && code < 0x3003))
+    return "_";
+  return fmt::format("u{:04X}", uint32_t(code));
 }
 
 }  // namespace
@@ -48,9 +54,11 @@ std::string letter_in_ascii(char32_t code) {
 std::string safe_id(const std::string& text) {
   std::string id;
   for (const Utf8Part& part : utf8_parts(text)) {
-    const bool ascii = part.bytes.size() == 1 && !part.stray;
+    const bool ascii = part.bytes.size() == 1;
     const char c = part.bytes[0];
-    if (ascii) {
+    if (part.stray) {
+      id += fmt::format("x{:02X}", static_cast<unsigned char>(c));
+    } else if (ascii) {
       const bool plain =
           std::isalnum(static_cast<unsigned char>(c)) || c == '.' || c == '_' || c == '-';
       id += plain ? c : '_';

@@ -125,10 +125,8 @@ std::string image_text(const Evaluation& evaluation) {
   for (const Memorisation& m : evaluation.memorisation) {
     const auto copies = std::count_if(m.cases.begin(), m.cases.end(),
                                       [](const MemorisationCase& c) { return c.suspicious; });
-    text += fmt::format(
-        "Memorisation, {} space: {} of {} generated volumes suspiciously near a "
-        "training volume\n",
-        m.space, copies, m.cases.size());
+    text += fmt::format("Memorisation, {} space: {} of {} suspiciously near a training volume\n",
+                        m.space, copies, counted(int64_t(m.cases.size()), "generated volume"));
   }
   if (evaluation.inputs.reconstruction_psnr_db) {
     text += fmt::format("Reconstruction by the autoencoder alone: {:.2f} dB PSNR, mean of {}\n",

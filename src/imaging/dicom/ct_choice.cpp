@@ -9,6 +9,7 @@
 #include <map>
 #include <tuple>
 
+#include "x2ctpa/core/counted.h"
 #include "x2ctpa/core/error.h"
 #include "x2ctpa/core/log.h"
 
@@ -153,9 +154,10 @@ std::string series_name(const DicomSeries& s) {
   const std::string text =
       s.tags->description.empty() ? "without description" : "'" + s.tags->description + "'";
   const std::string end = s.uid.size() > 6 ? "..." + s.uid.substr(s.uid.size() - 6) : s.uid;
-  return fmt::format("series {} ({}, {} slices of {} x {}, uid {})", text,
-                     s.modality.empty() ? "no modality" : s.modality, s.files.size(),
-                     s.slice_size_hw[1], s.slice_size_hw[0], end.empty() ? "unknown" : end);
+  return fmt::format("series {} ({}, {} of {} x {}, uid {})", text,
+                     s.modality.empty() ? "no modality" : s.modality,
+                     counted(int64_t(s.files.size()), "slice"), s.slice_size_hw[1],
+                     s.slice_size_hw[0], end.empty() ? "unknown" : end);
 }
 
 SeriesChoice choose_series(const std::vector<DicomSeries>& series, const SeriesRule& rule) {

@@ -51,9 +51,17 @@ std::string plain_text(const std::string& text, size_t most) {
   return plain;
 }
 
+// An id of at most 50 characters, so that "SYNTHETIC^" before it fits a name; of a longer one the
+// end becomes a digest, since two patients may differ only there.
+std::string short_id(const std::string& id) {
+  constexpr size_t most = 50, digest = 8;
+  if (utf8_parts(id).size() <= most) return plain_text(id, most);
+  return plain_text(id, most - digest - 1) + "-" + sha256(id).substr(0, digest);
+}
+
 // Patient, study, series and equipment: the same in every slice. Of type 2 and unknown means empty.
 void add_series(DicomFile& file, const SyntheticSeries& series, const Seeds& seeds) {
-  const std::string subject = plain_text(series.subject_id, 50);
+  const std::string subject = short_id(series.subject_id);
   const std::string description =
       series.which.empty()
           ? mark

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "imaging/dicom/dicom_slice.h"
+#include "x2ctpa/core/counted.h"
 
 namespace x2ctpa {
 
@@ -73,7 +74,10 @@ void drop_misfits(Slices& slices, DicomSeries& series) {
   const auto drop = [&](size_t count, const char* code, const std::string& what) {
     if (count == 0) return;
     if (slices.empty())
-      series.refuse(code, fmt::format("all of its {} slices: {}", count, what));
+      series.refuse(code, fmt::format("{}: {}",
+                                      count == 1 ? "its one slice"
+                                                 : fmt::format("all of its {} slices", count),
+                                      what));
     else
       series.add_problem(code, fmt::format("{} of its slices: {}", count, what));
   };
@@ -158,18 +162,17 @@ double judge_spacing(const std::vector<double>& z, const SeriesLimits& limits,
       if (slices > limits.missing_slices || gap - median > limits.missing_mm)
         series.refuse(
             "gap",
-            fmt::format(
-                "a gap of {:.2f} mm, about {} slices, between slices {:.2f} mm apart; up to {} "
-                "slices and {} mm can be filled",
-                gap, slices, median, limits.missing_slices, limits.missing_mm));
+            fmt::format("a gap of {:.2f} mm, about {}, between slices {:.2f} mm apart; up to {} "
+                        "slices and {} mm can be filled",
+                        gap, counted(slices, "slice"), median, limits.missing_slices,
+                        limits.missing_mm));
     } else if (error > harmless_jitter * median) {
       ++uneven;
     }
   }
   if (holes > 0)
-    series.add_problem(
-        "gap",
-        fmt::format("missing slices: {} in {} places; filled by interpolation", missing, holes));
+    series.add_problem("gap", fmt::format("missing slices: {} in {}; filled by interpolation",
+                                          missing, counted(holes, "place")));
   if (uneven > 0)
     series.add_problem("uneven-spacing",
                        fmt::format("slice distances vary from {:.3f} to {:.3f} mm (median {:.3f}); "
@@ -288,9 +291,9 @@ void judge(Slices slices, const SeriesLimits& limits, DicomSeries& series) {
   series.size_dhw = {int64_t(slices.size()), slices.front().rows, slices.front().columns};
   series.spacing_mm = {slices.front().spacing_xy[0], slices.front().spacing_xy[1], 0};
   if (slices.size() < 3) {
-    series.refuse(
-        "too-few-slices",
-        fmt::format("{} slices at different places; a volume needs at least 3", slices.size()));
+    series.refuse("too-few-slices",
+                  counted(int64_t(slices.size()), "slice", "slices at different places") +
+                      "; a volume needs at least 3");
     return;
   }
   const double spacing_z = judge_spacing(z, limits, series);

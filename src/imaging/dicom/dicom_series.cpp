@@ -7,6 +7,7 @@
 #include <map>
 
 #include "imaging/dicom/dicom_slice.h"
+#include "x2ctpa/core/counted.h"
 #include "x2ctpa/core/error.h"
 
 namespace x2ctpa {
@@ -74,10 +75,11 @@ std::vector<DicomSeries> scan_dicom_files(const std::vector<fs::path>& files,
   }
   if (!broken.empty()) {
     DicomSeries unknown;
-    unknown.refuse("unreadable-file",
-                   fmt::format("{} files that are DICOM by name or beginning cannot be parsed, "
-                               "such as {}",
-                               broken.size(), broken.front().filename().string()));
+    unknown.refuse(
+        "unreadable-file",
+        fmt::format("{} with the name or beginning of DICOM cannot be parsed, the "
+                    "first being {}",
+                    counted(int64_t(broken.size()), "file"), broken.front().filename().string()));
     unknown.left_out = std::move(broken);
     series.push_back(std::move(unknown));
   }

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "imaging/dicom/dicom_slice.h"
+#include "x2ctpa/core/counted.h"
 #include "x2ctpa/core/error.h"
 #include "x2ctpa/core/log.h"
 
@@ -83,8 +84,8 @@ void drop_bad_slices(DicomSeries& series, Decoded& decoded) {
   if (headers.empty())
     throw SeriesError(
         "unreadable-file",
-        fmt::format("series {}: none of its {} slices can be decoded, the first being {}.",
-                    series.uid, series.files.size(), series.files.front().string()));
+        fmt::format("series {}: none of its {} can be decoded, the first being {}.", series.uid,
+                    counted(int64_t(series.files.size()), "slice"), series.files.front().string()));
   DicomSeries again = assess_series(std::move(headers), series.limits);
   // The order along the normal is the one that the files had, so `kept` addresses the same slices.
   if (again.files.size() != kept.size())
@@ -92,9 +93,9 @@ void drop_bad_slices(DicomSeries& series, Decoded& decoded) {
   for (const auto& note : series.notes) again.notes.push_back(note);
   for (const auto& code : series.problems)
     if (!again.has_problem(code)) again.problems.push_back(code);
-  again.add_problem(
-      "unreadable-file",
-      fmt::format("{} slices cannot be decoded ({}); they count as missing", count, first_bad));
+  again.add_problem("unreadable-file", fmt::format("{} cannot be decoded ({}) and {} as missing",
+                                                   counted(int64_t(count), "slice"), first_bad,
+                                                   count == 1 ? "counts" : "count"));
   again.left_out.insert(again.left_out.end(), series.left_out.begin(), series.left_out.end());
   series = std::move(again);
   decoded.slices = decoded.slices.index_select(0, torch::tensor(kept));

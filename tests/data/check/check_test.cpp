@@ -7,6 +7,7 @@
 
 #include "data/synthetic_study.h"
 #include "x2ctpa/core/files.h"
+#include "x2ctpa/imaging/dicom/dicom_write.h"
 #include "x2ctpa/imaging/files/picture_files.h"
 #include "x2ctpa/imaging/phantom/phantom.h"
 
@@ -113,6 +114,43 @@ TEST(Check, TurnedAnatomyIsSeenAndAStraightOneIsNot) {
   // below them little.
   EXPECT_GE(seen[2], 2);
   EXPECT_GE(seen[0], 4);
+}
+
+TEST(Check, SidesThatADicomHeaderTellsAreARemarkAndThoseOfAConvertedFileAWarning) {
+  TemporaryFolder folder;
+  int seen = 0;
+  for (int64_t i = 0; i < 6; ++i) {
+    Volume mirrored = phantom(i);
+    mirrored.hu = mirrored.hu.flip(2).contiguous();
+    const auto of_file = found(check_volume(mirrored), "mirrored");
+    if (of_file.empty()) continue;  // the heart lies in the middle
+    ++seen;
+    EXPECT_EQ(of_file[0].severity, Severity::warning);
+    const fs::path series = folder / std::to_string(i);
+    write_ct_series(mirrored, series, {.patient_id = "P", .uid_seed = uint64_t(i)});
+    const auto of_dicom = found(check_studies(read_inputs({series}), small_options()), "mirrored");
+    ASSERT_EQ(of_dicom.size(), 1u);
+    EXPECT_EQ(of_dicom[0].severity, Severity::info);
+    EXPECT_EQ(of_dicom[0].what, of_file[0].what);
+  }
+  EXPECT_GE(seen, 1);
+  const std::string advice = advice_for("mirrored");
+  for (const char* part : {"pulls the heart over", "situs inversus is rare",
+                           "compare it with its DICOM original, and convert it again"})
+    EXPECT_CONTAINS(advice, part);
+}
+
+TEST(Check, OneOfAKindIsToldAsOne) {
+  TemporaryFolder folder;
+  write_nifti(phantom(), folder / "v.nii", "test", false);
+  const auto single =
+      found(check_studies(read_inputs({folder / "v.nii"}), small_options()), "unpaired");
+  ASSERT_EQ(single.size(), 1u);
+  EXPECT_EQ(single[0].what, "1 volume has no X-ray");
+  write_nifti(phantom(1), folder / "w.nii", "test", false);
+  const auto both = found(check_studies(read_inputs({folder.path()}), small_options()), "unpaired");
+  ASSERT_EQ(both.size(), 1u);
+  EXPECT_EQ(both[0].what, "2 volumes have no X-ray");
 }
 
 TEST(Check, ValuesThatAreNotHuAreNamed) {

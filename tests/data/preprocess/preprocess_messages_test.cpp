@@ -119,7 +119,7 @@ TEST(PreprocessMessages, ANameThatIsNoUtf8IsACaseLikeAnyOther) {
     EXPECT_EQ(result.kept, 2 * call);
     EXPECT_EQ(result.rejected, 1);
   }
-  EXPECT_TRUE(fs::exists(folder / "set/ct/r_ntgen.nii"));
+  EXPECT_TRUE(fs::exists(folder / "set/ct/rxF6ntgen.nii"));
   EXPECT_CONTAINS(CsvTable::read(folder / "set/rejected.csv").at(0, "source"), "kaputt\\xFC.nii");
 }
 

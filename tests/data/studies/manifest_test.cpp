@@ -189,8 +189,14 @@ TEST(SafeId, LettersOfOtherAlphabetsStayReadable) {
   EXPECT_EQ(safe_id("a\xCC\x88 ro\xCC\x88ntgen"), "ae_roentgen") << "as macOS writes umlauts";
   EXPECT_EQ(safe_id("Łódź Übung Straße"), "Lodz_Uebung_Strasse");
   EXPECT_EQ(safe_id("Снимок 7"), "Snimok_7");
-  EXPECT_EQ(safe_id("r\xF6ntgen"), "r_ntgen") << "a byte that is no UTF-8";
-  EXPECT_EQ(safe_id("胸部"), "__");
+}
+
+TEST(SafeId, NamesOfOtherScriptsAndEncodingsStayDistinct) {
+  EXPECT_EQ(safe_id("胸部"), "u80F8u90E8");
+  EXPECT_EQ(safe_id("肺部 2"), "u80BAu90E8_2");
+  EXPECT_EQ(safe_id("😀"), "u1F600");
+  EXPECT_EQ(safe_id("r\xF6ntgen"), "rxF6ntgen") << "a byte that is no UTF-8";
+  EXPECT_EQ(safe_id("a–b　c±"), "a_b_c_") << "signs are no letters";
 }
 
 TEST(SafeId, CannotLeaveTheFolderOrHide) {

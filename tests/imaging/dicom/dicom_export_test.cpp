@@ -97,6 +97,19 @@ TEST(DicomExport, APatientsIdCannotPartValuesOrNames) {
   EXPECT_EQ(word(header(folder / "s" / "0001.dcm"), 0x0010, 0x0020), "A_B_ä");
 }
 
+TEST(DicomExport, LongIdsOfPatientsStayDistinctWhereTheyAreCut) {
+  const test::TemporaryFolder folder;
+  SyntheticSeries series = exported_series;
+  std::set<std::string> ids;
+  for (const char* end : {"1", "2"}) {
+    series.subject_id = std::string(60, 'x') + end;
+    write_synthetic_series(test::linear_field(test::rotation(0)), folder / end, series);
+    ids.insert(word(header(folder / end / "0001.dcm"), 0x0010, 0x0020));
+  }
+  EXPECT_EQ(ids.size(), 2u);
+  EXPECT_EQ(ids.begin()->size(), 50u);
+}
+
 TEST(DicomExport, EveryFileSaysThatItIsSyntheticAndDerivedAndNamesNoPatient) {
   const test::TemporaryFolder folder;
   write_synthetic_series(test::linear_field(test::rotation(0)), folder / "series", exported_series);

@@ -42,7 +42,8 @@ struct Study {
 std::string as_given(const Study& study, std::string text);
 
 /// `text` as a safe file name of letters, digits, '.', '_' and '-' in ASCII: Latin and Cyrillic
-/// letters are transliterated ("ä" becomes "ae"), every other character becomes '_'.
+/// letters are transliterated ("ä" becomes "ae"), those of other scripts become their code points
+/// ("u80F8"), bytes that are no UTF-8 "xE4", and every other character becomes '_'.
 std::string safe_id(const std::string& text);
 
 /// The rows of a CSV in one of the layouts of docs/files.md ("x2ctpa", "accession", "lidc",
