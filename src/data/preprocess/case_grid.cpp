@@ -104,8 +104,8 @@ Grid target_grid(const Volume& volume, const Box& box, const PreprocessOptions& 
   return centred_grid({options.grid[0], options.grid[1], options.grid[2]}, centre, extent);
 }
 
-// The voxels of `box` and margin_mm around it, as far as there are any. The voxels stay where they
-// are: the result is a view.
+}  // namespace
+
 Volume boxed(const Volume& volume, const Box& box, double margin_mm) {
   Volume part = volume;
   Vec3 first_xyz;
@@ -119,8 +119,6 @@ Volume boxed(const Volume& volume, const Box& box, double margin_mm) {
   part.origin_mm = volume.point(first_xyz);
   return part;
 }
-
-}  // namespace
 
 Volume on_dataset_grid(const Volume& volume, const Study& study, const PreprocessOptions& options,
                        double outside, PreparedCase& prepared) {

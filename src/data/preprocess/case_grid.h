@@ -10,6 +10,9 @@ namespace x2ctpa {
 // with skin they would make a dark rim.
 constexpr double air_hu = -1024;
 
+/// The voxels of `box` and margin_mm around it, as far as there are any, in their place: a view.
+Volume boxed(const Volume& volume, const Box& box, double margin_mm);
+
 /// `volume` (oriented; HU, or another modality's values) on the dataset's grid around the lungs,
 /// the body, the mask of the study or the whole scan, as the options say; `outside` beyond the
 /// scan. Sets the lungs, and lung_litres and warnings of the record, of `prepared`. Throws

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <optional>
 #include <vector>
 
 #include "data/preprocess/case_grid.h"
@@ -141,7 +142,15 @@ std::string description(const PreprocessOptions& options) {
 
 int64_t bytes_of(const fs::path& file) { return int64_t(fs::file_size(file)); }
 
-// Where a mask covers the voxels of `ct`, however much finer its own grid is.
+// Writes where `mask` covers the voxels of `ct`, however much finer its own grid is.
+void write_share(const Volume& mask, const Volume& ct, const fs::path& out, const std::string& file,
+                 CaseRecord& record) {
+  Volume share = resample(mask, grid_of(ct), Interpolation::linear, 0);
+  share.hu = share.hu * 255;
+  write_nifti(share, out / file, "share of each voxel in the mask: 0 to 255, x2ctpa dataset");
+  record.mask_bytes[file] = bytes_of(out / file);
+}
+
 void write_masks(const Study& study, const Volume& ct, const PreprocessOptions& options,
                  const fs::path& out, CaseRecord& record) {
   for (const auto& given : study.masks) {
@@ -150,13 +159,21 @@ void write_masks(const Study& study, const Volume& ct, const PreprocessOptions& 
     Volume mask = run_step("mask-unreadable", "reading " + source.string(),
                            [&] { return read_volume(source, options.nifti_form); });
     mask.hu = (mask.hu != 0).to(torch::kFloat);
-    Volume share = run_step("mask-unusable", "placing " + source.string(),
-                            [&] { return resample(mask, grid_of(ct), Interpolation::linear, 0); });
-    share.hu = share.hu * 255;
-    const std::string file = mask_file(study.id, kind);
-    write_nifti(share, out / file, "share of each voxel in the mask: 0 to 255, x2ctpa dataset");
-    record.mask_bytes[file] = bytes_of(out / file);
+    run_step("mask-unusable", "placing " + source.string(),
+             [&] { write_share(mask, ct, out, mask_file(study.id, kind), record); });
   }
+}
+
+// The lungs that the box was made of, in their place, where the study names no mask of them: on a
+// coarse grid they could not be found again.
+std::optional<Volume> lungs_to_keep(const Study& study, const PreparedCase& prepared) {
+  if (!prepared.lungs || !prepared.scan || study.masks.contains("lung")) return std::nullopt;
+  Volume lungs{prepared.lungs->mask, prepared.scan->origin_mm, prepared.scan->spacing_mm,
+               prepared.scan->direction};
+  const double voxel_mm = *std::max_element(lungs.spacing_mm.begin(), lungs.spacing_mm.end());
+  lungs = boxed(lungs, prepared.lungs->box, voxel_mm);
+  lungs.hu = lungs.hu.to(torch::kFloat);
+  return lungs;
 }
 
 bool has_warning(const CaseRecord& record, const std::string& code) {
@@ -223,6 +240,7 @@ CaseRecord preprocess_case(const Study& study, const PreprocessOptions& options,
            [&] { prepare_case(study, options, seed, prepared); });
   CaseRecord& record = prepared.record;
   if (prepared.scan) add_scan_warnings(study, options, prepared);
+  const std::optional<Volume> lungs = lungs_to_keep(study, prepared);
   prepared.scan.reset();
   if (prepared.ct) {
     const bool whole_numbers =
@@ -230,6 +248,7 @@ CaseRecord preprocess_case(const Study& study, const PreprocessOptions& options,
     write_nifti(*prepared.ct, out / record.ct, description(options), whole_numbers);
     record.ct_bytes = bytes_of(out / record.ct);
     write_masks(study, *prepared.ct, options, out, record);
+    if (lungs) write_share(*lungs, *prepared.ct, out, mask_file(study.id, "lung"), record);
   }
   if (prepared.cxr.defined()) {
     write_png16(prepared.cxr, out / record.cxr);

@@ -16,6 +16,7 @@
 #include "x2ctpa/core/files.h"
 #include "x2ctpa/core/log.h"
 #include "x2ctpa/imaging/files/picture_files.h"
+#include "x2ctpa/imaging/volume/lungs.h"
 
 namespace x2ctpa {
 namespace {
@@ -299,6 +300,29 @@ TEST(Preprocess, MasksBecomeTheShareOfEachVoxel) {
   EXPECT_EQ(preprocess(studies, halved_thorax_options(), 0, set).kept, 0);
   studies[0].masks.erase("lung");
   EXPECT_EQ(preprocess(studies, halved_thorax_options(), 0, set).kept, 0);
+}
+
+TEST(Preprocess, TheLungsThatItFoundAreKeptForGridsTooCoarseToFindThem) {
+  TemporaryFolder folder;
+  write_nifti(test::thorax(), folder / "a.nii", "test");
+  PreprocessOptions options = small_preprocess_options();
+  options.grid = {8, 8, 8};
+  const fs::path set = folder / "set";
+  preprocess(read_inputs({folder / "a.nii"}), options, 0, set);
+  const Volume ct = read_volume(set / "ct/a.nii");
+  EXPECT_THROW(segment_lungs(ct), Error);
+  const Volume share = read_volume(set / "masks/a_lung.nii.gz");
+  EXPECT_EQ(share.hu.sizes(), ct.hu.sizes());
+  const double litres = share.hu.sum(torch::kDouble).item<double>() / 255 * 1e-6 *
+                        ct.spacing_mm[0] * ct.spacing_mm[1] * ct.spacing_mm[2];
+  EXPECT_NEAR(litres, segment_lungs(test::thorax()).litres, 0.02 * litres);
+  EXPECT_LT(ct.hu.masked_select(share.hu > 250).max().item<float>(), -500);
+
+  fs::remove(set / "masks/a_lung.nii.gz");
+  EXPECT_EQ(preprocess(read_inputs({folder / "a.nii"}), options, 0, set).kept, 0);
+  options.box = BoxRule::body;
+  preprocess(read_inputs({folder / "a.nii"}), options, 0, folder / "body");
+  EXPECT_FALSE(fs::exists(folder / "body/masks")) << "no lungs were looked for";
 }
 
 TEST(Preprocess, AMaskThatIsNotThereRejectsItsStudy) {
