@@ -34,8 +34,8 @@ last_line() { tail -n 1 "$1"; }
 line_with() { grep -F "$1" "$2" | tail -n 1; }
 nothing() { :; }
 
-echo "x2ctpa's demo in $run, on $(nproc) cores. On 2 that are idle: about 6 minutes to install and build,"
-echo "once, and 11 minutes for the pipeline. What each stage says is in $logs."
+echo "x2ctpa's demo in $run, on $(nproc) cores. On 2 that are idle: 5 to 6 minutes to install and build,"
+echo "once, and 6 to 11 for the pipeline. What each stage says is in $logs."
 if [[ -z ${X2CTPA:-} ]]; then
   stage "install" last_line scripts/setup.sh
   stage "configure" nothing cmake --preset release
