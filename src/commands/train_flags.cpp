@@ -1,5 +1,7 @@
 #include "commands/train_flags.h"
 
+#include <fmt/format.h>
+
 #include <CLI/CLI.hpp>
 
 #include <filesystem>
