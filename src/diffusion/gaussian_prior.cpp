@@ -103,6 +103,11 @@ at::Tensor GaussianPriorImpl::x0(const at::Tensor& x_t, Mixture now) const {
   return parts(x_t, now).x0;
 }
 
+at::Tensor GaussianPriorImpl::covariance_times(const at::Tensor& x) const {
+  const auto flat = x.to(at::kFloat).flatten(1);
+  return (flat.mm(spread_.t()).mm(spread_) + flat * rest_).view(x.sizes());
+}
+
 at::Tensor GaussianPriorImpl::prediction(const NoiseSchedule& schedule, Prediction kind,
                                          const at::Tensor& x_t, const at::Tensor& t) const {
   at::NoGradGuard no_grad;

@@ -2,6 +2,7 @@
 
 #include <ATen/ATen.h>
 
+#include <algorithm>
 #include <cmath>
 
 #include "diffusion/multistep.h"
@@ -116,7 +117,7 @@ at::Tensor ddim_step(Mixture now, Mixture next, const Denoised& d, double eta,
 
 at::Tensor sample(const NoiseSchedule& schedule, Prediction prediction,
                   const SamplerOptions& options, const DenoiserFunction& denoiser, at::Tensor x,
-                  const NoiseFunction& noise) {
+                  const NoiseFunction& noise, const X0Correction& correct) {
   const auto times = timesteps_of(schedule, options);
   const Stepper step =
       stepper(options, [&](int64_t number) { return scaled(noise(number), options.temperature); });
@@ -125,7 +126,12 @@ at::Tensor sample(const NoiseSchedule& schedule, Prediction prediction,
     const Mixture now = schedule.at(times[i]),
                   next = schedule.at(i + 1 < times.size() ? times[i + 1] : -1);
     const auto t = at::full({x.size(0)}, times[i], x.options().dtype(at::kLong));
-    x = step(x, denoised(options, prediction, now, x, denoiser(x, t)), now, next);
+    Denoised d = denoised(options, prediction, now, x, denoiser(x, t));
+    if (correct) {
+      d.x0 = correct(d.x0, now, int64_t(i));
+      d.eps = (x - now.signal * d.x0) / std::max(now.noise, 1e-6);
+    }
+    x = step(x, d, now, next);
   }
   return x;
 }

@@ -112,13 +112,14 @@ at::Tensor CtpaGenerator::generate(const std::vector<SampleRequest>& requests,
 }
 
 at::Tensor CtpaGenerator::latents(const std::vector<SampleRequest>& requests,
-                                  const SamplerOptions& sampler, int64_t seed) {
+                                  const SamplerOptions& sampler, int64_t seed,
+                                  const ProjectionGuidanceOptions& projection) {
   if (!runtime_.deterministic || requests.size() == 1)
-    return latents_of_batch(requests, sampler, seed);
+    return latents_of_batch(requests, sampler, seed, projection);
   // Kernels may sum in another order for another batch size: one by one gives the same bits always.
   std::vector<at::Tensor> latents;
   for (const auto& request : requests)
-    latents.push_back(latents_of_batch({request}, sampler, seed));
+    latents.push_back(latents_of_batch({request}, sampler, seed, projection));
   return at::cat(latents);
 }
 
@@ -224,8 +225,37 @@ CxrCondition CtpaGenerator::condition_of(const std::vector<SampleRequest>& reque
           condition.rest_std};
 }
 
+X0Correction CtpaGenerator::projection_of(const std::vector<SampleRequest>& requests,
+                                          const CxrCondition& condition,
+                                          const ProjectionGuidanceOptions& options, int64_t steps) {
+  if (!options.is_on()) return {};
+  ProjectionGuidance::Covariance covariance;
+  if (prior_) covariance = [this](const at::Tensor& x) { return prior_->covariance_times(x); };
+  return [this, &requests, &condition, steps,
+          guidance = ProjectionGuidance(options, info_, covariance)](
+             const at::Tensor& x0, Mixture now, int64_t step) -> at::Tensor {
+    if (!guidance.acts(now, steps - 1 - step)) return x0;
+    std::vector<at::Tensor> pulled;
+    for (int64_t i = 0; i < x0.size(0); ++i) {
+      // Decoded outside of inference mode, whose tensors have no gradients.
+      CxrCondition own;
+      if (condition.mean.defined()) {
+        const c10::InferenceMode off(false);
+        own.mean = condition.mean.slice(0, i, i + 1).to(at::kFloat).clone();
+        own.rest_std = condition.rest_std.clone();
+      }
+      pulled.push_back(guidance.pulled(
+          x0.slice(0, i, i + 1), requests[size_t(i)].cxr.to(device_), [&](const at::Tensor& x) {
+            return autoencoder_->decode_with_gradient(scale_.restore(own.latent(x)));
+          }));
+    }
+    return at::cat(pulled);
+  };
+}
+
 at::Tensor CtpaGenerator::latents_of_batch(const std::vector<SampleRequest>& requests,
-                                           const SamplerOptions& given, int64_t seed) {
+                                           const SamplerOptions& given, int64_t seed,
+                                           const ProjectionGuidanceOptions& projection) {
   at::InferenceMode no_grad;
   SamplerOptions options = given;
   if (options.clamp == 0) options.clamp = process_.x0_limit;
@@ -257,7 +287,8 @@ at::Tensor CtpaGenerator::latents_of_batch(const std::vector<SampleRequest>& req
         const auto predictions = both_predictions_(inputs);
         return guided(options, whole(predictions[0]), whole(predictions[1]));
       },
-      noise_of(""), [&](int64_t number) { return noise_of(fmt::format("/step/{}", number)); });
+      noise_of(""), [&](int64_t number) { return noise_of(fmt::format("/step/{}", number)); },
+      projection_of(requests, condition, projection, int64_t(times.size())));
   return scale_.restore(condition.latent(x0));
 }
 

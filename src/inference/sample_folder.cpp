@@ -71,7 +71,8 @@ class TableLock {
   int descriptor_;
 };
 
-ordered_json options_json(SamplerOptions options) {
+template <class Options>
+ordered_json options_json(Options options) {
   OptionList list;
   options.describe(list);
   ordered_json out;
@@ -97,6 +98,7 @@ ordered_json sidecar_of(const Provenance& p, const Volume& volume, const Intensi
       {"sha256", p.model_hash}, {"dataset", p.dataset_hash}, {"precision", p.precision}};
   if (p.left_out_mean) json["model"]["mean"] = "fitted without this training case";
   json["sampler"] = options_json(p.sampler);
+  if (p.projection.is_on()) json["projection"] = options_json(p.projection);
   json["cxr"] = {{"path", p.cxr_path}, {"sha256", p.cxr_sha256}};
   if (p.novelty) {
     json["cxr"]["picture_novelty"] = p.novelty->picture;
@@ -157,17 +159,20 @@ std::vector<std::string> row_of(const ordered_json& json, const std::string& sec
 
 std::string derivation_of(const Provenance& p) {
   return fmt::format(
-      "Generated from a chest X-ray by {}: model {}, sampler {}, {}, guidance {}, seed {}, "
+      "Generated from a chest X-ray by {}: model {}, sampler {}, {}, guidance {}{}, seed {}, "
       "sample {}. "
       "Not an image of a patient.",
       program(), p.model_hash.substr(0, 16), p.sampler.kind, counted(p.sampler.steps, "step"),
-      p.sampler.guidance_scale, p.seed, p.sample);
+      p.sampler.guidance_scale,
+      p.projection.is_on() ? fmt::format(" and by projection {}", p.projection.strength) : "",
+      p.seed, p.sample);
 }
 
 }  // namespace
 
 void SampleOptions::describe(OptionList& options) {
   options.section("sampler", sampler);
+  options.section("projection", projection);
   options.section("cxr", cxr);
   options.add("label", &label, "PE label given to a model with label guidance.");
   options.add("batch_size", &batch_size, "Volumes denoised together.", {.min = 1});

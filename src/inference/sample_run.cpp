@@ -45,6 +45,7 @@ std::string settings_of(const std::string& model_hash, const SampleOptions& opti
       fmt::format("{}\n{}\n{}\n{}\n{}\n{}", model_hash, options_to_yaml(options.sampler),
                   options_to_yaml(options.cxr), options.label, runtime.seed, runtime.precision);
   if (left_out_means) text += "\nleft out means";
+  if (options.projection.is_on()) text += "\n" + options_to_yaml(options.projection);
   return sha256(text).substr(0, 16);
 }
 
@@ -139,7 +140,8 @@ class SampleMaker {
     for (const auto& item : batch)
       requests.push_back({run_.xray_of(item).id, xrays_.load(item.xray)->picture, item.sample,
                           label_of(run_.options), left_out_mean(run_.xray_of(item))});
-    const auto latents = generator_.latents(requests, run_.options.sampler, run_.runtime.seed);
+    const auto latents = generator_.latents(requests, run_.options.sampler, run_.runtime.seed,
+                                            run_.options.projection);
     std::map<std::string, double> seconds;
     std::vector<std::string> names, xrays;
     const auto record = [&] {
@@ -182,6 +184,7 @@ class SampleMaker {
                        .dataset_hash = generator_.info().hash,
                        .settings = run_.settings,
                        .sampler = run_.options.sampler,
+                       .projection = run_.options.projection,
                        .precision = std::string(word_of(run_.runtime.precision)),
                        .placed_by = cxr.placed_by,
                        .left_out_mean = left_out_mean,

@@ -5,6 +5,7 @@
 
 #include <cmath>
 
+#include "inference/xray_detail.h"
 #include "x2ctpa/core/error.h"
 #include "x2ctpa/imaging/clipped_air.h"
 #include "x2ctpa/imaging/drr/drr.h"
@@ -13,20 +14,6 @@
 namespace x2ctpa {
 namespace fs = std::filesystem;
 namespace {
-
-// (S, S) without its slow variation.
-at::Tensor detail_of(const at::Tensor& picture) {
-  const double sigma = double(picture.size(0)) / 16;
-  const int64_t radius = std::max<int64_t>(1, std::llround(2 * sigma));
-  const auto x = at::arange(-radius, radius + 1, at::kFloat);
-  auto kernel = (-x.square() / (2 * sigma * sigma)).exp();
-  kernel = kernel / kernel.sum();
-  auto slow = at::replication_pad2d(picture.view({1, 1, picture.size(0), picture.size(1)}),
-                                    {radius, radius, radius, radius});
-  slow = at::conv2d(slow, kernel.view({1, 1, 1, -1}));
-  slow = at::conv2d(slow, kernel.view({1, 1, -1, 1}));
-  return picture - slow[0][0];
-}
 
 double correlation(const at::Tensor& a, const at::Tensor& b) {
   const auto x = a.to(at::kDouble) - a.mean(at::kDouble),
@@ -72,8 +59,8 @@ double projection_similarity(const Volume& volume, const at::Tensor& cxr, const 
                   .contiguous();
   const auto projection = render_drr(filled, options);
   const auto crossed = projection > 0.05 * projection.max().item<float>();
-  const auto own = detail_of(projection).masked_select(crossed),
-             xray = detail_of(cxr[0].to(at::kFloat)).masked_select(crossed);
+  const auto own = xray_detail(projection).masked_select(crossed),
+             xray = xray_detail(cxr[0].to(at::kFloat)).masked_select(crossed);
   return correlation(own, xray);
 }
 

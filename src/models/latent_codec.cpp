@@ -40,6 +40,9 @@ class PlannedCodec : public LatentCodec {
   at::Tensor decode(const at::Tensor& latent, const MemoryPlan& plan) override {
     return model_->decode(latent, plan);
   }
+  at::Tensor decode_with_gradient(const at::Tensor& latent) override {
+    return model_->decode(latent);
+  }
 
  protected:
   Model model_;
@@ -84,6 +87,9 @@ class KlCodec : public LatentCodec {
   }
   at::Tensor decode(const at::Tensor& latent, const MemoryPlan& plan) override {
     return model_->decode_volume(latent.to(type_), plan.at_once).to(at::kFloat);
+  }
+  at::Tensor decode_with_gradient(const at::Tensor& latent) override {
+    return model_->decode_volume(latent.to(type_), 1).to(at::kFloat);
   }
   at::Tensor decode_slices(const at::Tensor& latent, const at::Tensor& place) override {
     const auto z = slices_at(latent, place) / model_->options().scaling_factor;

@@ -66,6 +66,19 @@ TEST(GaussianPrior, GivesTheMeanWhereAllIsNoise) {
               (x0[0] - made.latents("training", 100).mean(0)).abs().max().item<double>() < 1e-5);
 }
 
+TEST(GaussianPrior, ItsCovarianceIsTheOneThatItsExpectationsFollow) {
+  const MadeUp made;
+  const GaussianPrior prior = fitted(made.latents("training", 500), 3);
+  // Where nearly all is noise, E[x_0 | x_t] moves by the covariance times x_t over the noise's
+  // variance.
+  const Mixture now{1, 1000};
+  const auto x = 1e4 * noise("x", {4, 2, 2, 3, 3});
+  const auto moved = prior->x0(x, now) - prior->x0(at::zeros_like(x), now);
+  const auto expected = prior->covariance_times(x) / 1e6;
+  EXPECT_LT((moved - expected).abs().max().item<double>(),
+            1e-3 * expected.abs().max().item<double>());
+}
+
 TEST(GaussianPrior, PredictsEveryKindOfItsX0EachSampleAtItsOwnTime) {
   const MadeUp made;
   const GaussianPrior prior = fitted(made.latents("training", 60), 5);

@@ -36,7 +36,10 @@ class GaussianPriorImpl : public torch::nn::Module {
   /// The expectation of x_0 given x_t (B, C, d, h, w), all at mixture `now`.
   at::Tensor x0(const at::Tensor& x_t, Mixture now) const;
 
-  /// The same as a prediction of `kind`, each sample at its own t (B) int64.
+  /// The covariance of x_0 times each of `x` (B, C, d, h, w).
+  at::Tensor covariance_times(const at::Tensor& x) const;
+
+  /// x0() as a prediction of `kind`, each sample at its own t (B) int64.
   at::Tensor prediction(const NoiseSchedule& schedule, Prediction kind, const at::Tensor& x_t,
                         const at::Tensor& t) const;
 

@@ -38,13 +38,18 @@ using DenoiserFunction = std::function<at::Tensor(const at::Tensor& x_t, const a
 /// with eta above 0 only, and not for a step that adds none.
 using NoiseFunction = std::function<at::Tensor(int64_t step)>;
 
+/// Another estimate of x_0 in the place of `x0`, found at mixture `now` in step number `step`.
+using X0Correction = std::function<at::Tensor(const at::Tensor& x0, Mixture now, int64_t step)>;
+
 /// The timesteps that sample() visits, from noisy to clean.
 std::vector<int64_t> timesteps_of(const NoiseSchedule& schedule, const SamplerOptions& options);
 
-/// x_0 from x_T. Throws Error for euler on another schedule than rectified-flow.
+/// x_0 from x_T. `correct` may change each step's estimate of x_0, after its limits; the noise is
+/// then that which leads from it to x_t. Throws Error for euler on another schedule than
+/// rectified-flow.
 at::Tensor sample(const NoiseSchedule& schedule, Prediction prediction,
                   const SamplerOptions& options, const DenoiserFunction& denoiser, at::Tensor x_T,
-                  const NoiseFunction& noise);
+                  const NoiseFunction& noise, const X0Correction& correct = {});
 
 /// x_0 limited as the options say: to +-clamp; or with dynamic thresholding (Imagen, arXiv
 /// 2205.11487) to the `dynamic_threshold` quantile s of its own absolute values, per sample, where

@@ -12,6 +12,7 @@
 #include "x2ctpa/data/dataset.h"
 #include "x2ctpa/diffusion/gaussian_prior.h"
 #include "x2ctpa/diffusion/sampler.h"
+#include "x2ctpa/inference/projection_guidance.h"
 #include "x2ctpa/models/ctpa_denoiser.h"
 #include "x2ctpa/models/cxr_novelty.h"
 #include "x2ctpa/models/latent_codec.h"
@@ -46,9 +47,10 @@ class CtpaGenerator {
 
   /// Latents (N, C, d, h, w) as the autoencoder takes them. The noise of a request follows from
   /// `seed`, its id and sample alone; an X-ray that several requests share is encoded once. Under
-  /// runtime.deterministic each is computed by itself. Throws Error(interrupted) on a signal.
+  /// runtime.deterministic each is computed by itself. Throws Error(interrupted) on a signal, and
+  /// Error where `projection` asks for what the model's data cannot give.
   at::Tensor latents(const std::vector<SampleRequest>& requests, const SamplerOptions& sampler,
-                     int64_t seed);
+                     int64_t seed, const ProjectionGuidanceOptions& projection = {});
 
   /// The regression alone: the latents of the model's own mean, as latents() gives them, without
   /// diffusion. Throws Error for a model without a mean.
@@ -76,7 +78,12 @@ class CtpaGenerator {
   at::Tensor to_hu(const at::Tensor& unit) const;
   CxrCondition condition_of(const std::vector<SampleRequest>& requests);
   at::Tensor latents_of_batch(const std::vector<SampleRequest>& requests,
-                              const SamplerOptions& sampler, int64_t seed);
+                              const SamplerOptions& sampler, int64_t seed,
+                              const ProjectionGuidanceOptions& projection);
+  /// The sampler's estimates of x_0, each pulled towards its X-ray. Empty where it is not wanted.
+  X0Correction projection_of(const std::vector<SampleRequest>& requests,
+                             const CxrCondition& condition,
+                             const ProjectionGuidanceOptions& options, int64_t steps);
 
   RuntimeOptions runtime_;
   c10::Device device_;

@@ -32,6 +32,7 @@ struct Provenance {
   std::string model_hash, dataset_hash;
   std::string settings;  ///< a hash of all that a volume depends on besides its X-ray
   SamplerOptions sampler;
+  ProjectionGuidanceOptions projection;
   std::string precision;
   std::string placed_by;       ///< whose space it takes
   bool left_out_mean = false;  ///< a training case, by a mean that was fitted without it

@@ -7,6 +7,7 @@
 
 #include "x2ctpa/diffusion/sampler.h"
 #include "x2ctpa/imaging/xray/radiograph.h"
+#include "x2ctpa/inference/projection_guidance.h"
 
 namespace x2ctpa {
 
@@ -21,6 +22,7 @@ constexpr auto words(OnConflict) { return std::array{"skip", "overwrite", "suffi
 
 struct SampleOptions {
   SamplerOptions sampler;
+  ProjectionGuidanceOptions projection;
   CxrOptions cxr;  ///< as preprocess read those of the training set
   SampleLabel label = SampleLabel::unknown;
   int64_t batch_size = 4;

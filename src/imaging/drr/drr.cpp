@@ -72,7 +72,12 @@ void DrrRendering::describe(OptionList& options) {
 }
 
 at::Tensor attenuation(const at::Tensor& hu, const DrrRendering& options) {
-  const at::Tensor values = hu.to(torch::kCPU, torch::kFloat).contiguous();
+  const at::Tensor values = hu.to(torch::kFloat).contiguous();
+  const double per_hu = options.mu_water_per_mm / 1000;
+  if (!values.is_cpu()) {
+    const auto excess = (values - options.bone_from_hu).clamp_min(0) * (options.bone_gain - 1);
+    return ((values + 1000 + excess) * per_hu).clamp_min(0);
+  }
   at::Tensor mu = torch::empty_like(values);
   const float* in = values.const_data_ptr<float>();
   float* out = mu.mutable_data_ptr<float>();
@@ -101,10 +106,30 @@ at::Tensor render_drr(const Volume& volume, const DrrOptions& options,
                       const std::optional<Vec3>& centre_mm) {
   const ConeBeam beam = cone_beam(options, centre_mm.value_or(volume.centre_mm()));
   check_clear(volume, beam, options);
-  const at::Tensor mu = attenuation(volume.hu, options);
-  const bool siddon = options.method == DrrMethod::siddon;
-  return has_parallel_layers(volume) ? project_layers(mu, volume, beam, options.step_mm, siddon)
-                                     : project_rays(mu, volume, beam, options.step_mm, siddon);
+  const bool siddon = options.method == DrrMethod::siddon, layers = has_parallel_layers(volume);
+  if (layers && !siddon && !volume.hu.is_cpu())
+    return project_matrices(attenuation(volume.hu, options), volume, beam, options.step_mm);
+  const at::Tensor mu = attenuation(volume.hu.cpu(), options);
+  return layers ? project_layers(mu, volume, beam, options.step_mm, siddon)
+                : project_rays(mu, volume, beam, options.step_mm, siddon);
+}
+
+at::Tensor drr_gradient(const Volume& volume, const DrrOptions& options, const at::Tensor& picture,
+                        const std::optional<Vec3>& centre_mm) {
+  if (options.method == DrrMethod::siddon || !has_parallel_layers(volume))
+    throw Error(
+        "the gradient of a rendered X-ray is there for trilinear samples of volumes whose axes are "
+        "the patient's");
+  const ConeBeam beam = cone_beam(options, centre_mm.value_or(volume.centre_mm()));
+  check_clear(volume, beam, options);
+  const at::Tensor given = picture.to(volume.hu.device(), torch::kFloat).contiguous();
+  const at::Tensor of_mu = volume.hu.is_cpu()
+                               ? spread_layers(given, volume, beam, options.step_mm)
+                               : spread_matrices(given, volume, beam, options.step_mm);
+  const double per_hu = options.mu_water_per_mm / 1000;
+  const auto bone = (volume.hu > options.bone_from_hu).to(torch::kFloat) * (options.bone_gain - 1);
+  const auto slope = (1 + bone) * per_hu;
+  return of_mu * slope.masked_fill_(attenuation(volume.hu, options) <= 0, 0);
 }
 
 at::Tensor drr_picture(const Volume& volume, const DrrOptions& options, int64_t seed,

@@ -6,90 +6,11 @@
 #include <vector>
 
 #include "imaging/drr/drr_rays.h"
+#include "imaging/drr/drr_slabs.h"
 #include "imaging/volume/vector_clones.h"
 
 namespace x2ctpa {
 namespace {
-
-// Where the rays of one row or column of pixels are in a layer: between samples a and b of an
-// axis. An index of -1 is outside, where there is nothing.
-struct Places {
-  std::vector<int64_t> a, b;
-  std::vector<float> share;  // trilinear: the weight of b; Siddon: the part of the path before b
-
-  explicit Places(int64_t n) : a(n), b(n), share(n) {}
-};
-
-// A slab of the volume along the beam: front and back face, and its two layers of voxels.
-struct Slab {
-  double from_y = 0, to_y = 0;
-  int64_t first = 0, second = 0;
-  float share = 0;  // the weight of the second layer
-};
-
-struct Axis {
-  double origin_mm, spacing_mm;
-  int64_t n;
-};
-
-// Linear interpolation at the continuous index c; constant in the outer half of the end voxels.
-void place_linear(double c, int64_t n, int64_t i, Places& places) {
-  places.a[i] = places.b[i] = -1;
-  places.share[i] = 0;
-  if (!(c >= -0.5 && c <= double(n) - 0.5)) return;
-  c = std::clamp(c, 0.0, double(n - 1));
-  places.a[i] = int64_t(c);
-  places.b[i] = std::min(places.a[i] + 1, n - 1);
-  places.share[i] = float(c - double(places.a[i]));
-}
-
-// The two voxels that a path from index c to index d, less than one voxel apart, runs through.
-void place_path(double c, double d, int64_t n, int64_t i, Places& places) {
-  const auto inside = [n](double x) { return x >= 0 && x < double(n); };
-  const double from = std::floor(c + 0.5), to = std::floor(d + 0.5);
-  places.a[i] = inside(from) ? int64_t(from) : -1;
-  places.b[i] = inside(to) ? int64_t(to) : -1;
-  places.share[i] = from == to ? 1.0f : float((std::max(from, to) - 0.5 - c) / (d - c));
-}
-
-// The places of all columns (`offset_mm` from the central ray at the detector) in a slab.
-void fill_places(const std::vector<double>& offset_mm, const Axis& axis, double centre_mm,
-                 double from_scale, double to_scale, bool siddon, Places& places) {
-  const double at_centre = (centre_mm - axis.origin_mm) / axis.spacing_mm;
-  for (size_t i = 0; i < offset_mm.size(); ++i) {
-    const double step = offset_mm[i] / axis.spacing_mm;
-    const auto n = int64_t(i);
-    if (siddon)
-      place_path(at_centre + step * from_scale, at_centre + step * to_scale, axis.n, n, places);
-    else
-      place_linear(at_centre + step * 0.5 * (from_scale + to_scale), axis.n, n, places);
-  }
-}
-
-// Slabs of at most `step_mm` in the direction of the beam; for Siddon's method within one layer.
-std::vector<Slab> slabs_along_beam(const Axis& y, double step_mm, bool siddon) {
-  std::vector<Slab> slabs;
-  const auto face = [&](double index) { return y.origin_mm + y.spacing_mm * (index - 0.5); };
-  const auto n = double(y.n);
-  if (siddon) {
-    const int64_t parts = std::max<int64_t>(1, int64_t(std::ceil(y.spacing_mm / step_mm)));
-    const double part = 1.0 / double(parts);
-    for (int64_t j = 0; j < y.n; ++j)
-      for (int64_t k = 0; k < parts; ++k) {
-        const double at = double(j) + part * double(k);
-        slabs.push_back({face(at), face(at + part), j, j, 0});
-      }
-    return slabs;
-  }
-  const auto count = int64_t(std::ceil(n * y.spacing_mm / step_mm - 1e-9));
-  Places places(1);
-  for (int64_t k = 0; k < count; ++k) {
-    const double thickness = n / double(count), at = thickness * double(k);
-    place_linear(at + 0.5 * thickness - 0.5, y.n, 0, places);
-    slabs.push_back({face(at), face(at + thickness), places.a[0], places.b[0], places.share[0]});
-  }
-  return slabs;
-}
 
 X2CTPA_VECTOR_CLONES
 void blend(const float* a, const float* b, float share, int64_t n, float* out) {
@@ -208,10 +129,7 @@ bool has_parallel_layers(const Volume& volume) {
 
 at::Tensor project_layers(const at::Tensor& mu, const Volume& volume, const ConeBeam& beam,
                           double step_mm, bool siddon) {
-  const auto axis = [&](int a) {
-    return Axis{volume.origin_mm[a], volume.spacing_mm[a], mu.size(2 - a)};
-  };
-  const Axis x = axis(0), y = axis(1), z = axis(2);
+  const Axis x = axis_of(volume, 0), y = axis_of(volume, 1), z = axis_of(volume, 2);
   if (siddon) {
     // A path may cross one border of columns and one of rows in a slab.
     const double slope = 0.5 * beam.pitch_mm * double(beam.size) / beam.to_detector_mm;
@@ -227,14 +145,9 @@ at::Tensor project_layers(const at::Tensor& mu, const Volume& volume, const Cone
     for (int64_t b = begin; b < end; ++b) {
       const int64_t first = b * block, last = std::min(first + block, beam.size);
       for (const Slab& slab : slabs) rows.add(slab, first, last, sum);
-      for (int64_t r = first; r < last; ++r)
-        for (int64_t c = 0; c < beam.size; ++c) {
-          const double length = std::hypot(beam.u_mm(c), beam.v_mm(r), beam.to_detector_mm);
-          sum[r * beam.size + c] *= float(slab_mm * length / beam.to_detector_mm);
-        }
     }
   });
-  return picture;
+  return picture.mul_(ray_lengths(beam, slab_mm));
 }
 
 }  // namespace x2ctpa

@@ -34,7 +34,22 @@ bool has_parallel_layers(const Volume& volume);
 at::Tensor project_layers(const at::Tensor& mu, const Volume& volume, const ConeBeam& beam,
                           double step_mm, bool siddon);
 
-/// The same for volumes turned against the detector, ray by ray.
+/// The transpose of project_layers() with trilinear samples: what `picture` (S, S) says, spread
+/// over the voxels, (D, H, W). The same with any number of threads.
+at::Tensor spread_layers(const at::Tensor& picture, const Volume& volume, const ConeBeam& beam,
+                         double step_mm);
+
+/// Both by products of matrices, on the device of `mu` or `picture`. The volume gives the place and
+/// the size.
+at::Tensor project_matrices(const at::Tensor& mu, const Volume& volume, const ConeBeam& beam,
+                            double step_mm);
+at::Tensor spread_matrices(const at::Tensor& picture, const Volume& volume, const ConeBeam& beam,
+                           double step_mm);
+
+/// The length in mm of each pixel's ray (S, S) in a slab of this thickness.
+at::Tensor ray_lengths(const ConeBeam& beam, double slab_mm);
+
+/// project_layers() for volumes turned against the detector, ray by ray.
 at::Tensor project_rays(const at::Tensor& mu, const Volume& volume, const ConeBeam& beam,
                         double step_mm, bool siddon);
 

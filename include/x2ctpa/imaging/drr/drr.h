@@ -56,16 +56,25 @@ struct DrrOptions : DrrRendering {
 
 /// The attenuation of HU in 1/mm: mu_water (1 + HU / 1000), steeper by bone_gain above
 /// bone_from_hu; never negative. Water 0.0206/mm at 60 keV, and bone's excess of an X-ray's energy
-/// over a CT's, from the NIST tables of mass attenuation (Hubbell and Seltzer, NISTIR 5632).
+/// over a CT's, from the NIST tables of mass attenuation (Hubbell and Seltzer, NISTIR 5632). On the
+/// device of `hu`.
 at::Tensor attenuation(const at::Tensor& hu, const DrrRendering& options);
 
-/// Line integrals of attenuation, float32 (size, size), without unit. `centre_mm`: the point on
-/// the central ray, else the volume's middle. Trilinear samples at equal steps of at most step_mm,
-/// or Siddon's exact lengths (Medical Physics 12 (1985) 252), inside the volume's outer faces;
-/// nothing outside them. Works on oblique volumes; fastest where the axes are the patient's. Throws
-/// Error when the source or the detector lies inside the volume.
+/// Line integrals of attenuation, float32 (size, size), without unit, on the volume's device (on
+/// the CPU for Siddon's method and turned volumes). `centre_mm`: the point on the central ray, else
+/// the volume's middle. Trilinear samples at equal steps of at most step_mm, or Siddon's exact
+/// lengths (Medical Physics 12 (1985) 252), inside the volume's outer faces; nothing outside them.
+/// Works on oblique volumes; fastest where the axes are the patient's. Throws Error when the source
+/// or the detector lies inside the volume.
 at::Tensor render_drr(const Volume& volume, const DrrOptions& options,
                       const std::optional<Vec3>& centre_mm = std::nullopt);
+
+/// The gradient, with respect to the HU (D, H, W) of `volume`, of a number whose gradient with
+/// respect to render_drr() of it is `picture` (size, size), on the volume's device. The same with
+/// any number of threads. Throws Error for Siddon's method and for a volume whose axes are not the
+/// patient's.
+at::Tensor drr_gradient(const Volume& volume, const DrrOptions& options, const at::Tensor& picture,
+                        const std::optional<Vec3>& centre_mm = std::nullopt);
 
 /// The rendered X-ray as it is displayed (see displayed_xray), with the noise of counting
 /// photons, which depends on `seed` and `case_id`: a line integral L deviates by sqrt(exp(L) /
