@@ -15,5 +15,5 @@ scripts/setup.sh --cpu --nccl
 cmake --preset release
 cmake --build --preset release
 # Two tests run at a time, each with its own threads: waiting threads must not spin.
-export GOMP_SPINCOUNT=${GOMP_SPINCOUNT:-10000}
+export GOMP_SPINCOUNT=${GOMP_SPINCOUNT:-5000}
 exec ctest --preset release --parallel 2 --output-on-failure --no-tests=error "$@"

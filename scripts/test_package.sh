@@ -46,7 +46,7 @@ ls -sh --block-size=M "$root/wheels"
 
 # in_debian COMMAND: with no more of this machine's environment than it needs.
 in_debian() {
-  chroot "$root" /usr/bin/env -i PATH=/usr/bin:/bin HOME=/root GOMP_SPINCOUNT=10000 \
+  chroot "$root" /usr/bin/env -i PATH=/usr/bin:/bin HOME=/root GOMP_SPINCOUNT=5000 \
     /bin/bash -euo pipefail -c "cd /root; $1"
 }
 
