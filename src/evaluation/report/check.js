@@ -16,7 +16,7 @@ function findings(check) {
   if (check.by_code.length === 0) return section("Findings", el("p", null, "None."));
   const rows = check.by_code.map((found) => [
     chip(found.severity), [el("code", null, found.code), small(found.count === 1 ? "once" : `${found.count} times`)],
-    listed(found.entries.map((entry) => [shortened(entry.where, 400), shortened(entry.what, 400)]), 12, "report.json"), found.what_to_do]);
+    listed(found.entries.map((entry) => [shortened(entry.where, 400), shortened(entry.what, 400)]), 12, "report.json"), unbroken(found.what_to_do)]);
   return section("Findings", table(["", "Code", "Where and what", "What to do"], ["", "code", "text", "text"], rows, "stacked"));
 }
 

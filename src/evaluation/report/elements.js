@@ -53,6 +53,9 @@ const cards = (...children) => section("Summary", el("div", { class: "cards" }, 
 // Paths and names break at their separators, so that no word inside of them has to.
 const breakable = (text) => text.split(/(?<=[/_\\])/).flatMap((part, i) => (i === 0 ? [part] : [el("wbr"), part]));
 
+// Options stay whole: a browser would break them after their dashes.
+const unbroken = (text) => text.split(/(--[\w.]*\w)/).map((part, i) => (i % 2 === 0 ? part : el("span", { class: "option" }, part)));
+
 // Cells are strings, nodes or lists of both. `kinds`: class of each column: "n" numbers, "text"
 // prose. On narrow screens a table of numbers scrolls, a `stacked` one sets its cells below each other.
 function table(titles, kinds, rows, style = "") {
