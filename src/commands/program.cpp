@@ -160,8 +160,18 @@ std::vector<std::string> flags_that_end(const std::vector<std::string>& names, s
   return found.size() > 4 ? std::vector<std::string>() : found;
 }
 
-// What a flag that `command` does not have may have meant: an option that ends with the word, else
-// the nearest of its flags, else an option of another command.
+// The flags that begin with `word` and a dash.
+std::vector<std::string> flags_that_begin(const std::vector<std::string>& names,
+                                          const std::string& word) {
+  std::vector<std::string> found;
+  for (const auto& name : names) {
+    if (!word.empty() && name.starts_with(word + "-")) found.push_back("--" + name);
+  }
+  return found;
+}
+
+// What a flag that `command` does not have may have meant: an option that ends with the word or
+// begins with it, else the nearest of its flags, else an option of another command.
 std::string flag_hint(std::string word, const CLI::App& command, const OptionList& options) {
   word = word.substr(std::min(word.find_first_not_of('-'), word.size()));
   word = word.substr(0, word.find('='));
@@ -171,6 +181,8 @@ std::string flag_hint(std::string word, const CLI::App& command, const OptionLis
   }
   for (const auto& option : options.all()) all.push_back(option.key);
   if (const auto flags = flags_that_end(own, word); !flags.empty())
+    return fmt::format("; did you mean {}?", fmt::join(flags, " or "));
+  if (const auto flags = flags_that_begin(own, word); !flags.empty())
     return fmt::format("; did you mean {}?", fmt::join(flags, " or "));
   if (const std::string near = nearest_name(word, own); !near.empty())
     return fmt::format("; did you mean --{}?", near);

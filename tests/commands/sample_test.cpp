@@ -115,6 +115,13 @@ TEST_F(Sample, TakesModelXraysAndFolderAsThreePlainWords) {
   const auto result = test::run_binary("sample " + words + path("words").string() + " --steps 3");
   ASSERT_EQ(result.exit_code, 0) << result.err;
   EXPECT_EQ(rows("words/samples.csv"), 1u);
+  const auto told = test::run_binary("info --json " + path("words").string());
+  ASSERT_EQ(told.exit_code, 0) << told.err;
+  const auto samples = nlohmann::json::parse(told.out);
+  EXPECT_EQ(samples["kind"], "samples");
+  EXPECT_EQ(samples["volumes"], 1);
+  EXPECT_EQ(samples["missing_volumes"], 0);
+  EXPECT_EQ(samples["models"].size(), 1u);
   ASSERT_EQ(sample(" --cxr " + path("films/f1.dcm").string(), "flags").exit_code, 0);
   EXPECT_LE(difference(path("words/f1.nii.gz"), path("flags/f1.nii.gz")), 1.0);
   // The run folder stands for the model in it.

@@ -40,6 +40,7 @@ TEST(Start, AnUnknownCommandOrFlagNamesWhatWasMeant) {
            {"xyzxyzxyzxyz", "expected one of phantom, preprocess"},
            {"", "a command is missing"},
            {"sample --step 3", "did you mean --steps?"},
+           {"sample --guidance 3", "did you mean --guidance-scale?"},
            {"train-vae --hidden-channels 3", "did you mean --vae.model.hidden_channels?"},
            {"info --bootstrap 3", "--evaluate.bootstrap is an option of other commands"}}) {
     const auto result = test::run_binary(line);

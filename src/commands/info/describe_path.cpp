@@ -12,12 +12,14 @@
 
 #include <algorithm>
 #include <array>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "commands/info/describe_dicom.h"
 #include "x2ctpa/core/checksums.h"
+#include "x2ctpa/core/csv.h"
 #include "x2ctpa/core/cuda_library.h"
 #include "x2ctpa/core/device.h"
 #include "x2ctpa/core/error.h"
@@ -186,13 +188,34 @@ ordered_json describe_model(const fs::path& folder) {
   return json;
 }
 
+ordered_json describe_samples(const fs::path& folder) {
+  const CsvTable table = CsvTable::read(folder / "samples.csv");
+  std::set<std::string> xrays, models, settings;
+  int64_t missing = 0;
+  for (size_t row = 0; row < table.size(); ++row) {
+    xrays.insert(table.get(row, "case_id"));
+    models.insert(table.get(row, "model_hash"));
+    settings.insert(table.get(row, "settings"));
+    missing += !fs::exists(folder / table.at(row, "file"));
+  }
+  const fs::path failures = folder / "failures.csv";
+  return {{"kind", "samples"},
+          {"volumes", table.size()},
+          {"missing_volumes", missing},
+          {"xrays", xrays.size()},
+          {"failed_xrays", fs::exists(failures) ? CsvTable::read(failures).size() : 0},
+          {"models", models},
+          {"settings", settings}};
+}
+
 [[noreturn]] void refuse(const fs::path& path, const std::string& found,
                          ExitCode code = ExitCode::usage) {
-  throw Error(fmt::format("{}: {}; expected a dataset, model or run folder, a folder or archive "
-                          "with DICOM files, a volume ({}), an X-ray ({}), an experiment (.yaml) "
-                          "or a .safetensors file",
-                          path.string(), found, volume_endings(), xray_endings()),
-              code);
+  throw Error(
+      fmt::format("{}: {}; expected a dataset, model, samples or run folder, a folder or archive "
+                  "with DICOM files, a volume ({}), an X-ray ({}), an experiment (.yaml) "
+                  "or a .safetensors file",
+                  path.string(), found, volume_endings(), xray_endings()),
+      code);
 }
 
 // A DICOM folder or file; its X-rays are described each.
@@ -231,6 +254,7 @@ ordered_json describe_folder(const fs::path& folder) {
   if (fs::exists(folder / "preprocess.yaml")) return describe_unfinished_dataset(folder);
   if (fs::exists(folder / "config.yaml") && !weight_files(folder).empty())
     return describe_model(folder);
+  if (fs::exists(folder / "samples.csv")) return describe_samples(folder);
   if (const ordered_json parts = describe_run_parts(folder); !parts.empty())
     return {{"kind", "run"}, {"parts", parts}};
   const std::vector<DicomSeries> series = scan_dicom_folder(folder);

@@ -7,8 +7,9 @@
 namespace x2ctpa {
 
 /// One object with the key `kind`: "dataset", "dicom", "experiment", "model", "run", "safetensors",
-/// "volume" or "xray", and what is worth knowing about it. Sizes, spacings and origins are in the
-/// order x, y, z. Throws Error when there is nothing at `path` or nothing that x2ctpa knows.
+/// "samples", "volume" or "xray", and what is worth knowing about it. Sizes, spacings and origins
+/// are in the order x, y, z. Throws Error when there is nothing at `path` or nothing that x2ctpa
+/// knows.
 nlohmann::ordered_json describe_path(const std::filesystem::path& path);
 
 /// The networks of an experiment file and their parameters. Throws Error for a file that is none.
