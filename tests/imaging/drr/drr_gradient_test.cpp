@@ -50,22 +50,27 @@ TEST(DrrGradient, IsThatOfFiniteDifferences) {
     const double scale = gradient.abs().max().item<double>();
     ASSERT_GT(scale, 0);
     int flat = 0;
-    for (const auto& [k, j, i] : {std::array{0, 0, 0},
-                                  {4, 5, 6},
-                                  {8, 10, 12},
-                                  {2, 9, 3},
-                                  {7, 1, 11},
-                                  {5, 5, 0},
-                                  {3, 8, 8},
-                                  {6, 6, 6}}) {
+    for (const auto& voxel : {std::array{0, 0, 0},
+                              {4, 5, 6},
+                              {8, 10, 12},
+                              {2, 9, 3},
+                              {7, 1, 11},
+                              {5, 5, 0},
+                              {3, 8, 8},
+                              {6, 6, 6}}) {
+      const auto of_voxel = [&](at::Tensor values) {
+        for (const int index : voxel) values = values[index];
+        return values;
+      };
       const auto changed = [&](double by) {
         Volume v = volume;
         v.hu = volume.hu.clone();
-        v.hu[k][j][i] += by;
+        of_voxel(v.hu) += by;
         return total(render_drr(v, options, centre), weights);
       };
       const double expected = (changed(40) - changed(-40)) / 80;
-      EXPECT_NEAR(gradient[k][j][i].item<double>(), expected, 2e-3 * scale) << k << j << i;
+      EXPECT_NEAR(of_voxel(gradient).item<double>(), expected, 2e-3 * scale)
+          << voxel[0] << voxel[1] << voxel[2];
       flat += expected == 0;
     }
     EXPECT_LT(flat, 5) << "most of these voxels are seen";
