@@ -1,6 +1,7 @@
 #include "models/kernels/fixed_order.h"
 
 #include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
 
 namespace x2ctpa::fixed_order {
 namespace {

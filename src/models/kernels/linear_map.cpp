@@ -2,12 +2,13 @@
 
 #include <ATen/ATen.h>
 #include <ATen/autocast_mode.h>
+#include <ATen/core/grad_mode.h>
 
 namespace x2ctpa::unet3d {
 
 at::Tensor linear_map(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) {
-  const bool as_convolution = x.is_cpu() && x.scalar_type() == torch::kFloat &&
-                              !torch::GradMode::is_enabled() &&
+  const bool as_convolution = x.is_cpu() && x.scalar_type() == at::kFloat &&
+                              !at::GradMode::is_enabled() &&
                               !at::autocast::is_autocast_enabled(at::kCPU) && at::hasMKLDNN();
   if (!as_convolution) return at::linear(x, weight, bias);
   // MKL's product of narrow matrices takes up to twice as long as oneDNN's on AMD.

@@ -1,5 +1,7 @@
 #include "models/kernels/norm_silu.h"
 
+#include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
 #include <torch/csrc/autograd/custom_function.h>
 
 #include <optional>
