@@ -1,5 +1,7 @@
 #include "diffusion/multistep.h"
 
+#include <ATen/ATen.h>
+
 #include <cmath>
 #include <memory>
 #include <optional>

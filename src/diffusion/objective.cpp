@@ -1,5 +1,6 @@
 #include "x2ctpa/diffusion/objective.h"
 
+#include <ATen/ATen.h>
 #include <fmt/format.h>
 
 #include <cmath>

@@ -1,5 +1,6 @@
 #include "x2ctpa/diffusion/schedule.h"
 
+#include <ATen/ATen.h>
 #include <fmt/format.h>
 
 #include <cmath>
