@@ -142,10 +142,8 @@ std::string description(const PreprocessOptions& options) {
 
 int64_t bytes_of(const fs::path& file) { return int64_t(fs::file_size(file)); }
 
-// Writes where `mask` covers the voxels of `ct`, however much finer its own grid is.
-void write_share(const Volume& mask, const Volume& ct, const fs::path& out, const std::string& file,
-                 CaseRecord& record) {
-  Volume share = resample(mask, grid_of(ct), Interpolation::linear, 0);
+// Writes where a mask covers the voxels of the volume: `share`, from 0 to 1.
+void write_share(Volume share, const fs::path& out, const std::string& file, CaseRecord& record) {
   share.hu = share.hu * 255;
   write_nifti(share, out / file, "share of each voxel in the mask: 0 to 255, x2ctpa dataset");
   record.mask_bytes[file] = bytes_of(out / file);
@@ -159,8 +157,11 @@ void write_masks(const Study& study, const Volume& ct, const PreprocessOptions& 
     Volume mask = run_step("mask-unreadable", "reading " + source.string(),
                            [&] { return read_volume(source, options.nifti_form); });
     mask.hu = (mask.hu != 0).to(torch::kFloat);
-    run_step("mask-unusable", "placing " + source.string(),
-             [&] { write_share(mask, ct, out, mask_file(study.id, kind), record); });
+    // However much finer the mask's own grid is.
+    const Volume share = run_step("mask-unusable", "placing " + source.string(), [&] {
+      return resample(mask, grid_of(ct), Interpolation::linear, 0);
+    });
+    write_share(share, out, mask_file(study.id, kind), record);
   }
 }
 
@@ -248,7 +249,10 @@ CaseRecord preprocess_case(const Study& study, const PreprocessOptions& options,
     write_nifti(*prepared.ct, out / record.ct, description(options), whole_numbers);
     record.ct_bytes = bytes_of(out / record.ct);
     write_masks(study, *prepared.ct, options, out, record);
-    if (lungs) write_share(*lungs, *prepared.ct, out, mask_file(study.id, "lung"), record);
+    if (lungs) {
+      write_share(resample(*lungs, grid_of(*prepared.ct), Interpolation::linear, 0), out,
+                  mask_file(study.id, "lung"), record);
+    }
   }
   if (prepared.cxr.defined()) {
     write_png16(prepared.cxr, out / record.cxr);

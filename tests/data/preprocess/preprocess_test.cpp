@@ -325,6 +325,15 @@ TEST(Preprocess, TheLungsThatItFoundAreKeptForGridsTooCoarseToFindThem) {
   EXPECT_FALSE(fs::exists(folder / "body/masks")) << "no lungs were looked for";
 }
 
+TEST(Preprocess, AMaskThatCannotBeWrittenIsNoFaultOfItsStudy) {
+  TemporaryFolder folder;
+  write_nifti(test::thorax(), folder / "a.nii", "test");
+  auto studies = read_inputs({folder / "a.nii"});
+  studies[0].masks = {{"artery", folder / "a.nii"}};
+  fs::create_directories(folder / "set/masks/a_artery.nii.gz/in the way");
+  EXPECT_THROW(preprocess(studies, small_preprocess_options(), 0, folder / "set"), Error);
+}
+
 TEST(Preprocess, AMaskThatIsNotThereRejectsItsStudy) {
   TemporaryFolder folder;
   write_nifti(test::thorax(), folder / "a.nii", "test");
