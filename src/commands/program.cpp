@@ -180,10 +180,9 @@ std::string flag_hint(std::string word, const CLI::App& command, const OptionLis
     for (const auto& name : option->get_lnames()) own.push_back(name);
   }
   for (const auto& option : options.all()) all.push_back(option.key);
-  if (const auto flags = flags_that_end(own, word); !flags.empty())
-    return fmt::format("; did you mean {}?", fmt::join(flags, " or "));
-  if (const auto flags = flags_that_begin(own, word); !flags.empty())
-    return fmt::format("; did you mean {}?", fmt::join(flags, " or "));
+  auto flags = flags_that_end(own, word);
+  if (flags.empty()) flags = flags_that_begin(own, word);
+  if (!flags.empty()) return fmt::format("; did you mean {}?", fmt::join(flags, " or "));
   if (const std::string near = nearest_name(word, own); !near.empty())
     return fmt::format("; did you mean --{}?", near);
   auto others = flags_that_end(all, word);

@@ -1,6 +1,7 @@
 #include "x2ctpa/diffusion/guidance.h"
 
 #include <ATen/ATen.h>
+#include <fmt/format.h>
 
 #include <vector>
 
@@ -8,15 +9,17 @@
 
 namespace x2ctpa {
 
-bool guidance_acts(const SamplerOptions& options, Mixture now) {
-  if (options.guidance_scale == 1) return false;
-  const auto& interval = options.guidance_interval;
+bool in_noise_interval(const std::vector<double>& interval, Mixture now, const char* option) {
   if (interval.empty()) return true;
-  if (interval.size() != 2 || !(interval[0] < interval[1])) {
-    throw Error("sampler.guidance_interval must be two ascending noise levels, or empty");
-  }
+  if (interval.size() != 2 || !(interval[0] < interval[1]))
+    throw Error(fmt::format("{} must be two ascending noise levels, or empty", option));
   // Without division: pure noise has no signal.
   return now.noise > interval[0] * now.signal && now.noise <= interval[1] * now.signal;
+}
+
+bool guidance_acts(const SamplerOptions& options, Mixture now) {
+  return options.guidance_scale != 1 &&
+         in_noise_interval(options.guidance_interval, now, "sampler.guidance_interval");
 }
 
 at::Tensor guided(const SamplerOptions& options, const at::Tensor& own, const at::Tensor& null) {

@@ -1,6 +1,5 @@
 // The PE experiment: AUC and decisions of each arm, tests between arms.
 #include <fmt/format.h>
-#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <array>
@@ -15,7 +14,6 @@
 #include "x2ctpa/core/counted.h"
 #include "x2ctpa/core/csv.h"
 #include "x2ctpa/core/error.h"
-#include "x2ctpa/core/log.h"
 #include "x2ctpa/data/studies/column_names.h"
 
 namespace x2ctpa {
@@ -91,10 +89,7 @@ class TableReader {
       : table_(CsvTable::read(source.file)), source_(source), split_(split), problems_(problems) {
     const OtherColumns others = settle_names(
         table_, {"study_id", "patient_id", "label", "score", "split", "fold", "threshold"});
-    if (!others.doubts.empty()) log_warning("{}: {}", source.file.string(), others.doubts);
-    if (!others.unread.empty())
-      log_info("{}: columns that are not read: {}", source.file.string(),
-               fmt::join(others.unread, ", "));
+    tell_of(others, source.file);
     table_.require_columns({"study_id", "label", "score"});
     if (!others.doubts.empty()) problems.push_back({"column not read", source.name, others.doubts});
   }

@@ -9,18 +9,14 @@
 
 #include "inference/xray_detail.h"
 #include "x2ctpa/core/error.h"
+#include "x2ctpa/diffusion/guidance.h"
 #include "x2ctpa/imaging/clipped_air.h"
 #include "x2ctpa/imaging/drr/drr.h"
 
 namespace x2ctpa {
 namespace {
 
-DrrOptions rendering(const DatasetInfo& info, int64_t size) {
-  DrrOptions options;
-  options.size = size;
-  options.geometry = info.geometry;
-  return options;
-}
+constexpr const char* interval_option = "sample.projection.interval";
 
 Volume placed(const at::Tensor& hu, const DatasetInfo& info) {
   return {hu.to(at::kFloat).contiguous(), {0, 0, 0}, info.typical_spacing_mm};
@@ -52,7 +48,7 @@ ProjectionResidual projection_residual(const at::Tensor& hu, const at::Tensor& c
                                        const DatasetInfo& info, bool with_gradient) {
   const c10::InferenceMode off(false);
   const at::AutoGradMode mode(with_gradient);
-  const DrrOptions options = rendering(info, cxr.size(0));
+  const DrrOptions options = rendering_for(info, cxr.size(0));
   auto given = hu.detach().to(at::kFloat).clone();
   if (with_gradient) given.requires_grad_();
   const auto filled =
@@ -61,7 +57,7 @@ ProjectionResidual projection_residual(const at::Tensor& hu, const at::Tensor& c
   auto lines = render_drr(volume, options);
   const auto film = cxr.detach().to(lines.device(), at::kFloat).clone();
   const auto crossed =
-      (lines > 0.05 * lines.max()).logical_and(film > 0).logical_and(film < 1).to(at::kFloat);
+      crossed_by_rays(lines).logical_and(film > 0).logical_and(film < 1).to(at::kFloat);
   const double pixels = std::max(1.0, crossed.sum(at::kDouble).item<double>());
   if (with_gradient) lines.requires_grad_();
   // Both with mean 0 where rays cross.
@@ -90,16 +86,12 @@ ProjectionGuidance::ProjectionGuidance(const ProjectionGuidanceOptions& options,
     throw Error(
         "sample.projection: this model's pictures are no X-rays of its volumes, or these are not "
         "in HU, so that a projection cannot be compared; set sample.projection.strength 0");
-  if (!options_.interval.empty() && !(options_.interval[0] < options_.interval[1]))
-    throw Error("sample.projection.interval must be two ascending noise levels, or empty");
+  in_noise_interval(options_.interval, {1, 0}, interval_option);  // throws for a wrong one
 }
 
 bool ProjectionGuidance::acts(Mixture now, int64_t further) const {
-  if (!options_.is_on() || further % options_.every != 0) return false;
-  const auto& interval = options_.interval;
-  // Without division: pure noise has no signal.
-  return interval.empty() ||
-         (now.noise > interval[0] * now.signal && now.noise <= interval[1] * now.signal);
+  return options_.is_on() && further % options_.every == 0 &&
+         in_noise_interval(options_.interval, now, interval_option);
 }
 
 at::Tensor ProjectionGuidance::pulled(const at::Tensor& x0, const at::Tensor& cxr,

@@ -50,15 +50,12 @@ Spread spread_of(const std::vector<fs::path>& volumes) {
 }
 
 double projection_similarity(const Volume& volume, const at::Tensor& cxr, const DatasetInfo& info) {
-  DrrOptions options;
-  options.size = cxr.size(1);
-  options.geometry = info.geometry;
   Volume filled = volume;
   filled.hu = with_clipped_air(volume.hu.to(at::kFloat), info.window.min_hu, info.window.max_hu,
                                ClippedAir::ramp)
                   .contiguous();
-  const auto projection = render_drr(filled, options);
-  const auto crossed = projection > 0.05 * projection.max().item<float>();
+  const auto projection = render_drr(filled, rendering_for(info, cxr.size(1)));
+  const auto crossed = crossed_by_rays(projection);
   const auto own = xray_detail(projection).masked_select(crossed),
              xray = xray_detail(cxr[0].to(at::kFloat)).masked_select(crossed);
   return correlation(own, xray);

@@ -20,4 +20,13 @@ at::Tensor xray_detail(const at::Tensor& picture) {
   return picture - slow[0][0];
 }
 
+DrrOptions rendering_for(const DatasetInfo& info, int64_t size) {
+  DrrOptions options;
+  options.size = size;
+  options.geometry = info.geometry;
+  return options;
+}
+
+at::Tensor crossed_by_rays(const at::Tensor& lines) { return lines > 0.05 * lines.max(); }
+
 }  // namespace x2ctpa

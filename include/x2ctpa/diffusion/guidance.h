@@ -4,13 +4,19 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <vector>
+
 #include "x2ctpa/diffusion/sampler.h"
 
 namespace x2ctpa {
 
+/// Whether the noise level noise / signal of `now` lies in `interval`, which excludes its lower and
+/// includes its upper end; empty: always. Throws Error naming `option` when it is not empty and its
+/// ends are not ascending.
+bool in_noise_interval(const std::vector<double>& interval, Mixture now, const char* option);
+
 /// Whether both predictions are needed at mixture `now`: the scale is not 1, and the noise level
-/// noise / signal lies in the interval, which excludes its lower and includes its upper end.
-/// Throws Error when the interval is not empty and its ends are not ascending.
+/// lies in the interval.
 bool guidance_acts(const SamplerOptions& options, Mixture now);
 
 /// null + scale (own - null), and of that the share `guidance_rescale` brought, per sample, to the

@@ -1,13 +1,16 @@
 #include "x2ctpa/data/studies/column_names.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <cctype>
+#include <filesystem>
 #include <map>
 #include <string>
 #include <vector>
 
+#include "x2ctpa/core/log.h"
 #include "x2ctpa/core/options.h"
 
 namespace x2ctpa {
@@ -82,6 +85,12 @@ OtherColumns settle_names(CsvTable& table, const Columns& known) {
                       result.doubts.empty() ? "" : "; ", column, meant);
   }
   return result;
+}
+
+void tell_of(const OtherColumns& others, const std::filesystem::path& file) {
+  if (!others.doubts.empty()) log_warning("{}: {}", file.string(), others.doubts);
+  if (!others.unread.empty())
+    log_info("{}: columns that are not read: {}", file.string(), fmt::join(others.unread, ", "));
 }
 
 }  // namespace x2ctpa

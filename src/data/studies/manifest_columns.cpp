@@ -8,7 +8,6 @@
 
 #include "data/studies/manifest_rows.h"
 #include "x2ctpa/core/error.h"
-#include "x2ctpa/core/log.h"
 #include "x2ctpa/data/studies/column_names.h"
 #include "x2ctpa/data/studies/volume_masks.h"
 
@@ -80,9 +79,7 @@ void settle_columns(CsvTable& table, const fs::path& file, ManifestLayout layout
     throw Error(fmt::format(
         "{}: a manifest needs a column ct or cxr with the paths of its images; found {}{}",
         file.string(), fmt::join(table.columns(), ", "), doubts.empty() ? "" : "; " + doubts));
-  if (!doubts.empty()) log_warning("{}: {}", file.string(), doubts);
-  if (!others.unread.empty())
-    log_info("{}: columns that are not read: {}", file.string(), fmt::join(others.unread, ", "));
+  tell_of(others, file);
 }
 
 }  // namespace x2ctpa

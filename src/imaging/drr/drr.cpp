@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <vector>
 
 #include "imaging/drr/drr_rays.h"
 #include "imaging/volume/vector_clones.h"
@@ -88,6 +89,18 @@ at::Tensor attenuation(const at::Tensor& hu, const DrrRendering& options) {
               float(options.bone_from_hu));
   });
   return mu;
+}
+
+std::vector<double> ConeBeam::columns_mm() const {
+  std::vector<double> u;
+  for (int64_t column = 0; column < size; ++column) u.push_back(u_mm(column));
+  return u;
+}
+
+std::vector<double> ConeBeam::rows_mm(int64_t first, int64_t last) const {
+  std::vector<double> v;
+  for (int64_t row = first; row < last; ++row) v.push_back(v_mm(row));
+  return v;
 }
 
 ConeBeam cone_beam(const DrrOptions& options, const Vec3& centre) {

@@ -30,21 +30,16 @@ class PlaneBlock {
         beam_(beam),
         columns_(beam.size),
         rows_(beam.size),
+        u_(beam.columns_mm()),
+        v_(beam.rows_mm(0, beam.size)),
         line_(size_t(x.n)),
         lines_(size_t(z.n) * size_t(beam.size)),
-        touched_(size_t(z.n)) {
-    for (int64_t i = 0; i < beam.size; ++i) {
-      u_.push_back(beam.u_mm(i));
-      v_.push_back(beam.v_mm(i));
-    }
-  }
+        touched_(size_t(z.n)) {}
 
   // Spreads `picture` (S, S) over the slab's voxels in planes first..last of `gradient` (D, H, W).
   void add(const Slab& slab, int64_t first, int64_t last, const float* picture, float* gradient) {
-    const double from = std::abs(slab.from_y - beam_.source[1]) / beam_.to_detector_mm;
-    const double to = std::abs(slab.to_y - beam_.source[1]) / beam_.to_detector_mm;
-    fill_places(u_, x_, beam_.centre[0], from, to, false, columns_);
-    fill_places(v_, z_, beam_.centre[2], from, to, false, rows_);
+    fill_places(u_, x_, beam_.centre[0], beam_, slab, false, columns_);
+    fill_places(v_, z_, beam_.centre[2], beam_, slab, false, rows_);
     std::fill(touched_.begin() + first, touched_.begin() + last, char(0));
     for (int64_t r = 0; r < beam_.size; ++r) {
       const float* row = picture + r * beam_.size;
@@ -92,8 +87,7 @@ at::Tensor spread_layers(const at::Tensor& picture, const Volume& volume, const 
                          double step_mm) {
   const Axis x = axis_of(volume, 0), y = axis_of(volume, 1), z = axis_of(volume, 2);
   const std::vector<Slab> slabs = slabs_along_beam(y, step_mm, false);
-  const double slab_mm = slabs.front().to_y - slabs.front().from_y;
-  const at::Tensor weighted = picture * ray_lengths(beam, slab_mm);
+  const at::Tensor weighted = picture * ray_lengths(beam, slabs);
   auto gradient = at::zeros({z.n, y.n, x.n});
   const float* from = weighted.const_data_ptr<float>();
   float* sum = gradient.mutable_data_ptr<float>();

@@ -58,22 +58,17 @@ class RowBlock {
         beam_(beam),
         siddon_(siddon),
         columns_(beam.size),
+        u_(beam.columns_mm()),
         line_(x.n + 1),
         empty_(beam.size),
         left_((z.n + 1) * beam.size),
-        right_(siddon ? (z.n + 1) * beam.size : 0) {
-    for (int64_t c = 0; c < beam.size; ++c) u_.push_back(beam.u_mm(c));
-  }
+        right_(siddon ? (z.n + 1) * beam.size : 0) {}
 
   // Adds the slab's mean value along each ray to rows first..last of `sum`.
   void add(const Slab& slab, int64_t first, int64_t last, float* sum) {
-    const double from = std::abs(slab.from_y - beam_.source[1]) / beam_.to_detector_mm;
-    const double to = std::abs(slab.to_y - beam_.source[1]) / beam_.to_detector_mm;
-    fill_places(u_, x_, beam_.centre[0], from, to, siddon_, columns_);
-    std::vector<double> v;
-    for (int64_t r = first; r < last; ++r) v.push_back(beam_.v_mm(r));
+    fill_places(u_, x_, beam_.centre[0], beam_, slab, siddon_, columns_);
     Places rows(last - first);
-    fill_places(v, z_, beam_.centre[2], from, to, siddon_, rows);
+    fill_places(beam_.rows_mm(first, last), z_, beam_.centre[2], beam_, slab, siddon_, rows);
     std::vector<char> ready(size_t(z_.n), 0);
     for (int64_t r = 0; r < last - first; ++r) {
       if (rows.a[r] < 0 && rows.b[r] < 0) continue;
@@ -136,7 +131,6 @@ at::Tensor project_layers(const at::Tensor& mu, const Volume& volume, const Cone
     step_mm = std::min(x.spacing_mm, z.spacing_mm) / std::max(slope, 1e-9);
   }
   const std::vector<Slab> slabs = slabs_along_beam(y, step_mm, siddon);
-  const double slab_mm = slabs.front().to_y - slabs.front().from_y;
   auto picture = torch::zeros({beam.size, beam.size}, torch::kFloat);
   float* sum = picture.mutable_data_ptr<float>();
   constexpr int64_t block = 32;
@@ -147,7 +141,7 @@ at::Tensor project_layers(const at::Tensor& mu, const Volume& volume, const Cone
       for (const Slab& slab : slabs) rows.add(slab, first, last, sum);
     }
   });
-  return picture.mul_(ray_lengths(beam, slab_mm));
+  return picture.mul_(ray_lengths(beam, slabs));
 }
 
 }  // namespace x2ctpa

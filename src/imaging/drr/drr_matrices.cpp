@@ -36,22 +36,16 @@ SlabMatrices matrices_of(const std::vector<Slab>& slabs, int64_t begin, int64_t 
   const int64_t count = end - begin;
   SlabMatrices m{at::empty({count}, at::kLong), at::empty({count}, at::kLong), at::empty({count}),
                  at::zeros({count, beam.size, z.n}), at::zeros({count, beam.size, x.n})};
-  std::vector<double> u, v;
-  for (int64_t i = 0; i < beam.size; ++i) {
-    u.push_back(beam.u_mm(i));
-    v.push_back(beam.v_mm(i));
-  }
+  const auto u = beam.columns_mm(), v = beam.rows_mm(0, beam.size);
   Places places(beam.size);
   for (int64_t k = 0; k < count; ++k) {
     const Slab& slab = slabs[size_t(begin + k)];
     m.first[k] = slab.first;
     m.second[k] = slab.second;
     m.share[k] = slab.share;
-    const double from = std::abs(slab.from_y - beam.source[1]) / beam.to_detector_mm;
-    const double to = std::abs(slab.to_y - beam.source[1]) / beam.to_detector_mm;
-    fill_places(v, z, beam.centre[2], from, to, false, places);
+    fill_places(v, z, beam.centre[2], beam, slab, false, places);
     fill_matrix(places, m.rows.mutable_data_ptr<float>() + k * beam.size * z.n, z.n);
-    fill_places(u, x, beam.centre[0], from, to, false, places);
+    fill_places(u, x, beam.centre[0], beam, slab, false, places);
     fill_matrix(places, m.columns.mutable_data_ptr<float>() + k * beam.size * x.n, x.n);
   }
   m.share = m.share.view({count, 1, 1});
@@ -61,37 +55,26 @@ SlabMatrices matrices_of(const std::vector<Slab>& slabs, int64_t begin, int64_t 
 
 // Calls `act` for the matrices of some slabs at a time.
 template <class Act>
-double for_slabs(const Volume& volume, const ConeBeam& beam, double step_mm, c10::Device device,
-                 Act act) {
-  const std::vector<Slab> slabs = slabs_along_beam(axis_of(volume, 1), step_mm, false);
+void for_slabs(const std::vector<Slab>& slabs, const Volume& volume, const ConeBeam& beam,
+               c10::Device device, Act act) {
   const auto count = int64_t(slabs.size());
   for (int64_t begin = 0; begin < count; begin += slabs_at_once)
     act(matrices_of(slabs, begin, std::min(begin + slabs_at_once, count), volume, beam, device));
-  return slabs.front().to_y - slabs.front().from_y;
 }
 
 }  // namespace
-
-at::Tensor ray_lengths(const ConeBeam& beam, double slab_mm) {
-  auto lengths = at::empty({beam.size, beam.size});
-  float* length = lengths.mutable_data_ptr<float>();
-  for (int64_t r = 0; r < beam.size; ++r)
-    for (int64_t c = 0; c < beam.size; ++c)
-      *length++ = float(slab_mm * std::hypot(beam.u_mm(c), beam.v_mm(r), beam.to_detector_mm) /
-                        beam.to_detector_mm);
-  return lengths;
-}
 
 at::Tensor project_matrices(const at::Tensor& mu, const Volume& volume, const ConeBeam& beam,
                             double step_mm) {
   const at::Tensor layers = mu.transpose(0, 1);  // (H, D, W)
   at::Tensor sum = at::zeros({beam.size, beam.size}, mu.options());
-  const double slab_mm = for_slabs(volume, beam, step_mm, mu.device(), [&](const SlabMatrices& m) {
+  const auto all = slabs_along_beam(axis_of(volume, 1), step_mm, false);
+  for_slabs(all, volume, beam, mu.device(), [&](const SlabMatrices& m) {
     const at::Tensor first = layers.index_select(0, m.first);
     const at::Tensor slabs = first + m.share * (layers.index_select(0, m.second) - first);
     sum += m.rows.bmm(slabs).bmm(m.columns.transpose(1, 2)).sum(0);
   });
-  return sum * ray_lengths(beam, slab_mm).to(mu.device());
+  return sum * ray_lengths(beam, all).to(mu.device());
 }
 
 at::Tensor spread_matrices(const at::Tensor& picture, const Volume& volume, const ConeBeam& beam,
@@ -99,9 +82,8 @@ at::Tensor spread_matrices(const at::Tensor& picture, const Volume& volume, cons
   const auto size = volume.size_dhw();
   auto layers = at::zeros({size[1], size[0], size[2]}, picture.options());
   const auto slabs = slabs_along_beam(axis_of(volume, 1), step_mm, false);
-  const at::Tensor weighted =
-      picture * ray_lengths(beam, slabs.front().to_y - slabs.front().from_y).to(picture.device());
-  for_slabs(volume, beam, step_mm, picture.device(), [&](const SlabMatrices& m) {
+  const at::Tensor weighted = picture * ray_lengths(beam, slabs).to(picture.device());
+  for_slabs(slabs, volume, beam, picture.device(), [&](const SlabMatrices& m) {
     const at::Tensor spread = m.rows.transpose(1, 2).matmul(weighted).bmm(m.columns);  // (K, D, W)
     layers.index_add_(0, m.first, (1 - m.share) * spread);
     layers.index_add_(0, m.second, m.share * spread);

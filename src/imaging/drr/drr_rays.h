@@ -1,6 +1,10 @@
 // Line integrals along the rays of a cone beam.
 #pragma once
 
+#include <cmath>
+#include <cstdint>
+#include <vector>
+
 #include "x2ctpa/imaging/drr/drr.h"
 
 namespace x2ctpa {
@@ -18,6 +22,10 @@ struct ConeBeam {
     return (double(column) + 0.5 - 0.5 * double(size)) * pitch_mm;
   }
   double v_mm(int64_t row) const { return (0.5 * double(size) - double(row) - 0.5) * pitch_mm; }
+  std::vector<double> columns_mm() const;                          ///< u_mm of each column
+  std::vector<double> rows_mm(int64_t first, int64_t last) const;  ///< v_mm of these rows
+  /// How far the plane at `y` is from the source, as a share of the way to the detector.
+  double share_to(double y) const { return std::abs(y - source[1]) / to_detector_mm; }
 };
 
 ConeBeam cone_beam(const DrrOptions& options, const Vec3& centre);
@@ -45,9 +53,6 @@ at::Tensor project_matrices(const at::Tensor& mu, const Volume& volume, const Co
                             double step_mm);
 at::Tensor spread_matrices(const at::Tensor& picture, const Volume& volume, const ConeBeam& beam,
                            double step_mm);
-
-/// The length in mm of each pixel's ray (S, S) in a slab of this thickness.
-at::Tensor ray_lengths(const ConeBeam& beam, double slab_mm);
 
 /// project_layers() for volumes turned against the detector, ray by ray.
 at::Tensor project_rays(const at::Tensor& mu, const Volume& volume, const ConeBeam& beam,

@@ -1,5 +1,8 @@
 #include "imaging/drr/drr_slabs.h"
 
+#include <ATen/ATen.h>
+#include <ATen/Parallel.h>
+
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
@@ -35,7 +38,8 @@ Axis axis_of(const Volume& volume, int axis) {
 }
 
 void fill_places(const std::vector<double>& offset_mm, const Axis& axis, double centre_mm,
-                 double from_scale, double to_scale, bool siddon, Places& places) {
+                 const ConeBeam& beam, const Slab& slab, bool siddon, Places& places) {
+  const double from_scale = beam.share_to(slab.from_y), to_scale = beam.share_to(slab.to_y);
   const double at_centre = (centre_mm - axis.origin_mm) / axis.spacing_mm;
   for (size_t i = 0; i < offset_mm.size(); ++i) {
     const double step = offset_mm[i] / axis.spacing_mm;
@@ -69,6 +73,20 @@ std::vector<Slab> slabs_along_beam(const Axis& y, double step_mm, bool siddon) {
     slabs.push_back({face(at), face(at + thickness), places.a[0], places.b[0], places.share[0]});
   }
   return slabs;
+}
+
+at::Tensor ray_lengths(const ConeBeam& beam, const std::vector<Slab>& slabs) {
+  const double slab_mm = slabs.front().to_y - slabs.front().from_y;
+  auto lengths = at::empty({beam.size, beam.size});
+  float* all = lengths.mutable_data_ptr<float>();
+  at::parallel_for(0, beam.size, 16, [&](int64_t begin, int64_t end) {
+    for (int64_t r = begin; r < end; ++r)
+      for (int64_t c = 0; c < beam.size; ++c) {
+        const double length = std::hypot(beam.u_mm(c), beam.v_mm(r), beam.to_detector_mm);
+        all[r * beam.size + c] = float(slab_mm * length / beam.to_detector_mm);
+      }
+  });
+  return lengths;
 }
 
 }  // namespace x2ctpa

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "imaging/drr/drr_rays.h"
 #include "x2ctpa/imaging/volume/volume.h"
 
 namespace x2ctpa {
@@ -33,12 +34,15 @@ struct Axis {
 /// Axis x (0), y (1) or z (2) of a volume whose axes are the patient's.
 Axis axis_of(const Volume& volume, int axis);
 
-/// The places of all columns (`offset_mm` from the central ray at the detector) in a slab whose
-/// faces lie at these shares of the way from the source to the detector.
+/// The places of all columns or rows (`offset_mm` from the central ray at the detector) in a slab;
+/// `centre_mm`: of the beam along that axis.
 void fill_places(const std::vector<double>& offset_mm, const Axis& axis, double centre_mm,
-                 double from_scale, double to_scale, bool siddon, Places& places);
+                 const ConeBeam& beam, const Slab& slab, bool siddon, Places& places);
 
 /// Slabs of at most `step_mm` in the direction of the beam; for Siddon's method within one layer.
 std::vector<Slab> slabs_along_beam(const Axis& y, double step_mm, bool siddon);
+
+/// The length in mm of each pixel's ray (S, S) in one of these slabs, which are all as thick.
+at::Tensor ray_lengths(const ConeBeam& beam, const std::vector<Slab>& slabs);
 
 }  // namespace x2ctpa

@@ -1,6 +1,7 @@
 // Names of the columns of tables that users make: those that are nearly right, and those not read.
 #pragma once
 
+#include <filesystem>
 #include <string>
 #include <vector>
 
@@ -17,5 +18,8 @@ struct OtherColumns {
 /// Brings the columns to the names of `known`, whatever case they are given in, and looks at the
 /// others: the known columns that the table lacks may be meant by them.
 OtherColumns settle_names(CsvTable& table, const std::vector<std::string>& known);
+
+/// Warns of the doubts and lists the columns of `file` that are not read, if there are any.
+void tell_of(const OtherColumns& others, const std::filesystem::path& file);
 
 }  // namespace x2ctpa
