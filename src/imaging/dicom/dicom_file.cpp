@@ -2,6 +2,11 @@
 
 #include <fmt/format.h>
 
+#include <cerrno>
+#include <cstring>
+#include <fstream>
+#include <sstream>
+
 #include "x2ctpa/core/error.h"
 #include "x2ctpa/core/random.h"
 
@@ -62,11 +67,19 @@ void DicomFile::write(const fs::path& path, const char* storage, const std::stri
   text(0x0008, 0x0018, gdcm::VR::UI, instance);
   gdcm::FileMetaInformation& header = writer_.GetFile().GetHeader();
   header.SetDataSetTransferSyntax(gdcm::TransferSyntax::ExplicitVRLittleEndian);
-  writer_.SetFileName(path.c_str());
-  if (!writer_.Write())
-    throw Error(
-        "writing " + path.string() +
-        ": the file could not be written whole. Is the disk full, or the folder read-only?");
+  // Through memory: where a write fails, Debian's GDCM ends the program by an assertion.
+  std::ostringstream whole;
+  writer_.SetStream(whole);
+  if (!writer_.Write()) throw Error("writing " + path.string() + ": GDCM cannot make the file.");
+  errno = 0;
+  std::ofstream stream(path, std::ios::binary);
+  stream << whole.view();
+  stream.close();
+  if (!stream)
+    throw Error(fmt::format(
+        "writing {}: {}. The file is not whole. Make room on the disk, or choose a folder that you "
+        "may write to.",
+        path.string(), std::strerror(errno != 0 ? errno : EIO)));
 }
 
 void DicomFile::bytes(uint16_t group, uint16_t element, gdcm::VR::VRType vr, const char* data,

@@ -4,8 +4,10 @@
 #include <fmt/format.h>
 #include <gdcmReader.h>
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 
 #include <cmath>
+#include <csignal>
 #include <filesystem>
 #include <set>
 #include <sstream>
@@ -132,6 +134,24 @@ TEST_F(DicomWrite, WrongShapesAndUnwritableFoldersAreRefused) {
   volume_.hu = volume_.hu[0];
   EXPECT_THROW(write_ct_series(volume_, folder_, tags_), Error);
   EXPECT_THROW(write_cxr(at::zeros({4, 4}), "/dev/null/a.dcm", {}), Error);
+}
+
+TEST_F(DicomWrite, AWriteThatFailsInTheMiddleIsAnError) {
+  // A limit on the size of a file fails a write as a full disk does.
+  std::signal(SIGXFSZ, SIG_IGN);
+  rlimit before{};
+  ASSERT_EQ(getrlimit(RLIMIT_FSIZE, &before), 0);
+  rlimit small = before;
+  small.rlim_cur = 20000;
+  ASSERT_EQ(setrlimit(RLIMIT_FSIZE, &small), 0);
+  std::string message;
+  try {
+    write_cxr(at::zeros({128, 128}), folder_ / "a.dcm", {});
+  } catch (const Error& error) {
+    message = error.what();
+  }
+  ASSERT_EQ(setrlimit(RLIMIT_FSIZE, &before), 0);
+  EXPECT_NE(message.find("a.dcm: File too large"), std::string::npos) << message;
 }
 
 }  // namespace
