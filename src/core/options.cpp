@@ -244,10 +244,15 @@ void OptionList::load_yaml(const std::filesystem::path& file) {
   for (const auto& [key, value] : values) set(key, value, file.string());
 }
 
+bool Option::is_written() const {
+  return limits.unwritten_at.empty() || option_text(value) != limits.unwritten_at;
+}
+
 std::string OptionList::to_yaml(bool with_sources) const {
   std::string out;
   std::vector<std::string> open;
   for (const auto& option : options_) {
+    if (!with_sources && !option.is_written()) continue;
     std::vector<std::string> parts;
     size_t start = 0;
     for (size_t dot; (dot = option.key.find('.', start)) != std::string::npos; start = dot + 1) {

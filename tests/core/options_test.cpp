@@ -164,5 +164,24 @@ TEST(Options, AnEnumMayBeAllowedSomeOfItsWords) {
   EXPECT_EQ(kind, Kind::ddpm);
 }
 
+struct WithALaterOption {
+  int64_t old = 1, later = 3;
+  void describe(OptionList& options) {
+    options.add("old", &old, "One that was always there.");
+    options.add("later", &later, "One that came later.", {.unwritten_at = "3"});
+  }
+};
+
+TEST(Options, OneThatCameLaterIsWrittenOnlyWhereItIsUsed) {
+  WithALaterOption options;
+  EXPECT_EQ(options_to_yaml(options), "old: 1\n");
+  options.later = 4;
+  EXPECT_EQ(options_to_yaml(options), "old: 1\nlater: 4\n");
+  options.later = 3;
+  OptionList list;
+  options.describe(list);
+  EXPECT_NE(list.to_yaml(/*with_sources=*/true).find("later: 3"), std::string::npos);
+}
+
 }  // namespace
 }  // namespace x2ctpa

@@ -25,6 +25,9 @@ struct Limits {
   double max = std::numeric_limits<double>::infinity();
   std::vector<std::string> choices;  ///< for words and strings: those allowed; empty: any
   int64_t count = 0;                 ///< for lists: the number of elements; 0: any
+  /// The value, as text, at which files and hashes leave the option out: one that came later, so
+  /// that what does not use it stays as it was. Empty: never.
+  std::string unwritten_at = {};
 };
 
 /// A member that is an enum, read and written as its word.
@@ -56,6 +59,8 @@ struct Option {
   std::string help;  ///< one sentence with the unit
   Limits limits;
   std::string source;  ///< where the value came from: "default", a file, "--flag"
+
+  bool is_written() const;  ///< see Limits::unwritten_at
 };
 
 /// The options of one or several structs under their dotted keys, in the order of declaration.
@@ -67,8 +72,9 @@ class OptionList {
   /// The same for an enum: one of `allowed`, or of all its words where that is empty.
   template <WordEnum E>
   void add(const std::string& name, E* value, const std::string& help,
-           const std::vector<E>& allowed = {}) {
+           const std::vector<E>& allowed = {}, const std::string& unwritten_at = {}) {
     Limits limits;
+    limits.unwritten_at = unwritten_at;
     for (const E word : allowed) limits.choices.emplace_back(word_of(word));
     if (allowed.empty()) limits.choices = all_words<E>();
     add(name,
@@ -95,7 +101,8 @@ class OptionList {
   /// Reads a YAML file of nested sections over the present values. Every key must be known.
   void load_yaml(const std::filesystem::path& file);
 
-  /// The values as nested YAML. `with_sources` adds where each came from as a comment.
+  /// The values as nested YAML. `with_sources` adds where each came from as a comment, and writes
+  /// every option.
   std::string to_yaml(bool with_sources = false) const;
 
   /// A Markdown table (key, type and limits, default, meaning) of the options under `section`.

@@ -14,6 +14,15 @@ struct ProjectionGeometry {
 
   void describe(OptionList& options);
   bool operator==(const ProjectionGeometry&) const = default;
+
+  /// The same beam across the patient: the body is wider than deep, so that the detector stands
+  /// farther from its centre.
+  ProjectionGeometry lateral(double lateral_source_to_centre_mm) const {
+    return {source_to_detector_mm, lateral_source_to_centre_mm, detector_mm};
+  }
 };
+
+/// Of lateral X-rays: half a wide patient lies between the centre and the detector.
+constexpr double usual_lateral_source_to_centre_mm = 1550;
 
 }  // namespace x2ctpa
