@@ -89,6 +89,7 @@ class PhantomCommand : public Command {
     claim_folder(out, options, seed);
     remove_partial_files(out);
     std::vector<std::string> columns = manifest_columns();
+    if (options.lateral) columns.push_back("cxr_lateral");
     if (options.write_masks)
       for (const char* kind : mask_kinds) columns.push_back(fmt::format("{}_mask", kind));
     CsvTable manifest(columns);
@@ -100,6 +101,7 @@ class PhantomCommand : public Command {
       const CsvTable truth = CsvTable::read(folder / "truth.csv");
       std::vector<std::string> row;
       for (const std::string& column : manifest_columns()) row.push_back(truth.at(0, column));
+      if (options.lateral) row.push_back(folder.filename().string() + "/" + lateral_name);
       if (options.write_masks) add_mask_columns(row, folder);
       manifest.add(row);
       progress.advance();
@@ -125,6 +127,8 @@ class PhantomCommand : public Command {
                   "give another --out.");
     if (!fs::exists(file)) write_file(file, made_by);
   }
+
+  static constexpr const char* lateral_name = "cxr_lateral.dcm";
 
   static std::string mask_name(const char* kind) { return fmt::format("{}_mask.nii.gz", kind); }
 
@@ -152,6 +156,10 @@ class PhantomCommand : public Command {
         double(stream_seed(seed, "phantom/mono1/" + id) >> 11) * 0x1p-53 < options.mono1_fraction;
     tags.pixel_spacing_mm = ProjectionGeometry().detector_mm / double(options.cxr_size);
     write_cxr(patient.cxr, beside / "cxr.dcm", tags);
+    if (options.lateral) {
+      tags.view = CxrView::lateral;
+      write_cxr(patient.cxr_lateral, beside / lateral_name, tags);
+    }
     if (options.write_masks) {
       Volume mask = patient.ct;
       const std::array voxels{patient.lung_mask, patient.artery_mask, patient.embolus_mask};

@@ -207,4 +207,11 @@ SeriesTags read_dicom_tags(const fs::path& file) {
   return tags_of(reader.GetFile().GetDataSet());
 }
 
+std::optional<CxrView> view_of_position(const std::string& position) {
+  static const std::set<std::string> lateral{"LL", "RL", "LAT", "LATERAL", "LLD", "RLD"};
+  if (lateral.contains(position)) return CxrView::lateral;
+  if (position == "PA" || position == "AP") return CxrView::frontal;
+  return std::nullopt;
+}
+
 }  // namespace x2ctpa

@@ -106,14 +106,15 @@ void write_cxr(const at::Tensor& picture, const fs::path& path, const CxrTags& t
   const int64_t rows = picture.size(0), columns = picture.size(1);
   check_dicom_sides(rows, columns, path);
   if (path.has_parent_path()) make_dicom_folder(path.parent_path());
+  const bool lateral = tags.view == CxrView::lateral;
   DicomFile file;
-  add_study(file, tags, "DX", "CXR");
+  add_study(file, tags, "DX", lateral ? "CXR lateral" : "CXR");
   file.text(0x0008, 0x0008, VR::CS, "ORIGINAL\\PRIMARY");
   file.text(0x0008, 0x0068, VR::CS, "FOR PRESENTATION");
   file.text(0x0018, 0x1508, VR::CS, "NONE");
-  file.text(0x0018, 0x5101, VR::CS, "PA");
-  file.text(0x0020, 0x0013, VR::IS, "1");
-  file.text(0x0020, 0x0020, VR::CS, "L\\F");
+  file.text(0x0018, 0x5101, VR::CS, lateral ? "LL" : "PA");
+  file.text(0x0020, 0x0013, VR::IS, lateral ? "2" : "1");
+  file.text(0x0020, 0x0020, VR::CS, lateral ? "P\\F" : "L\\F");
   file.text(0x0020, 0x0062, VR::CS, "U");
   file.text(0x0028, 0x0004, VR::CS, tags.mono1 ? "MONOCHROME1" : "MONOCHROME2");
   if (tags.pixel_spacing_mm > 0) {
@@ -140,7 +141,7 @@ void write_cxr(const at::Tensor& picture, const fs::path& path, const CxrTags& t
     pixels[i] = uint16_t(tags.mono1 ? 4095 - level : level);
   }
   file.pixels(pixels, rows, columns, 12);
-  file.write(path, dx_storage, make_uid(tags.uid_seed, "DX/1"));
+  file.write(path, dx_storage, make_uid(tags.uid_seed, lateral ? "DX/2" : "DX/1"));
 }
 
 }  // namespace x2ctpa

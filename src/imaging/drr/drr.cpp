@@ -48,10 +48,27 @@ void attenuate(const float* hu, float* mu, int64_t n, float water, float slope, 
 // -1 for PA, where the beam runs to the front, 1 for AP.
 double beam_sign(const DrrOptions& options) { return options.view == BeamView::pa ? -1 : 1; }
 
+Vec3 turned_to_side(const Vec3& p) { return {p[1], -p[0], p[2]}; }
+
+// The patient turned by a quarter, so that a PA beam sees the left side.
+Volume turned_to_side(const Volume& volume) {
+  Volume turned = volume;
+  turned.origin_mm = turned_to_side(volume.origin_mm);
+  turned.direction = {volume.direction[1], volume.direction[0], volume.direction[2]};
+  for (double& cosine : turned.direction[1]) cosine = 0 - cosine;
+  return oriented_to_lps(turned);
+}
+
+DrrOptions turned_to_side(DrrOptions options) {
+  options.view = BeamView::pa;
+  return options;
+}
+
 }  // namespace
 
 void DrrRendering::describe(OptionList& options) {
-  options.add("view", &view, "Beam from back to front (pa) or from front to back (ap).");
+  options.add("view", &view, "Beam from back to front (pa) or from front to back (ap).",
+              {BeamView::pa, BeamView::ap});
   options.add("method", &method,
               "Trilinear samples at equal steps, or the exact length in each voxel (siddon).");
   options.add("step_mm", &step_mm, "Trilinear: largest step along the beam in mm.",
@@ -117,7 +134,10 @@ ConeBeam cone_beam(const DrrOptions& options, const Vec3& centre) {
 
 at::Tensor render_drr(const Volume& volume, const DrrOptions& options,
                       const std::optional<Vec3>& centre_mm) {
-  const ConeBeam beam = cone_beam(options, centre_mm.value_or(volume.centre_mm()));
+  const Vec3 centre = centre_mm.value_or(volume.centre_mm());
+  if (options.view == BeamView::lateral)
+    return render_drr(turned_to_side(volume), turned_to_side(options), turned_to_side(centre));
+  const ConeBeam beam = cone_beam(options, centre);
   check_clear(volume, beam, options);
   const bool siddon = options.method == DrrMethod::siddon, layers = has_parallel_layers(volume);
   if (layers && !siddon && !volume.hu.is_cpu())
@@ -133,7 +153,13 @@ at::Tensor drr_gradient(const Volume& volume, const DrrOptions& options, const a
     throw Error(
         "the gradient of a rendered X-ray is there for trilinear samples of volumes whose axes are "
         "the patient's");
-  const ConeBeam beam = cone_beam(options, centre_mm.value_or(volume.centre_mm()));
+  const Vec3 centre = centre_mm.value_or(volume.centre_mm());
+  if (options.view == BeamView::lateral)
+    return drr_gradient(turned_to_side(volume), turned_to_side(options), picture,
+                        turned_to_side(centre))
+        .transpose(1, 2)
+        .flip(2);
+  const ConeBeam beam = cone_beam(options, centre);
   check_clear(volume, beam, options);
   const at::Tensor given = picture.to(volume.hu.device(), torch::kFloat).contiguous();
   const at::Tensor of_mu = volume.hu.is_cpu()

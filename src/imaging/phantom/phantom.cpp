@@ -6,6 +6,8 @@
 #include <vector>
 
 #include "imaging/phantom/phantom_organs.h"
+#include "x2ctpa/core/cxr_view.h"
+#include "x2ctpa/core/projection_geometry.h"
 #include "x2ctpa/core/random.h"
 #include "x2ctpa/imaging/drr/drr.h"
 
@@ -39,13 +41,14 @@ Volume ct_grid(const PhantomOptions& o, const Patient& p) {
 }
 
 // Tall enough to fill the X-ray from neck to belly; coarser along the beam, which sums it up.
-Volume cxr_grid(const PhantomOptions& o, const Patient& p) {
-  const double fine = o.cxr_voxel_mm, deep = 2 * o.cxr_voxel_mm;
+Volume cxr_grid(const PhantomOptions& o, const Patient& p, CxrView view) {
+  const double fine = o.cxr_voxel_mm;
+  const double x = view == CxrView::frontal ? fine : 2 * fine, y = 3 * fine - x;
   const auto count = [](double mm, double voxel) { return int64_t(mm / voxel) + 1; };
   // The lungs' middle, and with it the X-ray's, lies below the frame's origin.
   const Vec3 centre{p.offset_mm[0], p.offset_mm[1], p.offset_mm[2] - 18};
-  return empty_volume(centre, {count(445, fine), count(290, deep), count(400, fine)},
-                      {fine, deep, fine}, {{{1, 0, 0}, {0, 1, 0}, {0, 0, 1}}});
+  return empty_volume(centre, {count(445, fine), count(290, y), count(400, x)}, {x, y, fine},
+                      {{{1, 0, 0}, {0, 1, 0}, {0, 0, 1}}});
 }
 
 // Middle of the box around the lung mask, in LPS mm.
@@ -71,15 +74,21 @@ void add_photon_noise(at::Tensor& line_integral, double photons, uint64_t seed) 
 }
 
 at::Tensor make_cxr(const PhantomOptions& o, const Patient& p, const phantom::Thorax& thorax,
-                    const phantom::Shapes& shapes, const Vec3& centre) {
+                    const phantom::Shapes& shapes, const Vec3& centre, CxrView view) {
   phantom::Canvas canvas;
-  canvas.volume = cxr_grid(o, p);
+  canvas.volume = cxr_grid(o, p, view);
   phantom::paint(canvas, thorax, shapes, p.offset_mm, {.contrast = false, .masks = false});
   DrrOptions drr;
   drr.size = o.cxr_size;
   drr.step_mm = 2 * o.cxr_voxel_mm;
+  uint64_t seed = ~p.noise_seed;
+  if (view == CxrView::lateral) {
+    drr.view = BeamView::lateral;
+    drr.geometry = drr.geometry.lateral(usual_lateral_source_to_centre_mm);
+    seed = stream_seed(int64_t(seed), "lateral");
+  }
   at::Tensor lines = render_drr(canvas.volume, drr, centre);
-  if (o.photons > 0) add_photon_noise(lines, o.photons, ~p.noise_seed);
+  if (o.photons > 0) add_photon_noise(lines, o.photons, seed);
   return displayed_xray(lines);
 }
 
@@ -112,7 +121,11 @@ Phantom make_phantom(const PhantomOptions& options, int64_t seed, int64_t index)
   made.truth.embolus_ml = canvas.clot_ml;
   made.cxr_centre_mm = middle_of(canvas.lung, canvas.volume);
   for (int axis : {0, 1, 2}) made.cxr_centre_mm[axis] += patient.jitter_mm[axis];
-  made.cxr = make_cxr(options, patient, thorax, shapes, made.cxr_centre_mm);
+  const auto cxr = [&](CxrView view) {
+    return make_cxr(options, patient, thorax, shapes, made.cxr_centre_mm, view);
+  };
+  made.cxr = cxr(CxrView::frontal);
+  if (options.lateral) made.cxr_lateral = cxr(CxrView::lateral);
   return made;
 }
 

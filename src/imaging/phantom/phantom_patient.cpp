@@ -199,6 +199,8 @@ void PhantomOptions::describe(OptionList& options) {
   options.add(
       "write_masks", &write_masks,
       "Also write lung_mask.nii.gz, artery_mask.nii.gz and embolus_mask.nii.gz per patient.");
+  options.add("lateral", &lateral, "Also write the lateral X-ray, cxr_lateral.dcm, per patient.",
+              {.unwritten_at = "false"});
 }
 
 }  // namespace x2ctpa

@@ -25,6 +25,11 @@ struct ChestLikeness {
   bool negative() const { return frontal() && bone_dark > bone_bright; }
 };
 
+/// Whether a lateral chest X-ray (H, W), bone bright, seems to show the patient looking to the
+/// right: neck and shoulders lie behind the heart, so that the brightness of the upper chest has
+/// its middle nearer to the back than that of the lower chest.
+bool looks_right(const at::Tensor& pixels);
+
 /// Throws Error unless `pixels` is a picture (H, W).
 ChestLikeness chest_likeness(const at::Tensor& pixels);
 

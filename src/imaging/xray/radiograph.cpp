@@ -105,8 +105,24 @@ void judge_view(Radiograph& xray, const ChestLikeness& likeness) {
   xray.is_chest_xray = !has(xray, "not-chest") && !has(xray, "blank");
 }
 
+// The same of one that is to be lateral; what would be a doubt of a frontal one is none.
+void judge_lateral(Radiograph& xray, const ChestLikeness& likeness) {
+  xray.withdraw("lateral");
+  const bool looks_frontal = likeness.frontal() && likeness.bone_bright > likeness.bone_dark;
+  if (xray.view.empty()) xray.view = looks_frontal ? "frontal" : "unknown";
+  if (xray.view == "frontal") xray.warn("not-lateral", "a frontal view; a lateral one is expected");
+  xray.is_chest_xray = !has(xray, "not-chest") && !has(xray, "blank");
+  if (xray.facing == "right") {
+    xray.pixels = xray.pixels.flip({1}).contiguous();
+    xray.warn("faces-right", "the patient looks to the right; it is turned over");
+  } else if (xray.facing.empty() && xray.view != "frontal" && looks_right(xray.pixels)) {
+    xray.warn("looks-right",
+              "the patient seems to look to the right, and no header says so; it stays as it is");
+  }
+}
+
 // The doubts that any picture may raise.
-void judge_picture(Radiograph& xray, CxrInvert invert) {
+void judge_picture(Radiograph& xray, CxrInvert invert, CxrView expected) {
   const auto height = double(xray.pixels.size(0)), width = double(xray.pixels.size(1));
   if (std::max(height, width) > widest_aspect * std::min(height, width))
     xray.warn("not-chest",
@@ -115,6 +131,10 @@ void judge_picture(Radiograph& xray, CxrInvert invert) {
   if (xray.pixels.std().item<float>() < least_contrast)
     xray.warn("blank", "it has almost no contrast");
   ChestLikeness likeness = chest_likeness(without_borders(xray.pixels));
+  if (expected == CxrView::lateral) {
+    if (invert == CxrInvert::always) xray.pixels = 1 - xray.pixels;
+    return judge_lateral(xray, likeness);
+  }
   settle_polarity(xray, likeness, invert);
   judge_view(xray, likeness);
 }
@@ -142,14 +162,22 @@ void Radiograph::warn(const std::string& code, const std::string& warning) {
   warnings.push_back(warning);
 }
 
-Radiograph read_radiograph(const fs::path& file, CxrInvert invert) {
+void Radiograph::withdraw(const std::string& code) {
+  for (size_t i = codes.size(); i-- > 0;) {
+    if (codes[i] != code) continue;
+    codes.erase(codes.begin() + std::ptrdiff_t(i));
+    warnings.erase(warnings.begin() + std::ptrdiff_t(i));
+  }
+}
+
+Radiograph read_radiograph(const fs::path& file, CxrInvert invert, CxrView expected) {
   std::error_code error;
   if (!fs::is_regular_file(file, error))
     throw Error(fmt::format("{}: no such file.", file.string()));
   const bool dicom = is_dicom_named(file) || is_dicom_image(file);
   Radiograph xray = dicom ? read_dicom_radiograph(file) : read_picture(file);
   check_size(xray.pixels.size(0), xray.pixels.size(1), file);
-  judge_picture(xray, invert);
+  judge_picture(xray, invert, expected);
   return xray;
 }
 
@@ -164,8 +192,9 @@ at::Tensor square_radiograph(const at::Tensor& pixels, int64_t size, double fill
   return at::_upsample_bilinear2d_aa(square, {size, size}, false)[0][0].contiguous();
 }
 
-ModelXray load_model_xray(const fs::path& file, int64_t size, const CxrOptions& options) {
-  const Radiograph xray = read_radiograph(file, options.invert);
+ModelXray load_model_xray(const fs::path& file, int64_t size, const CxrOptions& options,
+                          CxrView expected) {
+  const Radiograph xray = read_radiograph(file, options.invert, expected);
   const auto refuse = [&](const char* code, const std::string& what) {
     throw RefusedXray(
         code, fmt::format("{}: {}: {}. Give another file, or accept it with --preprocess.cxr."
@@ -174,13 +203,14 @@ ModelXray load_model_xray(const fs::path& file, int64_t size, const CxrOptions& 
   };
   if (options.refuse_not_chest && has(xray, "blank"))
     refuse("cxr-blank", "refused as a blank picture");
-  if (options.refuse_not_chest && xray.view == "lateral")
+  if (options.refuse_not_chest && xray.view == "lateral" && expected == CxrView::frontal)
     refuse("cxr-lateral", "refused as a lateral view");
   if (options.refuse_not_chest && !xray.is_chest_xray)
     refuse("cxr-not-chest", "refused as no chest X-ray");
   ModelXray loaded;
   loaded.codes = xray.codes;
   loaded.warnings = xray.warnings;
+  loaded.view = xray.view;
   const at::Tensor pixels = options.trim ? without_borders(xray.pixels) : xray.pixels;
   loaded.picture = square_radiograph(pixels, size);
   return loaded;

@@ -15,6 +15,7 @@
 
 #include "imaging/dicom/gdcm_dataset.h"
 #include "x2ctpa/core/error.h"
+#include "x2ctpa/imaging/dicom/dicom_series.h"
 
 namespace x2ctpa {
 namespace {
@@ -160,11 +161,13 @@ void add_header_warnings(const gdcm::DataSet& data, Radiograph& xray) {
   }
   const std::string view = dicom_text(data, 0x0018, 0x5101);
   const std::string orientation = dicom_text(data, 0x0020, 0x0020);
-  static const std::set<std::string> lateral{"LL", "RL", "LAT", "LATERAL", "LLD", "RLD"};
-  if (lateral.contains(view) || orientation.starts_with("A") || orientation.starts_with("P")) {
+  const auto named = view_of_position(view);
+  if (named == CxrView::lateral || orientation.starts_with("A") || orientation.starts_with("P")) {
     xray.view = "lateral";
+    if (orientation.starts_with("P")) xray.facing = "left";
+    if (orientation.starts_with("A")) xray.facing = "right";
     xray.warn("lateral", "a lateral view; a frontal (PA or AP) one is expected");
-  } else if (view == "PA" || view == "AP") {
+  } else if (named) {
     xray.view = "frontal";
   }
 }

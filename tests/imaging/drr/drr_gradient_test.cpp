@@ -42,7 +42,7 @@ double total(const at::Tensor& picture, const at::Tensor& weights) {
 
 TEST(DrrGradient, IsThatOfFiniteDifferences) {
   const auto weights = case_noise(3, "weights", 0, {40, 40});
-  for (const BeamView view : {BeamView::pa, BeamView::ap}) {
+  for (const BeamView view : {BeamView::pa, BeamView::ap, BeamView::lateral}) {
     DrrOptions options = small_picture();
     options.view = view;
     const Volume volume = rough();

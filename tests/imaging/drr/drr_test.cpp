@@ -228,5 +228,38 @@ TEST(FilmPicture, IsBoneBrightBetweenZeroAndOne) {
   EXPECT_EQ(displayed_xray(at::zeros({4, 4})).abs().sum().item<float>(), 0);
 }
 
+// A rod along the patient's front, and one point: where a lateral X-ray shows them.
+TEST(LateralDrr, ShowsThePatientLookingToItsLeft) {
+  Volume volume;
+  volume.hu = torch::full({20, 20, 20}, -1000.0);
+  volume.spacing_mm = {10, 10, 10};
+  volume.hu[15][4][10] = 1000;  // high, to the front
+  DrrOptions options;
+  options.size = 43;
+  options.view = BeamView::lateral;
+  const auto picture = render_drr(volume, options);
+  const int64_t brightest = picture.argmax().item<int64_t>();
+  const Vec3 c = volume.centre_mm();
+  // Its distance to the source, which is at the patient's right.
+  const double m = 1800 / (1600 + (100 - c[0]));
+  EXPECT_NEAR(double(brightest % 43), (m * (40 - c[1]) + 215) / 10 - 0.5, 1);
+  EXPECT_NEAR(double(brightest / 43), (215 - m * (150 - c[2])) / 10 - 0.5, 1);
+}
+
+TEST(LateralDrr, OfAnObliqueVolumeAgreesWithThatOfItsAxes) {
+  const auto noise = torch::linspace(-800, 300, 8 * 9 * 10).reshape({8, 9, 10}).contiguous();
+  Volume straight{noise, {-45, -40, -35}, {10, 10, 10}};
+  Volume turned = straight;
+  const double angle = 1e-4;  // hardly turned, and rendered ray by ray
+  turned.direction = {
+      {{std::cos(angle), -std::sin(angle), 0}, {std::sin(angle), std::cos(angle), 0}, {0, 0, 1}}};
+  DrrOptions options;
+  options.size = 32;
+  options.view = BeamView::lateral;
+  options.geometry.detector_mm = 140;
+  const auto a = render_drr(straight, options), b = render_drr(turned, options);
+  EXPECT_LT((a - b).abs().mean().item<double>(), 0.03 * a.mean().item<double>());
+}
+
 }  // namespace
 }  // namespace x2ctpa

@@ -28,6 +28,7 @@
 #include <string>
 #include <vector>
 
+#include "x2ctpa/core/cxr_view.h"
 #include "x2ctpa/core/error.h"
 #include "x2ctpa/core/options.h"
 #include "x2ctpa/imaging/volume/volume.h"
@@ -120,5 +121,8 @@ at::Tensor read_dicom_slice(const std::filesystem::path& file);
 
 /// What the header of one image file says. Throws Error when it is no readable DICOM image.
 SeriesTags read_dicom_tags(const std::filesystem::path& file);
+
+/// The view that a View Position (0018,5101) names; nothing for other words.
+std::optional<CxrView> view_of_position(const std::string& position);
 
 }  // namespace x2ctpa

@@ -9,6 +9,7 @@
 #include <filesystem>
 #include <string>
 
+#include "x2ctpa/core/cxr_view.h"
 #include "x2ctpa/imaging/volume/volume.h"
 
 namespace x2ctpa {
@@ -28,11 +29,13 @@ void write_ct_series(const Volume& volume, const std::filesystem::path& folder,
                      const DicomTags& tags);
 
 struct CxrTags : DicomTags {
-  bool mono1 = false;           ///< store inverted values as MONOCHROME1
+  bool mono1 = false;  ///< store inverted values as MONOCHROME1
+  CxrView view = CxrView::frontal;
   double pixel_spacing_mm = 0;  ///< at the detector
 };
 
-/// Writes a picture (H, W) in [0, 1], bone bright, as a 12-bit DX image, PA.
+/// Writes a picture (H, W) in [0, 1], bone bright, as a 12-bit DX image: PA, or left lateral with
+/// the patient looking to its left.
 /// Throws Error naming the file for another shape or when the disk refuses.
 void write_cxr(const at::Tensor& picture, const std::filesystem::path& file, const CxrTags& tags);
 

@@ -2,6 +2,9 @@
 //
 // Geometry, in LPS millimetres (x to the patient's left, y to the back, z to the head). PA: the
 // source is behind the patient, the detector before the chest (b = 1); AP: the other way (b = -1).
+// Lateral: the source is at the patient's right, the detector at the left side, which is a PA beam
+// through a patient turned by a quarter: x' = y, y' = -x, so that the X-ray shows the patient
+// looking to its left.
 // With c the point on the central ray:
 //
 //   source     s = (cx, cy + b source_to_centre, cz)
@@ -26,8 +29,8 @@
 
 namespace x2ctpa {
 
-enum class BeamView { pa, ap };
-constexpr auto words(BeamView) { return std::array{"pa", "ap"}; }
+enum class BeamView { pa, ap, lateral };
+constexpr auto words(BeamView) { return std::array{"pa", "ap", "lateral"}; }
 
 enum class DrrMethod { trilinear, siddon };
 constexpr auto words(DrrMethod) { return std::array{"trilinear", "siddon"}; }

@@ -40,6 +40,7 @@ struct PhantomOptions {
   double mono1_fraction = 0.2;
   double sign_strength = 1;
   bool write_masks = false;
+  bool lateral = false;
 
   void describe(OptionList& options);
 };
@@ -64,7 +65,9 @@ struct Phantom {
   at::Tensor artery_mask;       ///< uint8 (D, H, W): pulmonary arteries, clots included
   at::Tensor lung_mask;         ///< uint8 (D, H, W): lungs with their vessels
   at::Tensor cxr;               ///< float32 (S, S) in [0, 1], bone bright, hung as a PA X-ray
-  Vec3 cxr_centre_mm{0, 0, 0};  ///< LPS point on the central ray: middle of the lungs, jittered
+  at::Tensor cxr_lateral;       ///< the same from the left side, the patient looking to its left;
+                                ///< undefined unless asked for
+  Vec3 cxr_centre_mm{0, 0, 0};  ///< LPS point on both central rays: middle of the lungs, jittered
   PhantomTruth truth;
 };
 
