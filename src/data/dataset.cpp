@@ -23,10 +23,17 @@ namespace x2ctpa {
 namespace {
 
 const std::vector<std::string> index_columns = {"id", "patient_id", "split", "pe", "ct", "cxr"};
-constexpr const char* fold_column = "fold";  // only where there are folds
+// Only where there are any.
+constexpr const char *lateral_column = "cxr_lateral", *fold_column = "fold";
 
 // Fields that sets made before them lack; their defaults say what such sets are.
-const std::set<std::string> later_fields = {"modality", "intensity", "unit", "source"};
+const std::set<std::string> later_fields = {"modality",
+                                            "intensity",
+                                            "unit",
+                                            "source",
+                                            "lateral_mean",
+                                            "lateral_std",
+                                            "lateral_source_to_centre_mm"};
 constexpr const char* meanings_key = "meanings";
 
 // The fields as JSON, from the same declaration as their YAML.
@@ -35,7 +42,8 @@ ordered_json to_json(DatasetInfo info) {
   info.describe(list);
   ordered_json json;
   for (const Option& option : list.all()) {
-    with_value(option.value, [&](const auto& value) { json[option.key] = value; });
+    if (option.is_written())
+      with_value(option.value, [&](const auto& value) { json[option.key] = value; });
   }
   return json;
 }
@@ -70,7 +78,8 @@ ordered_json meanings(DatasetInfo info) {
   OptionList list;
   info.describe(list);
   ordered_json json;
-  for (const Option& option : list.all()) json[option.key] = option.help;
+  for (const Option& option : list.all())
+    if (option.is_written()) json[option.key] = option.help;
   return json;
 }
 
@@ -99,12 +108,16 @@ std::string required_file(const Case& c, const std::string& file, const char* wh
 CsvTable index_table(const std::vector<Case>& cases) {
   const bool folds =
       std::any_of(cases.begin(), cases.end(), [](const Case& c) { return c.fold.has_value(); });
+  const bool laterals =
+      std::any_of(cases.begin(), cases.end(), [](const Case& c) { return !c.cxr_lateral.empty(); });
   std::vector<std::string> columns = index_columns;
+  if (laterals) columns.push_back(lateral_column);
   if (folds) columns.push_back(fold_column);
   CsvTable table(columns);
   for (const Case& c : cases) {
     std::vector<std::string> row = {c.id, c.patient_id, c.split, c.pe ? std::to_string(*c.pe) : "",
                                     c.ct, c.cxr};
+    if (laterals) row.push_back(c.cxr_lateral);
     if (folds) row.push_back(c.fold ? std::to_string(*c.fold) : "");
     table.add(std::move(row));
   }
@@ -127,6 +140,7 @@ std::vector<Case> cases_from_table(const CsvTable& table, const std::string& fil
                               c.id, c.split));
     }
     c.fold = parse_fold(table.get(row, fold_column), fmt::format("{}: case {}", file, c.id));
+    c.cxr_lateral = table.get(row, lateral_column);
     cases.push_back(std::move(c));
   }
   return cases;
@@ -183,6 +197,13 @@ void DatasetInfo::describe(OptionList& options) {
   options.add("cxr_mean", &cxr_mean, "Mean over the training X-rays, in [0, 1].");
   options.add("cxr_std", &cxr_std, "Standard deviation over the training X-rays.");
   geometry.describe(options);
+  const Limits later{.unwritten_at = "0"};
+  options.add("lateral_mean", &lateral_mean, "Mean over the lateral training X-rays, in [0, 1].",
+              later);
+  options.add("lateral_std", &lateral_std, "Standard deviation over the lateral training X-rays.",
+              later);
+  options.add("lateral_source_to_centre_mm", &lateral_source_to_centre_mm,
+              "Lateral X-ray source to the centre of the volume in mm.", later);
   options.add("hash", &hash, "SHA-256 of the dataset's index and fields.");
 }
 
@@ -306,7 +327,19 @@ at::Tensor Dataset::load_ct(const Case& c) const {
 }
 
 at::Tensor Dataset::load_cxr(const Case& c) const {
-  const fs::path file = folder_ / required_file(c, c.cxr, "X-ray");
+  return load_picture(c, required_file(c, c.cxr, "X-ray"));
+}
+
+at::Tensor Dataset::load_views(const Case& c, CxrViews views) const {
+  if (views == CxrViews::frontal || !c.has_xray(views)) return load_cxr(c);
+  const auto view = [&](const std::string& name) {
+    return name.empty() ? missing_view(info_.cxr_size) : load_picture(c, name);
+  };
+  return at::cat({view(c.cxr), view(c.cxr_lateral)});
+}
+
+at::Tensor Dataset::load_picture(const Case& c, const std::string& name) const {
+  const fs::path file = folder_ / name;
   at::Tensor pixels;
   try {
     pixels = read_png(file);

@@ -32,7 +32,7 @@ CaseTensors load_case(const Dataset& dataset, const Case& c, const BatchContent&
   try {
     CaseTensors out;
     if (content.ct) out.ct = dataset.load_ct(c);
-    if (content.cxr) out.cxr = dataset.load_cxr(c);
+    if (content.cxr) out.cxr = dataset.load_views(c, content.views);
     for (const auto& [name, load] : content.more) out.more[name] = load(c);
     return out;
   } catch (const Error&) {
@@ -133,7 +133,8 @@ CaseLoader::CaseLoader(const Dataset& dataset, const std::string& split,
   }
   const bool needs_ct = content_.ct || content_.paired, needs_cxr = content_.cxr || content_.paired;
   for (const Case& c : dataset_.split(split)) {
-    if ((!needs_ct || !c.ct.empty()) && (!needs_cxr || !c.cxr.empty())) cases_.push_back(c);
+    if ((!needs_ct || !c.ct.empty()) && (!needs_cxr || c.has_xray(content_.views)))
+      cases_.push_back(c);
   }
   if (cases_.empty()) {
     throw Error(

@@ -202,5 +202,39 @@ TEST(Dataset, AVolumeOfAnotherGridNamesTheCaseAndBothSizes) {
   EXPECT_CONTAINS(error_of([&] { dataset.load_cxr(dataset.cases()[1]); }), "no X-ray");
 }
 
+TEST(DatasetOfTwoViews, KeepsLateralXraysAndLoadsWhatIsThere) {
+  TemporaryFolder folder;
+  DatasetInfo info = small_info();
+  auto cases = small_cases();
+  write_dataset(folder.path(), info, cases);
+  const std::string before = read_file(folder / "dataset.json"), hash = info.hash;
+  EXPECT_EQ(before.find("lateral"), std::string::npos);
+  EXPECT_EQ(Dataset::open(folder.path()).info().views(), CxrViews::frontal);
+
+  info.lateral_mean = 0.4;
+  info.lateral_std = 0.2;
+  info.lateral_source_to_centre_mm = 1550;
+  cases[0].cxr_lateral = "cxr/a_lateral.png";
+  cases[1].cxr_lateral = "cxr/b_lateral.png";
+  fs::create_directories(folder / "cxr");
+  for (const char* name : {"a", "a_lateral", "b_lateral"})
+    write_png16(test::picture(5, 3), folder / "cxr" / (std::string(name) + ".png"));
+  write_dataset(folder.path(), info, cases);
+  EXPECT_NE(info.hash, hash);
+  const Dataset set = Dataset::open(folder.path());
+  EXPECT_EQ(set.info().views(), CxrViews::both);
+  EXPECT_EQ(set.info().lateral_std, 0.2);
+  EXPECT_EQ(set.cases()[1].cxr_lateral, "cxr/b_lateral.png");
+  const auto a = set.load_views(set.cases()[0], CxrViews::both),
+             b = set.load_views(set.cases()[1], CxrViews::both);
+  EXPECT_TRUE(at::isfinite(a).all().item<bool>());
+  EXPECT_TRUE(b[0].isnan().all().item<bool>());
+  EXPECT_TRUE(at::isfinite(b[1]).all().item<bool>());
+  EXPECT_EQ(set.load_views(set.cases()[0], CxrViews::frontal).size(0), 1);
+  EXPECT_TRUE(set.cases()[1].has(ViewSet::lateral));
+  EXPECT_FALSE(set.cases()[1].has(ViewSet::both));
+  EXPECT_FALSE(set.cases()[1].has_xray(CxrViews::frontal));
+}
+
 }  // namespace
 }  // namespace x2ctpa

@@ -1,9 +1,10 @@
 // The dataset folder that `preprocess` writes and every training command reads.
 //
 //   dataset.json   what the set is: DatasetInfo and its hash
-//   index.csv      id,patient_id,split,pe,ct,cxr[,fold]   (paths relative to the folder)
+//   index.csv      id,patient_id,split,pe,ct,cxr[,cxr_lateral][,fold]   (paths relative to the
+//                  folder)
 //   ct/<id>.nii    the volume on the dataset grid, in its true place; int16 HU for CT
-//   cxr/<id>.png   16-bit square X-ray
+//   cxr/<id>.png   16-bit square X-ray; cxr/<id>_lateral.png the lateral one
 //   splits.csv     id,patient_id,split,fold
 //   rejected.csv   source,reason_code,reason
 #pragma once
@@ -16,6 +17,7 @@
 #include <string>
 #include <vector>
 
+#include "x2ctpa/core/cxr_view.h"
 #include "x2ctpa/core/options.h"
 #include "x2ctpa/core/projection_geometry.h"
 #include "x2ctpa/imaging/volume/volume.h"
@@ -61,11 +63,16 @@ struct DatasetInfo {
   int64_t cxr_size = 0;   ///< side of the square X-rays in pixels
   double cxr_mean = 0.5;  ///< over the training X-rays, in [0, 1]
   double cxr_std = 0.25;
-  ProjectionGeometry geometry;  ///< that relates the X-rays to the volumes
-  std::string hash;             ///< SHA-256 over index.csv and the fields above
+  ProjectionGeometry geometry;             ///< that relates the X-rays to the volumes
+  double lateral_mean = 0;                 ///< over the lateral training X-rays, in [0, 1]
+  double lateral_std = 0;                  ///< the same; 0: there are none
+  double lateral_source_to_centre_mm = 0;  ///< in `geometry`'s place; 0: there are none
+  std::string hash;                        ///< SHA-256 over index.csv and the fields above
 
   /// Spacing x, y, z of a grid of `size_dhw` that spans a typical volume, such as the latents'.
   Vec3 typical_spacing_at_mm(const std::vector<int64_t>& size_dhw) const;
+
+  CxrViews views() const { return lateral_std > 0 ? CxrViews::both : CxrViews::frontal; }
 
   void describe(OptionList& options);  ///< the fields as YAML in a model folder
 };
@@ -76,6 +83,17 @@ struct Case {
   std::optional<int> pe;          ///< 0, 1, or unknown
   std::string ct, cxr;            ///< relative to the dataset folder; either may be empty
   std::optional<int64_t> fold{};  ///< of the cross-validation; none for the hold-out
+  std::string cxr_lateral{};      ///< as `cxr`
+
+  /// Whether it has the views of a set.
+  bool has(ViewSet set) const {
+    return (set == ViewSet::lateral || !cxr.empty()) &&
+           (set == ViewSet::frontal || !cxr_lateral.empty());
+  }
+  /// Whether it has an X-ray that a model of these views takes.
+  bool has_xray(CxrViews views) const {
+    return !cxr.empty() || (views == CxrViews::both && !cxr_lateral.empty());
+  }
 };
 
 /// The fold in a cell of a table: a number from 0, or none where the cell is empty. Throws Error,
@@ -108,10 +126,14 @@ class Dataset {
   at::Tensor load_ct(const Case& c) const;
   /// The volume in HU with its geometry.
   Volume load_volume(const Case& c) const;
-  /// (1, S, S) float32 in [0, 1].
+  /// The frontal X-ray, (1, S, S) float32 in [0, 1].
   at::Tensor load_cxr(const Case& c) const;
+  /// Its X-rays (V, S, S) as core/cxr_view.h has them. Throws Error for a case without any.
+  at::Tensor load_views(const Case& c, CxrViews views) const;
 
  private:
+  at::Tensor load_picture(const Case& c, const std::string& name) const;
+
   std::filesystem::path folder_;
   DatasetInfo info_;
   std::vector<Case> cases_;

@@ -19,6 +19,7 @@ struct BatchContent {
   bool ct = true;
   bool cxr = true;
   bool paired = false;  ///< leave out cases without both, whatever is loaded
+  CxrViews views = CxrViews::frontal;
   /// What else a case has, such as its latent, by name; called by threads that read ahead.
   std::map<std::string, std::function<at::Tensor(const Case&)>> more{};
 };
@@ -26,7 +27,7 @@ struct BatchContent {
 struct Batch {
   std::vector<Case> cases;
   at::Tensor ct;   ///< (B, 1, D, H, W) float32 in [-1, 1]; undefined when not asked for
-  at::Tensor cxr;  ///< (B, 1, S, S) float32 in [0, 1]; undefined when not asked for
+  at::Tensor cxr;  ///< (B, V, S, S) as core/cxr_view.h has them; undefined when not asked for
   at::Tensor pe;   ///< (B) float32: 0, 1, or -1 for unknown
   std::map<std::string, at::Tensor> more{};  ///< (B, ...) each
 };

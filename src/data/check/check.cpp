@@ -22,17 +22,20 @@ void add_rejection(const RejectedStudy& e, StudyCheck& check) {
       {Severity::error, e.reason_code(), check.study.id, std::string("rejected: ") + e.what()});
 }
 
-// What reading the volume and finding its lungs said. What series and X-rays say is added by those
-// who look closer at them.
+// What reading the volume, finding its lungs and joining two views said. What series and single
+// X-rays say is added by those who look closer at them.
 void add_record_warnings(const CaseRecord& record, StudyCheck& check) {
   for (const std::string& warning : record.warnings) {
     const auto colon = warning.find(": ");
     const std::string code = warning.substr(0, colon);
-    static const std::set<std::string> of_volumes = {
-        "lungs-cut-off", "unit-spacing", "forms-differ", "forms-contradict", "orientation-assumed"};
+    static const std::set<std::string> kept = {
+        "lungs-cut-off",       "unit-spacing",    "forms-differ", "forms-contradict",
+        "orientation-assumed", "views-exchanged", "two-laterals", "two-frontals",
+        "two-patients",        "view-unreadable", "not-lateral",  "faces-right",
+        "looks-right"};
     const bool known = std::any_of(check.findings.begin(), check.findings.end(),
                                    [&](const Finding& finding) { return finding.code == code; });
-    if (of_volumes.contains(code) && !known)
+    if (kept.contains(code) && !known)
       check.findings.push_back(
           {Severity::warning, code, check.study.id, warning.substr(colon + 2)});
   }
@@ -59,7 +62,7 @@ StudyCheck check_study(const Study& study, const PreprocessOptions& options) {
       examine_cxr(read_radiograph(study.cxr, any_picture ? CxrInvert::never : options.cxr.invert),
                   options, check);
     } else if (prepared.record.cxr_rendered) {
-      check.pictures[2] = thumbnail(prepared.cxr, {1, 1});
+      check.pictures[2] = thumbnail(prepared.cxr[0], {1, 1});
     }
   } catch (const std::exception& e) {
     // The study itself was read: what could not be measured must not hide the rest.

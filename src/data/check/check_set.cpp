@@ -91,7 +91,7 @@ void add_pair_findings(const std::vector<StudyCheck>& checks, std::vector<Findin
   for (const StudyCheck& check : checks) {
     if (!check.usable()) continue;
     if (check.study.ct.empty()) no_ct.push_back(&check);
-    if (check.study.cxr.empty()) no_cxr.push_back(&check);
+    if (check.study.cxr.empty() && check.study.cxr_lateral.empty()) no_cxr.push_back(&check);
   }
   const size_t single = no_ct.size() + no_cxr.size();
   // One finding of the set is enough where nothing was meant to be paired.

@@ -76,6 +76,7 @@ void warn_of_shared_files(const std::vector<Study>& studies) {
   for (const Study& study : studies) {
     add(study.ct, study.ct_series ? study.ct_series->uid : study.ct_series_uid, study);
     add(study.cxr, "", study);
+    add(study.cxr_lateral, "", study);
   }
   RepeatedWarning shared;
   for (const auto& [key, two] : first_two) {
@@ -99,12 +100,14 @@ bool process(const Study& study, const PreprocessOptions& options, int64_t seed,
     folder.write(record);
     for (const std::string& warning : record.warnings) log_debug("case {}: {}", study.id, warning);
   } catch (const RejectedStudy& e) {
-    const fs::path& source = study.ct.empty() ? study.cxr : study.ct;
+    const fs::path& xray = study.cxr.empty() ? study.cxr_lateral : study.cxr;
+    const fs::path& source = study.ct.empty() ? xray : study.ct;
     const std::string reason = as_given(study, e.what());
-    folder.write(Rejection{
-        study.id, as_given(study, study.ct.string()), as_given(study, study.cxr.string()),
-        valid_utf8(study.mask.string()), masks_text(study),
-        source.empty() ? study.id : as_given(study, source.string()), e.reason_code(), reason});
+    folder.write(
+        Rejection{study.id, as_given(study, study.ct.string()), as_given(study, study.cxr.string()),
+                  as_given(study, study.cxr_lateral.string()), valid_utf8(study.mask.string()),
+                  masks_text(study), source.empty() ? study.id : as_given(study, source.string()),
+                  e.reason_code(), reason});
     rejected.say(fmt::format("rejected {} ({}): {}", study.id, e.reason_code(), reason));
   }
   return false;
@@ -257,6 +260,9 @@ void PreprocessOptions::describe(OptionList& options) {
               "Render X-rays from the CTs: for no study, for those without an X-ray, or for all.");
   options.section("drr", drr);
   geometry.describe(options);
+  options.add("lateral_source_to_centre_mm", &lateral_source_to_centre_mm,
+              "The same of lateral X-rays, whose detector stands beside the patient.",
+              {.min = 1, .unwritten_at = "1550"});
   options.add("splits", &splits, "Shares of patients in train, val and test.",
               {.min = 0, .count = 3});
   options.add("folds", &folds,

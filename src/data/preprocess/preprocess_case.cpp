@@ -17,6 +17,7 @@
 #include "x2ctpa/imaging/volume/resample.h"
 #include "x2ctpa/imaging/volume_io.h"
 #include "x2ctpa/imaging/xray/radiograph.h"
+#include "x2ctpa/imaging/xray/view_pair.h"
 
 namespace fs = std::filesystem;
 
@@ -24,25 +25,33 @@ namespace x2ctpa {
 namespace {
 
 // Keeps the case's X-ray and takes its numbers for the set's statistics.
-void set_xray(const at::Tensor& picture, PreparedCase& prepared) {
-  CaseRecord& record = prepared.record;
-  record.cxr = fmt::format("cxr/{}.png", record.id);
-  record.cxr_mean = picture.mean(torch::kDouble).item<double>();
-  record.cxr_mean_square = picture.square().mean(torch::kDouble).item<double>();
-  prepared.cxr = picture;
+void set_xray(const at::Tensor& picture, CxrView view, PreparedCase& prepared) {
+  XrayRecord& xray = prepared.record.xrays[size_t(view)];
+  xray.file =
+      fmt::format("cxr/{}{}.png", prepared.record.id, view == CxrView::lateral ? "_lateral" : "");
+  xray.mean = picture.mean(torch::kDouble).item<double>();
+  xray.mean_square = picture.square().mean(torch::kDouble).item<double>();
+  prepared.cxr[size_t(view)] = picture;
 }
 
 // The X-ray that the CT would give, its central ray through the middle of the dataset's volume.
 void render_cxr(const Volume& volume, const Vec3& centre_mm, const PreprocessOptions& options,
                 int64_t seed, PreparedCase& prepared) {
-  // Twice the size, then averaged, as a detector's pixels do.
-  const DrrOptions drr{options.drr, 2 * options.cxr_size, options.geometry};
   const CaseRecord& record = prepared.record;
-  const auto picture =
-      run_step("cxr-not-rendered", "rendering an X-ray from " + record.ct_source,
-               [&] { return drr_picture(volume, drr, seed, record.id, centre_mm); });
-  prepared.record.cxr_rendered = true;
-  set_xray(square_radiograph(picture, options.cxr_size), prepared);
+  for (int64_t v = 0; v < view_count(options.input.views); ++v) {
+    // Twice the size, then averaged, as a detector's pixels do.
+    DrrOptions drr{options.drr, 2 * options.cxr_size, options.geometry};
+    std::string noise = record.id;
+    if (CxrView(v) == CxrView::lateral) {
+      drr.view = BeamView::lateral;
+      drr.geometry = drr.geometry.lateral(options.lateral_source_to_centre_mm);
+      noise += "/lateral";
+    }
+    const auto picture = run_step("cxr-not-rendered", "rendering an X-ray from " + record.ct_source,
+                                  [&] { return drr_picture(volume, drr, seed, noise, centre_mm); });
+    prepared.record.cxr_rendered = true;
+    set_xray(square_radiograph(picture, options.cxr_size), CxrView(v), prepared);
+  }
 }
 
 // A chest of impossible size most likely lost its spacing on the way.
@@ -107,8 +116,19 @@ void prepare_ct(const Study& study, const PreprocessOptions& options, int64_t se
   const Vec3 centre_mm = resampled.centre_mm();
   prepared.ct = std::move(resampled);
   if (options.cxr_from_ct == CxrFromCt::all ||
-      (options.cxr_from_ct == CxrFromCt::missing && study.cxr.empty()))
+      (options.cxr_from_ct == CxrFromCt::missing && study.cxr.empty() && study.cxr_lateral.empty()))
     render_cxr(volume, centre_mm, options, seed, prepared);
+}
+
+// The X-rays that the dataset takes.
+ViewPair xrays_of(const Study& study, const PreprocessOptions& options, const CxrOptions& reading) {
+  if (options.input.views == CxrViews::both)
+    return load_view_pair({study.cxr, study.cxr_lateral}, options.cxr_size, reading);
+  ViewPair pair;
+  pair.xrays[0] = load_model_xray(study.cxr, options.cxr_size, reading);
+  pair.codes = pair.xrays[0].codes;
+  pair.warnings = pair.xrays[0].warnings;
+  return pair;
 }
 
 void prepare_cxr(const Study& study, const PreprocessOptions& options, PreparedCase& prepared) {
@@ -117,18 +137,21 @@ void prepare_cxr(const Study& study, const PreprocessOptions& options, PreparedC
   if (study.cxr_centre_mm) reading.trim = false;
   const bool any_picture = options.source == PictureSource::picture;
   if (any_picture) reading = {.invert = CxrInvert::never, .trim = false, .refuse_not_chest = false};
-  const ModelXray xray = run_step("cxr-unreadable", "reading " + study.cxr.string(), [&] {
+  const ViewPair pair = run_step("cxr-unreadable", "reading " + study.cxr.string(), [&] {
     try {
-      return load_model_xray(study.cxr, options.cxr_size, reading);
+      return xrays_of(study, options, reading);
     } catch (const RefusedXray& e) {
       throw RejectedStudy(e.reason_code(), e.what());
     }
   });
   if (!any_picture) {
-    for (size_t i = 0; i < xray.warnings.size(); ++i)
-      prepared.record.warnings.push_back(xray.codes[i] + ": X-ray: " + xray.warnings[i]);
+    for (size_t i = 0; i < pair.warnings.size(); ++i)
+      prepared.record.warnings.push_back(pair.codes[i] + ": X-ray: " + pair.warnings[i]);
   }
-  set_xray(xray.picture, prepared);
+  for (const CxrView view : {CxrView::frontal, CxrView::lateral}) {
+    const at::Tensor& picture = pair.xrays[size_t(view)].picture;
+    if (picture.defined()) set_xray(picture, view, prepared);
+  }
 }
 
 // Of the written volume; a NIfTI header has 79 characters for it.
@@ -208,12 +231,14 @@ std::string masks_text(const Study& study) {
 
 void prepare_case(const Study& study, const PreprocessOptions& options, int64_t seed,
                   PreparedCase& prepared) {
-  if (study.ct.empty() && study.cxr.empty()) {
+  const bool lateral = options.input.views == CxrViews::both && !study.cxr_lateral.empty();
+  if (study.ct.empty() && study.cxr.empty() && !lateral) {
     throw RejectedStudy("empty-study",
                         fmt::format("study {} has neither a CT nor an X-ray", study.id));
   }
   if (!study.refused.empty()) throw RejectedStudy(study.refused_code, study.refused);
   std::vector<fs::path> sources{study.ct, study.cxr, study.mask};
+  if (lateral) sources.push_back(study.cxr_lateral);
   for (const auto& [kind, file] : study.masks) sources.push_back(file);
   for (const fs::path& source : sources) {
     if (!source.empty() && !fs::exists(source)) {
@@ -224,12 +249,14 @@ void prepare_case(const Study& study, const PreprocessOptions& options, int64_t 
   CaseRecord& record = prepared.record;
   record.id = study.id;
   record.ct_source = as_given(study, study.ct.string());
-  record.cxr_source = as_given(study, study.cxr.string());
+  record.xrays[0].source = as_given(study, study.cxr.string());
+  record.xrays[1].source = as_given(study, study.cxr_lateral.string());
   record.choices = study.notes;
   record.mask_source = valid_utf8(study.mask.string());
   record.masks = masks_text(study);
   if (!study.ct.empty()) prepare_ct(study, options, seed, prepared);
-  if (!study.cxr.empty() && !record.cxr_rendered) prepare_cxr(study, options, prepared);
+  if ((!study.cxr.empty() || lateral) && !record.cxr_rendered)
+    prepare_cxr(study, options, prepared);
 }
 
 CaseRecord preprocess_case(const Study& study, const PreprocessOptions& options, int64_t seed,
@@ -254,9 +281,10 @@ CaseRecord preprocess_case(const Study& study, const PreprocessOptions& options,
                   mask_file(study.id, "lung"), record);
     }
   }
-  if (prepared.cxr.defined()) {
-    write_png16(prepared.cxr, out / record.cxr);
-    record.cxr_bytes = bytes_of(out / record.cxr);
+  for (size_t v = 0; v < record.xrays.size(); ++v) {
+    if (!prepared.cxr[v].defined()) continue;
+    write_png16(prepared.cxr[v], out / record.xrays[v].file);
+    record.xrays[v].bytes = bytes_of(out / record.xrays[v].file);
   }
   return record;
 }

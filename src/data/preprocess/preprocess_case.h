@@ -1,6 +1,7 @@
 // One study on its way into the dataset, and what is remembered of it.
 #pragma once
 
+#include <array>
 #include <filesystem>
 #include <map>
 #include <optional>
@@ -45,19 +46,26 @@ auto run_step(const char* reason_code, const std::string& doing, Step step) {
 inline constexpr const char* lungs_cut_off =
     "lungs-cut-off: the lungs touch the first or the last slice";
 
+/// One X-ray of a case.
+struct XrayRecord {
+  std::string source, file;  ///< `file`: written, relative to the dataset folder; empty: none
+  int64_t bytes = 0;
+  double mean = 0, mean_square = 0;
+};
+
 /// What is kept in records/<id>.json: provenance, and the numbers of the set's statistics.
 struct CaseRecord {
-  std::string id, ct_source, cxr_source;
+  std::string id, ct_source;
+  std::array<XrayRecord, 2> xrays;  ///< by the number of the CxrView
   std::string mask_source;
   std::string masks;                          ///< masks_text() of the study
   std::map<std::string, int64_t> mask_bytes;  ///< of the masks written, by file
-  std::string ct, cxr;  ///< written files, relative to the dataset folder; empty: none
-  int64_t ct_bytes = 0, cxr_bytes = 0;
-  bool cxr_rendered = false;  ///< the X-ray was made from the CT
+  std::string ct;  ///< the written file, relative to the dataset folder; empty: none
+  int64_t ct_bytes = 0;
+  bool cxr_rendered = false;  ///< the X-rays were made from the CT
   Vec3 spacing_mm{0, 0, 0};
   double lung_litres = 0;                ///< 0: not measured
   double low_value = 0, high_value = 0;  ///< the volume's percentiles; 0: not measured
-  double cxr_mean = 0, cxr_mean_square = 0;
   std::vector<std::string> warnings;     ///< "code: sentence"
   std::vector<std::string> ct_problems;  ///< codes of dicom_series.h
   std::vector<std::string> choices;      ///< series chosen and passed over, how the pair was found
@@ -68,17 +76,17 @@ std::string masks_text(const Study& study);
 
 /// A study that was rejected, as in rejected.csv.
 struct Rejection {
-  std::string id, ct_source, cxr_source, mask_source, masks;
+  std::string id, ct_source, cxr_source, lateral_source, mask_source, masks;
   std::string source, reason_code, reason;
 };
 
 /// A study in memory. Of a rejected one, what was made until then.
 struct PreparedCase {
   CaseRecord record;
-  std::optional<Volume> scan;  ///< as read, in the canonical axes; only where `keep_scan`
-  std::optional<Lungs> lungs;  ///< on the grid of the scan
-  std::optional<Volume> ct;    ///< on the dataset's grid
-  at::Tensor cxr;              ///< (S, S)
+  std::optional<Volume> scan;     ///< as read, in the canonical axes; only where `keep_scan`
+  std::optional<Lungs> lungs;     ///< on the grid of the scan
+  std::optional<Volume> ct;       ///< on the dataset's grid
+  std::array<at::Tensor, 2> cxr;  ///< (S, S), by the number of the CxrView
   bool keep_scan = false;
 };
 

@@ -44,17 +44,20 @@ void add_statistics(const std::vector<Case>& cases, const std::vector<FinishedSt
     for (const CaseRecord* record : with_ct) spacing.push_back(record->spacing_mm[axis]);
     info.typical_spacing_mm[axis] = median(std::move(spacing));
   }
-  const auto with_cxr = chosen([](const CaseRecord& r) { return !r.cxr.empty(); });
-  if (with_cxr.empty()) return;
-  // Every X-ray has the same number of pixels, so means of means are exact.
-  double mean = 0, mean_square = 0;
-  for (const CaseRecord* record : with_cxr) {
-    mean += record->cxr_mean / double(with_cxr.size());
-    mean_square += record->cxr_mean_square / double(with_cxr.size());
+  for (const size_t v : {0, 1}) {
+    const auto with_cxr = chosen([&](const CaseRecord& r) { return !r.xrays[v].file.empty(); });
+    if (with_cxr.empty()) continue;
+    // Every X-ray has the same number of pixels, so means of means are exact.
+    double mean = 0, mean_square = 0;
+    for (const CaseRecord* record : with_cxr) {
+      mean += record->xrays[v].mean / double(with_cxr.size());
+      mean_square += record->xrays[v].mean_square / double(with_cxr.size());
+    }
+    (v == 0 ? info.cxr_mean : info.lateral_mean) = mean;
+    // Blank pictures must not divide by zero later.
+    (v == 0 ? info.cxr_std : info.lateral_std) =
+        std::sqrt(std::max(1e-6, mean_square - mean * mean));
   }
-  info.cxr_mean = mean;
-  // Blank pictures must not divide by zero later.
-  info.cxr_std = std::sqrt(std::max(1e-6, mean_square - mean * mean));
 }
 
 // The window of the dataset, in its unit.
@@ -131,7 +134,15 @@ DatasetInfo write_index(const fs::path& out, const PreprocessOptions& options, i
   }
   std::vector<Case> cases;
   for (const auto& [study, record] : finished) {
-    cases.push_back({study->id, study->patient_id, study->split, study->pe, record.ct, record.cxr});
+    const auto& [frontal, lateral] = record.xrays;
+    cases.push_back({study->id,
+                     study->patient_id,
+                     study->split,
+                     study->pe,
+                     record.ct,
+                     frontal.file,
+                     {},
+                     lateral.file});
   }
   assign(cases, options, seed);
   DatasetInfo info;
@@ -144,6 +155,8 @@ DatasetInfo write_index(const fs::path& out, const PreprocessOptions& options, i
   info.cxr_size = options.cxr_size;
   info.geometry = options.geometry;
   add_statistics(cases, finished, info);
+  if (info.views() == CxrViews::both)
+    info.lateral_source_to_centre_mm = options.lateral_source_to_centre_mm;
   write_splits(cases, out / "splits.csv");
   write_dataset(out, info, cases);
   log_splits(cases, out);

@@ -62,65 +62,81 @@ std::string case_options_digest(FolderOptions options) {
   options.describe(list);
   std::string text;
   for (const Option& option : list.all()) {
-    if (!free_keys.contains(option.key) && !of_splits(option, options.preprocess))
+    if (!free_keys.contains(option.key) && !of_splits(option, options.preprocess) &&
+        option.is_written())
       text += option.key + "=" + option_text(option.value) + "\n";
   }
   return sha256(text).substr(0, 16);
 }
 
 ordered_json to_json(const CaseRecord& record) {
-  return {{"id", record.id},
-          {"ct_source", record.ct_source},
-          {"cxr_source", record.cxr_source},
-          {"mask_source", record.mask_source},
-          {"masks", record.masks},
-          {"mask_bytes", record.mask_bytes},
-          {"cxr_rendered", record.cxr_rendered},
-          {"ct", record.ct},
-          {"cxr", record.cxr},
-          {"ct_bytes", record.ct_bytes},
-          {"cxr_bytes", record.cxr_bytes},
-          {"spacing_mm", record.spacing_mm},
-          {"lung_litres", record.lung_litres},
-          {"low_value", record.low_value},
-          {"high_value", record.high_value},
-          {"cxr_mean", record.cxr_mean},
-          {"cxr_mean_square", record.cxr_mean_square},
-          {"warnings", record.warnings},
-          {"ct_problems", record.ct_problems},
-          {"choices", record.choices}};
+  const auto& [frontal, lateral] = record.xrays;
+  ordered_json json = {{"id", record.id},
+                       {"ct_source", record.ct_source},
+                       {"cxr_source", frontal.source},
+                       {"mask_source", record.mask_source},
+                       {"masks", record.masks},
+                       {"mask_bytes", record.mask_bytes},
+                       {"cxr_rendered", record.cxr_rendered},
+                       {"ct", record.ct},
+                       {"cxr", frontal.file},
+                       {"ct_bytes", record.ct_bytes},
+                       {"cxr_bytes", frontal.bytes},
+                       {"spacing_mm", record.spacing_mm},
+                       {"lung_litres", record.lung_litres},
+                       {"low_value", record.low_value},
+                       {"high_value", record.high_value},
+                       {"cxr_mean", frontal.mean},
+                       {"cxr_mean_square", frontal.mean_square},
+                       {"warnings", record.warnings},
+                       {"ct_problems", record.ct_problems},
+                       {"choices", record.choices}};
+  if (!lateral.source.empty() || !lateral.file.empty())
+    json["lateral"] = {{"source", lateral.source},
+                       {"file", lateral.file},
+                       {"bytes", lateral.bytes},
+                       {"mean", lateral.mean},
+                       {"mean_square", lateral.mean_square}};
+  return json;
 }
 
 CaseRecord record_from(const ordered_json& json) {
   CaseRecord record;
   record.id = json.at("id");
   record.ct_source = json.at("ct_source");
-  record.cxr_source = json.at("cxr_source");
+  auto& [frontal, lateral] = record.xrays;
+  frontal.source = json.at("cxr_source");
   record.mask_source = json.at("mask_source");
   // Records of 0.1.0 know no masks for evaluation.
   record.masks = json.value("masks", "");
   record.mask_bytes = json.value("mask_bytes", record.mask_bytes);
   record.cxr_rendered = json.at("cxr_rendered");
   record.ct = json.at("ct");
-  record.cxr = json.at("cxr");
+  frontal.file = json.at("cxr");
   record.ct_bytes = json.at("ct_bytes");
-  record.cxr_bytes = json.at("cxr_bytes");
+  frontal.bytes = json.at("cxr_bytes");
   record.spacing_mm = json.at("spacing_mm").get<Vec3>();
   record.lung_litres = json.at("lung_litres");
   record.low_value = json.at("low_value");
   record.high_value = json.at("high_value");
-  record.cxr_mean = json.at("cxr_mean");
-  record.cxr_mean_square = json.at("cxr_mean_square");
+  frontal.mean = json.at("cxr_mean");
+  frontal.mean_square = json.at("cxr_mean_square");
+  if (json.contains("lateral")) {
+    const auto& of = json.at("lateral");
+    lateral = {of.at("source"), of.at("file"), of.at("bytes"), of.at("mean"), of.at("mean_square")};
+  }
   record.warnings = json.at("warnings").get<std::vector<std::string>>();
   record.ct_problems = json.at("ct_problems").get<std::vector<std::string>>();
   record.choices = json.at("choices").get<std::vector<std::string>>();
   return record;
 }
 
-template <class Record>
-bool same_sources(const Record& record, const Study& study) {
+// Those of a record or a rejection.
+bool same_sources(const std::string& cxr, const std::string& lateral, const auto& record,
+                  const Study& study) {
   return record.ct_source == as_given(study, study.ct.string()) &&
-         record.cxr_source == as_given(study, study.cxr.string()) &&
+         cxr == as_given(study, study.cxr.string()) &&
+         lateral == as_given(study, study.cxr_lateral.string()) &&
          record.mask_source == valid_utf8(study.mask.string()) && record.masks == masks_text(study);
 }
 
@@ -210,8 +226,10 @@ std::optional<CaseRecord> FolderState::finished(const Study& study) const {
     log_warning("{} is damaged ({}); the case is made anew", file.string(), e.what());
     return {};
   }
-  if (!same_sources(record, study) || !is_whole(out_, record.ct, record.ct_bytes) ||
-      !is_whole(out_, record.cxr, record.cxr_bytes)) {
+  const auto& [frontal, lateral] = record.xrays;
+  if (!same_sources(frontal.source, lateral.source, record, study) ||
+      !is_whole(out_, record.ct, record.ct_bytes) || !is_whole(out_, frontal.file, frontal.bytes) ||
+      !is_whole(out_, lateral.file, lateral.bytes)) {
     return {};
   }
   for (const auto& [mask, bytes] : record.mask_bytes) {
@@ -225,13 +243,15 @@ std::optional<Rejection> FolderState::rejected(const Study& study) const {
   if (!json) return {};
   Rejection rejection;
   try {
-    rejection = {json->at("id"),          json->at("ct_source"),    json->at("cxr_source"),
-                 json->at("mask_source"), json->value("masks", ""), json->at("source"),
-                 json->at("reason_code"), json->at("reason")};
+    rejection = {json->at("id"),          json->at("ct_source"),
+                 json->at("cxr_source"),  json->value("lateral_source", ""),
+                 json->at("mask_source"), json->value("masks", ""),
+                 json->at("source"),      json->at("reason_code"),
+                 json->at("reason")};
   } catch (const nlohmann::json::exception&) {
     return {};
   }
-  if (!same_sources(rejection, study)) return {};
+  if (!same_sources(rejection.cxr_source, rejection.lateral_source, rejection, study)) return {};
   return rejection;
 }
 
@@ -241,16 +261,16 @@ void FolderState::write(const CaseRecord& record) const {
 }
 
 void FolderState::write(const Rejection& rejection) const {
-  write_json(rejection_file(rejection.id),
-             {{"id", rejection.id},
-              {"ct_source", rejection.ct_source},
-              {"cxr_source", rejection.cxr_source},
-              {"mask_source", rejection.mask_source},
-              {"masks", rejection.masks},
-              {"source", rejection.source},
-              {"reason_code", rejection.reason_code},
-              {"reason", rejection.reason}},
-             made_by_);
+  ordered_json json = {{"id", rejection.id},
+                       {"ct_source", rejection.ct_source},
+                       {"cxr_source", rejection.cxr_source},
+                       {"mask_source", rejection.mask_source},
+                       {"masks", rejection.masks},
+                       {"source", rejection.source},
+                       {"reason_code", rejection.reason_code},
+                       {"reason", rejection.reason}};
+  if (!rejection.lateral_source.empty()) json["lateral_source"] = rejection.lateral_source;
+  write_json(rejection_file(rejection.id), std::move(json), made_by_);
   fs::remove(record_file(rejection.id));
 }
 

@@ -133,8 +133,7 @@ class DicomFinds {
       try {
         const SeriesTags tags = read_dicom_tags(file);
         set_tags(tags, find);
-        static const std::set<std::string> lateral{"LL", "RL", "LAT", "LATERAL", "LLD", "RLD"};
-        find.lateral = lateral.contains(tags.view_position);
+        find.lateral = view_of_position(tags.view_position) == CxrView::lateral;
       } catch (const Error& e) {
         log_debug("{}", e.what());
       }

@@ -13,6 +13,7 @@
 #include "x2ctpa/core/error.h"
 #include "x2ctpa/core/file_kinds.h"
 #include "x2ctpa/core/log.h"
+#include "x2ctpa/imaging/xray/view_pair.h"
 
 namespace fs = std::filesystem;
 
@@ -60,6 +61,9 @@ std::vector<Find> search_files(std::vector<Listed> files, const InputOptions& op
       find.shown = file.shown;
       find.folder = file.shown.parent_path();
       find.is_ct = kind == PathKind::volume;
+      // A model of one view has always taken pictures as frontal, whatever they are called.
+      find.lateral = options.views == CxrViews::both && !find.is_ct &&
+                     view_in_name(file.shown) == CxrView::lateral;
       if (file.archive) find.archives.push_back(file.archive);
       found.push_back(std::move(find));
     }

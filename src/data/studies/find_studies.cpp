@@ -10,6 +10,7 @@
 #include "x2ctpa/core/files.h"
 #include "x2ctpa/core/utf8.h"
 #include "x2ctpa/imaging/xray/radiograph.h"
+#include "x2ctpa/imaging/xray/view_pair.h"
 
 namespace fs = std::filesystem;
 
@@ -18,7 +19,8 @@ namespace {
 
 std::vector<Study> group_finds(const fs::path& root, const std::vector<Find>& finds,
                                const InputOptions& options) {
-  return name_studies(root, pair_finds(root, finds, options.find.pair_hours), options.find);
+  return name_studies(root, pair_finds(root, finds, options.find.pair_hours, options.views),
+                      options.find);
 }
 
 // An archive given by itself: its manifest, or what is found in it.
@@ -58,7 +60,9 @@ std::vector<Study> find_studies(const fs::path& path, const InputOptions& option
     if (kind != PathKind::volume && !xray) return {};
     Study study;
     study.id = study.patient_id = safe_id(plain_name(whole, false));
-    (xray ? study.cxr : study.ct) = path;
+    const bool lateral =
+        xray && options.views == CxrViews::both && view_of_file(path) == CxrView::lateral;
+    (lateral ? study.cxr_lateral : xray ? study.cxr : study.ct) = path;
     return {study};
   }
   // A trailing slash would leave the folder without a name.

@@ -36,6 +36,10 @@ void ManifestOptions::describe(OptionList& options) {
 }
 
 void InputOptions::describe(OptionList& options) {
+  options.add("views", &views,
+              "The X-rays of a patient: frontal alone, or both, frontal and lateral, of which "
+              "either may be missing.",
+              {}, "frontal");
   options.section("series", series);
   options.section("find", find);
   options.section("manifest", manifest);

@@ -38,6 +38,7 @@ Study study_of(const ManifestRow& row) {
   study.patient_id = row.get("patient_id");
   study.ct = beside(row.file, row.get("ct"));
   study.cxr = beside(row.file, row.get("cxr"));
+  study.cxr_lateral = beside(row.file, row.get("cxr_lateral"));
   study.mask = beside(row.file, row.get("mask"));
   for (const std::string kind : mask_kinds) {
     if (const auto file = beside(row.file, row.get(kind + "_mask")); !file.empty())
@@ -56,7 +57,8 @@ Study study_of(const ManifestRow& row) {
 // An id for a row without one: its patient, else the name of its first file.
 std::string natural_id(const Study& study) {
   if (!study.patient_id.empty()) return safe_id(study.patient_id);
-  const fs::path& source = study.ct.empty() ? study.cxr : study.ct;
+  const fs::path& xray = study.cxr.empty() ? study.cxr_lateral : study.cxr;
+  const fs::path& source = study.ct.empty() ? xray : study.ct;
   const fs::path name = source.filename().empty() ? source.parent_path().filename() : source.stem();
   return name.empty() ? "study" : safe_id(name.string());
 }

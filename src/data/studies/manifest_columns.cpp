@@ -40,6 +40,7 @@ Columns known_columns(ManifestLayout layout, const ManifestOptions& options) {
                   "patient_id",
                   "ct",
                   "cxr",
+                  "cxr_lateral",
                   "mask",
                   "pe",
                   "split",

@@ -48,7 +48,7 @@ class Naming {
   // How many studies each folder holds, in it or below, and the patients of each top folder.
   void count(const Draft& draft) {
     std::set<fs::path> folders{root_};
-    for (const Find* find : {draft.ct, draft.cxr}) {
+    for (const Find* find : {draft.ct, draft.cxr, draft.lateral}) {
       if (!find) continue;
       for (fs::path f = find->folder; f != root_ && f.has_relative_path(); f = f.parent_path())
         folders.insert(f);
@@ -74,7 +74,7 @@ class Naming {
   }
 
   std::string patient_of(const Draft& draft) const {
-    for (const Find* find : {draft.ct, draft.cxr})
+    for (const Find* find : {draft.ct, draft.cxr, draft.lateral})
       if (find && !find->patient.empty()) return find->patient;
     // Files without headers in the folder of one patient are that patient's.
     const fs::path top = top_folder(draft.first());
@@ -101,15 +101,17 @@ class Naming {
     else
       study.id =
           (hash.empty() ? "study" : hash) + "-" + sha256(draft.first().study_uid).substr(0, 4);
-    for (const Find* find : {draft.ct, draft.cxr})
+    for (const Find* find : {draft.ct, draft.cxr, draft.lateral})
       if (find) hide(study.id, find->secrets, hash.empty() ? "x" : hash);
     study.id = unique_id(study.id, taken_);
     const fs::path top = top_folder(draft.first());
     study.patient_id = !hash.empty() ? hash : top.empty() ? study.id : safe_id(top.string());
     if (!draft.note.empty()) study.notes.push_back(draft.note);
-    for (const Find* find : {draft.ct, draft.cxr}) {
+    for (const Find* find : {draft.ct, draft.cxr, draft.lateral}) {
       if (!find) continue;
-      (find->is_ct ? study.ct : study.cxr) = find->source;
+      (find->is_ct             ? study.ct
+       : find == draft.lateral ? study.cxr_lateral
+                               : study.cxr) = find->source;
       study.notes.insert(study.notes.end(), find->notes.begin(), find->notes.end());
       if (find->series) study.ct_series = find->series;
       if (!find->refused.empty())

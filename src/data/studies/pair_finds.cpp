@@ -10,6 +10,7 @@
 #include <tuple>
 
 #include "x2ctpa/core/log.h"
+#include "x2ctpa/data/studies/pair_views.h"
 
 namespace fs = std::filesystem;
 
@@ -108,11 +109,40 @@ class Pairing {
   std::vector<Draft> drafts_;
 };
 
+// Lateral X-rays that are alone go to their patients' studies.
+std::vector<Draft> with_laterals(const std::vector<Draft>& drafts, double pair_hours) {
+  std::vector<ViewedXray> xrays;
+  for (const Draft& draft : drafts) {
+    const Find& find = draft.cxr ? *draft.cxr : *draft.ct;
+    xrays.push_back({find.shown, find.folder, !draft.ct && draft.cxr->lateral, find.patient,
+                     find.study_uid, find.time_s});
+  }
+  const auto lateral_of = laterals_of(xrays, pair_hours);
+  std::set<size_t> joined;
+  for (const auto& [other, lateral] : lateral_of) joined.insert(lateral);
+  std::vector<Draft> found;
+  for (size_t i = 0; i < drafts.size(); ++i) {
+    if (joined.contains(i)) continue;
+    Draft draft = drafts[i];
+    if (xrays[i].lateral) {
+      draft.lateral = draft.cxr;
+      draft.cxr = nullptr;
+    } else if (const auto own = lateral_of.find(i); own != lateral_of.end()) {
+      draft.lateral = drafts[own->second].cxr;
+      draft.folder = common_parent(draft.folder.empty() ? draft.first().folder : draft.folder,
+                                   draft.lateral->folder);
+    }
+    found.push_back(std::move(draft));
+  }
+  return found;
+}
+
 }  // namespace
 
 std::vector<Draft> pair_finds(const fs::path& root, const std::vector<Find>& finds,
-                              double pair_hours) {
+                              double pair_hours, CxrViews views) {
   std::vector<Draft> drafts = Pairing(pair_hours).drafts(root, finds);
+  if (views == CxrViews::both) drafts = with_laterals(drafts, pair_hours);
   std::stable_sort(drafts.begin(), drafts.end(), [](const Draft& a, const Draft& b) {
     return a.first().shown < b.first().shown;
   });

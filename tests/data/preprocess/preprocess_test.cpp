@@ -502,5 +502,52 @@ TEST(Preprocess, TheCipSeriesAndItsNrrdGiveTheSameDatasetVolume) {
   }
 }
 
+TEST(PreprocessTwoViews, KeepsBothWithStatisticsOfEachAndGoesOnWithOne) {
+  TemporaryFolder folder;
+  write_nifti(test::thorax(), folder / "ct.nii", "test");
+  write_png16(torch::full({16, 16}, 0.25f), folder / "f.png");
+  write_png16(torch::full({16, 16}, 0.75f), folder / "l.png");
+  write_file(folder / "broken.png", "no picture");
+  write_file(folder / "m.csv",
+             "id,ct,cxr,cxr_lateral,split\nboth,ct.nii,f.png,l.png,train\n"
+             "side,ct.nii,,l.png,train\nbad,ct.nii,f.png,broken.png,train\n");
+  auto options = small_preprocess_options();
+  const auto studies = read_inputs({folder / "m.csv"});
+  // Without the option the lateral ones are not looked at.
+  EXPECT_EQ(preprocess(studies, options, 0, folder / "one").info.views(), CxrViews::frontal);
+  EXPECT_EQ(read_file(folder / "one/index.csv").find("lateral"), std::string::npos);
+
+  options.input.views = CxrViews::both;
+  const auto result = preprocess(studies, options, 0, folder / "two");
+  EXPECT_EQ(result.cases, 3);
+  EXPECT_NEAR(result.info.cxr_mean, 0.25, 1e-3);
+  EXPECT_NEAR(result.info.lateral_mean, 0.75, 1e-3);
+  EXPECT_EQ(result.info.lateral_source_to_centre_mm, 1550);
+  const Dataset set = Dataset::open(folder / "two");
+  EXPECT_EQ(set.cases()[0].cxr_lateral, "cxr/both_lateral.png");
+  EXPECT_TRUE(set.cases()[1].cxr.empty());
+  EXPECT_TRUE(set.cases()[2].cxr_lateral.empty());
+  EXPECT_CONTAINS(read_file(folder / "two/records/bad.json"), "view-unreadable");
+  // Run again, nothing is left to do.
+  EXPECT_EQ(preprocess(studies, options, 0, folder / "two").kept, 3);
+}
+
+TEST(PreprocessTwoViews, RendersBothFromTheCt) {
+  TemporaryFolder folder;
+  write_nifti(test::thorax(), folder / "ct.nii", "test");
+  write_file(folder / "m.csv", "id,ct\na,ct.nii\n");
+  auto options = small_preprocess_options();
+  options.input.views = CxrViews::both;
+  options.cxr_from_ct = CxrFromCt::all;
+  preprocess(read_inputs({folder / "m.csv"}), options, 0, folder / "set");
+  const Dataset set = Dataset::open(folder / "set");
+  const auto both = set.load_views(set.cases()[0], CxrViews::both);
+  EXPECT_TRUE(at::isfinite(both).all().item<bool>());
+  // Two lungs side by side from the front, one behind the other from the side.
+  const auto across = [&](int64_t v) { return both[v].slice(0, 6, 10).mean(0); };
+  const auto middle = [&](int64_t v) { return across(v).slice(0, 7, 9).mean().item<double>(); };
+  EXPECT_GT(middle(0), middle(1));
+}
+
 }  // namespace
 }  // namespace x2ctpa

@@ -50,12 +50,13 @@ struct PreprocessOptions {
   CxrFromCt cxr_from_ct = CxrFromCt::none;
   DrrRendering drr;
   ProjectionGeometry geometry;
+  double lateral_source_to_centre_mm = usual_lateral_source_to_centre_mm;
   std::vector<double> splits = {0.7, 0.1, 0.2};
   int64_t folds = 0;
   std::string splits_file;
   int64_t workers = 0;
-  InputOptions
-      input;  ///< of read_inputs; its series rule also serves folders that a manifest names
+  InputOptions input;  ///< of read_inputs; its series rule also serves folders that a manifest
+                       ///< names, its views are those of the dataset
 
   void describe(OptionList& options);
 };

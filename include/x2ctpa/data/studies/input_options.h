@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <string>
 
+#include "x2ctpa/core/cxr_view.h"
 #include "x2ctpa/core/options.h"
 #include "x2ctpa/imaging/dicom/ct_choice.h"
 
@@ -40,6 +41,7 @@ struct ManifestOptions {
 };
 
 struct InputOptions {
+  CxrViews views = CxrViews::frontal;
   SeriesRule series;
   FindOptions find;
   ManifestOptions manifest;

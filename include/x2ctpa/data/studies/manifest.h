@@ -20,8 +20,9 @@ class Unpacked;
 struct Study {
   std::string id;  ///< unique; letters, digits, '.', '_' and '-' only
   std::string patient_id;
-  std::filesystem::path ct;   ///< volume file or DICOM folder; empty: none
-  std::filesystem::path cxr;  ///< DICOM or picture file; empty: none
+  std::filesystem::path ct;           ///< volume file or DICOM folder; empty: none
+  std::filesystem::path cxr;          ///< DICOM or picture file; empty: none
+  std::filesystem::path cxr_lateral;  ///< the same of the other view
   std::filesystem::path
       mask;  ///< volume file: the lungs, or another region, in the CT; empty: none
   std::map<std::string, std::filesystem::path> masks;  ///< for evaluation, by kind (volume_masks.h)
