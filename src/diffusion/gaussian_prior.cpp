@@ -7,6 +7,7 @@
 #include <map>
 #include <utility>
 
+#include "x2ctpa/core/cxr_view.h"
 #include "x2ctpa/core/error.h"
 
 namespace x2ctpa {
@@ -122,6 +123,19 @@ at::Tensor GaussianPriorImpl::prediction(const NoiseSchedule& schedule, Predicti
     noise_hat.index_copy_(0, index, found.noise);
   }
   return prediction_target(schedule, kind, x0_hat, t, noise_hat);
+}
+
+void ViewPriors::to(c10::Device device) {
+  for (auto& prior : priors_) prior->to(device);
+}
+
+at::Tensor ViewPriors::prediction(const NoiseSchedule& schedule, Prediction kind,
+                                  const at::Tensor& x_t, const at::Tensor& t,
+                                  const at::Tensor& sets) const {
+  return over_view_sets(sets, [&](int64_t set, const at::Tensor& rows) {
+    return priors_.at(size_t(set))
+        ->prediction(schedule, kind, rows_of(x_t, rows), rows_of(t, rows));
+  });
 }
 
 }  // namespace x2ctpa

@@ -36,10 +36,24 @@ void check_geometry(const BackProjectionGeometry& g, const std::array<int64_t, 3
 
 }  // namespace
 
+ViewBeams::ViewBeams(CxrViews views, const ProjectionGeometry& frontal,
+                     double lateral_source_to_centre_mm,
+                     const std::array<double, 3>& spacing_xyz_mm)
+    : beams{{frontal, spacing_xyz_mm}} {
+  if (views == CxrViews::both)
+    beams.push_back(
+        {frontal.lateral(lateral_source_to_centre_mm), spacing_xyz_mm, CxrView::lateral});
+}
+
 at::Tensor detector_coordinates(const BackProjectionGeometry& geometry,
                                 const std::array<int64_t, 3>& grid_dhw) {
-  check_geometry(geometry, grid_dhw);
   const auto [depth, height, width] = grid_dhw;
+  if (geometry.view == CxrView::lateral) {
+    const auto [x, y, z] = geometry.spacing_xyz_mm;
+    const auto turned = detector_coordinates({geometry.beam, {y, x, z}}, {depth, width, height});
+    return turned.transpose(1, 2).flip(2).contiguous();
+  }
+  check_geometry(geometry, grid_dhw);
   const auto x = centred_axis(width, geometry.spacing_xyz_mm[0]).view({1, 1, width});
   const auto y = centred_axis(height, geometry.spacing_xyz_mm[1]).view({1, height, 1});
   const auto z = centred_axis(depth, geometry.spacing_xyz_mm[2]).view({depth, 1, 1});

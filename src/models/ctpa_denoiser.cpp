@@ -13,7 +13,14 @@ namespace x2ctpa {
 namespace {
 
 at::Tensor channel_unit(const at::Tensor& std, const at::Tensor& like) {
-  return std.to(like.options()).view({1, -1, 1, 1, 1});
+  return std.to(like.options()).view({std.size(0), -1, 1, 1, 1});
+}
+
+// `x` (B, ...) times a number for each (B).
+at::Tensor times(const at::Tensor& x, const at::Tensor& each) {
+  std::vector<int64_t> shape(size_t(x.dim()), 1);
+  shape[0] = -1;
+  return x * each.to(x.options()).view(shape);
 }
 
 }  // namespace
@@ -31,6 +38,15 @@ void CtpaDenoiserOptions::describe(OptionList& options) {
   options.section("encoder", encoder);
   options.section("transformer", transformer);
   options.section("unet", unet);
+  options.add(
+      "views", &views,
+      "The X-rays of a patient that it is given: frontal alone, or both, of which either may "
+      "be missing.",
+      {}, "frontal");
+  options.add("lateral_mean", &lateral.mean, "Mean of the lateral training X-rays, in [0, 1].",
+              {.min = 0, .max = 1, .unwritten_at = "0.5"});
+  options.add("lateral_std", &lateral.std, "Standard deviation of the lateral training X-rays.",
+              {.min = 1e-6, .unwritten_at = "0.25"});
   options.add("cxr_encoder", &cxr_encoder,
               "trained: the small encoder, with the denoiser; frozen: a published vision "
               "transformer; finetuned: the same, "
@@ -53,9 +69,13 @@ void CtpaDenoiserOptions::describe(OptionList& options) {
 }
 
 CtpaDenoiserImpl::CtpaDenoiserImpl(CtpaDenoiserOptions options, int64_t latent_channels,
-                                   std::array<int64_t, 3> latent_dhw,
-                                   const BackProjectionGeometry& geometry)
-    : options_(std::move(options)), project_(geometry, latent_dhw) {
+                                   std::array<int64_t, 3> latent_dhw, const ViewBeams& geometry)
+    : options_(std::move(options)) {
+  const int64_t views = view_count(options_.views);
+  if (int64_t(geometry.beams.size()) != views)
+    throw Error(fmt::format("denoiser: expected the beams of {} views, found {}", views,
+                            geometry.beams.size()));
+  for (const auto& beam : geometry.beams) views_.push_back({BackProjection(beam, latent_dhw)});
   const bool trained = options_.cxr_encoder == CxrEncoding::trained;
   if (trained && options_.unet.cond_tokens > 0) {
     throw Error(
@@ -63,9 +83,15 @@ CtpaDenoiserImpl::CtpaDenoiserImpl(CtpaDenoiserOptions options, int64_t latent_c
         "--cxr-encoder, or set it to 0");
   }
   options_.unet.out_channels = latent_channels;
-  options_.unet.in_channels = latent_channels +
-                              (options_.spatial_condition ? options_.encoder.feature_channels : 0) +
-                              (options_.mean == LatentMean::linear ? latent_channels : 0);
+  options_.unet.in_channels =
+      latent_channels +
+      (options_.spatial_condition ? views * options_.encoder.feature_channels : 0) +
+      (options_.mean == LatentMean::linear ? latent_channels : 0);
+  if (!trained && views > 1) {
+    throw Error(
+        "diffusion.denoiser.views both needs the small encoder of each view, trained with the "
+        "denoiser: leave out --cxr-encoder, or set views to frontal");
+  }
   if (options_.label_guidance && options_.unet.cond_tokens > 0) {
     throw Error(
         "diffusion.denoiser: label_guidance needs a condition that is a vector; set "
@@ -74,7 +100,15 @@ CtpaDenoiserImpl::CtpaDenoiserImpl(CtpaDenoiserOptions options, int64_t latent_c
   options_.unet.cond_dim = options_.encoder.embedding_dim + (options_.label_guidance ? 1 : 0);
   if (options_.cxr_encoder == CxrEncoding::finetuned)
     transformer_ = register_module("transformer", VisionTransformer(options_.transformer));
-  if (trained) encoder_ = register_module("encoder", CxrEncoder(options_.encoder));
+  if (trained) {
+    views_[0].encoder = register_module("encoder", CxrEncoder(options_.encoder));
+    if (views > 1) {
+      CxrEncoderOptions lateral = options_.encoder;
+      lateral.mean = options_.lateral.mean;
+      lateral.std = options_.lateral.std;
+      views_[1].encoder = register_module("encoder_lateral", CxrEncoder(lateral));
+    }
+  }
   if (options_.spatial_condition) make_spatial_layers();
   unet_ = register_module("unet", Unet3d(options_.unet));
   for (const int axis : {1, 2}) {
@@ -98,10 +132,13 @@ void CtpaDenoiserImpl::make_spatial_layers() {
     token_map_ =
         register_module("token_map", torch::nn::Linear(width, options_.encoder.feature_channels));
   }
-  if (options_.spatial_alignment == SpatialAlignment::learned) {
-    alignment_ = register_module("alignment", torch::nn::Linear(options_.encoder.embedding_dim, 6));
-    torch::nn::init::zeros_(alignment_->weight);  // the geometry, until the training says otherwise
-    torch::nn::init::zeros_(alignment_->bias);
+  if (options_.spatial_alignment == SpatialAlignment::geometry) return;
+  for (size_t v = 0; v < views_.size(); ++v) {
+    auto& alignment = views_[v].alignment =
+        register_module(v == 0 ? "alignment" : "alignment_lateral",
+                        torch::nn::Linear(options_.encoder.embedding_dim, 6));
+    torch::nn::init::zeros_(alignment->weight);  // the geometry, until the training says otherwise
+    torch::nn::init::zeros_(alignment->bias);
   }
 }
 
@@ -119,14 +156,15 @@ at::Tensor CtpaDenoiserImpl::token_map(const at::Tensor& tokens) {
   return patches.transpose(1, 2).reshape({tokens.size(0), -1, side, side});
 }
 
-at::Tensor CtpaDenoiserImpl::projected(const at::Tensor& map, const at::Tensor& embedding) {
+at::Tensor CtpaDenoiserImpl::projected(View& view, const at::Tensor& map,
+                                       const at::Tensor& embedding) {
   at::Tensor alignment;
-  if (alignment_) {
+  if (view.alignment) {
     const auto identity = at::tensor({1, 0, 0, 0, 1, 0}, at::kFloat).to(map.device());
-    alignment = (alignment_->forward(embedding).to(at::kFloat) + identity).view({-1, 2, 3});
+    alignment = (view.alignment->forward(embedding).to(at::kFloat) + identity).view({-1, 2, 3});
   }
   // Detector coordinates need more digits than bfloat16 has.
-  return project_(map.to(at::kFloat), alignment).to(map.scalar_type());
+  return view.project(map.to(at::kFloat), alignment).to(map.scalar_type());
 }
 
 at::Tensor CtpaDenoiserImpl::with_label(const at::Tensor& embedding,
@@ -147,11 +185,29 @@ CxrCondition CtpaDenoiserImpl::condition(const at::Tensor& cxr, const at::Tensor
   if (transformer_) {
     return condition_from(transformer_->find(cxr), labels);
   }
-  if (!encoder_) throw Error("this denoiser takes what a frozen CXR encoder found, not an X-ray");
-  const CxrFeatures features = encoder_->forward(cxr);
-  const auto embedding = with_label(features.embedding, labels);
+  std::vector<at::Tensor> maps;
+  at::Tensor embedding;
+  for (size_t v = 0; v < views_.size(); ++v) {
+    const CxrFeatures features = seen_by(views_[v], int64_t(v), cxr);
+    embedding = v == 0 ? features.embedding : embedding + features.embedding;
+    maps.push_back(features.map);
+  }
+  embedding = with_label(embedding, labels);
   if (!options_.spatial_condition) return {embedding, {}};
-  return {embedding, projected(features.map, features.embedding)};
+  return {embedding, maps.size() == 1 ? maps[0] : at::cat(maps, 1)};
+}
+
+CxrFeatures CtpaDenoiserImpl::seen_by(View& view, int64_t v, const at::Tensor& cxr) {
+  if (!view.encoder)
+    throw Error("this denoiser takes what a frozen CXR encoder found, not an X-ray");
+  require_shape(cxr, {-1, int64_t(views_.size()), -1, -1}, "denoiser: X-rays (B, V, S, S)");
+  const bool all = views_.size() == 1;
+  const auto there = all ? at::Tensor() : views_there(cxr).select(1, v);
+  CxrFeatures found = view.encoder->forward(all ? cxr : cxr.narrow(1, v, 1).nan_to_num(0));
+  if (options_.spatial_condition) found.map = projected(view, found.map, found.embedding);
+  if (all) return found;
+  return {times(found.embedding, there),
+          options_.spatial_condition ? times(found.map, there) : found.map};
 }
 
 CxrCondition CtpaDenoiserImpl::condition_from(const VisionFeatures& found,
@@ -159,15 +215,14 @@ CxrCondition CtpaDenoiserImpl::condition_from(const VisionFeatures& found,
   const auto embedding =
       unet_->condition(options_.unet.cond_tokens > 0 ? found.tokens : found.pooled);
   if (!options_.spatial_condition) return {with_label(embedding, labels), {}};
-  return {with_label(embedding, labels), projected(token_map(found.tokens), embedding)};
+  return {with_label(embedding, labels), projected(views_[0], token_map(found.tokens), embedding)};
 }
 
 at::Tensor CtpaDenoiserImpl::embed(const at::Tensor& cxr) {
   if (transformer_)
     return options_.unet.cond_tokens > 0 ? transformer_->tokens(cxr).mean(1)
                                          : transformer_->embed(cxr);
-  if (!encoder_) throw Error("this denoiser takes what a frozen CXR encoder found, not an X-ray");
-  return encoder_->forward(cxr).embedding;
+  return condition(cxr).embedding.narrow(1, 0, options_.encoder.embedding_dim);
 }
 
 at::Tensor CtpaDenoiserImpl::forward(const at::Tensor& x_t, const at::Tensor& t,

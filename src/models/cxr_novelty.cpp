@@ -38,6 +38,11 @@ NoveltyPart gaussian_of(const at::Tensor& rows) {
   return part;
 }
 
+std::filesystem::path file_of(const std::filesystem::path& folder, CxrView view) {
+  return folder /
+         (view == CxrView::frontal ? "cxr_novelty.safetensors" : "cxr_novelty_lateral.safetensors");
+}
+
 }  // namespace
 
 at::Tensor NoveltyPart::distance(const at::Tensor& x) const {
@@ -78,7 +83,7 @@ Novelty CxrNovelty::measure(const at::Tensor& picture, const at::Tensor& embeddi
           embedding_.distance(embedding.unsqueeze(0)).item<double>() / embedding_.limit};
 }
 
-void CxrNovelty::save(const std::filesystem::path& folder) const {
+void CxrNovelty::save(const std::filesystem::path& folder, CxrView view) const {
   TensorMap tensors;
   const auto add = [&](const std::string& name, const NoveltyPart& part) {
     tensors[name + ".mean"] = part.mean;
@@ -87,11 +92,11 @@ void CxrNovelty::save(const std::filesystem::path& folder) const {
   };
   add("picture", picture_);
   add("embedding", embedding_);
-  write_safetensors(folder / "cxr_novelty.safetensors", tensors);
+  write_safetensors(file_of(folder, view), tensors);
 }
 
-std::optional<CxrNovelty> CxrNovelty::load(const std::filesystem::path& folder) {
-  const auto file = folder / "cxr_novelty.safetensors";
+std::optional<CxrNovelty> CxrNovelty::load(const std::filesystem::path& folder, CxrView view) {
+  const auto file = file_of(folder, view);
   if (!std::filesystem::exists(file)) return std::nullopt;
   const TensorMap tensors = read_safetensors(file);
   const auto part = [&](const std::string& name) {

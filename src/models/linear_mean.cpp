@@ -14,7 +14,7 @@
 #include "x2ctpa/core/error.h"
 #include "x2ctpa/core/files.h"
 #include "x2ctpa/models/linear_probe.h"
-#include "x2ctpa/models/model_folder.h"
+#include "x2ctpa/models/view_models.h"
 
 namespace x2ctpa {
 namespace {
@@ -25,8 +25,12 @@ constexpr int64_t projected = 128;   // principal components that the random fea
 constexpr double squared_width = 4;  // of their kernel, in median squared distances of X-rays
 constexpr int64_t distances_from = 256;
 
-at::Tensor pooled_pixels(const at::Tensor& cxr, int64_t side) {
-  return averaged_to_grid(cxr.to(at::kFloat), {1, side, side});
+int64_t views_in(const LinearMeanOptions& o) { return o.views == ViewSet::both ? 2 : 1; }
+
+// (B, views * side * side): of the views that the mean is fitted to, one after the other.
+at::Tensor pooled_pixels(const at::Tensor& cxr, const LinearMeanOptions& o) {
+  const auto seen = o.views == ViewSet::both ? cxr : cxr.narrow(1, o.views == ViewSet::lateral, 1);
+  return averaged_to_grid(seen.to(at::kFloat), {seen.size(1), o.side, o.side});
 }
 
 int64_t coarse_side(const LinearMeanOptions& o) { return (o.side + 1) / 2; }
@@ -127,6 +131,7 @@ double best_ridge(const Components& c, const LatentSums& sums, double unit) {
 }  // namespace
 
 void LinearMeanOptions::describe(OptionList& list) {
+  list.add("views", &views, "The views that are there; found in training.", {}, "frontal");
   list.add("side", &side, "Side in pixels to which X-rays are averaged for it.",
            {.min = 2, .max = 512});
   list.add("components", &components, "Principal components of the X-rays, at most.", {.min = 1});
@@ -150,10 +155,10 @@ LinearMeanImpl::LinearMeanImpl(LinearMeanOptions options) : options_(std::move(o
   if (options_.size.size() != 4)
     throw Error("linear mean: expected size to be channels, depth, height and width of latents");
   const auto& s = options_.size;
-  const int64_t pixels = options_.side * options_.side, values = s[0] * s[1] * s[2] * s[3];
+  const int64_t views = views_in(options_), coarse = coarse_side(options_);
+  const int64_t pixels = views * options_.side * options_.side, values = s[0] * s[1] * s[2] * s[3];
   const int64_t waves = options_.random_features;
-  const int64_t features =
-      waves == 0 ? pixels : coarse_side(options_) * coarse_side(options_) + waves;
+  const int64_t features = waves == 0 ? pixels : views * coarse * coarse + waves;
   if (waves > 0) {
     const int64_t seen = std::min(projected, pixels);
     projection_ = register_buffer("projection", at::zeros({seen, pixels}));
@@ -174,7 +179,8 @@ at::Tensor LinearMeanImpl::features(const at::Tensor& pixels) const {
   const auto as = [&](const at::Tensor& buffer) { return buffer.to(pixels.scalar_type()); };
   const int64_t side = options_.side, coarse = coarse_side(options_);
   const auto coarser =
-      at::adaptive_avg_pool2d(pixels.view({-1, 1, side, side}), {coarse, coarse}).flatten(1);
+      at::adaptive_avg_pool2d(pixels.view({-1, views_in(options_), side, side}), {coarse, coarse})
+          .flatten(1);
   const auto waves =
       at::cos(at::addmm(as(phases_), pixels.mm(as(projection_).t()), as(frequencies_)));
   const auto scales = as(scales_);
@@ -201,9 +207,10 @@ void LinearMeanImpl::draw_features(const at::Tensor& pixels, at::Generator rando
 }
 
 at::Tensor LinearMeanImpl::forward(const at::Tensor& cxr) const {
-  require_shape(cxr, {-1, 1, -1, -1}, "linear mean: X-ray (B, 1, S, S)");
+  require_shape(cxr, {-1, options_.views == ViewSet::frontal ? -1 : 2, -1, -1},
+                "linear mean: X-rays (B, V, S, S)");
   const auto& s = options_.size;
-  const auto pixels = pooled_pixels(cxr, options_.side) - pixel_mean_;
+  const auto pixels = pooled_pixels(cxr, options_) - pixel_mean_;
   return at::addmm(offset_, features(pixels).mm(components_.t()), weights_)
       .view({-1, s[0], s[1], s[2], s[3]});
 }
@@ -218,7 +225,7 @@ LinearMeanFit LinearMeanFit::of(int64_t cases, LinearMeanOptions options,
   at::NoGradGuard no_grad;
   std::vector<at::Tensor> pictures;
   for (int64_t i = 0; i < cases; ++i)
-    pictures.push_back(pooled_pixels(cxr(i).unsqueeze(0), options.side));
+    pictures.push_back(pooled_pixels(cxr(i).unsqueeze(0), options));
   const auto pixels = at::cat(pictures).to(at::kDouble);
   const auto pixel_mean = pixels.mean(0);
   options.size = latent(0).sizes().vec();
@@ -263,7 +270,7 @@ at::Tensor LinearMeanFit::left_out(int64_t i, const at::Tensor& fitted,
 }
 
 std::string left_out_means_key(const std::filesystem::path& mean, const std::string& dataset_hash) {
-  return "left out " + sha256_of_file(model_weights_file(mean)) + dataset_hash;
+  return "left out " + hash_of_view_sets(mean) + dataset_hash;
 }
 
 }  // namespace x2ctpa

@@ -85,5 +85,17 @@ TEST(BackProjection, RefusesAVolumeThatReachesTheSource) {
   expect_error([&] { detector_coordinates(g, {2, 4, 2}); }, "X-ray source");
 }
 
+TEST(BackProjection, OfALateralBeamIsThatOfThePatientTurnedByAQuarter) {
+  auto lateral = geometry();
+  lateral.view = CxrView::lateral;
+  const auto c = detector_coordinates(lateral, {4, 3, 6});
+  // d 3, h 2, w 5: x = 25, y = 20, z = 7.5 mm; the source lies at x = -800.
+  const double m = 1000.0 / (800.0 + 25.0);
+  EXPECT_NEAR(c[3][2][5][0].item<double>(), m * 20.0 / 200.0, 1e-6);
+  EXPECT_NEAR(c[3][2][5][1].item<double>(), -m * 7.5 / 200.0, 1e-6);
+  // The far side is magnified more.
+  EXPECT_GT(c[0][2][0][0].item<double>(), c[0][2][5][0].item<double>());
+}
+
 }  // namespace
 }  // namespace x2ctpa

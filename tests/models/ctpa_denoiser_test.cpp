@@ -111,5 +111,81 @@ TEST(CtpaDenoiser, ALearnedAlignmentStartsFromTheGeometryAndHasAGradient) {
   EXPECT_GT(named_tensors(*model).at("alignment.weight").grad().abs().max().item<double>(), 0);
 }
 
+CtpaDenoiser two_views() {
+  torch::manual_seed(6);
+  CtpaDenoiserOptions o;
+  o.views = CxrViews::both;
+  o.encoder = {.width = 4, .stages = 2, .feature_channels = 2, .embedding_dim = 6, .groups = 2};
+  o.encoder.feature_stage = 1;
+  o.unet.dim = 8;
+  o.unet.dim_mults = {1, 2};
+  CtpaDenoiser model(o, 3, std::array<int64_t, 3>{2, 4, 4},
+                     ViewBeams(CxrViews::both, {}, 1550, {60, 60, 60}));
+  model->eval();
+  return model;
+}
+
+TEST(TwoViews, AViewThatIsMissingAddsNothingAndBothAddUp) {
+  torch::NoGradGuard no_grad;
+  auto model = two_views();
+  const auto cxr = torch::rand({1, 2, 16, 16});
+  const auto both = model->condition(cxr);
+  const auto frontal = model->condition(only_views(cxr, ViewSet::frontal)),
+             lateral = model->condition(only_views(cxr, ViewSet::lateral));
+  EXPECT_EQ(both.spatial.sizes(), at::IntArrayRef({1, 4, 2, 4, 4}));
+  EXPECT_TRUE(at::allclose(both.embedding, frontal.embedding + lateral.embedding, 0, 1e-6));
+  EXPECT_TRUE(at::allclose(both.spatial, frontal.spatial + lateral.spatial, 0, 1e-6));
+  EXPECT_EQ(frontal.spatial.narrow(1, 2, 2).abs().max().item<double>(), 0);
+  EXPECT_EQ(lateral.spatial.narrow(1, 0, 2).abs().max().item<double>(), 0);
+  EXPECT_GT(lateral.spatial.narrow(1, 2, 2).abs().max().item<double>(), 0);
+}
+
+TEST(TwoViews, BothEncodersLearnFromABatchInWhichSomeLackAView) {
+  auto model = two_views();
+  model->train();
+  auto cxr = torch::rand({3, 2, 16, 16});
+  cxr = at::cat({cxr.narrow(0, 0, 1), only_views(cxr.narrow(0, 1, 1), ViewSet::frontal),
+                 only_views(cxr.narrow(0, 2, 1), ViewSet::lateral)});
+  const auto t = torch::tensor({10, 500, 900});
+  model->forward(torch::randn({3, 3, 2, 4, 4}), t, model->condition(cxr))
+      .square()
+      .mean()
+      .backward();
+  for (const auto& p : model->named_parameters()) {
+    ASSERT_TRUE(!p.value().grad().defined() || at::isfinite(p.value().grad()).all().item<bool>());
+    if (p.key().find("encoder") != std::string::npos)
+      EXPECT_GT(p.value().grad().abs().max().item<double>(), 0) << p.key();
+  }
+}
+
+TEST(TwoViews, RefusesAVisionTransformerAndTheWrongNumberOfBeams) {
+  auto o = frozen(false);
+  o.views = CxrViews::both;
+  expect_error(
+      [&] {
+        CtpaDenoiser(o, 3, std::array<int64_t, 3>{2, 4, 4},
+                     ViewBeams(CxrViews::both, {}, 1550, {60, 60, 60}));
+      },
+      "small encoder");
+  expect_error([&] { make(o); }, "beams of 2 views");
+}
+
+TEST(TwoViews, TheSetOfEachIsTold) {
+  const auto cxr = torch::rand({1, 2, 4, 4});
+  const auto all =
+      at::cat({only_views(cxr, ViewSet::lateral), cxr, only_views(cxr, ViewSet::frontal)});
+  EXPECT_TRUE(at::equal(view_sets_of(all), torch::tensor({1, 2, 0})));
+  expect_error(
+      [&] { view_sets_of(only_views(only_views(cxr, ViewSet::lateral), ViewSet::frontal)); },
+      "neither view");
+  const auto each = torch::arange(6).view({2, 3});
+  EXPECT_TRUE(at::equal(of_view_sets(each, torch::tensor({2, 0})), torch::tensor({2, 3})));
+  const auto sum =
+      over_view_sets(torch::tensor({1, 2, 1}), [&](int64_t set, const at::Tensor& rows) {
+        return rows_of(torch::tensor({10, 20, 30}), rows) + set;
+      });
+  EXPECT_TRUE(at::equal(sum, torch::tensor({11, 22, 31})));
+}
+
 }  // namespace
 }  // namespace x2ctpa

@@ -13,6 +13,7 @@
 #include "x2ctpa/models/autoencoder_kl.h"
 #include "x2ctpa/models/back_projection.h"
 #include "x2ctpa/models/conv_autoencoder3d.h"
+#include "x2ctpa/models/ctpa_denoiser.h"
 #include "x2ctpa/models/cxr_encoder.h"
 #include "x2ctpa/models/densenet3d.h"
 #include "x2ctpa/models/discriminators.h"
@@ -190,6 +191,28 @@ TEST(Device, RefinesAVolumeByItsXRay) {
   refiner->to(test_device());
   const auto there = refiner->forward(x.to(test_device()), cxr.to(test_device()));
   EXPECT_LT(relative_error(there.to(at::kCPU), on_cpu), 1e-5);
+  there.square().sum().backward();
+}
+
+TEST(Device, TrainsTheEncodersOfTwoViewsWithOneMissing) {
+  CtpaDenoiserOptions o;
+  o.views = CxrViews::both;
+  o.encoder = {.width = 4, .stages = 2, .feature_channels = 2, .embedding_dim = 6, .groups = 2};
+  o.encoder.feature_stage = 1;
+  o.unet.dim = 8;
+  o.unet.dim_mults = {1, 2};
+  torch::manual_seed(9);
+  CtpaDenoiser model(o, 3, std::array<int64_t, 3>{2, 4, 4},
+                     ViewBeams(CxrViews::both, {}, 1550, {60, 60, 60}));
+  const auto all = torch::rand({2, 2, 16, 16}), x = torch::randn({2, 3, 2, 4, 4});
+  const auto cxr =
+      at::cat({all.narrow(0, 0, 1), only_views(all.narrow(0, 1, 1), ViewSet::lateral)});
+  const auto t = torch::tensor({10, 700});
+  const auto on_cpu = model->forward(x, t, model->condition(cxr));
+  model->to(test_device());
+  const auto d = test_device();
+  const auto there = model->forward(x.to(d), t.to(d), model->condition(cxr.to(d)));
+  EXPECT_LT(relative_error(there.to(at::kCPU), on_cpu), 1e-4);
   there.square().sum().backward();
 }
 

@@ -124,5 +124,31 @@ TEST(LinearMean, IsTheSameAfterSavingAndRefusesFewerThanTwoCases) {
   expect_error([] { Cases(1, 0).fit(0); }, "2 or more training cases");
 }
 
+TEST(LinearMean, OfBothViewsReadsEachAndOfOneNothingOfTheOther) {
+  torch::manual_seed(12);
+  const auto map = torch::randn({32, 4}) / 4;
+  std::vector<at::Tensor> cxr, latents;
+  for (int64_t i = 0; i < 60; ++i) {
+    cxr.push_back(torch::rand({2, 4, 4}));
+    latents.push_back(cxr.back().view({1, 32}).mm(map).view({1, 1, 2, 2}));
+  }
+  const auto fit = [&](ViewSet views) {
+    LinearMeanOptions options;
+    options.views = views;
+    options.side = 4;
+    return LinearMeanFit::of(
+               60, options, [&](int64_t i) { return cxr[size_t(i)]; },
+               [&](int64_t i) { return latents[size_t(i)]; }, random_stream(7, "test"))
+        .mean;
+  };
+  const double both = fit(ViewSet::both)->rest_std().item<double>();
+  const auto lateral = fit(ViewSet::lateral);
+  EXPECT_LT(both, 0.01);
+  EXPECT_GT(lateral->rest_std().item<double>(), 20 * both);
+  auto other = cxr[0].unsqueeze(0).clone();
+  other.select(1, 0).fill_(std::nan(""));
+  EXPECT_TRUE(at::equal(lateral->forward(other), lateral->forward(cxr[0].unsqueeze(0))));
+}
+
 }  // namespace
 }  // namespace x2ctpa

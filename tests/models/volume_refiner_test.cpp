@@ -72,5 +72,24 @@ TEST(VolumeRefiner, RefusesOtherShapes) {
       "refiner: volumes");
 }
 
+TEST(VolumeRefiner, ReadsTheLateralXRayAtItsHeightAndDoesWithoutEither) {
+  torch::manual_seed(4);
+  VolumeRefinerOptions options;
+  options.width = options.inner_width = 8;
+  options.blocks = 1;
+  options.views = CxrViews::both;
+  VolumeRefiner refiner(options, std::array<int64_t, 3>{8, 4, 8},
+                        ViewBeams(CxrViews::both, {}, 1550, {30, 30, 30}));
+  for (auto& p : refiner->parameters()) torch::nn::init::normal_(p, 0, 0.1);
+  const auto x = torch::zeros({1, 1, 8, 4, 8});
+  auto cxr = torch::full({1, 2, 64, 64}, 0.5);
+  const auto before = refiner->forward(x, cxr);
+  cxr.select(1, 1).slice(1, 16, 20).fill_(1);  // high in the lateral X-ray
+  const auto change = (refiner->forward(x, cxr) - before).abs().sum({0, 1, 3, 4});  // (D)
+  EXPECT_GT(change.argmax().item<int64_t>(), 3);
+  for (const ViewSet set : {ViewSet::frontal, ViewSet::lateral})
+    EXPECT_TRUE(at::isfinite(refiner->forward(x, only_views(cxr, set))).all().item<bool>());
+}
+
 }  // namespace
 }  // namespace x2ctpa

@@ -4,11 +4,13 @@
 #pragma once
 
 #include <ATen/core/Tensor.h>
+#include <c10/core/Device.h>
 #include <torch/nn/module.h>
 #include <torch/nn/pimpl.h>
 
 #include <cstdint>
 #include <functional>
+#include <utility>
 #include <vector>
 
 #include "x2ctpa/core/options.h"
@@ -57,5 +59,24 @@ class GaussianPriorImpl : public torch::nn::Module {
   at::Tensor mean_, spread_, rest_;
 };
 TORCH_MODULE(GaussianPrior);
+
+/// One for each set of X-ray views, by its number (core/cxr_view.h): the more is known of a
+/// patient, the less is left to a prior.
+class ViewPriors {
+ public:
+  ViewPriors() = default;
+  explicit ViewPriors(std::vector<GaussianPrior> priors) : priors_(std::move(priors)) {}
+
+  bool is_empty() const { return priors_.empty(); }
+  const std::vector<GaussianPrior>& of_sets() const { return priors_; }
+  void to(c10::Device device);
+
+  /// GaussianPrior's prediction, each sample by the prior of its set `sets` (B).
+  at::Tensor prediction(const NoiseSchedule& schedule, Prediction kind, const at::Tensor& x_t,
+                        const at::Tensor& t, const at::Tensor& sets) const;
+
+ private:
+  std::vector<GaussianPrior> priors_;
+};
 
 }  // namespace x2ctpa

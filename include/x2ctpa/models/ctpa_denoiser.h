@@ -8,7 +8,9 @@
 #include <optional>
 #include <string>
 #include <utility>
+#include <vector>
 
+#include "x2ctpa/core/cxr_view.h"
 #include "x2ctpa/models/back_projection.h"
 #include "x2ctpa/models/cxr_encoder.h"
 #include "x2ctpa/models/unet3d.h"
@@ -34,6 +36,8 @@ struct CtpaDenoiserOptions {
   CxrEncoderOptions encoder;
   VisionTransformerOptions transformer;  ///< a frozen or finetuned encoder; from its model folder
   Unet3dOptions unet;  ///< in_channels, out_channels and cond_dim follow from the rest
+  CxrViews views = CxrViews::frontal;
+  CxrEncoderOptions lateral;  ///< its mean and std; the rest is that of `encoder`
   CxrEncoding cxr_encoder = CxrEncoding::trained;
   bool spatial_condition = true;
   SpatialAlignment spatial_alignment = SpatialAlignment::geometry;
@@ -50,9 +54,10 @@ constexpr int64_t label_negative = 0, label_positive = 1, label_unknown = 2;
 /// What does not change over the steps of one sample.
 struct CxrCondition {
   at::Tensor embedding;  ///< (B, cond_dim), the label at its end with label guidance
-  at::Tensor spatial;    ///< (B, feature_channels, d, h, w); undefined without spatial condition
+  at::Tensor spatial;    ///< (B, V feature_channels, d, h, w); undefined without spatial condition
   at::Tensor mean;       ///< (B, C, d, h, w), standardised; undefined for whole latents
-  at::Tensor rest_std;   ///< (C): the unit of what the mean leaves
+  at::Tensor rest_std;   ///< (1, C) or (B, C): the unit of what the mean leaves
+  at::Tensor sets{};     ///< (B) int64 on the CPU: the number of each one's ViewSet
 
   /// The standardised latents of what the denoiser makes, and the inverse; they are the same
   /// without a mean.
@@ -62,16 +67,20 @@ struct CxrCondition {
 
 class CtpaDenoiserImpl : public torch::nn::Module {
  public:
-  /// `latent_channels` and `latent_dhw` are those of the autoencoder on the dataset's grid.
+  /// `latent_channels` and `latent_dhw` are those of the autoencoder on the dataset's grid;
+  /// `geometry` holds a beam for each of options.views. Throws Error for two views with a vision
+  /// transformer.
   CtpaDenoiserImpl(CtpaDenoiserOptions options, int64_t latent_channels,
-                   std::array<int64_t, 3> latent_dhw, const BackProjectionGeometry& geometry);
+                   std::array<int64_t, 3> latent_dhw, const ViewBeams& geometry);
 
-  /// The condition of X-rays (B, 1, S, S) in [0, 1] by the denoiser's own encoder. `labels` (B): 0,
+  /// The condition of X-rays (B, V, S, S) in [0, 1] by the denoiser's own encoders, one for each
+  /// view, whose embeddings are added and whose features are joined; a view that is not there adds
+  /// zeros, so that its encoder's bias tells whether it is. `labels` (B): 0,
   /// 1 or 2, as above; all unknown when undefined; only for a model with label guidance. Throws
   /// Error when the model was made for a frozen encoder.
   CxrCondition condition(const at::Tensor& cxr, const at::Tensor& labels = {});
 
-  /// The trained encoder's embedding (B, encoder.embedding_dim) of X-rays alone.
+  /// The trained encoders' embedding (B, encoder.embedding_dim) of X-rays (B, V, S, S) alone.
   at::Tensor embed(const at::Tensor& cxr);
 
   /// The condition from what a vision transformer, frozen or finetuned, found: `pooled` (B,
@@ -100,19 +109,27 @@ class CtpaDenoiserImpl : public torch::nn::Module {
   VisionTransformer transformer() const { return transformer_; }
 
  private:
+  /// One of the views: what reads it and how it lies in the volume.
+  struct View {
+    BackProjection project;
+    CxrEncoder encoder{nullptr};
+    torch::nn::Linear alignment{nullptr};
+  };
+
   void make_spatial_layers();
+  /// Embedding and projected features of view `v` of X-rays (B, V, S, S), zero where it is missing.
+  CxrFeatures seen_by(View& view, int64_t v, const at::Tensor& cxr);
   at::Tensor with_label(const at::Tensor& embedding, const at::Tensor& labels) const;
   /// The feature map of a transformer's patch tokens, (B, feature_channels, side, side).
   at::Tensor token_map(const at::Tensor& tokens);
-  at::Tensor projected(const at::Tensor& map, const at::Tensor& embedding);
+  at::Tensor projected(View& view, const at::Tensor& map, const at::Tensor& embedding);
 
   CtpaDenoiserOptions options_;
-  BackProjection project_;
-  CxrEncoder encoder_{nullptr};
+  std::vector<View> views_;
   VisionTransformer transformer_{nullptr};
   Unet3d unet_{nullptr};
   torch::nn::LayerNorm token_norm_{nullptr};  // of patch tokens, for spatial conditioning by them
-  torch::nn::Linear token_map_{nullptr}, alignment_{nullptr};
+  torch::nn::Linear token_map_{nullptr};
 };
 TORCH_MODULE(CtpaDenoiser);
 

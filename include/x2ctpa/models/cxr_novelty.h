@@ -8,6 +8,8 @@
 #include <filesystem>
 #include <optional>
 
+#include "x2ctpa/core/cxr_view.h"
+
 namespace x2ctpa {
 
 /// One Gaussian over a training set, with the distance that few of its members exceed.
@@ -40,9 +42,11 @@ class CxrNovelty {
   /// each then of mean 0 and deviation 1, so that exposure does not count. (N, 144) float64
   static at::Tensor thumbnails(const at::Tensor& pictures);
 
-  /// From `folder`/cxr_novelty.safetensors; nothing for a model folder without it.
-  static std::optional<CxrNovelty> load(const std::filesystem::path& folder);
-  void save(const std::filesystem::path& folder) const;
+  /// From `folder`/cxr_novelty.safetensors, of the lateral view cxr_novelty_lateral.safetensors;
+  /// nothing for a model folder without it.
+  static std::optional<CxrNovelty> load(const std::filesystem::path& folder,
+                                        CxrView view = CxrView::frontal);
+  void save(const std::filesystem::path& folder, CxrView view = CxrView::frontal) const;
 
   /// Of one X-ray (1, S, S) and its embedding (E).
   Novelty measure(const at::Tensor& picture, const at::Tensor& embedding) const;

@@ -16,11 +16,13 @@
 #include <utility>
 #include <vector>
 
+#include "x2ctpa/core/cxr_view.h"
 #include "x2ctpa/core/options.h"
 
 namespace x2ctpa {
 
 struct LinearMeanOptions {
+  ViewSet views = ViewSet::frontal;  ///< of the X-rays that it is fitted to
   int64_t side = 48;
   int64_t components = 128;
   int64_t random_features = 0;  ///< 0: the pixels alone
@@ -36,7 +38,8 @@ class LinearMeanImpl : public torch::nn::Module {
   /// All zero; `options.components` are those that were found.
   explicit LinearMeanImpl(LinearMeanOptions options);
 
-  /// X-rays (B, 1, S, S) in [0, 1] to standardised latents (B, C, d, h, w).
+  /// X-rays (B, V, S, S) to standardised latents (B, C, d, h, w), by the views of options().views,
+  /// which must be there.
   at::Tensor forward(const at::Tensor& cxr) const;
 
   const LinearMeanOptions& options() const { return options_; }
@@ -46,7 +49,7 @@ class LinearMeanImpl : public torch::nn::Module {
  private:
   friend struct LinearMeanFit;
 
-  // What the mean is linear in, centred (B, F), of centred pixels (B, side * side).
+  // What the mean is linear in, centred (B, F), of centred pixels (B, views * side * side).
   at::Tensor features(const at::Tensor& pixels) const;
   // Draws the random features for these centred pixels of the training cases, float64.
   void draw_features(const at::Tensor& pixels, at::Generator random);
@@ -64,9 +67,10 @@ struct LinearMeanFit {
   /// (N) float64: how much each training case draws the fit to itself, 0 to 1.
   at::Tensor leverage;
 
-  /// Fits N >= 2 cases. `cxr(i)`: (1, S, S) in [0, 1]; `latent(i)`: (C, d, h, w), standardised;
-  /// both are called in order, several times. `options.ridge` 0 chooses it; it is in units of the
-  /// components' mean variance. `random` draws the random features. Throws Error for fewer cases.
+  /// Fits N >= 2 cases. `cxr(i)`: (V, S, S) in [0, 1], with the views of `options.views`;
+  /// `latent(i)`: (C, d, h, w), standardised; both are called in order, several times.
+  /// `options.ridge` 0 chooses it; it is in units of the components' mean variance. `random` draws
+  /// the random features. Throws Error for fewer cases.
   static LinearMeanFit of(int64_t cases, LinearMeanOptions options,
                           const std::function<at::Tensor(int64_t)>& cxr,
                           const std::function<at::Tensor(int64_t)>& latent, at::Generator random);
@@ -76,7 +80,8 @@ struct LinearMeanFit {
 };
 
 /// The key of the LatentCache `<run>/diffusion/means`, which has for each training case the
-/// standardised mean (C, d, h, w) of a fit without it. `mean`: the model folder of the fit.
+/// standardised mean of a fit without it: (C, d, h, w), or (view_sets, C, d, h, w) for a model of
+/// two views. `mean`: the model folder of the fit.
 std::string left_out_means_key(const std::filesystem::path& mean, const std::string& dataset_hash);
 
 }  // namespace x2ctpa
