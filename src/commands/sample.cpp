@@ -11,6 +11,7 @@
 
 #include "x2ctpa/commands/command.h"
 #include "x2ctpa/core/log.h"
+#include "x2ctpa/inference/ctpa_generator.h"
 #include "x2ctpa/inference/sample_run.h"
 
 namespace x2ctpa {
@@ -72,7 +73,15 @@ class SampleCommand : public Command {
     }
     job.classifier = classifier_;
     job.shard = shard_from(shard_);
-    job.xrays = xrays(context, job.dataset_hash);
+    const CxrViews views = CtpaGenerator::views_of(job.model);
+    job.xrays = xrays(context, views, job.dataset_hash);
+    const SampleViews shown = context.experiment.sample.views;
+    if (shown != SampleViews::given) {
+      if (views == CxrViews::frontal && shown != SampleViews::frontal)
+        throw Error(fmt::format("sample.views {}: the model {} takes the frontal view alone", shown,
+                                job.model.string()));
+      job.xrays = with_views(std::move(job.xrays), find_word<ViewSet>(word_of(shown)).value());
+    }
     if (job.shard.count > 1) {
       log_info("part {} of {}: every {}th of {} X-rays", job.shard.index + 1, job.shard.count,
                job.shard.count, job.xrays.size());
@@ -90,16 +99,17 @@ class SampleCommand : public Command {
                                                                                         : given;
   }
 
-  std::vector<CxrItem> xrays(const CommandContext& context, std::string& dataset_hash) const {
+  std::vector<CxrItem> xrays(const CommandContext& context, CxrViews views,
+                             std::string& dataset_hash) const {
     if (cxr_.empty()) {
       if (!reference_.empty())
         throw Error("--reference goes with --cxr; the cases of a dataset have their own CTs");
       const Dataset dataset =
           Dataset::open(dataset_.empty() ? context.run / "dataset" : fs::path(dataset_));
       dataset_hash = dataset.info().hash;
-      return xrays_of(dataset, split_);
+      return xrays_of(dataset, split_, views);
     }
-    auto found = xrays_in(cxr_);
+    auto found = xrays_in(cxr_, views);
     if (reference_.empty()) return found;
     if (!fs::exists(reference_))
       throw Error(fmt::format("--reference {}: no such file or folder", reference_),

@@ -26,7 +26,11 @@ at::Tensor ReferenceModel::autoencoder_alone(const Volume& truth) {
 
 at::Tensor ReferenceModel::regression_alone(const std::string& id, const at::Tensor& cxr) {
   if (!has_regression() || cxr.size(1) != generator_.info().cxr_size) return {};
-  const std::vector<SampleRequest> requests{{id, cxr.to(at::kFloat)}};
+  at::Tensor pictures = cxr.to(at::kFloat);
+  // Evaluation knows the frontal X-ray.
+  if (generator_.views() == CxrViews::both && pictures.size(0) == 1)
+    pictures = at::cat({pictures, missing_view(pictures.size(1))});
+  const std::vector<SampleRequest> requests{{id, pictures}};
   return generator_.decode(generator_.mean_latents(requests), requests).squeeze(0);
 }
 

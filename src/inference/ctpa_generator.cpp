@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
 #include <utility>
 
@@ -56,11 +57,14 @@ CtpaGenerator::CtpaGenerator(const fs::path& model, const RuntimeOptions& runtim
   info_ = load_options<DatasetInfo>(model / "dataset.yaml");
   process_ = load_options<DiffusionProcess>(model / "diffusion.yaml");
   scale_ = load_options<LatentScale>(model / "latent.yaml");
-  const BackProjectionGeometry geometry{info_.geometry, info_.typical_spacing_at_mm(scale_.size)};
+  const auto beams = [&](const std::vector<int64_t>& size) {
+    return ViewBeams(views_of(model), info_.geometry, info_.lateral_source_to_centre_mm,
+                     info_.typical_spacing_at_mm(size));
+  };
   denoiser_ = load_model(model, [&] {
     return CtpaDenoiser(
         load_options<CtpaDenoiserOptions>(model_config_file(model)), scale_.channels(),
-        std::array<int64_t, 3>{scale_.size[0], scale_.size[1], scale_.size[2]}, geometry);
+        std::array<int64_t, 3>{scale_.size[0], scale_.size[1], scale_.size[2]}, beams(scale_.size));
   });
   autoencoder_ = load_latent_codec(model / "autoencoder", device_, compute_type(runtime));
   if (denoiser_->options().cxr_encoder == CxrEncoding::frozen) {
@@ -69,38 +73,58 @@ CtpaGenerator::CtpaGenerator(const fs::path& model, const RuntimeOptions& runtim
     frozen_encoder_->eval();
   }
   if (denoiser_->options().mean == LatentMean::linear) {
-    mean_ = load_model<LinearMean>(model / "mean");
-    mean_->to(device_);
+    means_ = ViewMeans(load_view_sets<LinearMean>(model / "mean", views()));
+    means_.to(device_);
   }
   if (fs::exists(model / "prior")) {
-    prior_ = load_model<GaussianPrior>(model / "prior");
-    prior_->to(device_);
+    priors_ = ViewPriors(load_view_sets<GaussianPrior>(model / "prior", views()));
+    priors_.to(device_);
   }
   if (fs::exists(model / "refiner")) {
     refiner_ = load_model(model / "refiner", [&] {
       return VolumeRefiner(load_options<VolumeRefinerOptions>(model_config_file(model / "refiner")),
-                           info_.grid_dhw,
-                           BackProjectionGeometry{
-                               info_.geometry, info_.typical_spacing_at_mm(std::vector<int64_t>(
-                                                   info_.grid_dhw.begin(), info_.grid_dhw.end()))});
+                           info_.grid_dhw, beams({info_.grid_dhw.begin(), info_.grid_dhw.end()}));
     });
     refiner_->to(device_);
     refiner_->eval();
   }
   denoiser_->to(device_, compute_type(runtime));
   denoiser_->eval();
-  novelty_ = CxrNovelty::load(model);
+  for (int64_t v = 0; v < view_count(views()); ++v)
+    novelty_[size_t(v)] = CxrNovelty::load(model, CxrView(v));
+}
+
+CxrViews CtpaGenerator::views_of(const fs::path& model) {
+  require(model);
+  return load_options<CtpaDenoiserOptions>(model_config_file(model)).views;
 }
 
 std::string CtpaGenerator::hash_of(const fs::path& model) {
   require(model);
   std::string hashes;
-  for (const char* name :
-       {"config.yaml", "model.safetensors", "dataset.yaml", "diffusion.yaml", "latent.yaml",
-        "autoencoder/config.yaml", "autoencoder/model.safetensors", "cxr_encoder/config.yaml",
-        "cxr_encoder/model.safetensors", "mean/config.yaml", "mean/model.safetensors",
-        "prior/config.yaml", "prior/model.safetensors", "refiner/config.yaml",
-        "refiner/model.safetensors"}) {
+  for (const char* name : {"config.yaml",
+                           "model.safetensors",
+                           "dataset.yaml",
+                           "diffusion.yaml",
+                           "latent.yaml",
+                           "autoencoder/config.yaml",
+                           "autoencoder/model.safetensors",
+                           "cxr_encoder/config.yaml",
+                           "cxr_encoder/model.safetensors",
+                           "mean/config.yaml",
+                           "mean/model.safetensors",
+                           "prior/config.yaml",
+                           "prior/model.safetensors",
+                           "refiner/config.yaml",
+                           "refiner/model.safetensors",
+                           "mean/lateral/config.yaml",
+                           "mean/lateral/model.safetensors",
+                           "mean/both/config.yaml",
+                           "mean/both/model.safetensors",
+                           "prior/lateral/config.yaml",
+                           "prior/lateral/model.safetensors",
+                           "prior/both/config.yaml",
+                           "prior/both/model.safetensors"}) {
     if (fs::exists(model / name)) hashes += sha256_of_file(model / name);
   }
   return sha256(hashes);
@@ -153,7 +177,8 @@ at::Tensor CtpaGenerator::mean_latents(const std::vector<SampleRequest>& request
   if (!has_mean()) throw Error("this model has no mean: it makes whole latents by diffusion");
   std::vector<at::Tensor> pictures;
   for (const auto& r : requests) pictures.push_back(r.cxr);
-  return scale_.restore(mean_->forward(at::stack(pictures).to(device_)));
+  const auto cxr = at::stack(pictures).to(device_);
+  return scale_.restore(means_.forward(cxr, view_sets_of(cxr)));
 }
 
 at::Tensor CtpaGenerator::reconstruct(const at::Tensor& hu) {
@@ -169,14 +194,29 @@ at::Tensor CtpaGenerator::reconstruct(const at::Tensor& hu) {
 }
 
 std::optional<Novelty> CtpaGenerator::novelty(const at::Tensor& cxr) {
-  if (!novelty_) return std::nullopt;
   at::InferenceMode no_grad;
-  const auto picture = cxr.unsqueeze(0).to(device_);
+  std::optional<Novelty> most;
+  for (int64_t v = 0; v < view_count(views()); ++v) {
+    if (!novelty_[size_t(v)]) continue;
+    const auto all = cxr.unsqueeze(0);
+    if (views() == CxrViews::both && !views_there(all)[0][v].item<bool>()) continue;
+    const Novelty one = novelty_of(CxrView(v), all);
+    if (!most) most = Novelty{};
+    most->picture = std::max(most->picture, one.picture);
+    most->embedding = std::max(most->embedding, one.embedding);
+  }
+  return most;
+}
+
+Novelty CtpaGenerator::novelty_of(CxrView view, const at::Tensor& cxr) {
+  const auto picture =
+      (views() == CxrViews::both ? only_views(cxr, ViewSet(int64_t(view))) : cxr).to(device_);
   const bool tokens = frozen_encoder_ && denoiser_->options().unet.cond_tokens > 0;
   const auto embedding = tokens            ? frozen_encoder_->tokens(picture).mean(1)
                          : frozen_encoder_ ? frozen_encoder_->embed(picture)
                                            : denoiser_->embed(picture.to(compute_type(runtime_)));
-  return novelty_->measure(cxr, embedding[0].to(at::kFloat));
+  return novelty_[size_t(view)]->measure(cxr[0].narrow(0, int64_t(view), 1),
+                                         embedding[0].to(at::kFloat));
 }
 
 CxrCondition CtpaGenerator::condition_of(const std::vector<SampleRequest>& requests) {
@@ -185,9 +225,10 @@ CxrCondition CtpaGenerator::condition_of(const std::vector<SampleRequest>& reque
   std::vector<int64_t> label_list, rows;
   const bool guided_by_label = denoiser_->options().label_guidance;
   for (const auto& r : requests) {
-    if (r.cxr.dim() != 3 || r.cxr.size(1) != info_.cxr_size || r.cxr.size(2) != info_.cxr_size) {
-      throw Error(fmt::format("X-ray {}: expected (1, {}, {}) pixels", r.id, info_.cxr_size,
-                              info_.cxr_size));
+    const std::array<int64_t, 3> expected{view_count(views()), info_.cxr_size, info_.cxr_size};
+    if (!r.cxr.sizes().equals(expected)) {
+      throw Error(fmt::format("X-ray {}: expected ({}, {}, {}) pixels", r.id, expected[0],
+                              info_.cxr_size, info_.cxr_size));
     }
     if (r.label != label_unknown && !guided_by_label) {
       throw Error("this model was trained without label guidance; it takes no PE label");
@@ -210,42 +251,59 @@ CxrCondition CtpaGenerator::condition_of(const std::vector<SampleRequest>& reque
   } else {
     condition = denoiser_->condition(cxr.to(type), labels);
   }
-  if (mean_) {
-    condition.mean = mean_->forward(cxr).to(type);
+  condition.sets = view_sets_of(cxr);
+  if (has_mean()) {
+    condition.mean = means_.forward(cxr, condition.sets).to(type);
     for (size_t i = 0; i < means.size(); ++i)
       if (means[i].defined()) condition.mean[int64_t(i)].copy_(means[i]);
-    condition.rest_std = mean_->rest_std();
+    condition.rest_std = means_.rest_std(condition.sets);
   }
   if (pictures.size() == requests.size()) return condition;
   const auto index = at::tensor(rows, at::kLong).to(device_);
   const auto spread = [&](const at::Tensor& x) {
     return x.defined() ? x.index_select(0, index) : x;
   };
+  const bool one_unit = !has_mean() || condition.rest_std.size(0) == 1;
   return {spread(condition.embedding), spread(condition.spatial), spread(condition.mean),
-          condition.rest_std};
+          one_unit ? condition.rest_std : spread(condition.rest_std),
+          condition.sets.index_select(0, at::tensor(rows, at::kLong))};
 }
 
 X0Correction CtpaGenerator::projection_of(const std::vector<SampleRequest>& requests,
                                           const CxrCondition& condition,
                                           const ProjectionGuidanceOptions& options, int64_t steps) {
   if (!options.is_on()) return {};
-  ProjectionGuidance::Covariance covariance;
-  if (prior_) covariance = [this](const at::Tensor& x) { return prior_->covariance_times(x); };
-  return [this, &requests, &condition, steps,
-          guidance = ProjectionGuidance(options, info_, covariance)](
-             const at::Tensor& x0, Mixture now, int64_t step) -> at::Tensor {
-    if (!guidance.acts(now, steps - 1 - step)) return x0;
+  for (const auto& r : requests) {
+    if (r.cxr.select(0, 0).isnan().any().item<bool>())
+      throw Error(
+          fmt::format("X-ray {}: sample.projection pulls towards the frontal view, which is "
+                      "not there. Give it, or set sample.projection.strength 0",
+                      r.id));
+  }
+  return [this, &requests, &condition, steps, options](const at::Tensor& x0, Mixture now,
+                                                       int64_t step) -> at::Tensor {
     std::vector<at::Tensor> pulled;
     for (int64_t i = 0; i < x0.size(0); ++i) {
+      ProjectionGuidance::Covariance covariance;
+      const auto set = size_t(condition.sets[i].item<int64_t>());
+      if (!priors_.is_empty())
+        covariance = [this, set](const at::Tensor& x) {
+          return priors_.of_sets()[set]->covariance_times(x);
+        };
+      const ProjectionGuidance guidance(options, info_, covariance);
+      if (!guidance.acts(now, steps - 1 - step)) return x0;
       // Decoded outside of inference mode, whose tensors have no gradients.
       CxrCondition own;
       if (condition.mean.defined()) {
         const c10::InferenceMode off(false);
         own.mean = condition.mean.slice(0, i, i + 1).to(at::kFloat).clone();
-        own.rest_std = condition.rest_std.clone();
+        own.rest_std = (condition.rest_std.size(0) == 1 ? condition.rest_std
+                                                        : condition.rest_std.slice(0, i, i + 1))
+                           .clone();
       }
       pulled.push_back(guidance.pulled(
-          x0.slice(0, i, i + 1), requests[size_t(i)].cxr.to(device_), [&](const at::Tensor& x) {
+          x0.slice(0, i, i + 1), requests[size_t(i)].cxr.narrow(0, 0, 1).to(device_),
+          [&](const at::Tensor& x) {
             return autoencoder_->decode_with_gradient(scale_.restore(own.latent(x)));
           }));
     }
@@ -280,7 +338,8 @@ at::Tensor CtpaGenerator::latents_of_batch(const std::vector<SampleRequest>& req
                                              condition.mean};
         const auto whole = [&](const at::Tensor& found) {
           const auto own = found.to(at::kFloat);
-          return prior_ ? own + prior_->prediction(schedule, process_.prediction, x, t) : own;
+          if (priors_.is_empty()) return own;
+          return own + priors_.prediction(schedule, process_.prediction, x, t, condition.sets);
         };
         if (!guidance_acts(options, schedule.at(times[size_t(step++)])))
           return whole(prediction_(inputs)[0]);

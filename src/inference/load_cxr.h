@@ -1,6 +1,7 @@
 // Reading an X-ray for the generator, and where its volume goes.
 #pragma once
 
+#include <filesystem>
 #include <optional>
 #include <string>
 #include <vector>
@@ -14,9 +15,10 @@
 namespace x2ctpa {
 
 struct LoadedCxr {
-  at::Tensor picture;  ///< (1, S, S) in [0, 1], as the model takes it
-  std::string sha256;  ///< of the file
-  Grid place;          ///< of the volume
+  at::Tensor pictures;                     ///< (V, S, S), as the model takes them
+  std::filesystem::path cxr, cxr_lateral;  ///< the files, in their places; empty: not there
+  std::string sha256, lateral_sha256;      ///< of these
+  Grid place;                              ///< of the volume
   std::string placed_by;
   std::optional<Novelty> novelty;
   std::vector<std::string> warnings;  ///< doubts, each a sentence
@@ -25,6 +27,7 @@ struct LoadedCxr {
 /// Reads the X-ray as preprocess does and finds the place of its volume: a case's own grid in a
 /// dataset; around the lungs of a reference CT, else around its middle; else around the origin. The
 /// last two with the typical field of view of the training set. Throws Error naming the file.
-LoadedCxr load_cxr(const CxrItem& item, const DatasetInfo& info, const CxrOptions& options);
+LoadedCxr load_cxr(const CxrItem& item, const DatasetInfo& info, CxrViews views,
+                   const CxrOptions& options);
 
 }  // namespace x2ctpa

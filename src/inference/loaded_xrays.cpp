@@ -20,25 +20,25 @@ const LoadedCxr* LoadedXrays::load(size_t xray) {
   if (found != loaded_.end()) return &found->second;
   const CxrItem& item = run_.job.xrays[xray];
   try {
-    LoadedCxr cxr = load_cxr(item, generator_.info(), run_.options.cxr);
-    cxr.novelty = generator_.novelty(cxr.picture);
+    LoadedCxr cxr = load_cxr(item, generator_.info(), generator_.views(), run_.options.cxr);
+    cxr.novelty = generator_.novelty(cxr.pictures);
     // An X-ray of many samples is read more than once, and told once.
     if (!cxr.warnings.empty() && doubted_.insert(xray).second)
-      doubts_.say(fmt::format("{}: {}", item.cxr.string(), fmt::join(cxr.warnings, "; ")));
+      doubts_.say(fmt::format("{}: {}", item.first().string(), fmt::join(cxr.warnings, "; ")));
     // A dataset's own X-rays are of the model's kind: of them finish() tells the number.
     if (cxr.novelty && cxr.novelty->unlike_training() && unlike_.insert(xray).second &&
         !item.of_dataset) {
       unlike_warnings_.say(fmt::format(
           "{} is unlike the X-rays that the model was trained with (picture {:.1f}, embedding "
           "{:.1f} times the limit): its volume means little",
-          item.cxr.string(), cxr.novelty->picture, cxr.novelty->embedding));
+          item.first().string(), cxr.novelty->picture, cxr.novelty->embedding));
     }
     return &loaded_.emplace(xray, std::move(cxr)).first->second;
   } catch (const std::exception& e) {
-    const Error error = translate_exception(e, "reading " + item.cxr.string());
+    const Error error = translate_exception(e, "reading " + item.first().string());
     failed_.insert(item.unique);
     run_.folder.record_failures(
-        {{item.unique, {valid_utf8(item.cxr.string()), valid_utf8(error.what())}}}, {});
+        {{item.unique, {valid_utf8(item.first().string()), valid_utf8(error.what())}}}, {});
     failures_.say(fmt::format("{} is left out: {}", item.unique, error.what()));
     return nullptr;
   }

@@ -100,6 +100,9 @@ ordered_json sidecar_of(const Provenance& p, const Volume& volume, const Intensi
   json["sampler"] = options_json(p.sampler);
   if (p.projection.is_on()) json["projection"] = options_json(p.projection);
   json["cxr"] = {{"path", p.cxr_path}, {"sha256", p.cxr_sha256}};
+  if (!p.views.empty()) json["cxr"]["views"] = p.views;
+  if (!p.lateral_path.empty())
+    json["cxr_lateral"] = {{"path", p.lateral_path}, {"sha256", p.lateral_sha256}};
   if (p.novelty) {
     json["cxr"]["picture_novelty"] = p.novelty->picture;
     json["cxr"]["embedding_novelty"] = p.novelty->embedding;
@@ -176,6 +179,10 @@ void SampleOptions::describe(OptionList& options) {
   options.section("cxr", cxr);
   options.add("label", &label, "PE label given to a model with label guidance.");
   options.add("batch_size", &batch_size, "Volumes denoised together.", {.min = 1});
+  options.add("views", &views,
+              "For a model of both views: what it is given of each patient's X-rays, all that are "
+              "there, or one view alone, or both of the patients that have both.",
+              {}, "given");
   options.add("samples_per_cxr", &samples_per_cxr,
               "Volumes per X-ray; from two on, their mean, spread and ranking too.",
               {.min = 1, .max = 100000});

@@ -45,6 +45,7 @@ std::string settings_of(const std::string& model_hash, const SampleOptions& opti
       fmt::format("{}\n{}\n{}\n{}\n{}\n{}", model_hash, options_to_yaml(options.sampler),
                   options_to_yaml(options.cxr), options.label, runtime.seed, runtime.precision);
   if (left_out_means) text += "\nleft out means";
+  if (options.views != SampleViews::given) text += fmt::format("\nviews: {}", options.views);
   if (options.projection.is_on()) text += "\n" + options_to_yaml(options.projection);
   return sha256(text).substr(0, 16);
 }
@@ -128,18 +129,21 @@ class SampleMaker {
 
  private:
   // Undefined for cases that the model's mean was not fitted to.
-  at::Tensor left_out_mean(const CxrItem& xray) const {
+  at::Tensor left_out_mean(const SampleItem& item) const {
+    const CxrItem& xray = run_.xray_of(item);
     const Case c{xray.id, xray.patient_id, xray.split, {}, {}, {}};
-    return means_ && xray.of_dataset && means_->has(c) ? means_->get(c).to(at::kFloat)
-                                                       : at::Tensor();
+    if (!means_ || !xray.of_dataset || !means_->has(c)) return {};
+    const auto mean = means_->get(c).to(at::kFloat);
+    if (generator_.views() == CxrViews::frontal) return mean;
+    return mean[view_sets_of(xrays_.load(item.xray)->pictures.unsqueeze(0)).item<int64_t>()];
   }
 
   void make(const std::vector<SampleItem>& batch) {
     const auto start = Clock::now();
     std::vector<SampleRequest> requests;
     for (const auto& item : batch)
-      requests.push_back({run_.xray_of(item).id, xrays_.load(item.xray)->picture, item.sample,
-                          label_of(run_.options), left_out_mean(run_.xray_of(item))});
+      requests.push_back({run_.xray_of(item).id, xrays_.load(item.xray)->pictures, item.sample,
+                          label_of(run_.options), left_out_mean(item)});
     const auto latents = generator_.latents(requests, run_.options.sampler, run_.runtime.seed,
                                             run_.options.projection);
     std::map<std::string, double> seconds;
@@ -165,21 +169,32 @@ class SampleMaker {
     record();
   }
 
+  // What a model of both views was given; empty for another.
+  std::string views_of(const LoadedCxr& cxr) const {
+    if (generator_.views() == CxrViews::frontal) return {};
+    const auto set = view_sets_of(cxr.pictures.unsqueeze(0)).item<int64_t>();
+    return std::string(word_of(ViewSet(set)));
+  }
+
   void write(const SampleItem& item, const at::Tensor& hu, const at::Tensor& latent,
              bool left_out_mean) {
     const CxrItem& xray = run_.xray_of(item);
     const LoadedCxr& cxr = *xrays_.load(item.xray);
     const Volume volume{hu.contiguous(), cxr.place.origin_mm, cxr.place.spacing_mm,
                         cxr.place.direction};
-    run_.folder.write(volume, generator_.info().window, latent.to(at::kCPU), cxr.picture[0],
+    run_.folder.write(volume, generator_.info().window, latent.to(at::kCPU),
+                      first_view(cxr.pictures)[0],
                       {.name = item.name,
                        .case_id = xray.id,
                        .patient_id = xray.patient_id,
                        .split = xray.split,
                        .sample = item.sample,
                        .seed = run_.runtime.seed,
-                       .cxr_path = xray.cxr.string(),
-                       .cxr_sha256 = cxr.sha256,
+                       .cxr_path = (cxr.cxr.empty() ? cxr.cxr_lateral : cxr.cxr).string(),
+                       .cxr_sha256 = cxr.cxr.empty() ? cxr.lateral_sha256 : cxr.sha256,
+                       .views = views_of(cxr),
+                       .lateral_path = cxr.cxr_lateral.string(),
+                       .lateral_sha256 = cxr.lateral_sha256,
                        .model_hash = generator_.model_hash(),
                        .dataset_hash = generator_.info().hash,
                        .settings = run_.settings,

@@ -117,7 +117,7 @@ SampleSpread::Ranking SampleSpread::ranked(const std::vector<const SampleItem*>&
   std::vector<std::pair<double, size_t>> order;
   for (size_t i = 0; i < items.size(); ++i) {
     const Volume volume = read_volume(run_.folder.volume_file(items[i]->name));
-    order.push_back({-projection_similarity(volume, cxr.picture, info_), i});
+    order.push_back({-projection_similarity(volume, cxr.pictures, info_), i});
     if (scorer_) ranking.pe.push_back(scorer_->score(volume, info_.window));
   }
   std::sort(order.begin(), order.end());

@@ -54,11 +54,17 @@ double projection_similarity(const Volume& volume, const at::Tensor& cxr, const 
   filled.hu = with_clipped_air(volume.hu.to(at::kFloat), info.window.min_hu, info.window.max_hu,
                                ClippedAir::ramp)
                   .contiguous();
-  const auto projection = render_drr(filled, rendering_for(info, cxr.size(1)));
-  const auto crossed = crossed_by_rays(projection);
-  const auto own = xray_detail(projection).masked_select(crossed),
-             xray = xray_detail(cxr[0].to(at::kFloat)).masked_select(crossed);
-  return correlation(own, xray);
+  double sum = 0, views = 0;
+  for (int64_t v = 0; v < cxr.size(0); ++v) {
+    if (cxr[v][0][0].isnan().item<bool>()) continue;
+    const auto projection = render_drr(filled, rendering_for(info, cxr.size(1), CxrView(v)));
+    const auto crossed = crossed_by_rays(projection);
+    const auto own = xray_detail(projection).masked_select(crossed),
+               xray = xray_detail(cxr[v].to(at::kFloat)).masked_select(crossed);
+    sum += correlation(own, xray);
+    ++views;
+  }
+  return sum / views;
 }
 
 namespace {

@@ -20,10 +20,14 @@ at::Tensor xray_detail(const at::Tensor& picture) {
   return picture - slow[0][0];
 }
 
-DrrOptions rendering_for(const DatasetInfo& info, int64_t size) {
+DrrOptions rendering_for(const DatasetInfo& info, int64_t size, CxrView view) {
   DrrOptions options;
   options.size = size;
   options.geometry = info.geometry;
+  if (view == CxrView::lateral) {
+    options.view = BeamView::lateral;
+    options.geometry = info.geometry.lateral(info.lateral_source_to_centre_mm);
+  }
   return options;
 }
 

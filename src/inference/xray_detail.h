@@ -14,7 +14,7 @@ namespace x2ctpa {
 at::Tensor xray_detail(const at::Tensor& picture);
 
 /// How a volume is rendered to be compared with the X-rays (S, S) of a dataset.
-DrrOptions rendering_for(const DatasetInfo& info, int64_t size);
+DrrOptions rendering_for(const DatasetInfo& info, int64_t size, CxrView view = CxrView::frontal);
 
 /// The pixels whose rays cross the volume, by its line integrals (S, S): bool.
 at::Tensor crossed_by_rays(const at::Tensor& lines);

@@ -20,7 +20,7 @@ at::Tensor moved(const at::Tensor& x, c10::Device device) {
 
 DenoisingTask::DenoisingTask(const DiffusionOptions& options, Latents latents, LatentScale scale,
                              std::optional<FrozenFeatures> features,
-                             std::optional<LatentMeans> means, GaussianPrior prior,
+                             std::optional<LatentMeans> means, ViewPriors priors,
                              CtpaDenoiser model, Lora lora, LossNetworks networks,
                              c10::Device device)
     : options_(options),
@@ -30,12 +30,12 @@ DenoisingTask::DenoisingTask(const DiffusionOptions& options, Latents latents, L
       scale_(std::move(scale)),
       features_(std::move(features)),
       means_(std::move(means)),
-      prior_(std::move(prior)),
+      priors_(std::move(priors)),
       model_(std::move(model)),
       lora_(std::move(lora)),
       networks_(std::move(networks)),
       device_(device) {
-  if (prior_) prior_->to(device);
+  priors_.to(device);
   if (options.losses.adversarial.weight == 0) return;
   auto discriminator = options.losses.adversarial.discriminator;
   discriminator.channels = scale_.channels();
@@ -44,7 +44,7 @@ DenoisingTask::DenoisingTask(const DiffusionOptions& options, Latents latents, L
 }
 
 BatchContent DenoisingTask::content() const {
-  BatchContent content{.ct = false, .cxr = !features_, .paired = true};
+  BatchContent content{.ct = false, .cxr = !features_, .paired = true, .views = views()};
   content.more["latent"] = [this](const Case& c) { return latents_.batch({c}).squeeze(0); };
   if (means_) content.more["mean"] = [this](const Case& c) { return means_->of(c); };
   if (!features_) return content;
@@ -54,17 +54,25 @@ BatchContent DenoisingTask::content() const {
   return content;
 }
 
-at::Tensor DenoisingTask::cxr_embedding(const Dataset& dataset, const Case& c) {
-  if (!features_) return model_->embed(dataset.load_cxr(c).unsqueeze(0).to(device_));
+at::Tensor DenoisingTask::cxr_embedding(const Dataset& dataset, const Case& c, CxrView view) {
+  if (!features_) {
+    const auto all = dataset.load_views(c, views()).unsqueeze(0);
+    const auto cxr = views() == CxrViews::both ? only_views(all, ViewSet(int64_t(view))) : all;
+    return model_->embed(cxr.to(device_));
+  }
   return (options_.denoiser.unet.cond_tokens > 0 ? features_->tokens(c) : features_->pooled(c))
       .unsqueeze(0);
 }
 
 CxrCondition DenoisingTask::condition(const Batch& batch, const at::Tensor& labels) {
   auto condition = condition_without_mean(batch, labels);
+  condition.sets = views() == CxrViews::both ? view_sets_of(batch.cxr)
+                                             : at::zeros({int64_t(batch.cases.size())}, at::kLong);
   if (!means_) return condition;
-  condition.mean = moved(batch.more.at("mean"), device_);
-  condition.rest_std = means_->rest_std();
+  const auto& means = batch.more.at("mean");
+  condition.mean =
+      moved(views() == CxrViews::both ? of_view_sets(means, condition.sets) : means, device_);
+  condition.rest_std = means_->rest_std(condition.sets);
   return condition;
 }
 
@@ -108,8 +116,8 @@ at::Tensor DenoisingTask::denoising_loss(const Noised& batch, const at::Tensor& 
 at::Tensor DenoisingTask::predict(const at::Tensor& x_t, const at::Tensor& t,
                                   const CxrCondition& condition, const at::Tensor& drop) {
   const auto found = model_->forward(x_t, t, condition, drop);
-  if (!prior_) return found;
-  return found.to(at::kFloat) + prior_->prediction(schedule_, prediction_, x_t, t);
+  if (priors_.is_empty()) return found;
+  return found.to(at::kFloat) + priors_.prediction(schedule_, prediction_, x_t, t, condition.sets);
 }
 
 double DenoisingTask::validation_loss(const Batch& batch, at::Generator random) {
@@ -154,6 +162,8 @@ void DenoisingTask::add_latent_losses(StepLoss& loss, const Noised& noised,
   const auto whole = [&](const at::Tensor& z) {
     CxrCondition condition = noised.condition;
     if (condition.mean.defined()) condition.mean = condition.mean.slice(0, 0, z.size(0));
+    if (condition.rest_std.defined())
+      condition.rest_std = condition.rest_std.slice(0, 0, z.size(0));
     return scale_.restore(condition.latent(z));
   };
   const auto add = [&](const std::string& name, double weight, int64_t cases, const auto& losses) {

@@ -33,17 +33,17 @@ struct LossNetworks {
 
 class DenoisingTask {
  public:
-  /// `lora` and `prior` may be empty.
+  /// `lora` and `priors` may be empty.
   DenoisingTask(const DiffusionOptions& options, Latents latents, LatentScale scale,
                 std::optional<FrozenFeatures> features, std::optional<LatentMeans> means,
-                GaussianPrior prior, CtpaDenoiser model, Lora lora, LossNetworks networks,
+                ViewPriors priors, CtpaDenoiser model, Lora lora, LossNetworks networks,
                 c10::Device device);
 
   /// What a batch must carry; volumes stay on the disk, their latents serve.
   BatchContent content() const;
 
-  /// What the encoder makes of a case's X-ray: (1, E), or (1, tokens, E).
-  at::Tensor cxr_embedding(const Dataset& dataset, const Case& c);
+  /// What the encoder makes of a case's X-ray of one view: (1, E), or (1, tokens, E).
+  at::Tensor cxr_embedding(const Dataset& dataset, const Case& c, CxrView view);
 
   /// The condition of a batch; `labels` (B): 0, 1 or 2 with label guidance (all unknown when
   /// undefined), else undefined.
@@ -77,7 +77,7 @@ class DenoisingTask {
   /// Empty when the denoiser makes whole latents.
   const std::optional<LatentMeans>& means() const { return means_; }
   /// Empty when the network learns all.
-  GaussianPrior prior() const { return prior_; }
+  const ViewPriors& priors() const { return priors_; }
 
  private:
   struct Noise {
@@ -91,6 +91,7 @@ class DenoisingTask {
   Noise draw(const Batch& batch, at::Generator random);
   Noised noised(const Noise& noise, CxrCondition condition);
   CxrCondition condition_without_mean(const Batch& batch, const at::Tensor& labels);
+  CxrViews views() const { return options_.denoiser.views; }
   at::Tensor denoising_loss(const Noised& batch, const at::Tensor& prediction) const;
   /// (B): 0 or 1, or 2 where the label is not known or hidden; undefined without label guidance.
   at::Tensor labels_of(const Batch& batch, at::Generator random, double dropout) const;
@@ -104,7 +105,7 @@ class DenoisingTask {
   LatentScale scale_;
   std::optional<FrozenFeatures> features_;
   std::optional<LatentMeans> means_;
-  GaussianPrior prior_;
+  ViewPriors priors_;
   CtpaDenoiser model_;
   Lora lora_;
   LossNetworks networks_;

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <string>
 #include <vector>
@@ -14,12 +15,25 @@
 namespace x2ctpa {
 namespace fs = std::filesystem;
 
-std::vector<Case> paired(const std::vector<Case>& cases) {
+std::vector<Case> paired(const std::vector<Case>& cases, CxrViews views) {
   std::vector<Case> out;
   for (const auto& c : cases) {
-    if (!c.ct.empty() && !c.cxr.empty()) out.push_back(c);
+    if (!c.ct.empty() && c.has_xray(views)) out.push_back(c);
   }
   return out;
+}
+
+void check_views(CxrViews views, const std::vector<Case>& training) {
+  if (views == CxrViews::frontal) return;
+  constexpr int64_t least = 8;
+  const auto count = std::count_if(training.begin(), training.end(),
+                                   [](const Case& c) { return c.has(ViewSet::both); });
+  if (count >= least) return;
+  throw Error(fmt::format("diffusion.denoiser.views both needs {} or more training cases with both "
+                          "views, found {}. Give the manifest a column cxr_lateral and preprocess "
+                          "with --preprocess.views both, or set diffusion.denoiser.views frontal",
+                          least, count),
+              ExitCode::no_data);
 }
 
 void take_over(DiffusionInputs& inputs, DiffusionOptions& options) {
@@ -49,6 +63,10 @@ void complete(DiffusionOptions& options, const DiffusionInputs& inputs, const Da
   auto& denoiser = options.denoiser;
   denoiser.encoder.mean = info.cxr_mean;
   denoiser.encoder.std = info.cxr_std;
+  if (denoiser.views == CxrViews::both) {
+    denoiser.lateral.mean = info.lateral_mean;
+    denoiser.lateral.std = info.lateral_std;
+  }
   if (inputs.cxr_encoder.empty()) {
     denoiser.cxr_encoder = CxrEncoding::trained;
     return;

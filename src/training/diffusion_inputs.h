@@ -12,7 +12,10 @@
 namespace x2ctpa {
 
 /// Those with both a volume and an X-ray.
-std::vector<Case> paired(const std::vector<Case>& cases);
+std::vector<Case> paired(const std::vector<Case>& cases, CxrViews views);
+
+/// Throws Error when too few of the training cases have both views for a model of both.
+void check_views(CxrViews views, const std::vector<Case>& training);
 
 /// With `inputs.init`: the options and folders that it decides, in the place of those given. Throws
 /// Error when it is no whole diffusion model.

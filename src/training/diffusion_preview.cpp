@@ -47,8 +47,8 @@ std::vector<Picture> DiffusionPreview::pictures(
   std::vector<Picture> out;
   for (const auto& c : cases_) {
     const auto made = volume(c, condition(c), device);
-    out.push_back({c.id, volume_picture(dataset_.info(), {dataset_.load_ct(c), made},
-                                        dataset_.load_cxr(c), true)});
+    const auto xray = first_view(dataset_.load_views(c, dataset_.info().views()));
+    out.push_back({c.id, volume_picture(dataset_.info(), {dataset_.load_ct(c), made}, xray, true)});
   }
   return out;
 }

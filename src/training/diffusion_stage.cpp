@@ -16,12 +16,14 @@
 #include "training/loss_networks.h"
 #include "training/model_card.h"
 #include "training/refiner_stage.h"
+#include "training/view_dropout.h"
 #include "x2ctpa/core/error.h"
 #include "x2ctpa/core/files.h"
 #include "x2ctpa/core/random.h"
 #include "x2ctpa/models/cxr_novelty.h"
 #include "x2ctpa/models/model_folder.h"
 #include "x2ctpa/models/pe_classifier.h"
+#include "x2ctpa/models/view_models.h"
 #include "x2ctpa/training/stages.h"
 
 namespace x2ctpa {
@@ -47,17 +49,22 @@ LatentScale scale_of(const Latents& latents, const std::vector<Case>& training,
 
 // What tells sampling that an X-ray is unlike the training set. `found`: (1, E) or (1, tokens, E)
 // of one case, as sampling will find it.
-void write_novelty(const Dataset& dataset, const std::vector<Case>& training,
-                   const std::function<at::Tensor(const Case&)>& found, const fs::path& model) {
-  if (training.size() < 2) return;
+void write_novelty(const Dataset& dataset, const std::vector<Case>& training, CxrViews views,
+                   const std::function<at::Tensor(const Case&, CxrView)>& found,
+                   const fs::path& model) {
   at::NoGradGuard no_grad;
-  std::vector<at::Tensor> thumbnails, embeddings;
-  for (const auto& c : training) {
-    thumbnails.push_back(CxrNovelty::thumbnails(dataset.load_cxr(c).unsqueeze(0)));
-    const auto row = found(c).to(at::kCPU, at::kFloat);
-    embeddings.push_back(row.dim() == 3 ? row.mean(1) : row);
+  for (int64_t v = 0; v < view_count(views); ++v) {
+    std::vector<at::Tensor> thumbnails, embeddings;
+    for (const auto& c : training) {
+      if (v == 0 ? c.cxr.empty() : c.cxr_lateral.empty()) continue;
+      const auto picture = dataset.load_views(c, views).narrow(0, v, 1);
+      thumbnails.push_back(CxrNovelty::thumbnails(picture.unsqueeze(0)));
+      const auto row = found(c, CxrView(v)).to(at::kCPU, at::kFloat);
+      embeddings.push_back(row.dim() == 3 ? row.mean(1) : row);
+    }
+    if (thumbnails.size() >= 2)
+      CxrNovelty(at::cat(thumbnails), at::cat(embeddings)).save(model, CxrView(v));
   }
-  CxrNovelty(at::cat(thumbnails), at::cat(embeddings)).save(model);
 }
 
 // Cases without PE per case with it.
@@ -87,7 +94,8 @@ Trainee make_trainee(const DiffusionOptions& options, const DiffusionInputs& inp
                      const DatasetInfo& info, const LatentScale& scale, int64_t seed,
                      c10::Device device) {
   torch::manual_seed(stream_seed(seed, "diffusion/weights"));
-  const BackProjectionGeometry beam{info.geometry, info.typical_spacing_at_mm(scale.size)};
+  const ViewBeams beam(options.denoiser.views, info.geometry, info.lateral_source_to_centre_mm,
+                       info.typical_spacing_at_mm(scale.size));
   const auto make = [&] {
     return CtpaDenoiser(options.denoiser, scale.channels(),
                         std::array<int64_t, 3>{scale.size[0], scale.size[1], scale.size[2]}, beam);
@@ -163,33 +171,49 @@ std::optional<LatentMeans> latent_means(const Dataset& dataset, const DiffusionI
                                         const LatentScale& scale, const std::vector<Case>& training,
                                         int64_t seed, const fs::path& folder) {
   if (options.denoiser.mean == LatentMean::none) return std::nullopt;
-  if (!inputs.init.empty()) return LatentMeans(dataset, latents, scale, inputs.init / "mean");
-  return LatentMeans(dataset, latents, scale, training, options.linear_mean, seed, folder);
+  const CxrViews views = options.denoiser.views;
+  if (!inputs.init.empty())
+    return LatentMeans(dataset, latents, scale, views, inputs.init / "mean");
+  return LatentMeans(dataset, latents, scale, views, training, options.linear_mean, seed, folder);
 }
 
-// The Gaussian model of what the denoiser makes; empty without one.
-GaussianPrior gaussian_prior(const DiffusionInputs& inputs, DiffusionOptions& options,
-                             const Latents& latents, const LatentScale& scale,
-                             const std::optional<LatentMeans>& means,
-                             const std::vector<Case>& training) {
-  if (!inputs.init.empty()) {
-    const fs::path model = inputs.init / "prior";
-    if (fs::exists(model_config_file(model))) return load_model<GaussianPrior>(model);
-    return nullptr;
-  }
-  if (options.prior.components == 0) return nullptr;
-  options.prior.size = {scale.channels(), scale.size[0], scale.size[1], scale.size[2]};
-  GaussianPrior prior(options.prior);
-  prior->fit(int64_t(training.size()), [&](int64_t i) {
-    const Case& c = training[size_t(i)];
+// That of the cases that have the views of a set.
+GaussianPrior prior_of_set(int64_t set, const GaussianPriorOptions& options, const Latents& latents,
+                           const LatentScale& scale, const std::optional<LatentMeans>& means,
+                           const std::vector<Case>& training) {
+  std::vector<Case> having;
+  for (const auto& c : training)
+    if (c.has(ViewSet(set))) having.push_back(c);
+  GaussianPrior prior(options);
+  prior->fit(int64_t(having.size()), [&](int64_t i) {
+    const Case& c = having[size_t(i)];
     CxrCondition condition;
     if (means) {
-      condition.mean = means->of(c).unsqueeze(0);
-      condition.rest_std = means->rest_std();
+      condition.mean = means->of(c, set).unsqueeze(0);
+      condition.rest_std = means->rest_std(at::full({1}, set, at::kLong));
     }
     return condition.rest(scale.standardise(latents.batch({c})))[0];
   });
   return prior;
+}
+
+// The Gaussian models of what the denoiser makes; empty without them.
+ViewPriors gaussian_priors(const DiffusionInputs& inputs, DiffusionOptions& options,
+                           const Latents& latents, const LatentScale& scale,
+                           const std::optional<LatentMeans>& means,
+                           const std::vector<Case>& training) {
+  const CxrViews views = options.denoiser.views;
+  if (!inputs.init.empty()) {
+    const fs::path model = inputs.init / "prior";
+    if (!fs::exists(model_config_file(model))) return {};
+    return ViewPriors(load_view_sets<GaussianPrior>(model, views));
+  }
+  if (options.prior.components == 0) return {};
+  options.prior.size = {scale.channels(), scale.size[0], scale.size[1], scale.size[2]};
+  std::vector<GaussianPrior> priors;
+  for (int64_t set = 0; set < view_set_count(views); ++set)
+    priors.push_back(prior_of_set(set, options.prior, latents, scale, means, training));
+  return ViewPriors(std::move(priors));
 }
 
 ModelCard denoiser_card(const DiffusionOptions& options, const Dataset& dataset,
@@ -217,18 +241,20 @@ ModelCard denoiser_card(const DiffusionOptions& options, const Dataset& dataset,
 void write_model(const Dataset& dataset, const DiffusionInputs& inputs,
                  const DiffusionOptions& options, const Trainee& trainee, DenoisingTask& task,
                  const fs::path& out) {
+  const CxrViews views = options.denoiser.views;
   withdraw_model(out);
   copy_model(inputs.autoencoder, out / "autoencoder");
   if (options.denoiser.cxr_encoder == CxrEncoding::frozen)
     copy_model(inputs.cxr_encoder, out / "cxr_encoder");
   task.apply_updates();
   write_novelty(
-      dataset, paired(dataset.split("train")),
-      [&](const Case& c) { return task.cxr_embedding(dataset, c); }, out);
-  if (task.means()) copy_model(out.parent_path() / "mean", out / "mean");
+      dataset, paired(dataset.split("train"), views), views,
+      [&](const Case& c, CxrView view) { return task.cxr_embedding(dataset, c, view); }, out);
+  for (int64_t set = 0; task.means() && set < view_set_count(views); ++set)
+    copy_model(view_set_folder(out.parent_path() / "mean", ViewSet(set)),
+               view_set_folder(out / "mean", ViewSet(set)));
   fs::remove_all(out / "prior");
-  if (task.prior())
-    save_module(out / "prior", *task.prior(), options_to_yaml(task.prior()->options()));
+  save_view_sets(out / "prior", task.priors().of_sets());
   fs::remove_all(out / "classifier");
   if (auto classifier = task.learning_classifier()) {
     save_module(out / "classifier", *classifier, options_to_yaml(classifier->options()));
@@ -276,9 +302,12 @@ void train_diffusion(const Dataset& dataset, DiffusionInputs inputs, const Diffu
         "diffusion.refiner.kind frontal needs the means of diffusion.denoiser.mean linear: set "
         "that, or refiner.kind none");
   }
-  const auto training = paired(dataset.split("train")), validation = paired(dataset.split("val"));
+  const CxrViews views = options.denoiser.views;
+  const auto training = paired(dataset.split("train"), views),
+             validation = paired(dataset.split("val"), views);
   if (training.empty())
     throw Error("no training case has both a CT and an X-ray", ExitCode::no_data);
+  check_views(views, training);
   if (inputs.init.empty()) complete(options, inputs, dataset.info());
 
   Latents latents(dataset, inputs.autoencoder, folder / "latents");
@@ -289,12 +318,12 @@ void train_diffusion(const Dataset& dataset, DiffusionInputs inputs, const Diffu
   options.denoiser = trainee.model->options();
   auto means = latent_means(dataset, inputs, options, latents, scale, training, runtime.seed,
                             folder / "mean");
-  auto prior = gaussian_prior(inputs, options, latents, scale, means, training);
-  if (prior && inputs.init.empty()) trainee.model->start_from_zero();
+  auto priors = gaussian_priors(inputs, options, latents, scale, means, training);
+  if (!priors.is_empty() && inputs.init.empty()) trainee.model->start_from_zero();
   DenoisingTask task(
       options, std::move(latents), scale,
       frozen_features(dataset, inputs, trainee.model, folder, device, processes), std::move(means),
-      std::move(prior), trainee.model, trainee.lora,
+      std::move(priors), trainee.model, trainee.lora,
       loss_networks(inputs, options.losses, training, scale.channels(), runtime.seed, device),
       device);
   if (task.means() && processes.rank() == 0) {
@@ -303,7 +332,8 @@ void train_diffusion(const Dataset& dataset, DiffusionInputs inputs, const Diffu
   }
   processes.wait_for_all();
   if (options.refiner.kind != Refinement::none && !call.dry_run) {
-    train_refiner(dataset, *task.means(), {folder / "mean", inputs.autoencoder}, options.refiner,
+    train_refiner(dataset, *task.means(),
+                  {folder / "mean", inputs.autoencoder, options.view_dropout}, options.refiner,
                   runtime, folder, call);
     processes.wait_for_all();
   }
@@ -343,8 +373,10 @@ void train_diffusion(const Dataset& dataset, DiffusionInputs inputs, const Diffu
   stage.start_at = [&](int64_t count) { loader.restore({count}); };
   stage.waited = [&] { return loader.waited_seconds(); };
   stage.loss = [&](int64_t number) {
-    return task.loss(loader.next(),
-                     random_stream(runtime.seed, fmt::format("diffusion/step/{}", number)),
+    Batch batch = loader.next();
+    if (views == CxrViews::both)
+      hide_views(batch, options.view_dropout, runtime.seed, "diffusion/views", number);
+    return task.loss(batch, random_stream(runtime.seed, fmt::format("diffusion/step/{}", number)),
                      number / batches_per_step);
   };
   if (!validation.empty())

@@ -11,50 +11,64 @@
 #include "x2ctpa/data/dataset.h"
 #include "x2ctpa/models/latent_scale.h"
 #include "x2ctpa/models/linear_mean.h"
+#include "x2ctpa/models/view_models.h"
 #include "x2ctpa/training/latents.h"
 
 namespace x2ctpa {
 
 class LatentMeans {
  public:
-  /// Fits the mean on `training`, whose latents must be there, with random features of this seed;
-  /// or takes the fit that save() left in `folder`, where it was made of the same.
+  /// Fits a mean for each set of `views` on those of `training` that have it, whose latents must be
+  /// there, with random features of this seed; or takes the fits that save() left in `folder`,
+  /// where they were made of the same.
   LatentMeans(const Dataset& dataset, const Latents& latents, const LatentScale& scale,
-              const std::vector<Case>& training, const LinearMeanOptions& options, int64_t seed,
-              const std::filesystem::path& folder);
+              CxrViews views, const std::vector<Case>& training, const LinearMeanOptions& options,
+              int64_t seed, const std::filesystem::path& folder);
 
-  /// Takes the mean in the model folder `model`.
+  /// Takes the means in the model folder `model`.
   LatentMeans(const Dataset& dataset, const Latents& latents, const LatentScale& scale,
-              const std::filesystem::path& model);
+              CxrViews views, const std::filesystem::path& model);
 
-  /// (C, d, h, w), standardised. A case that the mean was fitted to gets that of a fit without it,
-  /// so that the denoiser learns from errors as large as those it will meet.
+  /// (C, d, h, w), standardised; for two views (view_sets, C, d, h, w), zero for sets that the case
+  /// has not. A case that a mean was fitted to gets that of a fit without it, so that the denoiser
+  /// learns from errors as large as those it will meet.
   at::Tensor of(const Case& c) const;
+  /// That of one set, which the case must have: (C, d, h, w).
+  at::Tensor of(const Case& c, int64_t set) const;
 
-  /// The same as the autoencoder takes it.
-  at::Tensor latent(const Case& c) const { return scale_.restore(of(c).unsqueeze(0))[0]; }
+  /// Of X-rays of the sets `sets` (B), see ViewMeans.
+  at::Tensor rest_std(const at::Tensor& sets) const { return means_.rest_std(sets); }
 
-  /// (C), see LinearMean.
-  at::Tensor rest_std() const { return mean_->rest_std(); }
+  const LatentScale& scale() const { return scale_; }
+  CxrViews views() const { return views_; }
+  const std::vector<LinearMean>& of_sets() const { return means_.of_sets(); }
 
-  /// The model folder `folder` and the fit, if it was not taken from there.
+  /// The model folder `folder` and the fits, if they were not taken from there.
   void save(const std::filesystem::path& folder) const;
 
-  /// Keeps the means of the cases of the fit in a LatentCache in `folder`, for sampling them as new
-  /// patients would be; `model` is where the mean was saved.
+  /// Keeps the means of the cases of the fits in a LatentCache in `folder`, for sampling them as
+  /// new patients would be; `model` is where the means were saved.
   void keep_left_out(const std::filesystem::path& folder, const std::filesystem::path& model) const;
 
  private:
+  /// The fit of one set.
+  struct Fit {
+    LinearMeanFit fit;
+    std::string key;                         // a hash of all that it was made of
+    std::map<std::string, int64_t> numbers;  // of its cases, by their ids
+    bool is_stored = false;
+  };
+
+  Fit fit_of(int64_t set, const std::vector<Case>& training, LinearMeanOptions options,
+             int64_t seed, const std::filesystem::path& folder) const;
   at::Tensor standardised(const Case& c) const;
 
   Dataset dataset_;
   Latents latents_;
   LatentScale scale_;
-  LinearMean mean_{nullptr};
-  LinearMeanFit fit_;
-  std::string fit_key_;  // a hash of all that the fit was made of
-  std::filesystem::path taken_from_;
-  std::map<std::string, int64_t> fitted_;  // ids of the cases of the fit, by their number
+  CxrViews views_;
+  ViewMeans means_;
+  std::vector<Fit> fits_;  // of each set; empty for means that were taken
 };
 
 }  // namespace x2ctpa

@@ -113,6 +113,12 @@ std::string data_table(const Dataset& dataset) {
                         count([](const Case& c) { return c.pe == 0; }));
   }
   const DatasetInfo& info = dataset.info();
+  if (info.views() == CxrViews::both) {
+    const auto& all = dataset.cases();
+    text += fmt::format("\n{} of all cases have a lateral X-ray.\n",
+                        std::count_if(all.begin(), all.end(),
+                                      [](const Case& c) { return !c.cxr_lateral.empty(); }));
+  }
   return text + fmt::format(
                     "\nVolumes of {} x {} x {} voxels (W, H, D), typically {:.2f} x {:.2f} x "
                     "{:.2f} mm, window {} to {} {}; X-rays of {} x {} pixels. The dataset's "

@@ -11,9 +11,10 @@
 
 namespace x2ctpa {
 
-/// The model folders that it starts from.
+/// The model folders that it starts from, and of two views the share of cases without one of them.
 struct RefinerInputs {
   std::filesystem::path mean, autoencoder;
+  double view_dropout = 0;
 };
 
 /// Trains the refiner on the means of `means`, which is saved as inputs.mean, decoded by the

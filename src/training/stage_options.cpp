@@ -58,6 +58,11 @@ void DiffusionOptions::describe(OptionList& options) {
   options.add("label_dropout", &label_dropout,
               "With label guidance: share of cases trained with an unknown label.",
               {.min = 0, .max = 1});
+  options.add(
+      "view_dropout", &view_dropout,
+      "With denoiser.views both: share of cases trained with one of their views hidden, the "
+      "frontal as often as the lateral one.",
+      {.min = 0, .max = 1, .unwritten_at = "0.5"});
   options.add("latent_scale", &latent_scale,
               "standard: each latent channel to mean 0 and deviation 1 over the training set; "
               "range: smallest and largest "

@@ -150,5 +150,31 @@ TEST_F(SampleItems, APatternOfUnknownFieldsOrThatNamesTwoVolumesAlikeIsRefusedWi
   EXPECT_NE(message(2, "{unique}").find("add {sample}"), std::string::npos);
 }
 
+TEST_F(SampleItems, TwoViewsOfAPatientAreOneItemForAModelOfBoth) {
+  for (const char* file : {"two/p1_pa.png", "two/p1_lat.png", "two/p2.png", "two/p3_lateral.png"})
+    write_file(folder_ / file, "x");
+  EXPECT_EQ(xrays_in(folder_ / "two").size(), 4u);
+  const auto xrays = xrays_in(folder_ / "two", CxrViews::both);
+  ASSERT_EQ(xrays.size(), 3u);
+  EXPECT_EQ(names_of(samples_of(xrays, 1, "", 0)), (Names{"p1_pa", "p2", "p3_lateral"}));
+  EXPECT_EQ(xrays[0].id, "p1_pa");
+  EXPECT_EQ(xrays[0].cxr_lateral, folder_ / "two/p1_lat.png");
+  EXPECT_TRUE(xrays[1].cxr_lateral.empty());
+  EXPECT_TRUE(xrays[2].cxr.empty());
+
+  EXPECT_EQ(with_views(xrays, ViewSet::both).size(), 1u);
+  EXPECT_EQ(with_views(xrays, ViewSet::frontal).size(), 2u);
+  const auto lateral = with_views(xrays, ViewSet::lateral);
+  ASSERT_EQ(lateral.size(), 2u);
+  EXPECT_EQ(lateral[0].id, "p1_pa");  // its noise stays that of the patient
+  EXPECT_TRUE(lateral[0].cxr.empty());
+
+  write_file(folder_ / "two.csv", "id,cxr,cxr_lateral\none,a.png,b.png\ntwo,,b.png\n");
+  EXPECT_EQ(xrays_in(folder_ / "two.csv").size(), 1u);
+  const auto rows = xrays_in(folder_ / "two.csv", CxrViews::both);
+  ASSERT_EQ(rows.size(), 2u);
+  EXPECT_EQ(rows[0].cxr_lateral, folder_ / "b.png");
+}
+
 }  // namespace
 }  // namespace x2ctpa

@@ -10,6 +10,7 @@
 
 #include "support/temporary_folder.h"
 #include "support/test_device.h"
+#include "training/view_dropout.h"
 #include "x2ctpa/core/error.h"
 #include "x2ctpa/core/files.h"
 #include "x2ctpa/diffusion/guidance.h"
@@ -258,6 +259,29 @@ TEST(CtpaDenoiser, TheTwoPredictionsThatGuidanceNeedsAreThoseOfTheirOwn) {
   EXPECT_LT(
       (guided(three, own, null) - (without + 3 * (alone - without))).abs().max().item<double>(),
       1e-3);
+}
+
+TEST(ViewDropout, HidesEachViewAsOftenAndDependsOnCaseAndNumberAlone) {
+  Batch batch;
+  for (int i = 0; i < 400; ++i) batch.cases.push_back({std::to_string(i)});
+  const auto cxr = torch::rand({400, 2, 2, 2});
+  const auto sets = [&](double share, int64_t number) {
+    batch.cxr = cxr.clone();
+    hide_views(batch, share, 3, "test", number);
+    return view_sets_of(batch.cxr);
+  };
+  const auto half = sets(0.5, 7);
+  for (const int64_t set : {0, 1})
+    EXPECT_NEAR((half == set).to(at::kFloat).mean().item<double>(), 0.25, 0.08);
+  EXPECT_TRUE(at::equal(half, sets(0.5, 7)));
+  EXPECT_FALSE(at::equal(half, sets(0.5, 8)));
+  EXPECT_TRUE((sets(0, 7) == 2).all().item<bool>());
+  EXPECT_FALSE((sets(1, 7) == 2).any().item<bool>());
+  // What has one view keeps it.
+  batch.cases.resize(1);
+  batch.cxr = only_views(cxr.narrow(0, 0, 1), ViewSet::lateral);
+  hide_views(batch, 1, 3, "test", 7);
+  EXPECT_EQ(view_sets_of(batch.cxr).item<int64_t>(), 1);
 }
 
 }  // namespace

@@ -1,6 +1,7 @@
 // Chest X-rays to CTPA volumes with a trained model folder.
 #pragma once
 
+#include <array>
 #include <filesystem>
 #include <memory>
 #include <optional>
@@ -17,7 +18,7 @@
 #include "x2ctpa/models/cxr_novelty.h"
 #include "x2ctpa/models/latent_codec.h"
 #include "x2ctpa/models/latent_scale.h"
-#include "x2ctpa/models/linear_mean.h"
+#include "x2ctpa/models/view_models.h"
 #include "x2ctpa/models/vision_transformer.h"
 #include "x2ctpa/models/volume_refiner.h"
 
@@ -26,7 +27,8 @@ namespace x2ctpa {
 /// One volume to make.
 struct SampleRequest {
   std::string id;                 ///< names the noise stream; a case id or a file's name
-  at::Tensor cxr;                 ///< (1, S, S) in [0, 1], bone bright, S = info().cxr_size
+  at::Tensor cxr;                 ///< (V, S, S) in [0, 1], bone bright, S = info().cxr_size; a view
+                                  ///< of a model of both that is not there: NaN (core/cxr_view.h)
   int64_t sample = 0;             ///< number of the sample of this X-ray
   int64_t label = label_unknown;  ///< for a model with label guidance; see ctpa_denoiser.h
   at::Tensor mean{};              ///< (C, d, h, w), in the place of the model's own mean
@@ -55,7 +57,7 @@ class CtpaGenerator {
   /// The regression alone: the latents of the model's own mean, as latents() gives them, without
   /// diffusion. Throws Error for a model without a mean.
   at::Tensor mean_latents(const std::vector<SampleRequest>& requests);
-  bool has_mean() const { return !mean_.is_empty(); }
+  bool has_mean() const { return !means_.is_empty(); }
 
   /// The autoencoder alone: volumes (N, D, H, W) in HU encoded and decoded, as decode() gives them
   /// but without a refiner, since no latent was drawn from an X-ray.
@@ -64,10 +66,14 @@ class CtpaGenerator {
   /// The volumes of such latents of `requests`, clamped to the window, on the CPU.
   at::Tensor decode(const at::Tensor& latents, const std::vector<SampleRequest>& requests);
 
-  /// How unlike the training set an X-ray (1, S, S) is; nothing for a model that does not know.
+  /// How unlike the training set X-rays (V, S, S) of a patient are, that which is most; nothing for
+  /// a model that does not know.
   std::optional<Novelty> novelty(const at::Tensor& cxr);
 
   const DatasetInfo& info() const { return info_; }
+  CxrViews views() const { return denoiser_->options().views; }
+  /// The views of the model in `model`, without loading it.
+  static CxrViews views_of(const std::filesystem::path& model);
   /// SHA-256 over all weights and options of the model folder that a volume depends on.
   const std::string& model_hash() const { return hash_; }
   /// The same without loading the model. Throws Error naming the file that is missing.
@@ -77,6 +83,7 @@ class CtpaGenerator {
   at::Tensor decode_one(at::Tensor latent);
   at::Tensor to_hu(const at::Tensor& unit) const;
   CxrCondition condition_of(const std::vector<SampleRequest>& requests);
+  Novelty novelty_of(CxrView view, const at::Tensor& cxr);
   at::Tensor latents_of_batch(const std::vector<SampleRequest>& requests,
                               const SamplerOptions& sampler, int64_t seed,
                               const ProjectionGuidanceOptions& projection);
@@ -91,11 +98,11 @@ class CtpaGenerator {
   DiffusionProcess process_;
   LatentScale scale_;
   std::string hash_;
-  std::optional<CxrNovelty> novelty_;
+  std::array<std::optional<CxrNovelty>, 2> novelty_;  ///< by the number of the CxrView
   CtpaDenoiser denoiser_{nullptr};
   VisionTransformer frozen_encoder_{nullptr};  ///< empty when the encoder is the denoiser's own
-  LinearMean mean_{nullptr};                   ///< empty for a denoiser of whole latents
-  GaussianPrior prior_{nullptr};               ///< empty for a network that has learnt all
+  ViewMeans means_;                            ///< empty for a denoiser of whole latents
+  ViewPriors priors_;                          ///< empty for a network that has learnt all
   VolumeRefiner refiner_{nullptr};             ///< empty for volumes as decoded
   std::unique_ptr<LatentCodec> autoencoder_;
   Captured prediction_, both_predictions_;  ///< of a step without guidance, and with it

@@ -28,7 +28,9 @@ namespace x2ctpa {
 struct Provenance {
   std::string name, case_id, patient_id, split;
   int64_t sample = 0, seed = 0;
-  std::string cxr_path, cxr_sha256;
+  std::string cxr_path, cxr_sha256;  ///< of the first view that is there
+  std::string views;                 ///< of a model of both: the ViewSet; else empty
+  std::string lateral_path, lateral_sha256;
   std::string model_hash, dataset_hash;
   std::string settings;  ///< a hash of all that a volume depends on besides its X-ray
   SamplerOptions sampler;

@@ -20,11 +20,16 @@ constexpr auto words(SampleLabel) { return std::array{"unknown", "negative", "po
 enum class OnConflict { skip, overwrite, suffix };
 constexpr auto words(OnConflict) { return std::array{"skip", "overwrite", "suffix"}; }
 
+/// The views that a model of both is given: all that are there, or those of a set alone.
+enum class SampleViews { given, frontal, lateral, both };
+constexpr auto words(SampleViews) { return std::array{"given", "frontal", "lateral", "both"}; }
+
 struct SampleOptions {
   SamplerOptions sampler;
   ProjectionGuidanceOptions projection;
   CxrOptions cxr;  ///< as preprocess read those of the training set
   SampleLabel label = SampleLabel::unknown;
+  SampleViews views = SampleViews::given;
   int64_t batch_size = 4;
   int64_t samples_per_cxr = 1;
   std::string name;

@@ -26,7 +26,8 @@ Spread spread_of(const std::vector<std::filesystem::path>& volumes);
 /// volume's own projection (DRR) in the geometry of `info`, both without their slow variation (a
 /// Gaussian of a sixteenth of the side subtracted), over the pixels whose rays cross the volume.
 /// What was clipped at the lower end of the HU window is taken as lung (ClippedAir::ramp). The
-/// beam's centre is the volume's, as for the model. `cxr`: (1, S, S) in [0, 1].
+/// beam's centre is the volume's, as for the model. `cxr`: (V, S, S) in [0, 1]; of two views the
+/// mean of those that are there.
 double projection_similarity(const Volume& volume, const at::Tensor& cxr, const DatasetInfo& info);
 
 /// A classifier of volumes, as `classify train --arm ctpa` or `generated` leaves it.

@@ -51,6 +51,7 @@ struct DiffusionOptions {
   LoraOptions lora;
   double condition_dropout = 0.1;
   double label_dropout = 0.5;
+  double view_dropout = 0.5;
   LatentScaling latent_scale = LatentScaling::standard;
 
   DiffusionOptions();

@@ -53,13 +53,16 @@ LatentShape add_autoencoder(const Experiment& e, ordered_json& models) {
 }
 
 void add_denoiser(const Experiment& e, const LatentShape& latent, ordered_json& models) {
-  const CtpaDenoiser model(e.diffusion.denoiser, latent.channels, latent.dhw,
-                           BackProjectionGeometry{});
+  const CtpaDenoiser model(
+      e.diffusion.denoiser, latent.channels, latent.dhw,
+      ViewBeams(e.diffusion.denoiser.views, {}, usual_lateral_source_to_centre_mm, {1, 1, 1}));
   for (const auto& part : model->named_children()) {
     const bool unet = part.key() == "unet";
-    ordered_json& entry = models[unet ? "unet3d" : "cxr_encoder"];
+    const bool lateral = part.key() == "encoder_lateral";
+    ordered_json& entry = models[unet ? "unet3d" : lateral ? "cxr_encoder_lateral" : "cxr_encoder"];
     entry = counted(unet ? fmt::format("Unet3D, condition of {}", model->options().unet.cond_dim)
-                         : "CXR encoder, trained with the denoiser",
+                    : lateral ? "CXR encoder of the lateral view, trained with the denoiser"
+                              : "CXR encoder, trained with the denoiser",
                     *part.value());
     if (!unet) continue;
     // The rotary frequencies, a buffer here, are a parameter of the published module.

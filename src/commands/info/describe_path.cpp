@@ -54,17 +54,25 @@ ordered_json describe_dataset(const fs::path& folder) {
                     {"with_xray", count([](const Case& c) { return !c.cxr.empty(); })},
                     {"pe_positive", count([](const Case& c) { return c.pe == 1; })},
                     {"pe_negative", count([](const Case& c) { return c.pe == 0; })}};
+    if (info.views() == CxrViews::both)
+      splits[name]["with_lateral_xray"] =
+          count([](const Case& c) { return !c.cxr_lateral.empty(); });
   }
-  return {{"kind", "dataset"},
-          {"cases", dataset.cases().size()},
-          {"splits", splits},
-          {"size", xyz(info.grid_dhw)},
-          {"typical_spacing_mm", info.typical_spacing_mm},
-          {"window_hu", {info.window.min_hu, info.window.max_hu}},
-          {"xray_size", info.cxr_size},
-          {"xray_mean", info.cxr_mean},
-          {"xray_std", info.cxr_std},
-          {"hash", info.hash}};
+  ordered_json json = {{"kind", "dataset"},
+                       {"cases", dataset.cases().size()},
+                       {"splits", splits},
+                       {"size", xyz(info.grid_dhw)},
+                       {"typical_spacing_mm", info.typical_spacing_mm},
+                       {"window_hu", {info.window.min_hu, info.window.max_hu}},
+                       {"xray_size", info.cxr_size},
+                       {"xray_mean", info.cxr_mean},
+                       {"xray_std", info.cxr_std},
+                       {"hash", info.hash}};
+  if (info.views() == CxrViews::both) {
+    json["lateral_xray_mean"] = info.lateral_mean;
+    json["lateral_xray_std"] = info.lateral_std;
+  }
+  return json;
 }
 
 ordered_json describe_volume(const fs::path& file) {
@@ -92,17 +100,19 @@ ordered_json describe_volume(const fs::path& file) {
 
 ordered_json describe_xray(const fs::path& file) {
   const Radiograph xray = read_radiograph(file);
-  return {{"kind", "xray"},
-          {"size", {xray.pixels.size(1), xray.pixels.size(0)}},
-          {"spacing_mm", {xray.spacing_mm[1], xray.spacing_mm[0]}},
-          {"modality", xray.modality},
-          {"photometric", xray.photometric},
-          {"bits", xray.bits},
-          {"inverted", xray.inverted},
-          {"is_chest_xray", xray.is_chest_xray},
-          {"view", xray.view},
-          {"likeness", xray.likeness},
-          {"warnings", xray.warnings}};
+  ordered_json json = {{"kind", "xray"},
+                       {"size", {xray.pixels.size(1), xray.pixels.size(0)}},
+                       {"spacing_mm", {xray.spacing_mm[1], xray.spacing_mm[0]}},
+                       {"modality", xray.modality},
+                       {"photometric", xray.photometric},
+                       {"bits", xray.bits},
+                       {"inverted", xray.inverted},
+                       {"is_chest_xray", xray.is_chest_xray},
+                       {"view", xray.view},
+                       {"likeness", xray.likeness},
+                       {"warnings", xray.warnings}};
+  if (!xray.facing.empty()) json["facing"] = xray.facing;
+  return json;
 }
 
 ordered_json count_tensors(const TensorMap& tensors, const fs::path& file) {
