@@ -105,6 +105,11 @@ std::string required_file(const Case& c, const std::string& file, const char* wh
   return file;
 }
 
+bool is_index_column(const std::string& name) {
+  return name == fold_column || name == lateral_column ||
+         std::find(index_columns.begin(), index_columns.end(), name) != index_columns.end();
+}
+
 CsvTable index_table(const std::vector<Case>& cases) {
   const bool folds =
       std::any_of(cases.begin(), cases.end(), [](const Case& c) { return c.fold.has_value(); });
@@ -113,12 +118,27 @@ CsvTable index_table(const std::vector<Case>& cases) {
   std::vector<std::string> columns = index_columns;
   if (laterals) columns.push_back(lateral_column);
   if (folds) columns.push_back(fold_column);
+  std::set<std::string> groups;
+  for (const Case& c : cases)
+    for (const auto& [group, value] : c.groups) groups.insert(group);
+  for (const auto& group : groups) {
+    if (is_index_column(group))
+      throw Error(
+          fmt::format("preprocess.manifest.groups: {} is a column of index.csv already; "
+                      "leave it out",
+                      group));
+    columns.push_back(group);
+  }
   CsvTable table(columns);
   for (const Case& c : cases) {
     std::vector<std::string> row = {c.id, c.patient_id, c.split, c.pe ? std::to_string(*c.pe) : "",
                                     c.ct, c.cxr};
     if (laterals) row.push_back(c.cxr_lateral);
     if (folds) row.push_back(c.fold ? std::to_string(*c.fold) : "");
+    for (const auto& group : groups) {
+      const auto found = c.groups.find(group);
+      row.push_back(found == c.groups.end() ? "" : found->second);
+    }
     table.add(std::move(row));
   }
   return table;
@@ -141,6 +161,8 @@ std::vector<Case> cases_from_table(const CsvTable& table, const std::string& fil
     }
     c.fold = parse_fold(table.get(row, fold_column), fmt::format("{}: case {}", file, c.id));
     c.cxr_lateral = table.get(row, lateral_column);
+    for (const auto& column : table.columns())
+      if (!is_index_column(column)) c.groups[column] = table.at(row, column);
     cases.push_back(std::move(c));
   }
   return cases;

@@ -1,8 +1,8 @@
 // The dataset folder that `preprocess` writes and every training command reads.
 //
 //   dataset.json   what the set is: DatasetInfo and its hash
-//   index.csv      id,patient_id,split,pe,ct,cxr[,cxr_lateral][,fold]   (paths relative to the
-//                  folder)
+//   index.csv      id,patient_id,split,pe,ct,cxr[,cxr_lateral][,fold][,...]   (paths relative to
+//                  the folder); further columns are those of subgroups
 //   ct/<id>.nii    the volume on the dataset grid, in its true place; int16 HU for CT
 //   cxr/<id>.png   16-bit square X-ray; cxr/<id>_lateral.png the lateral one
 //   splits.csv     id,patient_id,split,fold
@@ -13,6 +13,7 @@
 
 #include <array>
 #include <filesystem>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -84,6 +85,7 @@ struct Case {
   std::string ct, cxr;            ///< relative to the dataset folder; either may be empty
   std::optional<int64_t> fold{};  ///< of the cross-validation; none for the hold-out
   std::string cxr_lateral{};      ///< as `cxr`
+  std::map<std::string, std::string> groups{};  ///< by column: what subgroups are made of
 
   /// Whether it has the views of a set.
   bool has(ViewSet set) const {

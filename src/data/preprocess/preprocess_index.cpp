@@ -143,6 +143,7 @@ DatasetInfo write_index(const fs::path& out, const PreprocessOptions& options, i
                      frontal.file,
                      {},
                      lateral.file});
+    cases.back().groups = study->groups;
   }
   assign(cases, options, seed);
   DatasetInfo info;

@@ -27,8 +27,8 @@ struct FolderOptions {
   }
 };
 
-// Options that change nothing, and those that change the index but no case.
-const std::set<std::string> free_keys = {"preprocess.workers"};
+// Options that change no case and may differ between calls, and those of the splits.
+const std::set<std::string> free_keys = {"preprocess.workers", "preprocess.manifest.groups"};
 const std::set<std::string> split_keys = {"preprocess.splits", "preprocess.folds",
                                           "preprocess.splits_file", "seed"};
 

@@ -19,19 +19,22 @@ void FindOptions::describe(OptionList& options) {
 
 void ManifestOptions::describe(OptionList& options) {
   options.add("layout", &layout,
-              "Layout of a CSV manifest: paths (x2ctpa), accession numbers, LIDC-IDRI's or "
-              "RSPECT's table; auto: told by "
-              "its columns.");
+              "Layout of a manifest: paths (x2ctpa), accession numbers, or the table of LIDC-IDRI, "
+              "RSPECT, INSPECT, TCIA, CT-RATE or a set in MIDS; auto: told by its columns.");
   options.add(
       "images", &images,
       "Folder that holds the images of a manifest without paths; empty: the manifest's own.");
   options.add("ct_column", &ct_column, "Column of the CT's accession number.");
   options.add("cxr_column", &cxr_column, "Column of the X-ray's accession number.");
   options.add("label_column", &label_column,
-              "Column of the PE label in a manifest of accession numbers.");
+              "Column of the PE label in a manifest of accession numbers and in INSPECT's labels, "
+              "where PE stands for pe_positive_nlp.");
   options.add("patient_column", &patient_column,
               "Column of the patient in a manifest of accession numbers; where absent, PatientIDs "
               "of the headers serve.");
+  options.add("groups", &groups,
+              "Columns that cases keep, by which evaluate divides them; empty: the layout's (RSPECT "
+              "and INSPECT have some).");
   options.add("label_inverted", &label_inverted, "The label column holds 1 for no PE.");
 }
 

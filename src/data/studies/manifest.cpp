@@ -72,12 +72,15 @@ std::vector<std::string> names(const std::vector<fs::path>& paths) {
 }  // namespace
 
 // The layout of the columns ct, cxr, ...: paths.
-static std::vector<Study> read_paths_layout(const CsvTable& table, const fs::path& file) {
+static std::vector<Study> read_paths_layout(const CsvTable& table, const fs::path& file,
+                                            const ManifestOptions& options) {
+  if (!options.groups.empty()) table.require_columns(options.groups);
   std::vector<Study> studies;
   for (size_t i = 0; i < table.size(); ++i) {
     const ManifestRow row{table, i, file};
     studies.push_back(study_of(row));
-    const Study& study = studies.back();
+    Study& study = studies.back();
+    for (const auto& group : options.groups) study.groups[group] = row.get(group);
     if (!study.id.empty() && safe_id(study.id) != study.id) {
       row.fail("id",
                "made of letters, digits, '.', '_' and '-', begin with none of '.' and '-', and not "
@@ -95,7 +98,11 @@ std::vector<Study> read_manifest(const fs::path& file, const InputOptions& optio
       layout == ManifestLayout::accession ? read_accession_layout(table, file, options)
       : layout == ManifestLayout::lidc    ? read_lidc_layout(table, file, options)
       : layout == ManifestLayout::rspect  ? read_rspect_layout(table, file, options)
-                                          : read_paths_layout(table, file);
+      : layout == ManifestLayout::inspect ? read_inspect_layout(table, file, options)
+      : layout == ManifestLayout::tcia    ? read_tcia_layout(table, file, options)
+      : layout == ManifestLayout::ct_rate ? read_ct_rate_layout(table, file, options)
+      : layout == ManifestLayout::mids    ? read_mids_layout(table, file, options)
+                                          : read_paths_layout(table, file, options.manifest);
   std::set<std::string> taken;
   for (size_t i = 0; i < studies.size(); ++i) {
     if (studies[i].id.empty() || taken.insert(studies[i].id).second) continue;
@@ -126,13 +133,14 @@ std::vector<Study> read_inputs(const std::vector<fs::path>& inputs, const InputO
   std::set<std::string> taken;
   for (const fs::path& input : inputs) {
     if (!fs::exists(input)) {
-      throw Error(fmt::format("input {} does not exist; expected a manifest (.csv), a folder or "
-                              "archive of studies, a "
-                              "volume or an X-ray",
-                              input.string()),
-                  ExitCode::no_data);
+      throw Error(
+          fmt::format("input {} does not exist; expected a manifest (.csv, .tsv), a folder or "
+                      "archive of studies, a "
+                      "volume or an X-ray",
+                      input.string()),
+          ExitCode::no_data);
     }
-    const bool manifest = file_ending(input) == ".csv";
+    const bool manifest = file_ending(input) == ".csv" || file_ending(input) == ".tsv";
     std::vector<Study> found =
         manifest ? read_manifest(input, options) : find_studies(input, options);
     if (found.empty()) {
@@ -149,10 +157,11 @@ std::vector<Study> read_inputs(const std::vector<fs::path>& inputs, const InputO
     }
   }
   if (studies.empty()) {
-    throw Error(fmt::format("no study in {}; expected manifests (.csv), DICOM series, volumes "
-                            "({}) or X-rays ({})",
-                            fmt::join(names(inputs), ", "), volume_endings(), xray_endings()),
-                ExitCode::no_data);
+    throw Error(
+        fmt::format("no study in {}; expected manifests (.csv, .tsv), DICOM series, volumes "
+                    "({}) or X-rays ({})",
+                    fmt::join(names(inputs), ", "), volume_endings(), xray_endings()),
+        ExitCode::no_data);
   }
   return studies;
 }

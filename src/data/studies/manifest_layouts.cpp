@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "data/studies/finds.h"
+#include "data/studies/image_index.h"
 #include "data/studies/manifest_rows.h"
 #include "x2ctpa/core/error.h"
 #include "x2ctpa/core/file_kinds.h"
@@ -24,15 +25,6 @@ namespace fs = std::filesystem;
 namespace x2ctpa {
 namespace {
 
-fs::path images_folder(const fs::path& manifest, const InputOptions& options) {
-  const fs::path folder = manifest.parent_path() / options.manifest.images;
-  if (!options.manifest.images.empty() && !fs::is_directory(folder))
-    throw Error(
-        fmt::format("preprocess.manifest.images: the folder {} does not exist", folder.string()),
-        ExitCode::no_data);
-  return folder.empty() ? fs::path(".") : folder;
-}
-
 // A number as tables hold it after pandas or a spreadsheet: "4015010182925.0" is 4015010182925.
 std::string plain_number(std::string text) {
   const auto first = text.find_first_not_of(' '), last = text.find_last_not_of(' ');
@@ -41,87 +33,6 @@ std::string plain_number(std::string text) {
       text.size() > 2 && text.ends_with(".0") &&
       std::all_of(text.begin(), text.end() - 2, [](char c) { return c >= '0' && c <= '9'; });
   return is_float ? text.substr(0, text.size() - 2) : text;
-}
-
-// The images below a folder by name, and by header once a name is not found.
-class ImageIndex {
- public:
-  ImageIndex(fs::path root, const InputOptions& options)
-      : root_(std::move(root)), options_(options) {
-    std::error_code error;
-    fs::recursive_directory_iterator it(root_, fs::directory_options::skip_permission_denied,
-                                        error);
-    for (; !error && it != fs::recursive_directory_iterator(); it.increment(error)) {
-      const fs::path path = it->path();
-      std::string name = path.filename().string();
-      if (it->is_regular_file(error)) name = file_stem(path);
-      by_name_.emplace(name, path);
-    }
-  }
-
-  // A folder or CT file called `name`; empty: none.
-  fs::path ct_named(const std::string& name) const {
-    return named(name, [](const fs::path& p) {
-      return fs::is_directory(p) || kind_of(p) == PathKind::volume;
-    });
-  }
-  // An X-ray file called `name`, or a folder of it.
-  fs::path cxr_named(const std::string& name) const {
-    return named(name, [](const fs::path& p) {
-      return fs::is_directory(p) || kind_of(p) == PathKind::picture ||
-             kind_of(p) == PathKind::maybe_dicom;
-    });
-  }
-
-  // The images whose header holds this accession number.
-  const Find* by_accession(const std::string& accession, bool is_ct) {
-    return by_header(
-        [&](const Find& find) { return find.is_ct == is_ct && find.accession == accession; });
-  }
-  const Find* by_study(const std::string& uid) {
-    return by_header([&](const Find& find) { return find.is_ct && find.study_uid == uid; });
-  }
-
- private:
-  template <class F>
-  fs::path named(const std::string& name, F fits) const {
-    const auto [begin, end] = by_name_.equal_range(name);
-    for (auto i = begin; i != end; ++i)
-      if (fits(i->second)) return i->second;
-    return {};
-  }
-  template <class F>
-  const Find* by_header(F fits) {
-    if (!searched_) {
-      log_info(
-          "{}: reading the headers of its DICOM images, as not every image of the table is there "
-          "by name",
-          root_.string());
-      finds_ = search(root_, options_);
-      searched_ = true;
-    }
-    const Find* best = nullptr;
-    for (const Find& find : finds_)
-      if (fits(find) && (!best || (best->lateral && !find.lateral))) best = &find;
-    return best;
-  }
-
-  fs::path root_;
-  const InputOptions& options_;
-  std::multimap<std::string, fs::path> by_name_;
-  std::vector<Find> finds_;
-  bool searched_ = false;
-};
-
-void take(const Find& find, Study& study) {
-  (find.is_ct ? study.ct : study.cxr) = find.source;
-  if (find.is_ct) {
-    study.ct_series = find.series;
-    study.refused_code = find.refused_code;
-    study.refused = find.refused;
-  }
-  study.notes.insert(study.notes.end(), find.notes.begin(), find.notes.end());
-  study.archives.insert(study.archives.end(), find.archives.begin(), find.archives.end());
 }
 
 // The PatientID of the first DICOM image in `path`; empty when there is none.
@@ -290,6 +201,8 @@ std::vector<Study> read_rspect_layout(const CsvTable& table, const fs::path& fil
                                       const InputOptions& options) {
   table.require_columns({"StudyInstanceUID", "SeriesInstanceUID"});
   ImageIndex index(images_folder(file, options), options);
+  std::vector<std::string> groups = group_columns(ManifestLayout::rspect, options.manifest);
+  std::erase_if(groups, [&](const std::string& column) { return !table.has_column(column); });
   std::vector<Study> studies;
   std::map<std::string, size_t> row_of;
   int64_t indeterminate = 0;
@@ -314,6 +227,7 @@ std::vector<Study> read_rspect_layout(const CsvTable& table, const fs::path& fil
     study.patient_id = safe_id(study_uid);
     study.pe = pe;
     study.split = row.get("split");
+    for (const auto& group : groups) study.groups[group] = row.get(group);
     study.ct = index.ct_named(series_uid);
     if (const Find* find = study.ct.empty() ? index.by_study(study_uid) : nullptr) {
       study.ct = find->source;

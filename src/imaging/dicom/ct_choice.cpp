@@ -73,15 +73,6 @@ int contrast_rank(const DicomSeries& s) {
   return !agent.empty() || has_any(text, said) ? 0 : 1;
 }
 
-// The place of the series' kernel in the list; past its end when it is none of them.
-int kernel_rank(const DicomSeries& s, const SeriesRule& rule) {
-  const std::string kernel = lower(s.tags->kernel);
-  const auto found =
-      std::find_if(rule.kernels.begin(), rule.kernels.end(),
-                   [&](const std::string& k) { return kernel.starts_with(lower(k)); });
-  return int(found - rule.kernels.begin());
-}
-
 // One part of the rule: the smaller rank is better.
 struct Criterion {
   std::function<double(const DicomSeries&)> rank;
@@ -102,7 +93,7 @@ std::map<std::string, Criterion> criteria(const SeriesRule& rule, double longest
        {[](const DicomSeries& s) { return contrast_rank(s); }, "has signs of contrast"}},
       {"slices", {[](const DicomSeries& s) { return -double(s.files.size()); }, "has more slices"}},
       {"kernel",
-       {[&rule](const DicomSeries& s) { return kernel_rank(s, rule); },
+       {[&rule](const DicomSeries& s) { return double(kernel_place(s.tags->kernel, rule)); },
         "has the preferred kernel"}},
       {"spacing",
        {[](const DicomSeries& s) { return s.spacing_mm[2]; }, "has the finer slice distance"}}};
@@ -129,6 +120,13 @@ const DicomSeries* nearest_misfit(const std::vector<DicomSeries>& series) {
 }
 
 }  // namespace
+
+size_t kernel_place(const std::string& kernel, const SeriesRule& rule) {
+  const std::string text = lower(kernel);
+  const auto found = std::find_if(rule.kernels.begin(), rule.kernels.end(),
+                                  [&](const std::string& k) { return text.starts_with(lower(k)); });
+  return size_t(found - rule.kernels.begin());
+}
 
 void SeriesRule::check() const {
   const auto known = criteria(*this, 0);

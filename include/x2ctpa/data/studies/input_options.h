@@ -4,6 +4,7 @@
 #include <array>
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "x2ctpa/core/cxr_view.h"
 #include "x2ctpa/core/options.h"
@@ -22,9 +23,20 @@ struct FindOptions {
 };
 
 /// Layout of a CSV manifest.
-enum class ManifestLayout { automatic, x2ctpa, accession, lidc, rspect };
+enum class ManifestLayout {
+  automatic,
+  x2ctpa,
+  accession,
+  lidc,
+  rspect,
+  inspect,
+  tcia,
+  ct_rate,
+  mids
+};
 constexpr auto words(ManifestLayout) {
-  return std::array{"auto", "x2ctpa", "accession", "lidc", "rspect"};
+  return std::array{"auto",    "x2ctpa", "accession", "lidc", "rspect",
+                    "inspect", "tcia",   "ct-rate",   "mids"};
 }
 
 /// Section `preprocess.manifest`: which CSV layout, and where its images lie.
@@ -36,6 +48,7 @@ struct ManifestOptions {
   std::string label_column = "PE";
   std::string patient_column = "patient_id";
   bool label_inverted = false;
+  std::vector<std::string> groups;
 
   void describe(OptionList& options);
 };

@@ -27,7 +27,8 @@ struct Study {
       mask;  ///< volume file: the lungs, or another region, in the CT; empty: none
   std::map<std::string, std::filesystem::path> masks;  ///< for evaluation, by kind (volume_masks.h)
   std::optional<int> pe;                               ///< 0, 1, or unknown
-  std::string split;  ///< "train", "val", "test", or empty: to be chosen
+  std::string split;                          ///< "train", "val", "test", or empty: to be chosen
+  std::map<std::string, std::string> groups;  ///< by column: what subgroups are made of
   /// The LPS point that the central ray passes through, for X-rays simulated from this CT.
   std::optional<Vec3> cxr_centre_mm;
 
@@ -48,7 +49,8 @@ std::string as_given(const Study& study, std::string text);
 std::string safe_id(const std::string& text);
 
 /// The rows of a CSV in one of the layouts of docs/files.md ("x2ctpa", "accession", "lidc",
-/// "rspect"), told by its columns unless the options say which.
+/// "rspect", "inspect", "tcia", "ct-rate", "mids"), told by its columns unless the options say
+/// which.
 /// Throws Error naming file and row for a missing column, a doubtful value or an id given twice.
 std::vector<Study> read_manifest(const std::filesystem::path& file,
                                  const InputOptions& options = {});
@@ -72,8 +74,8 @@ std::vector<Study> find_studies(const std::filesystem::path& path,
 /// count.
 std::vector<std::filesystem::path> find_xrays(const std::filesystem::path& folder);
 
-/// The studies of several manifests (*.csv), folders, archives and files, with ids made unique
-/// across them; a path without a study is passed over with a warning. Throws
+/// The studies of several manifests (*.csv, *.tsv), folders, archives and files, with ids made
+/// unique across them; a path without a study is passed over with a warning. Throws
 /// Error(ExitCode::no_data) when a path does not exist or none holds a study.
 std::vector<Study> read_inputs(const std::vector<std::filesystem::path>& inputs,
                                const InputOptions& options = {});

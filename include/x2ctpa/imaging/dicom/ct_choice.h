@@ -39,6 +39,9 @@ struct SeriesRule {
   void describe(OptionList& options);
 };
 
+/// The place of a reconstruction kernel in rule.kernels; past its end when it is none of them.
+size_t kernel_place(const std::string& kernel, const SeriesRule& rule);
+
 struct SeriesChoice {
   std::optional<size_t> index;           ///< of the chosen series; none: nothing fits
   std::string reason;                    ///< why this one, or why none
