@@ -149,19 +149,53 @@ MaskedQuality masked_quality(const at::Tensor& truth, const at::Tensor& image,
   return quality;
 }
 
-PlanesQuality planes_quality(const at::Tensor& truth, const at::Tensor& image, double data_range) {
-  check_volumes(truth, image, data_range);
-  const at::Tensor a = plain(truth), b = plain(image);
-  const at::Tensor squares = (a - b).to(at::kDouble).square();
-  PlanesQuality quality;
+namespace {
+
+// X2CT-GAN's PSNR, which is finite for what is equal.
+double finite_psnr_db(double mean_squared_error, double peak) {
+  return mean_squared_error == 0 ? 100 : psnr_db(mean_squared_error, peak);
+}
+
+double planes_psnr_db(const at::Tensor& truth, const at::Tensor& image, double peak) {
+  const at::Tensor squares = (truth - image).to(at::kDouble).square();
+  double mean = 0;
   for (int64_t axis = 0; axis < 3; ++axis) {
     const at::Tensor errors = squares.movedim(axis, 0).flatten(1).mean(1);
     double sum = 0;
-    for (int64_t k = 0; k < errors.numel(); ++k) {
-      const double error = errors[k].item<double>();
-      sum += error == 0 ? 100 : psnr_db(error, data_range);
-    }
-    quality.psnr_db += sum / double(errors.numel()) / 3;
+    for (int64_t k = 0; k < errors.numel(); ++k)
+      sum += finite_psnr_db(errors[k].item<double>(), peak);
+    mean += sum / double(errors.numel()) / 3;
+  }
+  return mean;
+}
+
+}  // namespace
+
+X2ctQuality x2ct_quality(const at::Tensor& truth_hu, const at::Tensor& image_hu) {
+  constexpr double range = 2500, peak = 4095;
+  check_volumes(truth_hu, image_hu, range);
+  const auto unit = [&](const at::Tensor& hu) {
+    return (plain(hu) + 1024).clamp_(0, range) / range;
+  };
+  const at::Tensor a = unit(truth_hu), b = unit(image_hu);
+  const at::Tensor whole_a = (a * range).trunc_(), whole_b = (b * range).trunc_();
+  const DifferenceSums differences = mean_differences(whole_a, whole_b);
+  const at::Tensor x = a.to(at::kDouble).flatten(), y = b.to(at::kDouble).flatten();
+  X2ctQuality quality;
+  quality.planes_psnr_db = planes_psnr_db(whole_a, whole_b, peak);
+  quality.psnr_db = finite_psnr_db(differences.squared, peak);
+  quality.mae = differences.absolute;
+  quality.mse = differences.squared;
+  quality.cosine = (x.dot(y) / (x.norm() * y.norm())).item<double>();
+  return quality;
+}
+
+PlanesQuality planes_quality(const at::Tensor& truth, const at::Tensor& image, double data_range) {
+  check_volumes(truth, image, data_range);
+  const at::Tensor a = plain(truth), b = plain(image);
+  PlanesQuality quality;
+  quality.psnr_db = planes_psnr_db(a, b, data_range);
+  for (int64_t axis = 0; axis < 3; ++axis) {
     quality.ssim += ssim_means(a.movedim(axis, 0).contiguous(), b.movedim(axis, 0).contiguous(),
                                data_range, {.uniform_sample = true, .slices_only = true})
                         .slices /

@@ -123,6 +123,24 @@ TEST(PlanesQuality, AgreesWithScikitImageAlongThreeAxes) {
   EXPECT_NEAR(q.ssim, 0.7034797827195894, 1e-5);
 }
 
+TEST(X2ctQuality, TakesAPeakOf4095OnARangeOf2500) {
+  // CT numbers that single precision keeps whole: 1000 and 1004.
+  const auto truth = at::full({6, 7, 8}, -24.0), image = at::full({6, 7, 8}, -20.0);
+  const X2ctQuality q = x2ct_quality(truth, image);
+  EXPECT_EQ(q.mae, 4);
+  EXPECT_EQ(q.mse, 16);
+  EXPECT_NEAR(q.psnr_db, 20 * std::log10(4095 / 4.0), 1e-9);
+  EXPECT_NEAR(q.psnr_db - psnr_db(16, 2500), 4.29, 0.005);
+  EXPECT_NEAR(q.planes_psnr_db, q.psnr_db, 1e-9);
+  EXPECT_NEAR(q.cosine, 1, 1e-12);
+  const X2ctQuality equal = x2ct_quality(truth, truth);
+  EXPECT_EQ(equal.psnr_db, 100);
+  EXPECT_EQ(equal.planes_psnr_db, 100);
+  // 7 / 2500 * 2500 is less than 7 in single precision.
+  EXPECT_EQ(x2ct_quality(at::full({2, 2, 2}, -1024.0), at::full({2, 2, 2}, -1017.0)).mae, 6);
+  EXPECT_EQ(x2ct_quality(at::full({2, 2, 2}, 1476.0), at::full({2, 2, 2}, 3000.0)).mae, 0);
+}
+
 TEST(ImageQuality, IsTheSameWithAnyNumberOfThreads) {
   const auto a = wave(20, 70, 40, 0), b = wave(20, 70, 40, 0.2);
   const int before = at::get_num_threads();

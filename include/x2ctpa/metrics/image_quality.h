@@ -57,6 +57,19 @@ struct PlanesQuality {
 };
 PlanesQuality planes_quality(const at::Tensor& truth, const at::Tensor& image, double data_range);
 
+/// The numbers that X2CT-GAN's code prints (its test.py and metrics_np.py) of two volumes in HU.
+/// CT numbers are HU + 1024 within [0, 2500], scaled to [0, 1] and back in single precision and cut
+/// to whole numbers, which makes 140 of the 2501 one less. PSNR takes 4095 as the peak of this
+/// range of 2500, which adds 20 log10(4095 / 2500) = 4.29 dB, and 100 dB for equal slices and equal
+/// volumes. Its SSIM is that of PlanesQuality at a data range of 2500.
+struct X2ctQuality {
+  double planes_psnr_db = 0;  ///< mean over all slices of each axis, then over the axes
+  double psnr_db = 0;         ///< of the volume
+  double mae = 0, mse = 0;    ///< in HU, HU squared
+  double cosine = 0;          ///< of the CT numbers as they are before they are cut
+};
+X2ctQuality x2ct_quality(const at::Tensor& truth_hu, const at::Tensor& image_hu);
+
 /// The parts of image_quality alone, for tensors of any (equal) shape.
 double mean_squared_error(const at::Tensor& truth, const at::Tensor& image);
 double psnr_db(double mean_squared_error, double data_range);
