@@ -99,6 +99,7 @@ void write_results(const Evaluation& evaluation, const fs::path& folder) {
   const std::string metrics = json_text(metrics_json(evaluation));
   write_file(folder / "metrics.json", metrics);
   write_tables(evaluation, folder);
+  write_subgroups(evaluation, folder);
   const nlohmann::ordered_json pictures = {{"cases", case_pictures(evaluation)},
                                            {"lesions", lesion_pictures(evaluation)}};
   write_file(folder / "report.html", report_page(metrics, pictures, true));

@@ -20,7 +20,8 @@ void EvaluateOptions::describe(OptionList& options) {
   options.add(
       "protocols", &protocols,
       "Measured besides the numbers of x2ctpa: paper (slices and volumes in the window), x2ct "
-      "(X2CT-GAN's range and planes), maisi-2.5d (FID over three planes).",
+      "(X2CT-GAN's range and planes, with the numbers that its code prints), maisi-2.5d (FID over "
+      "three planes).",
       {.choices = {"paper", "x2ct", "maisi-2.5d"}});
   options.add("audit", &audit, "Look for the training volume nearest to each generated one.");
   options.add("references", &references,

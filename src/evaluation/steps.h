@@ -60,6 +60,10 @@ nlohmann::ordered_json metrics_json(const Evaluation& evaluation);
 /// per_case.csv, image_quality.csv, table.csv, table.md, table.tex and problems.csv in `folder`.
 void write_tables(const Evaluation& evaluation, const std::filesystem::path& folder);
 
+/// subgroups.csv in `folder`, where the dataset keeps columns for subgroups: of each value of such
+/// a column the median and quartiles of each image metric and the area of each arm.
+void write_subgroups(const Evaluation& evaluation, const std::filesystem::path& folder);
+
 /// The result as plain text for stdout.
 std::string result_text(const Evaluation& evaluation);
 

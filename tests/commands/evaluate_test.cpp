@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <array>
+#include <cmath>
 #include <cstdlib>
 #include <filesystem>
 #include <map>
@@ -222,10 +223,51 @@ TEST_F(Evaluate, PrintsAProtocolBesideEveryNumber) {
     metrics_found.insert(table.at(row, "metric"));
   }
   EXPECT_EQ(protocols, (std::set<std::string>{"paper/1", "x2ct/1", "x2ctpa/1"}));
-  for (const char* metric : {"ms_ssim_3d", "lung_ssim_3d", "gradient_mae_hu_per_mm", "vessel_dice",
-                             "lung_dice", "projection", "x2ct_planes_ssim"}) {
+  for (const char* metric :
+       {"ms_ssim_3d", "lung_ssim_3d", "gradient_mae_hu_per_mm", "vessel_dice", "lung_dice",
+        "projection", "x2ct_planes_ssim", "x2ct_printed_planes_psnr_db", "x2ct_cosine"}) {
     EXPECT_TRUE(metrics_found.count(metric)) << metric;
   }
+}
+
+TEST_F(Evaluate, TheNumbersThatX2ctGanPrintsAreHigherByItsPeak) {
+  ASSERT_EQ(evaluate("--evaluate.protocols x2ct").exit_code, 0);
+  const json found = metrics()["images"]["metrics"];
+  const auto median = [&](const char* key) {
+    return found[key]["generated"]["median"].get<double>();
+  };
+  EXPECT_NEAR(median("x2ct_printed_psnr_db") - median("x2ct_psnr_db"), 4.29, 0.01);
+  EXPECT_NEAR(median("x2ct_mse_hu2"), 2500 * 2500 / std::pow(10, median("x2ct_psnr_db") / 10), 2);
+  EXPECT_LT(median("x2ct_cosine"), 1);
+}
+
+TEST_F(Evaluate, DividesByTheColumnsThatTheDatasetKeeps) {
+  const Dataset set = Dataset::open(run / "dataset");
+  std::vector<Case> cases = set.cases();
+  for (Case& c : cases)
+    c.groups = {{"central_pe", c.pe == 1 ? "1" : "0"}, {"all", "yes"}, {"name", c.id}};
+  DatasetInfo info = set.info();
+  write_dataset(run / "dataset", info, cases);
+  ASSERT_EQ(evaluate().exit_code, 0);
+  const CsvTable table = CsvTable::read(run / "evaluation" / "subgroups.csv");
+  const json found = metrics();
+  int areas = 0;
+  for (size_t i = 0; i < table.size(); ++i) {
+    EXPECT_NE(table.at(i, "column"), "name") << "it divides into cases";
+    const std::string number = table.at(i, "number");
+    if (table.at(i, "source") == "cxr" && number.starts_with("auc") &&
+        table.at(i, "value") != "0") {
+      // Positives alone are held against all without PE, which is every study here.
+      EXPECT_EQ(number, table.at(i, "column") == "all" ? "auc" : "auc_against_all_without_pe");
+      EXPECT_NEAR(std::stod(table.at(i, "estimate")),
+                  found["classification"]["arms"]["cxr"]["auc"].get<double>(), 1e-5);
+      ++areas;
+    }
+    if (table.at(i, "column") == "all" && number == "psnr_db")
+      EXPECT_NEAR(std::stod(table.at(i, "estimate")),
+                  found["images"]["metrics"]["psnr_db"]["generated"]["median"].get<double>(), 1e-3);
+  }
+  EXPECT_EQ(areas, 2);
 }
 
 TEST_F(Evaluate, LungsThatTheWindowCutsOffAreADashWithTheReason) {

@@ -46,6 +46,11 @@ enum Index : int {
   x2ct_psnr,
   x2ct_planes_psnr,
   x2ct_planes_ssim,
+  x2ct_printed_planes_psnr,
+  x2ct_printed_psnr,
+  x2ct_mae,
+  x2ct_mse,
+  x2ct_cosine,
   count
 };
 }

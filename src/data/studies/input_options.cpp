@@ -32,9 +32,10 @@ void ManifestOptions::describe(OptionList& options) {
   options.add("patient_column", &patient_column,
               "Column of the patient in a manifest of accession numbers; where absent, PatientIDs "
               "of the headers serve.");
-  options.add("groups", &groups,
-              "Columns that cases keep, by which evaluate divides them; empty: the layout's (RSPECT "
-              "and INSPECT have some).");
+  options.add(
+      "groups", &groups,
+      "Columns that cases keep, by which evaluate divides them; empty: the layout's (RSPECT "
+      "and INSPECT have some).");
   options.add("label_inverted", &label_inverted, "The label column holds 1 for no PE.");
 }
 
