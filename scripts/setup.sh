@@ -3,7 +3,7 @@
 # .venv, with numpy for scripts/convert_weights.py. Running it again installs only what is missing; when nothing is, it needs neither root nor
 # a network.
 #
-#   scripts/setup.sh [--cpu | --cuda] [--style]
+#   scripts/setup.sh [--cpu | --cuda] [--style] [--x2ct]
 #
 #   --cpu    LibTorch with the two small CUDA libraries that it cannot be loaded without (1.3 GB).
 #   --cuda   LibTorch with all its CUDA libraries (5.5 GB).
@@ -11,6 +11,7 @@
 #   --nccl   With --cpu, also NCCL (0.4 GB), whose headers are all that is missing to build the part
 #            of the program that is for GPUs; --cuda has it.
 #   --style  Also what scripts/check_style.sh runs: clang-format, clang-tidy, shellcheck and ruff.
+#   --x2ct   Also Python with h5py in .venv-x2ct, for scripts/convert_x2ct.py (0.1 GB).
 #
 # Debian 12, Ubuntu 22.04 and 24.04. Tried from an empty Debian 12. Ubuntu has ITK in `universe`
 # (22.04: 5.2.1, 24.04: 5.3.0); there the packages were only looked up.
@@ -31,6 +32,7 @@ readonly PACKAGES=(
 )
 readonly STYLE_PACKAGES=(clang-14 clang-format-14 clang-tidy-14 shellcheck)
 readonly RUFF_VERSION=0.17.6
+readonly H5PY_VERSION=3.14.0  # the last for Python 3.10
 
 say() { echo "setup: $*"; }
 fail() { echo "setup: $*" >&2; exit 1; }
@@ -158,14 +160,26 @@ install_wheel() {
   fi
 }
 
-kind="" style="" nccl=""
+install_h5py() {
+  if .venv-x2ct/bin/python -c 'import h5py, numpy' > /dev/null 2>&1; then
+    say "h5py: is there"
+    return
+  fi
+  say "h5py $H5PY_VERSION into .venv-x2ct"
+  python3 -m venv --clear .venv-x2ct
+  .venv-x2ct/bin/python -m pip install --quiet --disable-pip-version-check \
+    "h5py==$H5PY_VERSION" "numpy==$NUMPY_VERSION"
+}
+
+kind="" style="" nccl="" x2ct=""
 for argument in "$@"; do
   case "$argument" in
     --cpu | --cuda) kind=${argument#--} ;;
     --style) style=1 ;;
     --nccl) nccl=1 ;;
+    --x2ct) x2ct=1 ;;
     -h | --help) usage; exit 0 ;;
-    *) fail "\"$argument\" is not known. Use --cpu, --cuda, --nccl or --style." ;;
+    *) fail "\"$argument\" is not known. Use --cpu, --cuda, --nccl, --style or --x2ct." ;;
   esac
 done
 if [[ -z $kind ]]; then
@@ -182,4 +196,5 @@ install_libtorch "$kind"
 if [[ -n $nccl && $kind == cpu ]]; then install_nccl; fi
 install_wheel numpy "$NUMPY_VERSION"
 if [[ -n $style ]]; then install_wheel ruff "$RUFF_VERSION"; fi
+if [[ -n $x2ct ]]; then install_h5py; fi
 say "done"
