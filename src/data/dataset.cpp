@@ -105,6 +105,7 @@ std::string required_file(const Case& c, const std::string& file, const char* wh
   return file;
 }
 
+// Columns that a set may have of itself; the others are those of subgroups.
 bool is_index_column(const std::string& name) {
   return name == fold_column || name == lateral_column ||
          std::find(index_columns.begin(), index_columns.end(), name) != index_columns.end();
