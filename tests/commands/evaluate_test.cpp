@@ -263,9 +263,10 @@ TEST_F(Evaluate, DividesByTheColumnsThatTheDatasetKeeps) {
                   found["classification"]["arms"]["cxr"]["auc"].get<double>(), 1e-5);
       ++areas;
     }
-    if (table.at(i, "column") == "all" && number == "psnr_db")
+    if (table.at(i, "column") == "all" && number == "psnr_db") {
       EXPECT_NEAR(std::stod(table.at(i, "estimate")),
                   found["images"]["metrics"]["psnr_db"]["generated"]["median"].get<double>(), 1e-3);
+    }
   }
   EXPECT_EQ(areas, 2);
 }
