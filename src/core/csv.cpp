@@ -5,8 +5,10 @@
 #include <algorithm>
 #include <array>
 #include <cctype>
+#include <charconv>
 #include <stdexcept>
 #include <string_view>
+#include <system_error>
 #include <utility>
 
 #include "x2ctpa/core/error.h"
@@ -16,8 +18,38 @@
 namespace x2ctpa {
 namespace {
 
-std::string quoted(const std::string& field) {
-  if (field.find_first_of(",\"\r\n") == std::string::npos) return field;
+constexpr size_t npos = std::string::npos;
+constexpr std::string_view byte_order_mark = "\xef\xbb\xbf";  // which spreadsheets write
+
+// True for text that a spreadsheet would run: what begins with a sign of formulas, behind any
+// number of apostrophes, and is no number.
+bool runs_in_spreadsheets(const std::string& field) {
+  const size_t first = field.find_first_not_of('\'');
+  if (first == std::string::npos || std::string_view("=+-@\t\r").find(field[first]) == npos)
+    return false;
+  const char* begin = field.data() + first + (field[first] == '+' ? 1 : 0);
+  const char* end = field.data() + field.size();
+  double number = 0;
+  const auto result = std::from_chars(begin, end, number);
+  return result.ec == std::errc::invalid_argument || result.ptr != end;
+}
+
+// Spreadsheets take what stands behind an apostrophe as text, and do not show the apostrophe. Text
+// that has one already gets another, so that plain_text() gives back what was there.
+std::string harmless(const std::string& field) {
+  return runs_in_spreadsheets(field) ? '\'' + field : field;
+}
+
+std::string plain_text(std::string field) {
+  if (field.starts_with('\'') && runs_in_spreadsheets(field)) field.erase(0, 1);
+  return field;
+}
+
+// In a header, also what might be taken for another separator, or for a byte order mark.
+std::string quoted(const std::string& field, bool in_header) {
+  const bool doubtful =
+      in_header && (field.find_first_of(";\t") != npos || field.starts_with(byte_order_mark));
+  if (!doubtful && field.find_first_of(",\"\r\n") == npos) return field;
   std::string out = "\"";
   for (const char c : field) {
     if (c == '"') out += '"';
@@ -69,15 +101,14 @@ std::vector<std::pair<int64_t, std::vector<std::string>>> parse_records(const st
   int64_t line = 1, record_line = 1;
   const auto end_record = [&] {
     if (any || !field.empty() || !fields.empty()) {
-      fields.push_back(std::move(field));
+      fields.push_back(plain_text(std::move(field)));
       records.emplace_back(record_line, std::move(fields));
     }
     field.clear();
     fields.clear();
     any = false;
   };
-  size_t i =
-      text.rfind("\xef\xbb\xbf", 0) == 0 ? 3 : 0;  // a byte order mark, as spreadsheets write
+  size_t i = text.starts_with(byte_order_mark) ? byte_order_mark.size() : 0;
   for (; i < text.size(); ++i) {
     const char c = text[i];
     if (c == '\n') ++line;
@@ -91,7 +122,7 @@ std::vector<std::pair<int64_t, std::vector<std::string>>> parse_records(const st
     } else if (c == '"' && field.empty()) {
       in_quotes = any = true;
     } else if (c == separator) {
-      fields.push_back(std::move(field));
+      fields.push_back(plain_text(std::move(field)));
       field.clear();
       any = true;
     } else if (c == '\n') {
@@ -174,12 +205,15 @@ void CsvTable::add(std::vector<std::string> row) {
 
 std::string CsvTable::text() const {
   std::string out;
-  const auto line = [&out](const std::vector<std::string>& fields) {
-    for (size_t i = 0; i < fields.size(); ++i) out += (i ? "," : "") + quoted(fields[i]);
+  const auto line = [&out](const std::vector<std::string>& fields, bool is_header) {
+    // Without its quotes it would be an empty line, which is no row.
+    if (fields.size() == 1 && fields[0].empty()) out += "\"\"";
+    for (size_t i = 0; i < fields.size(); ++i)
+      out += (i ? "," : "") + quoted(harmless(fields[i]), is_header);
     out += '\n';
   };
-  line(columns_);
-  for (const auto& row : rows_) line(row);
+  line(columns_, true);
+  for (const auto& row : rows_) line(row, false);
   return out;
 }
 

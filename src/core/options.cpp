@@ -159,6 +159,11 @@ struct ToText {
   std::string operator()(const OptionWord& v) const { return v.get(); }
 };
 
+// Experiments have some hundred keys, four deep. References to what is above them, or to what holds
+// references, would go on without end.
+constexpr size_t most_keys = 10'000;
+constexpr int64_t deepest_key = 20;
+
 // Dotted keys of a YAML tree with their scalar or list text. `seen`: keys of sections and options.
 void flatten(const YAML::Node& node, const std::string& prefix, const std::string& file,
              std::set<std::string>& seen, std::vector<std::pair<std::string, std::string>>& out) {
@@ -166,6 +171,12 @@ void flatten(const YAML::Node& node, const std::string& prefix, const std::strin
     for (const auto& item : node) {
       const auto own = item.first.as<std::string>();
       const std::string key = prefix.empty() ? own : prefix + "." + own;
+      if (seen.size() >= most_keys || std::count(key.begin(), key.end(), '.') > deepest_key) {
+        throw Error(
+            fmt::format("{}: line {}: more than {} keys, or sections nested more than {} "
+                        "deep; is it an experiment file?",
+                        file, item.first.Mark().line + 1, most_keys, deepest_key));
+      }
       // One of the two would be lost without a word.
       if (!seen.insert(key).second) {
         throw Error(fmt::format("{}: line {}: \"{}\" is there twice; keep one of them", file,

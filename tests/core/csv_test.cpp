@@ -21,11 +21,47 @@ TEST(Csv, QuotedFieldsSurviveARoundTrip) {
   EXPECT_EQ(back.at(1, "note"), "");
 }
 
+// Found by scripts/fuzz.sh.
+TEST(Csv, ASeparatorOrAMarkInTheHeaderAndALonelyEmptyFieldSurviveARoundTrip) {
+  for (const std::string column : {"a\tb;c", "\xef\xbb\xbfid", ""}) {
+    CsvTable table({column});
+    table.add({""});
+    const auto back = CsvTable::parse(table.text(), "t.csv");
+    EXPECT_EQ(back.columns(), table.columns());
+    ASSERT_EQ(back.size(), 1u);
+    EXPECT_EQ(back.at(0, column), "");
+  }
+}
+
 TEST(Csv, WindowsLineEndsAndAByteOrderMarkAreAccepted) {
   const auto t = CsvTable::parse("\xef\xbb\xbfid,pe\r\nx,1\r\n\r\n", "t.csv");
   ASSERT_EQ(t.size(), 1u);
   EXPECT_EQ(t.at(0, "id"), "x");
   EXPECT_EQ(t.at(0, "pe"), "1");
+}
+
+TEST(Csv, TextThatASpreadsheetWouldRunIsWrittenBehindAnApostropheAndReadAsItWas) {
+  const std::vector<std::string> run{"=1+1", "+1+1",   "-1+1",   "@SUM(A1)", "=cmd|' /C calc'!A0",
+                                     "\t=1", "\r=1",   "-",      "+",        "-3.5x",
+                                     "'=1",  "''=1+1", "=\"x\"", "-1 2"};
+  const std::vector<std::string> not_run{"-3.5", "+3.5", "-1e-300", "-inf", "-nan", "'",
+                                         "'x",   "a=1",  "",        "1-2",  "'-3",  " =1"};
+  for (const bool runs : {true, false}) {
+    for (const auto& field : runs ? run : not_run) {
+      CsvTable table({"id", field});
+      table.add({field, "x"});
+      const std::string text = table.text();
+      const bool apostrophe = text.find("'" + field) != std::string::npos ||
+                              text.find("\"'" + field.substr(0, 1)) != std::string::npos;
+      EXPECT_EQ(apostrophe, runs) << text;
+      const auto back = CsvTable::parse(text, "t.csv");
+      EXPECT_EQ(back.at(0, "id"), field);
+      EXPECT_EQ(back.columns(), table.columns());
+    }
+  }
+  // As a spreadsheet saves a text cell.
+  EXPECT_EQ(CsvTable::parse("id\n'=a\n'b\n'-3\n", "t.csv").at(0, "id"), "=a");
+  EXPECT_EQ(CsvTable::parse("id\n'=a\n'b\n'-3\n", "t.csv").at(1, "id"), "'b");
 }
 
 TEST(Csv, ARowOfAnotherLengthIsRefusedWithItsLine) {

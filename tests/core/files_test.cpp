@@ -25,6 +25,20 @@ TEST(PartialFile, OnlyItsNamesAreTakenForOne) {
     EXPECT_EQ(name_of_partial(other), "") << other;
 }
 
+TEST(WriteFile, ALinkInTheWayIsReplacedAndWhatItNamesStays) {
+  const test::TemporaryFolder folder;
+  write_file(folder / "elsewhere/secret", "mine");
+  fs::create_directory(folder / "out");
+  fs::create_symlink(folder / "elsewhere/secret", folder / "out/file.csv");
+  fs::create_symlink(folder / "elsewhere", folder / "out/.part-1-1-old");
+  write_file(folder / "out/file.csv", "new");
+  remove_partial_files(folder / "out");
+  EXPECT_FALSE(fs::is_symlink(folder / "out/file.csv"));
+  EXPECT_FALSE(fs::exists(folder / "out/.part-1-1-old"));
+  EXPECT_EQ(read_file(folder / "out/file.csv"), "new");
+  EXPECT_EQ(read_file(folder / "elsewhere/secret"), "mine");
+}
+
 TEST(PartialFile, WhatAKilledWriterLeftIsRemovedAndNothingElse) {
   const test::TemporaryFolder folder;
   write_file(folder / ".part-7-0-case.nii", "left behind");

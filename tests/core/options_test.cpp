@@ -10,6 +10,8 @@
 #include <utility>
 #include <vector>
 
+#include "support/cost.h"
+#include "support/temporary_folder.h"
 #include "x2ctpa/core/error.h"
 #include "x2ctpa/core/files.h"
 
@@ -153,6 +155,26 @@ TEST(Options, AKeyThatStandsTwiceInAFileIsRefusedWithItsLine) {
     EXPECT_NE(message.find(told), std::string::npos) << message;
   }
   std::filesystem::remove(file);
+}
+
+// A kilobyte of references to references would become 2^30 keys, and one to itself never ends.
+TEST(Options, ExperimentsThatMultiplyOrHoldThemselvesAreRefused) {
+  const test::TemporaryFolder folder;
+  std::string doubled = "a0: &a0 {x: 1}\n";
+  for (int i = 1; i < 30; ++i)
+    doubled += fmt::format("a{}: &a{} {{x: *a{}, y: *a{}}}\n", i, i, i - 1, i - 1);
+  std::string nested;
+  for (int i = 0; i < 300; ++i) nested += "{a: ";
+  for (const std::string& text :
+       {doubled, std::string("a: &a\n  b: *a\n"), "a: " + nested + "1" + std::string(300, '}'),
+        "a: " + std::string(3000, '[')}) {
+    write_file(folder / "bomb.yaml", text);
+    Outer outer;
+    OptionList list;
+    outer.describe(list);
+    const std::string error = test::cost_checked([&] { list.load_yaml(folder / "bomb.yaml"); }, 64);
+    EXPECT_NE(error.find("bomb.yaml"), std::string::npos) << error;
+  }
 }
 
 TEST(Options, AnEnumMayBeAllowedSomeOfItsWords) {

@@ -1,5 +1,6 @@
 // CSV tables with a header row (RFC 4180: double quotes, CR LF or LF, UTF-8). Tables are written
-// with commas; of those that are read, semicolons or tabs may part the fields as well. Own
+// with commas; of those that are read, semicolons or tabs may part the fields as well. Text that a
+// spreadsheet would run as a formula is written behind an apostrophe, which reading takes off. Own
 // code: Debian packages no C++ reader of them, and libcsv (C, callbacks for each field) would leave
 // the lines of errors, the columns and the refusals to this class all the same.
 #pragma once
