@@ -12,6 +12,7 @@
 #include "x2ctpa/core/csv.h"
 #include "x2ctpa/core/error.h"
 #include "x2ctpa/core/files.h"
+#include "x2ctpa/data/studies/manifest.h"
 #include "x2ctpa/imaging/files/picture_files.h"
 #include "x2ctpa/imaging/volume_io.h"
 #include "x2ctpa/imaging/xray/radiograph.h"
@@ -145,12 +146,26 @@ CsvTable index_table(const std::vector<Case>& cases) {
   return table;
 }
 
+// Ids become names of files, and a set that comes from others must not reach beyond its folder.
+void check_names(const Case& c, const std::string& file) {
+  if (c.id.empty() || safe_id(c.id) != c.id)
+    throw Error(fmt::format("{}: case '{}': its id is no safe name of a file; run preprocess again",
+                            file, c.id));
+  for (const fs::path path : {c.ct, c.cxr}) {
+    const fs::path normal = path.lexically_normal();
+    if (path.is_absolute() || (!normal.empty() && *normal.begin() == ".."))
+      throw Error(fmt::format("{}: case {}: {} lies outside of the dataset's folder", file, c.id,
+                              path.string()));
+  }
+}
+
 std::vector<Case> cases_from_table(const CsvTable& table, const std::string& file) {
   table.require_columns(index_columns);
   std::vector<Case> cases;
   for (size_t row = 0; row < table.size(); ++row) {
     Case c{table.at(row, "id"), table.at(row, "patient_id"), table.at(row, "split"), {},
            table.at(row, "ct"), table.at(row, "cxr")};
+    check_names(c, file);
     const std::string& pe = table.at(row, "pe");
     if (pe != "" && pe != "0" && pe != "1") {
       throw Error(fmt::format("{}: case {}: pe must be 0, 1 or empty, found '{}'", file, c.id, pe));

@@ -125,6 +125,24 @@ TEST(PreprocessCommand, TwoCallsForOneFolderAreRefused) {
   EXPECT_CONTAINS(result.err, "--shard");
 }
 
+TEST(PreprocessCommand, MarkupInTheNamesOfFilesStaysTextInTheReport) {
+  TemporaryFolder run;
+  const std::string markup = "<script>alert(1)</script>{{script}}<!--.nii";  // a folder and a file
+  write_file(run / ("in/" + markup), "no volume");
+  const auto result = run_binary("preprocess --check --run " + run.path().string() + small +
+                                 " --input " + (run / "in").string());
+  EXPECT_EQ(result.exit_code, 2) << result.err;
+  const fs::path page = run / "check/report.html";
+  const std::string html = read_file(page);
+  EXPECT_EQ(html.find("<script>alert"), std::string::npos);
+  EXPECT_EQ(html.find("<!--"), std::string::npos);
+  EXPECT_EQ(test::occurrences(html, "<script"), test::occurrences(html, "</script"));
+  EXPECT_CONTAINS(test::embedded_json(page, "data").dump(), markup);
+  if (const auto text = test::shown_text(page)) {
+    EXPECT_CONTAINS(*text, markup);
+  }
+}
+
 TEST(PreprocessCommand, CheckWritesAReportAndNothingElse) {
   TemporaryFolder run;
   put_pairs(run);

@@ -83,6 +83,24 @@ TEST(Dataset, TheHashDependsOnFieldsAndIndex) {
   EXPECT_NE(a.hash, c.hash);
 }
 
+// A set may come from others, with a hash that fits.
+TEST(Dataset, CasesWhoseNamesLeaveTheFolderAreRefused) {
+  TemporaryFolder folder;
+  const auto opened_with = [&](const std::string& id, const std::string& ct,
+                               const std::string& cxr) {
+    DatasetInfo info = small_info();
+    write_dataset(folder.path(), info, {{id, "p", "train", {}, ct, cxr}});
+    return error_of([&] { Dataset::open(folder.path()); });
+  };
+  EXPECT_EQ(opened_with("a", "ct/a.nii", "..a/x/../a.png"), "no error");
+  for (const std::string id : {"../a", "/a", "", "a\nb", "<b>", ".."})
+    EXPECT_CONTAINS(opened_with(id, "ct/a.nii", ""), "no safe name") << id;
+  for (const std::string path : {"../a.nii", "/etc/passwd", "ct/../../a.nii", ".."}) {
+    EXPECT_CONTAINS(opened_with("a", path, ""), "lies outside");
+    EXPECT_CONTAINS(opened_with("a", "", path), "lies outside");
+  }
+}
+
 TEST(Dataset, AnEmptyFolderSaysWhatToRun) {
   TemporaryFolder folder;
   EXPECT_CONTAINS(error_of([&] { Dataset::open(folder.path()); }), "x2ctpa preprocess");

@@ -82,9 +82,10 @@ static std::vector<Study> read_paths_layout(const CsvTable& table, const fs::pat
     Study& study = studies.back();
     for (const auto& group : options.groups) study.groups[group] = row.get(group);
     if (!study.id.empty() && safe_id(study.id) != study.id) {
-      row.fail("id",
-               "made of letters, digits, '.', '_' and '-', begin with none of '.' and '-', and not "
-               "end with .nii");
+      row.fail("id", fmt::format(
+                         "made of at most {} letters, digits, '.', '_' and '-', begin with none of "
+                         "'.' and '-', and not end with .nii",
+                         longest_id));
     }
   }
   return studies;

@@ -7,6 +7,7 @@
 #include <string>
 #include <string_view>
 
+#include "x2ctpa/core/files.h"
 #include "x2ctpa/core/utf8.h"
 #include "x2ctpa/data/studies/manifest.h"
 
@@ -73,6 +74,8 @@ std::string safe_id(const std::string& text) {
   }
   // A leading dot would hide the file, a leading dash look like a flag.
   if (id.empty() || id[0] == '.' || id[0] == '-') id = "_" + id;
+  // Names of files have 255 bytes, and ids get beginnings and endings.
+  if (id.size() > longest_id) id = id.substr(0, longest_id - 9) + '_' + sha256(text).substr(0, 8);
   // NIfTI's library takes ".nii" out of "scan.nii.nii".
   if (id.ends_with(".nii")) id[id.size() - 4] = '_';
   return id;

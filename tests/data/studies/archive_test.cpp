@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "data/synthetic_study.h"
+#include "support/cost.h"
 #include "x2ctpa/core/files.h"
 #include "x2ctpa/data/studies/manifest.h"
 #include "x2ctpa/imaging/files/picture_files.h"
@@ -81,6 +82,31 @@ TEST(Archive, NamesThatLeadOutOfItAreRefusedAndNothingIsWritten) {
   }
   EXPECT_FALSE(fs::exists(fs::temp_directory_path() / "x2ctpa-escaped"));
   EXPECT_FALSE(fs::exists(fs::temp_directory_path().parent_path() / "x2ctpa-escaped"));
+}
+
+TEST(Archive, NamesThatNoFileHasAreRefusedOrKept) {
+  TemporaryFolder folder;
+  for (const std::string& name : {std::string(4096, 'a'), "a/" + std::string(300, 'b'), [] {
+                                    std::string deep;
+                                    for (int i = 0; i < 1000; ++i) deep += "d/";
+                                    return deep + "x";
+                                  }()}) {
+    write_archive(folder / "long.tar.gz", {{name, "1", ""}});
+    EXPECT_CONTAINS(error_of([&] { Unpacked unpacked(folder / "long.tar.gz"); }), "too long");
+  }
+  write_archive(folder / "odd.zip", {{"a\nb.txt", "1", ""}, {"<script>.txt", "2", ""}});
+  const Unpacked unpacked(folder / "odd.zip");
+  EXPECT_EQ(read_file(unpacked.folder() / "a\nb.txt"), "1");
+  EXPECT_EQ(read_file(unpacked.folder() / "<script>.txt"), "2");
+}
+
+// gzip takes a kilobyte for each megabyte of zeros, and this has 300.
+TEST(Archive, ASmallArchiveThatUnpacksToMuchIsRefused) {
+  TemporaryFolder folder;
+  write_archive(folder / "bomb.tar.gz", {{"zeros", std::string(300 << 20, '\0'), ""}});
+  EXPECT_LT(fs::file_size(folder / "bomb.tar.gz"), 1u << 20);
+  EXPECT_CONTAINS(test::cost_checked([&] { Unpacked unpacked(folder / "bomb.tar.gz"); }, 64),
+                  "bomb");
 }
 
 TEST(Archive, LinksAreLeftOut) {

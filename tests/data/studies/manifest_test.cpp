@@ -206,5 +206,45 @@ TEST(SafeId, CannotLeaveTheFolderOrHide) {
   EXPECT_EQ(safe_id("LIDC-IDRI-0001_2mm.v1"), "LIDC-IDRI-0001_2mm.v1");
 }
 
+TEST(SafeId, LongNamesAreCutAndStayDistinct) {
+  const std::string fits(longest_id, 'a'), same = std::string(5000, 'b');
+  EXPECT_EQ(safe_id(fits), fits);
+  EXPECT_EQ(safe_id(same).size(), longest_id);
+  EXPECT_NE(safe_id(same + "1"), safe_id(same + "2"));
+  EXPECT_EQ(safe_id(safe_id(same)), safe_id(same));
+  EXPECT_LE(safe_id(std::string(150, 'a') + ".nii" + std::string(900, 'x')).size(), longest_id);
+}
+
+TEST(HostileManifest, IdsThatAreNoNamesOfFilesAreRefusedWithTheirRow) {
+  TemporaryFolder folder;
+  for (const std::string id : {"\"a\nb\"", "..", "../x", "/tmp/x", "a/b", "a\\b", "=1+1", "-x",
+                               ".x", "\"a\rb\"", "<script>", "a b", "scan.nii"}) {
+    EXPECT_CONTAINS(error_of([&] { studies_in(folder, "id,ct\n" + id + ",a.nii\n"); }), "row 1")
+        << id;
+  }
+  const std::string nul("id,ct\na\0b,a.nii\n", 16);
+  EXPECT_CONTAINS(error_of([&] { studies_in(folder, nul); }), "row 1");
+  EXPECT_CONTAINS(
+      error_of([&] { studies_in(folder, "id,ct\n" + std::string(4096, 'a') + ",a.nii\n"); }),
+      "at most 160");
+}
+
+TEST(HostileManifest, PatientsGetIdsThatStayInTheFolder) {
+  TemporaryFolder folder;
+  const std::string hostile[] = {"\"../../x\n\"",
+                                 "..",
+                                 "<script>alert(1)</script>",
+                                 "=cmd|'a'!A0",
+                                 std::string(4096, 'p'),
+                                 std::string("a\0b", 3)};
+  for (const std::string& patient : hostile) {
+    const auto studies = studies_in(folder, "patient_id,ct\n" + patient + ",a.nii\n");
+    const std::string& id = studies.at(0).id;
+    EXPECT_EQ(safe_id(id), id);
+    EXPECT_EQ(fs::path(id).filename().string(), id);
+    EXPECT_LE(id.size(), longest_id);
+  }
+}
+
 }  // namespace
 }  // namespace x2ctpa

@@ -43,9 +43,13 @@ struct Study {
 /// no UTF-8 as core/utf8.h writes them.
 std::string as_given(const Study& study, std::string text);
 
+/// The most characters of an id.
+inline constexpr size_t longest_id = 160;
+
 /// `text` as a safe file name of letters, digits, '.', '_' and '-' in ASCII: Latin and Cyrillic
 /// letters are transliterated ("ä" becomes "ae"), those of other scripts become their code points
-/// ("u80F8"), bytes that are no UTF-8 "xE4", and every other character becomes '_'.
+/// ("u80F8"), bytes that are no UTF-8 "xE4", and every other character becomes '_'. What is longer
+/// than longest_id ends with eight digits of its SHA-256.
 std::string safe_id(const std::string& text);
 
 /// The rows of a CSV in one of the layouts of docs/files.md ("x2ctpa", "accession", "lidc",
