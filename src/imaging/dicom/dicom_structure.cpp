@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "imaging/dicom/byte_window.h"
+#include "imaging/dicom/jpeg_fragment.h"
 
 namespace x2ctpa {
 namespace {
@@ -100,7 +101,7 @@ class Walk {
   void check_value(const Element& e);
   uint64_t elements(uint64_t at, uint64_t end, int depth, bool in_item_without_end);
   uint64_t sequence(const Element& e, uint64_t end, int depth);
-  uint64_t fragments(uint64_t at, uint64_t end);
+  uint64_t fragments(uint64_t at, uint64_t end, int depth);
   void note_top_level(const Element& e);
   void check_pixel_format() const;
   void check_pixel_count();
@@ -108,7 +109,7 @@ class Walk {
   std::string text(const Element& e);
 
   ByteWindow& bytes_;
-  bool explicit_ = true, little_ = true;
+  bool explicit_ = true, little_ = true, jpeg_ = false;
   std::optional<uint32_t> bits_allocated_, bits_stored_, high_bit_, samples_, sign_, rows_,
       columns_;
   std::optional<uint32_t> pixel_bytes_;  // of pixels that are not compressed
@@ -151,6 +152,8 @@ void Walk::set_syntax(const std::string& uid) {
   if (type == gdcm::TransferSyntax::TS_END)
     throw Fault{fmt::format("unknown transfer syntax '{}'", uid)};
   deflated = type == gdcm::TransferSyntax::DeflatedExplicitVRLittleEndian;
+  // GDCM decodes them with its JPEG library: 1.2.840.10008.1.2.4.50 to .70.
+  jpeg_ = uid.starts_with("1.2.840.10008.1.2.4.") && uid.size() == 22 && uid[20] < '8';
   explicit_ = uid != "1.2.840.10008.1.2" && uid != "1.2.840.113619.5.2";
   little_ = type != gdcm::TransferSyntax::ExplicitVRBigEndian;
 }
@@ -275,7 +278,7 @@ uint64_t Walk::elements(uint64_t at, uint64_t end, int depth, bool in_item_witho
     check_value(e);
     if (depth == 0) note_top_level(e);
     if (e.tag == pixel_data && e.length == undefined) {
-      at = fragments(e.at, end);
+      at = fragments(e.at, end, depth);
       if (found.pixels_cut) return end;
     } else if (e.vr == "SQ" || e.length == undefined) {
       if (e.length == undefined && !e.vr.empty() && e.vr != "SQ" && e.vr != "UN")
@@ -313,13 +316,18 @@ uint64_t Walk::sequence(const Element& e, uint64_t end, int depth) {
   return at;
 }
 
-uint64_t Walk::fragments(uint64_t at, uint64_t end) {
+uint64_t Walk::fragments(uint64_t at, uint64_t end, int depth) {
+  // Of an icon, which has a header of its own, nothing is known here.
+  JpegExpectation expected;
+  if (depth == 0) expected = {rows_.value_or(0), columns_.value_or(0), bits_stored_.value_or(16)};
   while (true) {
     if (end - at < 8) break;
     const Element i = element(at, end);
     if (i.tag == sequence_end && i.length == 0) return i.at;
     if (i.tag != item) fail(at, "no fragment where the pixel data need one");
     if (i.length > end - i.at) break;
+    if (const auto fault = jpeg_fault(bytes_, i.at, i.length, expected); jpeg_ && !fault.empty())
+      fail(i.at, fault);
     at = i.at + i.length;
   }
   found.pixels_cut = true;
@@ -335,7 +343,7 @@ void Walk::data_set(uint64_t at) {
 
 // A deflated data set (PS3.5, A.5) unpacked; a null byte may follow it.
 std::string inflated(const std::filesystem::path& file, uint64_t at) {
-  constexpr size_t largest = size_t{1} << 30;
+  constexpr size_t largest = size_t{1} << 29;
   std::ifstream in(file, std::ios::binary);
   in.seekg(std::streamoff(at));
   std::string packed((std::istreambuf_iterator<char>(in)), {}), bytes;
@@ -354,6 +362,7 @@ std::string inflated(const std::filesystem::path& file, uint64_t at) {
   }
   const bool whole = status == Z_STREAM_END && stream.avail_in <= 1;
   inflateEnd(&stream);
+  if (status == Z_OK && bytes.size() >= largest) throw Fault{"its deflated data are too large"};
   if (!whole) throw Fault{"its deflated data are damaged"};
   return bytes;
 }

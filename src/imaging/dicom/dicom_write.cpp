@@ -60,6 +60,7 @@ void write_slice(const CtSeries& series, int64_t k, const fs::path& path) {
   file.text(0x0018, 0x0010, VR::LO, "iodine");
   file.text(0x0018, 0x0060, VR::DS, "120");
   file.text(0x0018, 0x5100, VR::CS, "HFS");
+  file.text(0x0020, 0x0012, VR::IS, "1");
   file.text(0x0020, 0x0013, VR::IS, std::to_string(number));
   file.slice_geometry(v, k);
   file.text(0x0020, 0x0052, VR::UI, make_uid(series.tags.uid_seed, "CT/frame"));
@@ -111,6 +112,10 @@ void write_cxr(const at::Tensor& picture, const fs::path& path, const CxrTags& t
   add_study(file, tags, "DX", lateral ? "CXR lateral" : "CXR");
   file.text(0x0008, 0x0008, VR::CS, "ORIGINAL\\PRIMARY");
   file.text(0x0008, 0x0068, VR::CS, "FOR PRESENTATION");
+  // Type 2: there, and empty where nothing is known.
+  file.text(0x0008, 0x2218, VR::SQ, "");
+  file.text(0x0018, 0x7004, VR::CS, "");
+  file.text(0x0040, 0x0555, VR::SQ, "");
   file.text(0x0018, 0x1508, VR::CS, "NONE");
   file.text(0x0018, 0x5101, VR::CS, lateral ? "LL" : "PA");
   file.text(0x0020, 0x0013, VR::IS, lateral ? "2" : "1");

@@ -186,6 +186,7 @@ StoredPixels decode_pixels(const fs::path& file, const DicomReader& reader) {
       throw Error(
           fmt::format("{}: its header says {} bytes of pixels; expected {} a frame and at most {}.",
                       file.string(), length, frame, most_bytes));
+    require_possible_size(file, double(length));
     pixels.frames = int64_t(length / frame);
     pixels.bytes.resize(length);
     decoded = image.GetBuffer(pixels.bytes.data());

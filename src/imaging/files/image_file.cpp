@@ -21,6 +21,7 @@
 #include <optional>
 
 #include "imaging/files/jpeg_file.h"
+#include "imaging/files/meta_image_header.h"
 #include "imaging/files/picture_checks.h"
 #include "imaging/files/picture_turn.h"
 #include "imaging/files/png_file.h"
@@ -135,8 +136,8 @@ IOComponentEnum component_type(torch::ScalarType type) {
 std::string plain_reason(const itk::ExceptionObject& e) {
   std::string text = e.GetDescription();
   const auto address = text.find("): ");
-  if (text.starts_with("ITK ERROR") && address != std::string::npos)
-    text = text.substr(address + 3);
+  const bool prefixed = text.starts_with("ITK ERROR") || text.starts_with("itk::ERROR");
+  if (prefixed && address != std::string::npos) text = text.substr(address + 3);
   std::replace(text.begin(), text.end(), '\n', ' ');
   return text.substr(0, 200);
 }
@@ -306,7 +307,8 @@ at::Tensor read_image_file(const fs::path& file, ImageKind kind, ImageHeader& he
         file.string()));
   }
   io->SetFileName(copy ? copy->path().string() : file.string());
-  if (header.format == "NIfTI") require_sane_nifti_geometry(file);
+  if (header.format == "NIfTI") require_sane_nifti(file);
+  if (header.format == "MetaImage") MetaImageHeader::read(file);
   at::Tensor samples;
   guarded("reading", file, [&] {
     read_header(*io, file, header);

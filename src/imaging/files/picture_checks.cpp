@@ -97,7 +97,7 @@ void require_possible_size(const fs::path& file, double bytes) {
   const auto size = double(fs::file_size(file));
   if (bytes > most_shrinking * (size + 1024))
     throw Error(fmt::format(
-        "{}: damaged picture file: its header says {:.0f} bytes of pixels, which its {:.0f} bytes "
+        "{}: damaged file: its header says {:.0f} bytes of pixels, which its {:.0f} bytes "
         "cannot hold.",
         file.string(), bytes, size));
 }

@@ -21,8 +21,8 @@ void require_whole_tiff(const std::filesystem::path& file);
 /// Throws Error for sides that no X-ray has, before a decoder takes memory for them.
 void require_possible_sides(const std::filesystem::path& file, int64_t width, int64_t height);
 
-/// Throws Error when a picture of `bytes` cannot have come out of the file: no compression of these
-/// formats shrinks by more than 1032 to 1 (Deflate's limit).
+/// Throws Error when pixels of `bytes` cannot have come out of the file: no compression of these
+/// formats shrinks by more than 1032 to 1 (Deflate's limit), but for pictures of a few kilobytes.
 void require_possible_size(const std::filesystem::path& file, double bytes);
 
 }  // namespace x2ctpa

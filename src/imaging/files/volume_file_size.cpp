@@ -5,15 +5,14 @@
 
 #include <algorithm>
 #include <array>
-#include <cctype>
-#include <charconv>
 #include <cmath>
 #include <fstream>
-#include <map>
 #include <string>
 #include <vector>
 
+#include "imaging/files/meta_image_header.h"
 #include "imaging/files/nifti_header.h"
+#include "imaging/files/picture_checks.h"
 #include "x2ctpa/core/error.h"
 
 namespace x2ctpa {
@@ -39,14 +38,14 @@ double unpacked_size(const fs::path& file) {
   return gzclose(in) == Z_OK && n == 0 ? bytes : 0;
 }
 
-void require_whole_nifti(const fs::path& file) {
-  const auto header = NiftiHeader::read(file);
-  const double expected = header ? header->end() : 0, found = double(fs::file_size(file));
+void require_whole_nifti(const fs::path& file, const NiftiHeader& header) {
+  const double expected = header.end(), found = double(fs::file_size(file));
   std::ifstream in(file, std::ios::binary);
   std::array<unsigned char, 4> bytes{};
   in.read(reinterpret_cast<char*>(bytes.data()), 2);
   if (bytes[0] != 0x1F || bytes[1] != 0x8B) {
-    if (expected <= 0 || found < expected) refuse(file, expected, found);
+    // Also refuses an end that is no number.
+    if (!(expected > 0 && found >= expected)) refuse(file, expected, found);
     return;
   }
   // A gzip file ends with the size of what it holds; one of several members must be unpacked to
@@ -56,70 +55,120 @@ void require_whole_nifti(const fs::path& file) {
   const uint32_t stated =
       bytes[0] | uint32_t{bytes[1]} << 8 | uint32_t{bytes[2]} << 16 | uint32_t{bytes[3]} << 24;
   if (expected > 0 && expected < 1e15 && stated == uint32_t(uint64_t(expected))) return;
-  if (const double size = unpacked_size(file); expected <= 0 || size < expected)
+  if (const double size = unpacked_size(file); !(expected > 0 && size >= expected))
     refuse(file, expected, size);
 }
 
-// The "Key = value" lines of a MetaImage header and, under "", the bytes that they take.
-std::map<std::string, std::string> meta_image_keys(const fs::path& file) {
-  std::map<std::string, std::string> keys;
-  std::ifstream in(file, std::ios::binary);
-  const auto trimmed = [](std::string text) {
-    while (!text.empty() && std::isspace(static_cast<unsigned char>(text.back()))) text.pop_back();
-    const auto first = text.find_first_not_of(" \t");
-    return first == std::string::npos ? std::string() : text.substr(first);
-  };
-  std::string line;
-  for (int n = 0; n < 1000 && std::getline(in, line); ++n) {
-    const auto equals = line.find('=');
-    if (equals == std::string::npos) continue;
-    const std::string key = trimmed(line.substr(0, equals));
-    keys[key] = trimmed(line.substr(equals + 1));
-    if (key == "ElementDataFile") break;
-  }
-  const auto end = in.eof() ? int64_t(fs::file_size(file)) : int64_t(in.tellg());
-  keys[""] = std::to_string(end);
-  return keys;
+// Of the voxels that a header announces.
+double bytes_of(const ImageHeader& header) {
+  double bytes = double(header.components) * double(header.bits) / 8;
+  for (int64_t n : header.size) bytes *= double(n);
+  return bytes;
 }
 
-double number_of(const std::map<std::string, std::string>& keys, const std::string& key,
-                 double otherwise) {
-  const auto found = keys.find(key);
-  double value = otherwise;
-  if (found != keys.end())
-    std::from_chars(found->second.data(), found->second.data() + found->second.size(), value);
-  return value;
+[[noreturn]] void refuse_several_files(const fs::path& file) {
+  throw Error(
+      fmt::format("{}: its voxels lie in several files, which is not supported. Convert it "
+                  "to one NIfTI file.",
+                  file.string()));
+}
+
+// The file that holds the voxels of `header`, which names it; it may lie beside the header.
+fs::path data_file(const fs::path& header, const std::string& name) {
+  const fs::path data = header.parent_path() / name;
+  std::error_code absent;
+  // Neither a pipe, on which reading would wait, nor a device, which has no end.
+  if (!fs::is_regular_file(data, absent))
+    throw Error(fmt::format("{}: its voxels are absent: {} cannot be read.", header.string(),
+                            data.string()));
+  return data;
+}
+
+// Whether the zlib or gzip data from byte `at` of `file` unpack to `bytes`: 0 when they are
+// damaged, else what there is, up to that.
+double inflated_size(const fs::path& file, double at, double bytes) {
+  std::ifstream in(file, std::ios::binary);
+  in.seekg(std::streamoff(at));
+  std::vector<char> packed(1 << 16), unpacked(1 << 16);
+  z_stream stream{};
+  constexpr int either_header = 32 + MAX_WBITS;
+  if (inflateInit2(&stream, either_header) != Z_OK) return 0;
+  double found = 0;
+  int status = Z_OK;
+  while (status == Z_OK && found < bytes) {
+    if (stream.avail_in == 0) {
+      in.read(packed.data(), std::streamsize(packed.size()));
+      stream.next_in = reinterpret_cast<Bytef*>(packed.data());
+      stream.avail_in = uInt(in.gcount());
+      if (stream.avail_in == 0) break;
+    }
+    stream.next_out = reinterpret_cast<Bytef*>(unpacked.data());
+    stream.avail_out = uInt(unpacked.size());
+    status = inflate(&stream, Z_NO_FLUSH);
+    found += double(unpacked.size() - stream.avail_out);
+  }
+  inflateEnd(&stream);
+  return found;
 }
 
 void require_whole_meta_image(const fs::path& file, const ImageHeader& header) {
-  const auto keys = meta_image_keys(file);
-  const auto name = keys.find("ElementDataFile");
-  if (name == keys.end())
-    throw Error(fmt::format("{}: truncated: its header has no end.", file.string()));
-  if (name->second.starts_with("LIST") || name->second.find('%') != std::string::npos) return;
-  const bool local = name->second == "LOCAL" || name->second == "Local" || name->second == "local";
-  const fs::path data = local ? file : file.parent_path() / name->second;
-  std::error_code absent;
-  const auto size = fs::file_size(data, absent);
-  if (absent)
+  const MetaImageHeader meta = MetaImageHeader::read(file);
+  const std::string name = meta.text("ElementDataFile");
+  if (name.starts_with("LIST") || name.find('%') != std::string::npos) refuse_several_files(file);
+  const bool local = name == "LOCAL" || name == "Local" || name == "local";
+  const fs::path data = local ? file : data_file(file, name);
+  const auto size = double(fs::file_size(data));
+  const double bytes = bytes_of(header);
+  const double skipped = local ? double(meta.bytes) : std::max(0.0, meta.number("HeaderSize", 0));
+  if (!meta.is_true("CompressedData")) {
+    if (!(size >= skipped + bytes)) refuse(data, skipped + bytes, size);
+    return;
+  }
+  // ITK gives what was in memory for voxels that are not unpacked, and without the size unpacks
+  // the header.
+  if (local && meta.text("CompressedDataSize").empty())
     throw Error(
-        fmt::format("{}: its voxels are absent: {} cannot be read.", file.string(), data.string()));
-  const auto compressed = keys.find("CompressedData");
-  double bytes = double(header.components) * double(header.bits) / 8;
-  for (int64_t n : header.size) bytes *= double(n);
-  if (compressed != keys.end() &&
-      (compressed->second.starts_with('T') || compressed->second.starts_with('t')))
-    bytes = number_of(keys, "CompressedDataSize", 1);
-  const double skipped =
-      local ? number_of(keys, "", 0) : std::max(0.0, number_of(keys, "HeaderSize", 0));
-  if (double(size) < skipped + bytes) refuse(data, skipped + bytes, double(size));
+        fmt::format("{}: damaged: its header does not say CompressedDataSize. Convert it "
+                    "again from its source.",
+                    file.string()));
+  const double packed = meta.number("CompressedDataSize", size - skipped);
+  if (!(packed > 0 && size >= skipped + packed)) refuse(data, skipped + packed, size);
+  if (const double found = inflated_size(data, skipped, bytes); found < bytes)
+    refuse(data, bytes, found);
+}
+
+// ITK looks whether all is there, after taking memory for it.
+void require_possible_nrrd(const fs::path& file, const ImageHeader& header) {
+  std::ifstream in(file, std::ios::binary);
+  fs::path data = file;
+  std::string line;
+  for (int n = 0; n < 1000 && std::getline(in, line); ++n) {
+    if (line.empty() || line == "\r") break;
+    const auto colon = line.find(':');
+    const std::string key = line.substr(0, colon);
+    if (colon == std::string::npos || (key != "data file" && key != "datafile")) continue;
+    const std::string name = trimmed(line.substr(colon + 1));
+    if (name.starts_with("LIST") || name.find('%') != std::string::npos) refuse_several_files(file);
+    data = data_file(file, name);
+  }
+  require_possible_size(data, bytes_of(header));
 }
 
 }  // namespace
 
-void require_sane_nifti_geometry(const fs::path& file) {
+void require_sane_nifti(const fs::path& file) {
   const auto header = NiftiHeader::read(file);
-  if (!header) return;
+  if (!header)
+    throw Error(
+        fmt::format("{}: reading failed: it does not begin with a NIfTI header. Is it a file "
+                    "of another format?",
+                    file.string()));
+  // The NIfTI library takes any other number for one in the other order of bytes.
+  if (const int64_t dimensions = header->code(40, 16); dimensions < 1 || dimensions > 7)
+    throw Error(
+        fmt::format("{}: its header is damaged: it says {} dimensions, expected 1 to 7. "
+                    "Convert it again from its source.",
+                    file.string(), dimensions));
   const auto check = [&](const char* name, size_t first, size_t later, size_t count) {
     for (size_t i = 0; i < count; ++i) {
       const double value = header->real(first, later, i);
@@ -133,10 +182,11 @@ void require_sane_nifti_geometry(const fs::path& file) {
   check("pixdim", 76, 104, 4);
   if (header->code(252, 344) != 0) check("the qform", 256, 352, 6);
   if (header->code(254, 348) != 0) check("the sform", 280, 400, 12);
+  require_whole_nifti(file, *header);
 }
 
 void require_whole_volume(const fs::path& file, const ImageHeader& header) {
-  if (header.format == "NIfTI") require_whole_nifti(file);
+  if (header.format == "NRRD") require_possible_nrrd(file, header);
   if (header.format == "MetaImage") require_whole_meta_image(file, header);
 }
 

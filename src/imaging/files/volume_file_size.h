@@ -8,12 +8,14 @@
 
 namespace x2ctpa {
 
-/// Throws Error, with the bytes expected and found, for a truncated file. ITK's NRRD reader looks
-/// itself.
-void require_whole_volume(const std::filesystem::path& file, const ImageHeader& header);
+/// Throws Error for what is no NIfTI file, for one that is truncated, and when its pixdim, or a
+/// form that it says to use, holds what is no number of millimetres: ITK ends the program on some
+/// of these, and takes as much memory as an extension says.
+void require_sane_nifti(const std::filesystem::path& file);
 
-/// Throws Error when a NIfTI header's pixdim, or a form that it says to use, holds what is no
-/// number of millimetres: ITK ends the program on some of these. Other files pass.
-void require_sane_nifti_geometry(const std::filesystem::path& file);
+/// Throws Error, with the bytes expected and found, for a truncated MetaImage, and for an NRRD file
+/// that cannot hold what its header says. ITK's NRRD reader looks closer itself. Voxels may lie in
+/// a file of their own, not in several.
+void require_whole_volume(const std::filesystem::path& file, const ImageHeader& header);
 
 }  // namespace x2ctpa

@@ -154,5 +154,16 @@ TEST_F(DicomWrite, AWriteThatFailsInTheMiddleIsAnError) {
   EXPECT_NE(message.find("a.dcm: File too large"), std::string::npos) << message;
 }
 
+// Found by tests/faults/fault_table.py: GDCM ends the process there.
+TEST_F(DicomWrite, AFileThatCannotBeOpenedIsAnError) {
+  fs::create_directories(folder_ / "a.dcm");
+  try {
+    write_cxr(at::zeros({8, 8}), folder_ / "a.dcm", {});
+    ADD_FAILURE() << "no error";
+  } catch (const Error& e) {
+    EXPECT_NE(std::string(e.what()).find("a.dcm"), std::string::npos) << e.what();
+  }
+}
+
 }  // namespace
 }  // namespace x2ctpa
