@@ -26,6 +26,10 @@ if(X2CTPA_SANITIZE)
     "$<BUILD_INTERFACE:$<$<CXX_COMPILER_ID:GNU>:-Wno-maybe-uninitialized>>")
   target_link_options(x2ctpa_flags INTERFACE -fsanitize=address,undefined)
 endif()
+if(X2CTPA_FUZZ)
+  # Branches and comparisons tell libFuzzer what an input reached.
+  target_compile_options(x2ctpa_flags INTERFACE "$<BUILD_INTERFACE:-fsanitize=fuzzer-no-link>")
+endif()
 
 # x2ctpa_use_itk(<target>): ITK's headers and libraries; see cmake/itk_for_clang.h.
 function(x2ctpa_use_itk target)

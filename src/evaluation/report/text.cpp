@@ -195,16 +195,6 @@ std::string score_text(const Evaluation& evaluation) {
 
 }  // namespace
 
-std::string number_text(double value, int digits) {
-  if (std::isinf(value)) return value > 0 ? "∞" : "-∞";
-  return std::isnan(value) ? "–" : fmt::format("{:.{}f}", value, digits);
-}
-
-std::string p_text(double p) {
-  if (std::isnan(p)) return "–";
-  return p < 0.001 ? fmt::format("{:.1e}", p) : fmt::format("{:.2g}", p);
-}
-
 std::string result_text(const Evaluation& evaluation) {
   std::string text;
   if (!evaluation.images.cases.empty()) text += image_text(evaluation);
