@@ -7,18 +7,23 @@ it is linked with and their licences, without LibTorch, NVIDIA's libraries and g
 
 import base64
 import hashlib
+import json
 import re
 import shutil
 import subprocess
 import sys
 import tempfile
+import uuid
 import zipfile
 from pathlib import Path
+from urllib.parse import quote
 
 SOURCE = Path(__file__).resolve().parent.parent.parent
 GLIBC = re.compile(r"(ld-linux-x86-64|lib(c|m|dl|pthread|rt|util|resolv))\.so")
 # What torch brings, among it the one OpenMP library of the process.
 TORCH = re.compile(r"lib(torch|c10|gomp|cud|cupti|nccl|nv)")
+# Compiled into the program: packages of the distribution that are no libraries.
+HEADER_ONLY = ("libcli11-dev", "nlohmann-json3-dev", "libjs-chart.js")
 # Where torch finds NVIDIA's libraries. The program looks there for itself, too, since some
 # libraries are loaded by name.
 RUN_PATH = ["$ORIGIN/../lib", "$ORIGIN/../../torch/lib", "$ORIGIN/../../nvidia/cu13/lib"]
@@ -80,17 +85,61 @@ def copy_licences(owners, package):
     for owner in sorted(set(owners.values())):
         (package / "licences" / owner).mkdir(parents=True)
         shutil.copy(f"/usr/share/doc/{owner}/copyright", package / "licences" / owner / "copyright")
-        version = output_of("dpkg-query", "-W", "-f", "${Version}\n", owner).splitlines()[0]
         names = ", ".join(name for name, of in owners.items() if of == owner)
-        lines.append(f"{owner} {version}: {names}")
+        lines.append(f"{owner} {version_of(owner)}: {names}")
     lines += ["", "Compiled into the program: CLI11 (BSD), nlohmann/json (MIT), Chart.js (MIT)."]
-    for header_only in ("libcli11-dev", "nlohmann-json3-dev", "libjs-chart.js"):
+    for header_only in HEADER_ONLY:
         (package / "licences" / header_only).mkdir()
         shutil.copy(
             f"/usr/share/doc/{header_only}/copyright",
             package / "licences" / header_only / "copyright",
         )
     (package / "licences" / "README.txt").write_text("\n".join(lines) + "\n")
+
+
+def version_of(package):
+    return output_of("dpkg-query", "-W", "-f", "${Version}\n", package).splitlines()[0]
+
+
+def bill_of_materials(version, torch, packages, files):
+    """What the wheel is made of, as CycloneDX 1.5 (ECMA-424) lists it: the packages of the
+    distribution by name and version, torch, and the SHA-256 of each library by its path. The same
+    content gives the same bytes, so it holds neither a date nor a random number."""
+
+    def component(kind, name, of, purl, **more):
+        return {"type": kind, "bom-ref": purl, "name": name, "version": of, "purl": purl} | more
+
+    program = component("application", "x2ctpa", version, f"pkg:pypi/x2ctpa@{version}")
+    torch_purl = f"pkg:pypi/torch@{torch}"
+    parts = [component("library", "torch", torch, torch_purl, scope="required")]
+    for name, of in sorted(packages.items()):
+        purl = f"pkg:deb/debian/{name}@{quote(of, safe='.~-')}?arch=amd64"
+        parts.append(component("library", name, of, purl))
+    for path, digest in sorted(files.items()):
+        hashes = [{"alg": "SHA-256", "content": digest}]
+        parts.append({"type": "file", "bom-ref": path, "name": path, "hashes": hashes})
+    bill = {
+        "bomFormat": "CycloneDX",
+        "specVersion": "1.5",
+        "version": 1,
+        "metadata": {"component": program},
+        "components": parts,
+        "dependencies": [{"ref": program["bom-ref"], "dependsOn": [p["bom-ref"] for p in parts]}],
+    }
+    bill["serialNumber"] = f"urn:uuid:{uuid.uuid5(uuid.NAMESPACE_URL, json.dumps(bill))}"
+    return json.dumps(bill, indent=1) + "\n"
+
+
+def add_bill_of_materials(package, info, version, torch, owners):
+    packages = {name: version_of(name) for name in {*owners.values(), *HEADER_ONLY}}
+    files = [*(package / "bin").iterdir(), *(package / "lib").iterdir()]
+    sums = {
+        str(file.relative_to(package.parent)): hashlib.sha256(file.read_bytes()).hexdigest()
+        for file in files
+    }
+    (info / "sboms").mkdir()
+    bill = bill_of_materials(version, torch, packages, sums)
+    (info / "sboms" / "x2ctpa.cdx.json").write_text(bill)
 
 
 def newest_glibc(package):
@@ -180,6 +229,7 @@ def make_wheel(prefix, libtorch, dist):
         )
         tag = f"py3-none-manylinux_{glibc.replace('.', '_')}_x86_64"
         info = add_metadata(root, version, torch, tag)
+        add_bill_of_materials(package, info, version, torch, owners)
         dist.mkdir(parents=True, exist_ok=True)
         target = dist / f"x2ctpa-{version}-{tag}.whl"
         write_wheel(root, info, target)
