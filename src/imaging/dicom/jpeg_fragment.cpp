@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <cstring>
-#include <optional>
 
 namespace x2ctpa {
 namespace {
@@ -19,7 +18,7 @@ bool stands_alone(int marker) { return marker == 0x01 || (marker >= 0xD0 && mark
 int64_t decoder_of(int64_t bits) { return bits <= 8 ? 8 : bits <= 12 ? 12 : 16; }
 
 struct JpegFrame {
-  int marker = 0;
+  int marker = 0;  // 0: there is no frame
   int64_t bits = 0, rows = 0, columns = 0, components = 0;
 };
 
@@ -39,8 +38,8 @@ class JpegHeader {
 
   ByteWindow& bytes_;
   uint64_t at_, end_;
-  std::optional<JpegFrame> frame_;
-  std::optional<int> adobe_;
+  JpegFrame frame_;
+  int adobe_transform_ = 0;
   bool jfif_ = false;
 };
 
@@ -53,7 +52,7 @@ std::string JpegHeader::segment(int marker, const unsigned char* data, uint64_t 
     jfif_ = true;
     if (data[5] != 1) return fmt::format("a JPEG of JFIF version {}", data[5]);
   }
-  if (marker == 0xEE && size >= 12 && std::memcmp(data, "Adobe", 5) == 0) adobe_ = data[11];
+  if (marker == 0xEE && size >= 12 && std::memcmp(data, "Adobe", 5) == 0) adobe_transform_ = data[11];
   return "";
 }
 
@@ -76,18 +75,18 @@ std::string JpegHeader::walk() {
     const uint64_t size = head ? uint64_t(head[0] << 8 | head[1]) : 0;
     const auto* whole = size >= 2 ? view(size) : nullptr;
     if (!whole) return cut;
-    if (marker == start_of_scan) return frame_ ? "" : "a JPEG without a frame";
+    if (marker == start_of_scan) return frame_.marker ? "" : "a JPEG without a frame";
     if (auto fault = segment(marker, whole + 2, size - 2); !fault.empty()) return fault;
     at_ += size;
   }
 }
 
 std::string JpegHeader::fault_of_frame(const JpegExpectation& expected) const {
-  const JpegFrame& f = *frame_;
+  const JpegFrame& f = frame_;
   if (f.components != 1 && f.components != 3)
     return fmt::format("a JPEG of {} components", f.components);
-  if (f.components == 3 && !jfif_ && adobe_ && *adobe_ > 1)
-    return fmt::format("a JPEG of colour transform {}", *adobe_);
+  if (f.components == 3 && !jfif_ && adobe_transform_ > 1)
+    return fmt::format("a JPEG of colour transform {}", adobe_transform_);
   const bool lossless = f.marker == 0xC3;
   if (lossless ? f.bits < 2 || f.bits > 16 : f.bits != 8 && f.bits != 12)
     return fmt::format("a JPEG of {} bits", f.bits);
