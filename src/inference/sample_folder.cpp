@@ -182,7 +182,7 @@ void SampleOptions::describe(OptionList& options) {
   options.add("views", &views,
               "For a model of both views: what it is given of each patient's X-rays, all that are "
               "there, or one view alone, or both of the patients that have both.",
-              {}, "given");
+              {}, std::string(word_of(SampleViews::given)));
   options.add("samples_per_cxr", &samples_per_cxr,
               "Volumes per X-ray; from two on, their mean, spread and ranking too.",
               {.min = 1, .max = 100000});

@@ -42,7 +42,7 @@ void CtpaDenoiserOptions::describe(OptionList& options) {
       "views", &views,
       "The X-rays of a patient that it is given: frontal alone, or both, of which either may "
       "be missing.",
-      {}, "frontal");
+      {}, std::string(word_of(CxrViews::frontal)));
   options.add("lateral_mean", &lateral.mean, "Mean of the lateral training X-rays, in [0, 1].",
               {.min = 0, .max = 1, .unwritten_at = "0.5"});
   options.add("lateral_std", &lateral.std, "Standard deviation of the lateral training X-rays.",

@@ -131,7 +131,8 @@ double best_ridge(const Components& c, const LatentSums& sums, double unit) {
 }  // namespace
 
 void LinearMeanOptions::describe(OptionList& list) {
-  list.add("views", &views, "The views that are there; found in training.", {}, "frontal");
+  list.add("views", &views, "The views that are there; found in training.", {},
+           std::string(word_of(ViewSet::frontal)));
   list.add("side", &side, "Side in pixels to which X-rays are averaged for it.",
            {.min = 2, .max = 512});
   list.add("components", &components, "Principal components of the X-rays, at most.", {.min = 1});

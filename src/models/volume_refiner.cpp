@@ -4,6 +4,9 @@
 #include <torch/nn/init.h>
 #include <torch/nn/modules/normalization.h>
 
+#include <string>
+#include <vector>
+
 #include "models/checks.h"
 
 namespace x2ctpa {
@@ -68,7 +71,8 @@ void VolumeRefinerOptions::describe(OptionList& list) {
            {.min = 1, .max = 8});
   list.add("cxr_mean", &cxr_mean, "Mean of the training X-rays, in [0, 1].", {.min = 0, .max = 1});
   list.add("cxr_std", &cxr_std, "Standard deviation of the training X-rays.", {.min = 1e-6});
-  list.add("views", &views, "The X-rays that it is given; those of the denoiser.", {}, "frontal");
+  list.add("views", &views, "The X-rays that it is given; those of the denoiser.", {},
+           std::string(word_of(CxrViews::frontal)));
   list.add("lateral_mean", &lateral_mean, "Mean of the lateral training X-rays, in [0, 1].",
            {.min = 0, .max = 1, .unwritten_at = "0.5"});
   list.add("lateral_std", &lateral_std, "Standard deviation of the lateral training X-rays.",

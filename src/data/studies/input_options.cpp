@@ -43,7 +43,7 @@ void InputOptions::describe(OptionList& options) {
   options.add("views", &views,
               "The X-rays of a patient: frontal alone, or both, frontal and lateral, of which "
               "either may be missing.",
-              {}, "frontal");
+              {}, std::string(word_of(CxrViews::frontal)));
   options.section("series", series);
   options.section("find", find);
   options.section("manifest", manifest);

@@ -5,6 +5,7 @@
 #include <limits>
 #include <set>
 #include <tuple>
+#include <utility>
 
 #include "x2ctpa/core/counted.h"
 #include "x2ctpa/core/error.h"

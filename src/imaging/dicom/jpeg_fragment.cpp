@@ -52,7 +52,8 @@ std::string JpegHeader::segment(int marker, const unsigned char* data, uint64_t 
     jfif_ = true;
     if (data[5] != 1) return fmt::format("a JPEG of JFIF version {}", data[5]);
   }
-  if (marker == 0xEE && size >= 12 && std::memcmp(data, "Adobe", 5) == 0) adobe_transform_ = data[11];
+  if (marker == 0xEE && size >= 12 && std::memcmp(data, "Adobe", 5) == 0)
+    adobe_transform_ = data[11];
   return "";
 }
 
