@@ -278,8 +278,9 @@ double VolumeComparison::lung_dice(const Volume& image) const {
 }
 
 void VolumeComparison::add_x2ct(MetricValues& values, const Volume& image) const {
+  // Of CT numbers, not of HU: the index of SSIM depends on where 0 is.
   const auto in_window = [](const at::Tensor& hu) {
-    return hu.clamp(x2ct_window.min_hu, x2ct_window.max_hu);
+    return hu.clamp(x2ct_window.min_hu, x2ct_window.max_hu) - x2ct_window.min_hu;
   };
   const double range = x2ct_window.max_hu - x2ct_window.min_hu;
   const auto a = in_window(truth_.hu), b = in_window(image.hu);
