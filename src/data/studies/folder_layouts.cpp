@@ -94,16 +94,24 @@ std::optional<double> seconds_of_day(const std::string& text) {
   return double(std::chrono::sys_days(day).time_since_epoch().count()) * 86400;
 }
 
-// The dates of a subject's sessions, from its sessions.tsv.
+void add_dates(const fs::path& file, std::map<std::string, double>& dates) {
+  const CsvTable table = CsvTable::read(file);
+  table.require_columns({"session_id", "study_date"});
+  for (size_t i = 0; i < table.size(); ++i)
+    if (const auto seconds = seconds_of_day(table.at(i, "study_date")))
+      dates[table.at(i, "session_id")] = *seconds;
+}
+
+// The dates of a subject's sessions, from its sessions.tsv. These hold reports as free text.
 std::map<std::string, double> session_dates(const fs::path& subject) {
   std::map<std::string, double> dates;
   for (const auto& entry : fs::directory_iterator(subject)) {
     if (!entry.path().filename().string().ends_with("sessions.tsv")) continue;
-    CsvTable table = CsvTable::read(entry.path());
-    table.require_columns({"session_id", "study_date"});
-    for (size_t i = 0; i < table.size(); ++i)
-      if (const auto seconds = seconds_of_day(table.at(i, "study_date")))
-        dates[table.at(i, "session_id")] = *seconds;
+    try {
+      add_dates(entry.path(), dates);
+    } catch (const Error& e) {
+      log_warning("{}; its sessions are taken as of unknown date", e.what());
+    }
   }
   return dates;
 }

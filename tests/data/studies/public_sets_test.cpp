@@ -195,6 +195,7 @@ TEST_F(PublicSets, MidsPairsSessionsOfOneParticipantByDate) {
              "session_id\tstudy_date\tmedical_evaluation\n"
              "ses-E01\t20200402.0\tno change\nses-E02\t20200401.0\t\nses-E03\t20200601.0\t\n");
   const std::string b = "covid19_posi/sub-S03002/";
+  write_file(folder_ / (b + "sub-S03002_sessions.tsv"), "session_id\tstudy_date\n\"open\t1\n");
   put_ct(b + "ses-E09/mod-ct/sub-S03002_ses-E09_run-1_bp-chest_ct.nii.gz");
   write_file(folder_ / "covid19_posi/participants.tsv",
              "participant\tmodality_dicom\tgender\tage\n"
