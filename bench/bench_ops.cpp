@@ -37,6 +37,7 @@ const std::map<std::string, std::function<Operation(const Setup&)>> operations{
     {"resample", resample_cubic},
     {"preprocess", preprocess_series},
     {"drr", drr},
+    {"drr-backward", drr_backward},
     {"metrics", image_metrics},
 };
 

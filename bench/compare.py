@@ -39,6 +39,7 @@ DRR = {
     "source_to_detector_mm": 1800,
     "source_to_centre_mm": 1600,
     "detector_mm": 430,
+    "view": "ap",  # as the peer's pose
     "method": "siddon",
     "mu_water_per_mm": 0.0206,
     "bone_gain": 1.45,
@@ -91,6 +92,13 @@ ROWS = {
         "correlation",
         0.99,
     ),
+    "drr-backward": (
+        "gradient of the DRR with respect to the volume",
+        "drr-backward",
+        {**DRR, "method": "trilinear"},
+        "correlation",
+        0.95,  # two or three rays meet a voxel's side, so that exact lengths are rough
+    ),
     "metrics": (
         "MAE, MSE, PSNR, SSIM",
         "metrics",
@@ -99,6 +107,8 @@ ROWS = {
         1e-4,
     ),
 }
+# row -> our operation that ours is also compared with, on the same inputs, and what it is
+BESIDE = {"drr-backward": ("drr", "our own forward pass")}
 
 
 class Worker:
@@ -192,6 +202,19 @@ def text_of(times):
     return peer, own, f"{statistics.median(ratios):.2f} ({ratios[0]:.2f}-{ratios[-1]:.2f})"
 
 
+def compare_with_own(row, operation, folder, rounds):
+    """A line that tells what the row's operation costs beside another of ours; empty without."""
+    if row not in BESIDE:
+        return ""
+    other, name = BESIDE[row]
+    workers = [Worker([args.bench_ops, o, folder]) for o in (other, operation)]
+    times = alternate(*workers, rounds)
+    for worker in workers:
+        worker.close()
+    seconds, own, ratio = text_of(times)
+    return f"{ROWS[row][0]}: {ratio} times {name} ({seconds:.3g} s beside {own:.3g} s)"
+
+
 def prepare(row, operation, settings, work):
     folder = work / row
     if (folder / "prepared").exists():
@@ -254,12 +277,15 @@ GPU_HEADER = """| work | peer ms | ours ms | ratio (range) | peer GiB | ours GiB
 |---|---|---|---|---|---|---|"""
 
 
+DRR_ROWS = ("drr", "drr-trilinear", "drr-backward")
+
+
 def all_rows(device):
     """A CPU has no graphs; of what is no network, nothing runs on a GPU."""
     left_out = (
         {"unet-graph"}
         if device == "cpu"
-        else {"vit-load", "resample", "preprocess", "drr", "drr-trilinear", "metrics"}
+        else {"vit-load", "resample", "preprocess", "metrics", *DRR_ROWS}
     )
     return [row for row in ROWS if row not in left_out]
 
@@ -322,6 +348,9 @@ def main():
             line, good = compare(row, work)
             failed |= not good
             print(line, flush=True)
+            beside = compare_with_own(row, ROWS[row][1], work / row, args.rounds)
+            if beside:
+                print(beside, flush=True)
             if args.append:
                 with open(args.append, "a", encoding="utf-8") as file:
                     file.write(line + "\n")

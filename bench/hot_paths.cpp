@@ -40,7 +40,7 @@ void zoom(State& state) {
   for (auto _ : state) benchmark::DoNotOptimize(zoom_as_published(volume, {128, 256, 256}));
 }
 
-void drr_of(State& state, const std::string& method) {
+void drr_of(State& state, DrrMethod method) {
   Volume volume = random_volume({133, 180, 180});
   volume.spacing_mm = {2, 2, 2.5};
   DrrOptions options;
@@ -72,8 +72,11 @@ void bootstrap(State& state) {
 BENCHMARK_CAPTURE(unet3d, fp32, at::kFloat)->Arg(16)->Arg(64)->Unit(benchmark::kMillisecond);
 BENCHMARK_CAPTURE(unet3d, bf16, at::kBFloat16)->Arg(16)->Arg(64)->Unit(benchmark::kMillisecond);
 BENCHMARK(zoom)->Arg(64)->Arg(128)->Unit(benchmark::kMillisecond);
-BENCHMARK_CAPTURE(drr_of, siddon, "siddon")->Arg(256)->Arg(512)->Unit(benchmark::kMillisecond);
-BENCHMARK_CAPTURE(drr_of, trilinear, "trilinear")
+BENCHMARK_CAPTURE(drr_of, siddon, DrrMethod::siddon)
+    ->Arg(256)
+    ->Arg(512)
+    ->Unit(benchmark::kMillisecond);
+BENCHMARK_CAPTURE(drr_of, trilinear, DrrMethod::trilinear)
     ->Arg(256)
     ->Arg(512)
     ->Unit(benchmark::kMillisecond);

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "operation.h"
+#include "x2ctpa/core/words.h"
 #include "x2ctpa/imaging/dicom/ct_choice.h"
 #include "x2ctpa/imaging/dicom/dicom_series.h"
 #include "x2ctpa/imaging/drr/drr.h"
@@ -23,6 +24,17 @@ Operation of_volume(const std::function<at::Tensor()>& run) {
 
 std::array<int64_t, 3> size_of(const Setup& setup) {
   return setup.options.at("size").get<std::array<int64_t, 3>>();
+}
+
+DrrOptions rendering_of(const Setup& setup) {
+  DrrOptions options;
+  options.size = setup.options.at("size");
+  options.geometry.source_to_detector_mm = setup.options.at("source_to_detector_mm");
+  options.geometry.source_to_centre_mm = setup.options.at("source_to_centre_mm");
+  options.geometry.detector_mm = setup.options.at("detector_mm");
+  options.view = find_word<BeamView>(setup.options.at("view").get<std::string>()).value();
+  options.method = find_word<DrrMethod>(setup.options.at("method").get<std::string>()).value();
+  return options;
 }
 
 }  // namespace
@@ -50,13 +62,15 @@ Operation preprocess_series(const Setup& setup) {
 
 Operation drr(const Setup& setup) {
   const auto volume = read_volume(setup.options.at("volume").get<std::string>());
-  DrrOptions options;
-  options.size = setup.options.at("size");
-  options.geometry.source_to_detector_mm = setup.options.at("source_to_detector_mm");
-  options.geometry.source_to_centre_mm = setup.options.at("source_to_centre_mm");
-  options.geometry.detector_mm = setup.options.at("detector_mm");
-  options.method = setup.options.at("method");
+  const auto options = rendering_of(setup);
   return of_volume([=] { return render_drr(volume, options); });
+}
+
+Operation drr_backward(const Setup& setup) {
+  const auto volume = read_volume(setup.options.at("volume").get<std::string>());
+  const auto options = rendering_of(setup);
+  const auto picture = setup.input("picture");
+  return of_volume([=] { return drr_gradient(volume, options, picture); });
 }
 
 Operation image_metrics(const Setup& setup) {

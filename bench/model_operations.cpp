@@ -78,7 +78,7 @@ Operation unet_forward(const Setup& setup) {
   auto model = load<Unet3d>(setup);
   RuntimeOptions runtime;
   runtime.device = setup.device.str();
-  runtime.precision = setup.options.value("bf16", false) ? "bf16" : "fp32";
+  runtime.precision = setup.options.value("bf16", false) ? Precision::bf16 : Precision::fp32;
   const auto type = compute_type(runtime);  // a CPU without bf16 takes fp32, as `sample` does
   model->to(type);
   const auto x = setup.input("x").to(type), t = setup.input("t"), cond = setup.input("cond");

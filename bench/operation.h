@@ -39,6 +39,7 @@ Operation densenet(const Setup& setup);
 Operation resample_cubic(const Setup& setup);
 Operation preprocess_series(const Setup& setup);
 Operation drr(const Setup& setup);
+Operation drr_backward(const Setup& setup);
 Operation image_metrics(const Setup& setup);
 
 }  // namespace x2ctpa::bench

@@ -434,20 +434,49 @@ class Drr(Peer):
         at_start = settings["mu_water_per_mm"] * (1 + start / 1000)
         density = torch.where(hu > start, at_start + bone, mu).clamp_min(0)
         subject.density.set_data(density)
+        self.slope = (density > 0) * torch.where(hu > start, settings["bone_gain"], 1.0)
+        self.slope *= settings["mu_water_per_mm"] / 1000  # of attenuation over HU
         size = settings["size"]
         pixel = settings["detector_mm"] / size
         self.drr = DRR(subject, sdd=settings["source_to_detector_mm"], height=size, delx=pixel)
         self.pose = torch.tensor([[0.0, settings["source_to_centre_mm"], 0.0]])
 
-    def run(self):
+    def render(self):
         rotation = torch.zeros(1, 3)
+        return self.drr(rotation, self.pose, parameterization="euler_angles", convention="ZXY")
+
+    def run(self):
         with torch.no_grad():
-            self.result = self.drr(
-                rotation, self.pose, parameterization="euler_angles", convention="ZXY"
-            )
+            self.result = self.render()
 
     def outputs(self):
         return {"volume": self.result[0, 0].flip(0, 1)}  # ours hangs as films do
+
+
+class DrrBackward(Drr):
+    """The gradient of such an X-ray with respect to the HU, its forward pass apart."""
+
+    @staticmethod
+    def prepare(folder, settings):
+        size = settings["size"]
+        smooth = torch.nn.functional.interpolate(
+            _normal(1, 1, 16, 16, seed=10), (size, size), mode="bilinear"
+        )
+        save_file({"picture": smooth[0, 0].contiguous()}, folder / "inputs.safetensors")
+
+    def __init__(self, folder, settings):
+        super().__init__(folder, settings)
+        self.density = self.drr.density.requires_grad_()
+        self.rendered = self.render()
+
+    def run(self):
+        self.density.grad = None
+        picture = self.inputs["picture"].flip(0, 1)  # ours hangs as films do
+        self.rendered.backward(picture[None, None], retain_graph=True)
+
+    def outputs(self):
+        gradient = self.density.grad * self.slope[0]
+        return {"volume": gradient.permute(2, 1, 0)}
 
 
 class Metrics(Peer):
@@ -497,6 +526,7 @@ PEERS = {
     "resample": Resample,
     "preprocess": Preprocess,
     "drr": Drr,
+    "drr-backward": DrrBackward,
     "metrics": Metrics,
 }
 
