@@ -1,9 +1,11 @@
 #include "x2ctpa/inference/ctpa_generator.h"
 
+#include <ATen/DeviceAccelerator.h>
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <array>
+#include <chrono>
 #include <utility>
 
 #include "x2ctpa/core/error.h"
@@ -34,6 +36,14 @@ void require(const fs::path& folder) {
       throw Error(fmt::format("the model folder {} lacks {}: it is not a whole diffusion model",
                               folder.string(), name));
   }
+}
+
+// Seconds of a clock that the work of a GPU is counted by, too.
+double seconds_now(c10::Device device) {
+  if (!device.is_cpu())
+    at::accelerator::synchronizeDevice(device.has_index() ? device.index()
+                                                          : at::accelerator::getDeviceIndex());
+  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
 }
 
 }  // namespace
@@ -282,6 +292,7 @@ X0Correction CtpaGenerator::projection_of(const std::vector<SampleRequest>& requ
   }
   return [this, &requests, &condition, steps, options](const at::Tensor& x0, Mixture now,
                                                        int64_t step) -> at::Tensor {
+    const double start = seconds_now(device_);
     std::vector<at::Tensor> pulled;
     for (int64_t i = 0; i < x0.size(0); ++i) {
       ProjectionGuidance::Covariance covariance;
@@ -301,13 +312,18 @@ X0Correction CtpaGenerator::projection_of(const std::vector<SampleRequest>& requ
                                                         : condition.rest_std.slice(0, i, i + 1))
                            .clone();
       }
+      const auto latent = [&](const at::Tensor& x) { return scale_.restore(own.latent(x)); };
       pulled.push_back(guidance.pulled(
           x0.slice(0, i, i + 1), requests[size_t(i)].cxr.narrow(0, 0, 1).to(device_),
-          [&](const at::Tensor& x) {
-            return autoencoder_->decode_with_gradient(scale_.restore(own.latent(x)));
-          }));
+          {[&](const at::Tensor& x) { return autoencoder_->decode_with_gradient(latent(x)); },
+           [&](const at::Tensor& x, const at::Tensor& volume, const at::Tensor& other) {
+             return autoencoder_->decode_near(latent(x), volume, latent(other));
+           }}));
     }
-    return at::cat(pulled);
+    auto all = at::cat(pulled);
+    step_seconds_.guidance += seconds_now(device_) - start;
+    step_seconds_.guided += x0.size(0);
+    return all;
   };
 }
 
@@ -330,6 +346,7 @@ at::Tensor CtpaGenerator::latents_of_batch(const std::vector<SampleRequest>& req
   const NoiseSchedule schedule(process_.schedule);
   const auto times = timesteps_of(schedule, options);
   int64_t step = 0;
+  const double start = seconds_now(device_), guided_before = step_seconds_.guidance;
   const auto x0 = sample(
       schedule, process_.prediction, options,
       [&](const at::Tensor& x, const at::Tensor& t) {
@@ -348,6 +365,8 @@ at::Tensor CtpaGenerator::latents_of_batch(const std::vector<SampleRequest>& req
       },
       noise_of(""), [&](int64_t number) { return noise_of(fmt::format("/step/{}", number)); },
       projection_of(requests, condition, projection, int64_t(times.size())));
+  step_seconds_.plain += seconds_now(device_) - start - (step_seconds_.guidance - guided_before);
+  step_seconds_.steps += int64_t(times.size() * requests.size());
   return scale_.restore(condition.latent(x0));
 }
 

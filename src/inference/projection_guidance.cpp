@@ -2,6 +2,7 @@
 
 #include <ATen/ATen.h>
 #include <c10/core/InferenceMode.h>
+#include <fmt/format.h>
 
 #include <algorithm>
 #include <cmath>
@@ -44,11 +45,32 @@ void ProjectionGuidanceOptions::describe(OptionList& options) {
   options.add("every", &every, "Pull at every so many steps, the last one among them.", {.min = 1});
 }
 
+void check_projection_guidance(const ProjectionGuidanceOptions& options,
+                               const std::filesystem::path& model) {
+  if (!options.is_on()) return;
+  const auto file = model / "dataset.yaml";
+  DatasetInfo info;
+  OptionList known, geometry;
+  info.describe(known);
+  info.geometry.describe(geometry);
+  known.load_yaml(file);
+  const ProjectionGuidance guidance(options, info, {});  // throws for data without a projection
+  for (const auto& needed : geometry.all())
+    for (const auto& option : known.all())
+      if (option.key == needed.key && option.source == "default")
+        throw Error(fmt::format(
+            "sample.projection: {} does not say how the model's X-rays were taken, so that a "
+            "projection cannot be compared with them: expected {}, found none. If you know how, "
+            "add the line; else set sample.projection.strength 0",
+            file.string(), needed.key));
+}
+
 ProjectionResidual projection_residual(const at::Tensor& hu, const at::Tensor& cxr,
                                        const DatasetInfo& info, bool with_gradient) {
   const c10::InferenceMode off(false);
   const at::AutoGradMode mode(with_gradient);
-  const DrrOptions options = rendering_for(info, cxr.size(0));
+  DrrOptions options = rendering_for(info, cxr.size(0));
+  options.step_mm = std::max(options.step_mm, info.typical_spacing_mm[1]);  // a sample per layer
   auto given = hu.detach().to(at::kFloat).clone();
   if (with_gradient) given.requires_grad_();
   const auto filled =
@@ -97,16 +119,17 @@ bool ProjectionGuidance::acts(Mixture now, int64_t further) const {
 at::Tensor ProjectionGuidance::pulled(const at::Tensor& x0, const at::Tensor& cxr,
                                       const Decoder& decode) const {
   const c10::InferenceMode off(false);
-  const auto hu_of = [&](const at::Tensor& x) {
-    return info_.window.to_hu(decode(x)[0][0].clamp(-1, 1));
+  const auto hu_of = [&](const at::Tensor& volume) {
+    return info_.window.to_hu(volume[0][0].clamp(-1, 1));
   };
   const auto start = x0.clone();
   const auto picture = cxr[0].clone();
-  at::Tensor direction, residual;
+  at::Tensor volume, direction, residual;
   {
     const at::AutoGradMode with_gradients(true);
     auto x = start.detach().requires_grad_();
-    const auto hu = hu_of(x);
+    volume = decode.volume(x);
+    const auto hu = hu_of(volume);
     const auto found = projection_residual(hu.detach(), picture, info_, true);
     if (found.correlation >= options_.until) return start;
     hu.backward(found.hu_gradient);
@@ -119,8 +142,8 @@ at::Tensor ProjectionGuidance::pulled(const at::Tensor& x0, const at::Tensor& cx
   if (!(length > 0)) return start;
   // How the residual changes along the line, by a step that is small for latents of deviation 1.
   const double small = 0.02 / length;
-  const auto ahead =
-      projection_residual(hu_of(start - small * direction), picture, info_, false).picture;
+  const auto moved = decode.near(start, volume.detach(), start - small * direction);
+  const auto ahead = projection_residual(hu_of(moved), picture, info_, false).picture;
   const auto slope = (residual - ahead) / small;
   const double steepness = inner_product(slope, slope);
   if (!(steepness > 0)) return start;

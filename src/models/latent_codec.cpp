@@ -40,9 +40,6 @@ class PlannedCodec : public LatentCodec {
   at::Tensor decode(const at::Tensor& latent, const MemoryPlan& plan) override {
     return model_->decode(latent, plan);
   }
-  at::Tensor decode_with_gradient(const at::Tensor& latent) override {
-    return model_->decode(latent);
-  }
 
  protected:
   Model model_;
@@ -57,6 +54,12 @@ class VqganCodec : public PlannedCodec<Vqgan3d> {
   at::Tensor decode_slices(const at::Tensor& latent, const at::Tensor& place) override {
     return slices_at(model_->decode(latent), place);
   }
+  at::Tensor decode_with_gradient(const at::Tensor& latent) override {
+    return model_->decode(latent);
+  }
+  at::Tensor decode_near(const at::Tensor&, const at::Tensor&, const at::Tensor& other) override {
+    return model_->decode(other);
+  }
   at::Tensor nearest_codes(const at::Tensor& latent) override {
     return model_->codebook()->nearest_codes(latent);
   }
@@ -67,6 +70,14 @@ class ConvCodec : public PlannedCodec<ConvAutoencoder3d> {
   using PlannedCodec::PlannedCodec;
   at::Tensor decode_slices(const at::Tensor& latent, const at::Tensor& place) override {
     return model_->decode_slices(latent, place);
+  }
+  at::Tensor decode_with_gradient(const at::Tensor& latent) override {
+    const auto linear = model_->linear_volume(latent);
+    return linear + (LatentCodec::decode(latent.detach()) - linear.detach());
+  }
+  at::Tensor decode_near(const at::Tensor& latent, const at::Tensor& volume,
+                         const at::Tensor& other) override {
+    return volume + model_->linear_volume(other) - model_->linear_volume(latent);
   }
 };
 
@@ -90,6 +101,9 @@ class KlCodec : public LatentCodec {
   }
   at::Tensor decode_with_gradient(const at::Tensor& latent) override {
     return model_->decode_volume(latent.to(type_), 1).to(at::kFloat);
+  }
+  at::Tensor decode_near(const at::Tensor&, const at::Tensor&, const at::Tensor& other) override {
+    return decode_with_gradient(other);
   }
   at::Tensor decode_slices(const at::Tensor& latent, const at::Tensor& place) override {
     const auto z = slices_at(latent, place) / model_->options().scaling_factor;

@@ -197,27 +197,6 @@ TEST_F(Sample, VolumesOfOtherSettingsAreLeftReplacedOrJoinedAsAsked) {
       std::string::npos);
 }
 
-TEST_F(Sample, GuidanceByProjectionIsASettingOfItsOwnAndIsTold) {
-  ASSERT_EQ(sample(films() + " --preview false", "unguided").exit_code, 0);
-  const std::string pulled = films() + " --preview false --sample.projection.strength 0.5";
-  ASSERT_EQ(sample(pulled, "pulled").exit_code, 0);
-  const auto json = [&](const std::string& file) {
-    return nlohmann::json::parse(read_file(path(file)));
-  };
-  EXPECT_EQ(json("pulled/f1.json")["projection"]["strength"], 0.5);
-  EXPECT_FALSE(json("unguided/f1.json").contains("projection"));
-  for (const char* name : {"f1.nii.gz", "f4.nii.gz"}) {
-    EXPECT_GT(difference(path("pulled") / name, path("unguided") / name), 1);
-    EXPECT_TRUE(read_volume(path("pulled") / name).hu.isfinite().all().item<bool>());
-  }
-  EXPECT_EQ(sample(films() + " --preview false", "pulled").exit_code, 3) << "other settings";
-  EXPECT_NE(sample(pulled, "pulled").err.find("nothing to do"), std::string::npos);
-  const auto batch_of_one = sample(pulled + " --batch-size 1", "one_by_one");
-  ASSERT_EQ(batch_of_one.exit_code, 0) << batch_of_one.err;
-  EXPECT_LE(difference(path("pulled/f1.nii.gz"), path("one_by_one/f1.nii.gz")), 1.0);
-  EXPECT_EQ(sample(films() + " --sample.projection.strength 2", "refused").exit_code, 1);
-}
-
 TEST_F(Sample, AManifestNamesTheXraysAndTheCtsWhoseSpaceTheVolumesTake) {
   write_file(
       path("list.csv"),

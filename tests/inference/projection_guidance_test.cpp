@@ -4,6 +4,8 @@
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
 
+#include <utility>
+
 #include "x2ctpa/core/error.h"
 #include "x2ctpa/core/random.h"
 #include "x2ctpa/imaging/drr/drr.h"
@@ -45,7 +47,9 @@ double energy(const at::Tensor& hu, const at::Tensor& cxr) {
 }
 
 // The latents are the volume itself.
-at::Tensor as_volume(const at::Tensor& x) { return x; }
+const ProjectionGuidance::Decoder as_volume{
+    [](const at::Tensor& x) { return x; },
+    [](const at::Tensor&, const at::Tensor&, const at::Tensor& other) { return other; }};
 at::Tensor as_latent(const at::Tensor& hu) {
   return info().window.to_unit(hu).unsqueeze(0).unsqueeze(0);
 }
@@ -96,6 +100,18 @@ TEST(ProjectionGuidance, PullsTowardsTheXrayByTheShareThatIsAsked) {
   const ProjectionGuidance guidance({.strength = 1}, info(), {});
   const auto other = guidance.pulled(start, xray_of(chest(13)).unsqueeze(0), as_volume);
   EXPECT_GT(energy(as_hu(other), xray[0]), energy(chest(10), xray[0]));
+}
+
+TEST(ProjectionGuidance, IsTheSameAtAnyExposure) {
+  const auto xray = xray_of(chest(9)).unsqueeze(0);
+  const auto start = as_latent(chest(10));
+  const ProjectionGuidance guidance({.strength = 1}, info(), {});
+  const auto moved = guidance.pulled(start, xray, as_volume) - start;
+  for (const auto& [shift, scale] : {std::pair{0.3, 0.5}, {0.01, 0.9}, {0.6, 0.1}}) {
+    const auto other = guidance.pulled(start, shift + scale * xray, as_volume) - start;
+    EXPECT_LT((other - moved).norm().item<double>(), 1e-3 * moved.norm().item<double>())
+        << shift << " + " << scale << " x";
+  }
 }
 
 TEST(ProjectionGuidance, MovesAlongLikelyDirectionsAlone) {

@@ -1,3 +1,4 @@
+#include <cmath>
 #include <filesystem>
 #include <memory>
 
@@ -71,6 +72,48 @@ TEST(LatentCodec, ASliceOfTheConvolutionalAutoencoderIsThatOfItsVolumeAndCarries
 TEST(LatentCodec, ASliceOfTheKlAutoencoderIsThatOfItsVolumeAndCarriesGradientsToTheLatent) {
   const test::TemporaryFolder folder;
   expect_slices_with_gradients(*kl(folder.path()), 1);
+}
+
+// What guidance by projection relies on: the volume itself, and the gradient and the change that
+// belong to each other.
+void expect_gradient_and_change_agree(LatentCodec& codec) {
+  torch::manual_seed(3);
+  const auto latent = torch::randn({1, 4, 3, 4, 4}, torch::requires_grad());
+  const auto volume = codec.decode_with_gradient(latent);
+  EXPECT_LT(relative_error(volume.detach(), codec.decode(latent.detach())), 1e-5);
+  const auto weights = torch::randn_like(volume), step = 1e-3 * torch::randn_like(latent);
+  (volume * weights).sum().backward();
+  at::NoGradGuard no_gradients;
+  const auto near = codec.decode_near(latent, volume.detach(), latent + step);
+  const double change = ((near - volume) * weights).sum(torch::kDouble).item<double>(),
+               expected = (latent.grad() * step).sum(torch::kDouble).item<double>();
+  EXPECT_NEAR(change, expected, 0.02 * std::abs(expected));
+}
+
+TEST(LatentCodec, AVolumeNearByIsTheOneThatItsGradientTells) {
+  const test::TemporaryFolder a, b;
+  expect_gradient_and_change_agree(*conv(a.path()));
+  expect_gradient_and_change_agree(*kl(b.path()));
+}
+
+TEST(LatentCodec, TheGradientOfTheConvolutionalAutoencoderIsThatOfItsLinearPart) {
+  const test::TemporaryFolder folder;
+  const auto codec = conv(folder.path());
+  torch::manual_seed(4);
+  const auto gradient_at = [&](const at::Tensor& place) {
+    const auto latent = place.clone().requires_grad_();
+    codec->decode_with_gradient(latent).square().sum().backward();
+    return latent.grad();
+  };
+  // Linear in the volume: the gradient of the sum is the same everywhere.
+  const auto sum_gradient = [&](const at::Tensor& place) {
+    const auto latent = place.clone().requires_grad_();
+    codec->decode_with_gradient(latent).sum().backward();
+    return latent.grad();
+  };
+  const auto here = torch::randn({1, 4, 3, 4, 4}), there = torch::randn({1, 4, 3, 4, 4});
+  EXPECT_LT(relative_error(sum_gradient(here), sum_gradient(there)), 1e-5);
+  EXPECT_GT(relative_error(gradient_at(here), gradient_at(there)), 0.1);
 }
 
 }  // namespace

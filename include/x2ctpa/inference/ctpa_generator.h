@@ -34,6 +34,12 @@ struct SampleRequest {
   at::Tensor mean{};              ///< (C, d, h, w), in the place of the model's own mean
 };
 
+/// What denoising took: steps count once for each volume of a batch.
+struct StepSeconds {
+  double plain = 0, guidance = 0;  ///< of all steps without guidance by projection; of it alone
+  int64_t steps = 0, guided = 0;   ///< all of them; those that guided
+};
+
 class CtpaGenerator {
  public:
   /// Loads `<run>/diffusion/model` or a copy of it. `hash`: hash_of(model) where it is known.
@@ -69,6 +75,9 @@ class CtpaGenerator {
   /// How unlike the training set X-rays (V, S, S) of a patient are, that which is most; nothing for
   /// a model that does not know.
   std::optional<Novelty> novelty(const at::Tensor& cxr);
+
+  /// What denoising has taken so far.
+  const StepSeconds& step_seconds() const { return step_seconds_; }
 
   const DatasetInfo& info() const { return info_; }
   CxrViews views() const { return denoiser_->options().views; }
@@ -107,6 +116,7 @@ class CtpaGenerator {
   std::unique_ptr<LatentCodec> autoencoder_;
   Captured prediction_, both_predictions_;  ///< of a step without guidance, and with it
   bool plan_is_logged_ = false;
+  StepSeconds step_seconds_;
 };
 
 }  // namespace x2ctpa

@@ -6,6 +6,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <filesystem>
 #include <functional>
 #include <vector>
 
@@ -25,6 +26,12 @@ struct ProjectionGuidanceOptions {
   void describe(OptionList& options);
 };
 
+/// Throws Error, with what to do, where volumes of the model folder `model` cannot be guided: its
+/// pictures are no X-rays, its volumes not in HU, or its dataset.yaml does not say how the X-rays
+/// were taken, as that of a converted published model. Reads that file alone.
+void check_projection_guidance(const ProjectionGuidanceOptions& options,
+                               const std::filesystem::path& model);
+
 /// How far a volume's own projection is from an X-ray.
 struct ProjectionResidual {
   at::Tensor picture;        ///< (S, S): what the X-ray does not explain; 0 where no ray crosses
@@ -42,9 +49,14 @@ ProjectionResidual projection_residual(const at::Tensor& hu, const at::Tensor& c
 
 class ProjectionGuidance {
  public:
-  /// Latents (1, C, d, h, w), as the sampler has them, to volumes (1, 1, D, H, W) in [-1, 1]; with
-  /// gradients where they are on.
-  using Decoder = std::function<at::Tensor(const at::Tensor& x0)>;
+  /// Latents (1, C, d, h, w), as the sampler has them, to volumes (1, 1, D, H, W) in [-1, 1].
+  struct Decoder {
+    std::function<at::Tensor(const at::Tensor& x0)> volume;  ///< with gradients where they are on
+    /// The volume of `other`, which is close to `x0`, whose volume is given.
+    std::function<at::Tensor(const at::Tensor& x0, const at::Tensor& volume,
+                             const at::Tensor& other)>
+        near;
+  };
   /// The covariance of latents times a latent: directions that are likely.
   using Covariance = std::function<at::Tensor(const at::Tensor& x)>;
 

@@ -64,6 +64,9 @@ class ConvAutoencoder3dImpl : public torch::nn::Module {
   /// Latent (B, latent_channels, d, h, w) -> volume.
   at::Tensor decode(const at::Tensor& latent);
 
+  /// The linear part of decode(): principal components of blocks, to which the network adds.
+  at::Tensor linear_volume(const at::Tensor& latent);
+
   /// slices_at(decode(latent), place), computed from the part of the latent that they depend on.
   at::Tensor decode_slices(const at::Tensor& latent, const at::Tensor& place);
 
@@ -94,9 +97,8 @@ class ConvAutoencoder3dImpl : public torch::nn::Module {
  private:
   void check_volume(const at::Tensor& x) const;
   void check_latent(const at::Tensor& latent) const;
-  /// A volume's blocks as the channels of a latent's voxel, and back.
+  /// A volume's blocks as the channels of a latent's voxel.
   at::Tensor linear_latent(const at::Tensor& x);
-  at::Tensor linear_volume(const at::Tensor& latent);
 
   ConvAutoencoder3dOptions options_;
   std::shared_ptr<conv_autoencoder3d::StepsImpl> encoder_, decoder_;

@@ -43,9 +43,15 @@ class LatentCodec {
   /// it, the convolutional autoencoder the part around the slice.
   virtual at::Tensor decode_slices(const at::Tensor& latent, const at::Tensor& place) = 0;
 
-  /// decode() of the whole at once. Gradients flow to the latent, none to the autoencoder; what
-  /// they need is kept, several times the memory of decode().
+  /// decode() of the whole at once. Gradients flow to the latent, none to the autoencoder. Those of
+  /// the convolutional autoencoder are of its linear part alone, which costs next to nothing; the
+  /// others keep what gradients need, several times the memory of decode().
   virtual at::Tensor decode_with_gradient(const at::Tensor& latent) = 0;
+
+  /// The volume of `other`, which is close to `latent`, whose volume is `volume`; by the same parts
+  /// as the gradient, so that it is of first order for the convolutional autoencoder.
+  virtual at::Tensor decode_near(const at::Tensor& latent, const at::Tensor& volume,
+                                 const at::Tensor& other) = 0;
 
   /// A VQ-GAN's latent with every vector replaced by its nearest code; another kind's as it is.
   virtual at::Tensor nearest_codes(const at::Tensor& latent) { return latent; }
