@@ -187,8 +187,8 @@ std::vector<Study> studies_of(const std::vector<Draft>& drafts, bool by_session)
     study.id = unique_id(safe_id(study.id), taken);
     study.patient_id = first.patient;
     if (!draft.note.empty()) study.notes.push_back(draft.note);
-    for (const Find* find : {draft.ct, draft.cxr})
-      if (find) take(*find, study);
+    for (const Find* find : {draft.ct, draft.cxr, draft.lateral})
+      if (find) take(*find, study, find == draft.lateral);
     studies.push_back(std::move(study));
   }
   return studies;
@@ -203,7 +203,8 @@ std::vector<Study> read_tcia_layout(const CsvTable& table, const fs::path& file,
   TciaSeries series = tcia_series(table, file, root);
   std::vector<Find> finds = find_dicom(series.files, options);
   for (Find& find : finds) find.patient = subject_below(series.subject_of, find);
-  std::vector<Study> studies = studies_of(pair_finds(root, finds, options.find.pair_hours), false);
+  std::vector<Study> studies =
+      studies_of(pair_finds(root, finds, options.find.pair_hours, options.views), false);
   std::set<std::string> taken;
   for (const Study& study : studies) taken.insert(study.id);
   for (Study& study : series.absent) {
@@ -238,7 +239,7 @@ std::vector<Study> read_mids_layout(const CsvTable& table, const fs::path& file,
   if (!absent.empty())
     log_warning("{}: {} without a folder below {}, the first being {}", file.string(),
                 counted(int64_t(absent.size()), "participant"), root.string(), absent.front());
-  return studies_of(pair_finds(root, finds, options.find.pair_hours), true);
+  return studies_of(pair_finds(root, finds, options.find.pair_hours, options.views), true);
 }
 
 }  // namespace x2ctpa

@@ -90,8 +90,8 @@ const Find* ImageIndex::by_study(const std::string& uid) {
   return by_header([&](const Find& find) { return find.is_ct && find.study_uid == uid; });
 }
 
-void take(const Find& find, Study& study) {
-  (find.is_ct ? study.ct : study.cxr) = find.source;
+void take(const Find& find, Study& study, bool lateral) {
+  (find.is_ct ? study.ct : lateral ? study.cxr_lateral : study.cxr) = find.source;
   if (find.is_ct) {
     study.ct_series = find.series;
     study.refused_code = find.refused_code;

@@ -43,7 +43,7 @@ class ImageIndex {
   bool searched_ = false;
 };
 
-/// Makes the find the study's CT or X-ray.
-void take(const Find& find, Study& study);
+/// Makes the find the study's CT, X-ray or lateral X-ray.
+void take(const Find& find, Study& study, bool lateral = false);
 
 }  // namespace x2ctpa
