@@ -1,7 +1,7 @@
 // Peak memory and time of decoding at the published sizes, undivided and by plan.
 //
-//   decode_memory vqgan16|vqgan240|kl whole|KEPT:SLAB_MB|LIMIT_GB [fp32|bf16] [OUT.safetensors]
-//   decode_memory compare A.safetensors B.safetensors
+//   decode_memory vqgan16|vqgan240|kl|maisi whole|KEPT:SLAB_MB|LIMIT_GB [fp32|bf16]
+//   [OUT.safetensors] decode_memory compare A.safetensors B.safetensors
 //
 // KEPT:SLAB_MB forces a plan, LIMIT_GB has one chosen. Weights and latents are random with a fixed
 // seed. One decode per process, since the peak is the process's. On a machine that others use, set
@@ -20,6 +20,7 @@
 #include "x2ctpa/core/error.h"
 #include "x2ctpa/core/safetensors.h"
 #include "x2ctpa/models/autoencoder_kl.h"
+#include "x2ctpa/models/autoencoder_maisi.h"
 #include "x2ctpa/models/vqgan3d.h"
 
 namespace x2ctpa {
@@ -92,6 +93,17 @@ Result decode_kl(const std::string& mode, at::ScalarType type) {
       [&](const MemoryPlan& plan) { return model->decode_volume(latent, plan.at_once); });
 }
 
+Result decode_maisi(const std::string& mode, at::ScalarType type) {
+  AutoencoderMaisi model;
+  model->eval();
+  const auto latent = at::randn({1, 4, 64, 64, 32});
+  return measure(
+      model, mode, type,
+      [&](const MemoryLimit& limit) { return model->plan_decode(latent.sizes(), limit); },
+      [&] { return model->decode(latent); },
+      [&](const MemoryPlan& plan) { return model->decode(latent, plan); });
+}
+
 int compare(const std::string& a, const std::string& b) {
   const auto x = read_safetensors(a).at("volume"), y = read_safetensors(b).at("volume");
   fmt::print("largest difference {:.2e} of the largest value, mean {:.2e}\n",
@@ -110,6 +122,8 @@ int run(const std::vector<std::string>& args) {
   Result result;
   if (args[0] == "kl")
     result = decode_kl(args[1], type);
+  else if (args[0] == "maisi")
+    result = decode_maisi(args[1], type);
   else
     result = decode_vqgan(args[0] == "vqgan240" ? 240 : 16, args[1], type);
   fmt::print("{} {}: {} | {:.1f} s, {:.1f} s of CPU | peak RSS {:.2f} GB | {}\n", args[0], args[1],

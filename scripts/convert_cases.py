@@ -21,7 +21,9 @@ HINTS = {
     "autoencoder_kl": {"norm_num_groups": "norm_num_groups"},
     "unet3d": {"resnet_groups": "norm_groups"},
     "biomedclip_vit": {"heads": "heads", "num_heads": "heads"},
+    "autoencoder_maisi": {"norm_num_groups": "norm_num_groups"},
     "clip_vision": {"heads": "heads"},
+    "dinov2": {"heads": "heads", "image_size": "image_size"},
     "densenet3d": {"drop_rate": "drop_rate"},
 }
 

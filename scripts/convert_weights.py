@@ -16,6 +16,7 @@ import sys
 
 from weights import (
     autoencoder_kl,
+    autoencoder_maisi,
     densenet3d,
     discriminators,
     generator,
@@ -27,11 +28,12 @@ from weights import (
     source,
     torch_writer,
     unet3d,
+    volumes,
     vqgan,
 )
 from weights.layout import Report, to_own, to_published, without_prefix
 from weights.tensors import WeightsError
-from weights.vision import BiomedClip, ClipVision
+from weights.vision import BiomedClip, ClipVision, Dinov2
 
 KINDS = {
     kind.NAME: kind
@@ -41,8 +43,10 @@ KINDS = {
         discriminators,
         latent_discriminator,
         autoencoder_kl,
+        autoencoder_maisi,
         BiomedClip,
         ClipVision,
+        Dinov2,
         densenet3d,
         lpips,
     )
@@ -117,11 +121,24 @@ def print_report(report, notes=()):
         print(line)
 
 
+def form_of(kind, found, named):
+    """The form in which an autoencoder takes volumes: as named, as a file of ours says, or the
+    kind's own; None for the program's."""
+    if named:
+        if kind not in (vqgan, autoencoder_maisi):
+            raise WeightsError(f"--volumes: {kind.NAME} takes no volumes in a form of its own")
+        return volumes.FORMS[named]
+    if "volumes" in found.options:
+        return found.options["volumes"]
+    return volumes.FORMS[getattr(kind, "VOLUMES", "own")]
+
+
 def to_x2ctpa(args):
     if args.kind == generator.NAME:
         return to_generator(args)
     found, notes = read_source(args)
     kind = find_kind(args.kind, found.tensors, own=False)
+    form = form_of(kind, found, args.volumes)
     models = [("", *convert(kind, found, args.option))]
     if kind is vqgan and any(n.startswith(vqgan.DISCRIMINATORS) for n in found.tensors):
         models.append(("discriminators", *convert(discriminators, found, {})))
@@ -131,8 +148,18 @@ def to_x2ctpa(args):
         return 1
     for folder, _, options, tensors in models:
         model_folder.write(os.path.join(args.out, folder), options, tensors)
+    volumes.write(args.out, form)
     print(f"written     {args.out}")
     return 0
+
+
+def refuse_form(folder):
+    """A published generator's autoencoder takes volumes as the program does."""
+    if volumes.read(folder):
+        raise WeightsError(
+            f"{folder}: takes volumes in a form of its own ({volumes.FILE}), for which the "
+            "published generator has no place"
+        )
 
 
 def convert_part(part, args, whole):
@@ -140,6 +167,7 @@ def convert_part(part, args, whole):
     ours or published, where one is given, else from the generator's file."""
     given = {"autoencoder": args.vae, "cxr_encoder": args.cxr_encoder}[part]
     if given and os.path.exists(os.path.join(given, model_folder.CONFIG)):
+        refuse_form(given)
         options, tensors = model_folder.read(given)
         kind = generator.kind_of(part, tensors, own=True)
         report, _ = published_of(kind, given, options, tensors)
@@ -204,6 +232,7 @@ def generator_to_reference(args):
     models = [(unet3d, args.source, unet_options, unet)]
     for part in generator.PARTS:
         folder = os.path.join(args.source, part)
+        refuse_form(folder)
         options, tensors = model_folder.read(folder)
         models.append((generator.kind_of(part, tensors, own=True), folder, options, tensors))
     for kind, folder, options, tensors in models:
@@ -240,6 +269,9 @@ def to_reference(args):
     if not all(report.fine() for report in reports):
         return 1
     flat, wrap = kind.published_content(published)
+    form = volumes.read(args.source)
+    if form != volumes.FORMS[getattr(kind, "VOLUMES", "own")]:
+        options = {**options, "volumes": form}
     if args.out.endswith(".safetensors"):
         safetensors_file.write(args.out, flat, {"format": "pt", "x2ctpa": json.dumps(options)})
     else:
@@ -289,6 +321,11 @@ def arguments(argv):
         default=[],
         metavar="NAME=VALUE",
         help="an option that neither tensors nor file can tell, as heads=4",
+    )
+    parser.add_argument(
+        "--volumes",
+        choices=volumes.FORMS,
+        help="vqgan, autoencoder_maisi: whose axes, range and window its volumes have",
     )
     parser.add_argument("--linear", help="lpips: the file of the linear layers, beside VGG-16's")
     parser.add_argument("--lora", help="unet3d: a file of low-rank updates to add")

@@ -20,7 +20,9 @@ LDM_ATTENTION = {
 
 
 def is_published(names):
-    return any(n.endswith("post_quant_conv.weight") for n in names)
+    return any(n.endswith("post_quant_conv.weight") for n in names) and not any(
+        n.startswith("quant_conv_mu.") for n in names
+    )
 
 
 def is_own(names):

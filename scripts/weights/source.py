@@ -24,7 +24,7 @@ class Source:
     name: str
     tensors: dict
     settings: object = None  # a Lightning checkpoint's hyper_parameters
-    config: dict = dataclasses.field(default_factory=dict)  # config.json beside the weights
+    config: dict = dataclasses.field(default_factory=dict)  # of the json files beside the weights
     options: dict = dataclasses.field(default_factory=dict)  # ours, in a file that we wrote
 
 
@@ -33,7 +33,7 @@ def _state_dict(path, content, which):
     if isinstance(content, dict) and "model" in content and "ema" in content:
         return content[which], f"{path} ({which})"
     if isinstance(content, dict):
-        for key in ("state_dict", "model", "model_state_dict"):
+        for key in ("state_dict", "model", "model_state_dict", "unet_state_dict"):
             if isinstance(content.get(key), dict):
                 return content[key], path
     return content, path
@@ -59,15 +59,19 @@ def _own_options(path):
 
 
 def _config_beside(path):
-    config = os.path.join(os.path.dirname(path), "config.json")
-    if os.path.basename(path) not in FOLDER_FILES or not os.path.exists(config):
-        return {}
-    with open(config, encoding="utf-8") as file:
-        try:
-            content = json.load(file)
-        except ValueError as error:
-            raise WeightsError(f"{config}: {error}") from None
-    return content if isinstance(content, dict) else {}
+    """What config.json and, of how pictures are prepared, preprocessor_config.json say."""
+    both = {}
+    for name in ("preprocessor_config.json", "config.json"):
+        config = os.path.join(os.path.dirname(path), name)
+        if os.path.basename(path) not in FOLDER_FILES or not os.path.exists(config):
+            continue
+        with open(config, encoding="utf-8") as file:
+            try:
+                content = json.load(file)
+            except ValueError as error:
+                raise WeightsError(f"{config}: {error}") from None
+        both.update(content if isinstance(content, dict) else {})
+    return both
 
 
 def read(path, which="ema"):

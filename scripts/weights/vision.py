@@ -1,4 +1,5 @@
-"""The image towers of BiomedCLIP (open_clip with a timm ViT) and of CLIP (transformers)."""
+"""The image towers of BiomedCLIP (open_clip with a timm ViT) and of CLIP (transformers), and the
+DINOv2 of RAD-DINO (transformers)."""
 
 import math
 
@@ -8,6 +9,8 @@ from .tensors import WeightsError
 CLIP_MEAN, CLIP_STD = [0.48145466, 0.4578275, 0.40821073], [0.26862954, 0.26130258, 0.27577711]
 # What the published code standardises chest X-rays with before BiomedCLIP.
 XRAY_MEAN, XRAY_STD = [0.633, 0.633, 0.633], [0.181, 0.181, 0.181]
+# RAD-DINO's, where no preprocessor_config.json lies beside its weights.
+RAD_DINO_MEAN, RAD_DINO_STD = [0.5307, 0.5307, 0.5307], [0.2583, 0.2583, 0.2583]
 
 
 def _count_aside(tensors, wanted, what):
@@ -37,7 +40,7 @@ def _options(kind, t, given, patch, positions, blocks, fc1, output_dim):
             f"expected three channels and a square of patches, found {channels} channels and "
             f"{positions - 1} patches"
         )
-    return {
+    found = {
         "layout": kind,
         "image_size": side * size,
         "patch_size": size,
@@ -48,7 +51,11 @@ def _options(kind, t, given, patch, positions, blocks, fc1, output_dim):
         "output_dim": output_dim,
         "mean": given.get("mean", XRAY_MEAN),
         "std": given.get("std", XRAY_STD),
+        "positions_side": 0,
     }
+    if kind == "dinov2" and given.get("image_size", side * size) != side * size:
+        found |= {"image_size": given["image_size"], "positions_side": side}
+    return found
 
 
 class BiomedClip:
@@ -179,3 +186,94 @@ class ClipVision:
     @staticmethod
     def published_content(tensors):
         return {ClipVision.PREFIX + n: t for n, t in tensors.items()}, lambda flat: flat
+
+
+class Dinov2:
+    NAME = "dinov2"
+    PREFIX = "dinov2."
+    # As newer transformers call them, and as the published files do.
+    ATTENTION = {
+        "q_proj": "attention.query",
+        "k_proj": "attention.key",
+        "v_proj": "attention.value",
+        "o_proj": "output.dense",
+    }
+
+    @staticmethod
+    def is_published(names):
+        return any(n.endswith("encoder.layer.0.layer_scale1.lambda1") for n in names)
+
+    @staticmethod
+    def is_own(names):
+        return "encoder.layer.0.layer_scale1.lambda1" in names
+
+    @staticmethod
+    def select(tensors):
+        prefix, aside = Dinov2.PREFIX, {}
+        if any(n.startswith(prefix) for n in tensors):
+            tensors, aside = _count_aside(tensors, lambda n: n.startswith(prefix), "the classifier")
+            tensors = {n[len(prefix) :]: t for n, t in tensors.items()}
+        kept = {n: t for n, t in tensors.items() if n != "embeddings.mask_token"}
+        if len(kept) < len(tensors):
+            aside["the token of hidden patches, which only its own training needs"] = 1
+        return {Dinov2._published_name(n): t for n, t in kept.items()}, aside
+
+    @staticmethod
+    def _published_name(name):
+        for new, old in Dinov2.ATTENTION.items():
+            name = name.replace(f".attention.{new}.", f".attention.{old}.")
+        return name
+
+    @staticmethod
+    def hyperparameters(config):
+        for name, expected in (
+            ("hidden_act", "gelu"),
+            ("layer_norm_eps", 1e-6),
+            ("qkv_bias", True),
+            ("use_swiglu_ffn", False),
+        ):
+            if config.get(name, expected) != expected:
+                raise WeightsError(f"config.json: expected {name} {expected}, found {config[name]}")
+        found = {}
+        for ours, name in (("mean", "image_mean"), ("std", "image_std")):
+            if name in config:
+                found[ours] = config[name]
+        if "num_attention_heads" in config:
+            found["heads"] = config["num_attention_heads"]
+        return found
+
+    @staticmethod
+    def options(t, given):
+        given = {"mean": RAD_DINO_MEAN, "std": RAD_DINO_STD} | given
+        positions = shape_of(t, "embeddings.position_embeddings", 3)[1]
+        fc1 = "encoder.layer.0.mlp.fc1.weight"
+        patch = "embeddings.patch_embeddings.projection.weight"
+        return _options("dinov2", t, given, patch, positions, "encoder.layer.{}.", fc1, 0)
+
+    @staticmethod
+    def layout(o):
+        all_of, width, size = Layout(), o["width"], o["patch_size"]
+        side = o.get("positions_side") or o["image_size"] // size
+        all_of.add("embeddings.cls_token", "embeddings.cls_token", (1, 1, width))
+        positions = "embeddings.position_embeddings"
+        all_of.add(positions, positions, (1, side**2 + 1, width))
+        patch = "embeddings.patch_embeddings.projection"
+        all_of.layer(patch, patch, (width, 3, size, size), width)
+        for i in range(o["depth"]):
+            block = f"encoder.layer.{i}."
+            for norm in ("norm1", "norm2"):
+                all_of.affine(block + norm, block + norm, width)
+            for name in Dinov2.ATTENTION.values():
+                place = f"{block}attention.{name}"
+                all_of.layer(place, place, (width, width), width)
+            for name, out, into in (("fc1", o["mlp_width"], width), ("fc2", width, o["mlp_width"])):
+                place = block + "mlp." + name
+                all_of.layer(place, place, (out, into), out)
+            for name in ("layer_scale1.lambda1", "layer_scale2.lambda1"):
+                all_of.add(block + name, block + name, (width,))
+        all_of.affine("layernorm", "layernorm", width)
+        return all_of
+
+    @staticmethod
+    def published_content(tensors):
+        return tensors, lambda flat: flat

@@ -30,8 +30,10 @@ void check_kind(const CommandContext& context, const fs::path& autoencoder) {
         "{}: expected an autoencoder of vae.kind {} in {}, found one of kind {}. Make one there "
         "({}), set vae.kind {}, or say --vae {} to take this one.",
         option.source, wanted, autoencoder.string(), found,
-        wanted == AutoencoderKind::kl ? "scripts/convert_weights.py" : "x2ctpa train-vae", found,
-        autoencoder.string()));
+        wanted == AutoencoderKind::vqgan || wanted == AutoencoderKind::conv
+            ? "x2ctpa train-vae"
+            : "scripts/convert_weights.py",
+        found, autoencoder.string()));
   }
 }
 

@@ -1,13 +1,16 @@
 #include "x2ctpa/models/latent_codec.h"
 
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "models/checks.h"
 #include "x2ctpa/core/files.h"
 #include "x2ctpa/models/autoencoder_kl.h"
+#include "x2ctpa/models/autoencoder_maisi.h"
 #include "x2ctpa/models/conv_autoencoder3d.h"
 #include "x2ctpa/models/model_folder.h"
+#include "x2ctpa/models/volume_form.h"
 #include "x2ctpa/models/vqgan3d.h"
 
 namespace x2ctpa {
@@ -81,6 +84,14 @@ class ConvCodec : public PlannedCodec<ConvAutoencoder3d> {
   }
 };
 
+class MaisiCodec : public PlannedCodec<AutoencoderMaisi> {
+ public:
+  using PlannedCodec::PlannedCodec;
+  at::Tensor decode_slices(const at::Tensor& latent, const at::Tensor& place) override {
+    return slices_at(model_->decode(latent), place);
+  }
+};
+
 class KlCodec : public LatentCodec {
  public:
   KlCodec(const std::filesystem::path& folder, c10::Device device, c10::ScalarType type)
@@ -115,6 +126,60 @@ class KlCodec : public LatentCodec {
   c10::ScalarType type_;
 };
 
+// An autoencoder that takes volumes in another form. Its latents are turned to canonical axes too,
+// so that the denoiser and what is back-projected into them need not know.
+class FormedCodec : public LatentCodec {
+ public:
+  FormedCodec(std::unique_ptr<LatentCodec> codec, VolumeForm form)
+      : codec_(std::move(codec)), form_(std::move(form)) {}
+  MemoryPlan plan_encode(at::IntArrayRef volume_shape, int64_t bytes) const override {
+    return codec_->plan_encode(form_.turned(volume_shape), bytes);
+  }
+  MemoryPlan plan_decode(at::IntArrayRef latent_shape, int64_t bytes) const override {
+    return codec_->plan_decode(form_.turned(latent_shape), bytes);
+  }
+  at::Tensor encode(const at::Tensor& volume, const MemoryPlan& plan) override {
+    return form_.turned_back(codec_->encode(form_.turned(form_.to_range(volume)), plan))
+        .contiguous();
+  }
+  at::Tensor decode(const at::Tensor& latent, const MemoryPlan& plan) override {
+    return as_volume_here(codec_->decode(form_.turned(latent), plan));
+  }
+  at::Tensor decode_with_gradient(const at::Tensor& latent) override {
+    return as_volume_here(codec_->decode_with_gradient(form_.turned(latent)));
+  }
+  // Its slices may lie across those of the autoencoder.
+  at::Tensor decode_slices(const at::Tensor& latent, const at::Tensor& place) override {
+    return slices_at(decode_with_gradient(latent), place);
+  }
+  at::Tensor nearest_codes(const at::Tensor& latent) override {
+    return form_.turned_back(codec_->nearest_codes(form_.turned(latent))).contiguous();
+  }
+
+ private:
+  at::Tensor as_volume_here(const at::Tensor& x) const {
+    return form_.from_range(form_.turned_back(x)).contiguous();
+  }
+
+  std::unique_ptr<LatentCodec> codec_;
+  VolumeForm form_;
+};
+
+std::unique_ptr<LatentCodec> load_codec(const std::filesystem::path& folder, c10::Device device,
+                                        c10::ScalarType type) {
+  switch (autoencoder_kind(folder)) {
+    case AutoencoderKind::kl:
+      return std::make_unique<KlCodec>(folder, device, type);
+    case AutoencoderKind::conv:
+      return std::make_unique<ConvCodec>(folder, device, type);
+    case AutoencoderKind::maisi:
+      return std::make_unique<MaisiCodec>(folder, device, type);
+    case AutoencoderKind::vqgan:
+      break;
+  }
+  return std::make_unique<VqganCodec>(folder, device, type);
+}
+
 }  // namespace
 
 at::Tensor slices_at(const at::Tensor& volumes, const at::Tensor& place) {
@@ -141,20 +206,16 @@ AutoencoderKind autoencoder_kind(const std::filesystem::path& folder) {
   const std::string config = read_file(model_config_file(folder));
   const auto has = [&](const char* key) { return config.find(key) != std::string::npos; };
   if (has("block_out_channels")) return AutoencoderKind::kl;
+  if (has("num_res_blocks")) return AutoencoderKind::maisi;
   return has("decoder_blocks") ? AutoencoderKind::conv : AutoencoderKind::vqgan;
 }
 
 std::unique_ptr<LatentCodec> load_latent_codec(const std::filesystem::path& folder,
                                                c10::Device device, c10::ScalarType type) {
-  switch (autoencoder_kind(folder)) {
-    case AutoencoderKind::kl:
-      return std::make_unique<KlCodec>(folder, device, type);
-    case AutoencoderKind::conv:
-      return std::make_unique<ConvCodec>(folder, device, type);
-    case AutoencoderKind::vqgan:
-      break;
-  }
-  return std::make_unique<VqganCodec>(folder, device, type);
+  auto codec = load_codec(folder, device, type);
+  auto form = load_volume_form(folder);
+  if (!form) return codec;
+  return std::make_unique<FormedCodec>(std::move(codec), std::move(*form));
 }
 
 }  // namespace x2ctpa

@@ -29,7 +29,9 @@ VisionTransformerOptions clip_vit_large() {
 }
 
 void VisionTransformerOptions::describe(OptionList& list) {
-  list.add("layout", &layout, "timm: BiomedCLIP's image tower; clip: transformers' CLIP.");
+  list.add(
+      "layout", &layout,
+      "timm: BiomedCLIP's image tower; clip: transformers' CLIP; dinov2: transformers' DINOv2.");
   list.add("image_size", &image_size, "Side of the square picture, in pixels.", {.min = 1});
   list.add("patch_size", &patch_size, "Side of a patch, in pixels.", {.min = 1});
   list.add("width", &width, "Channels of a token.", {.min = 1});
@@ -40,6 +42,10 @@ void VisionTransformerOptions::describe(OptionList& list) {
            {.min = 0});
   list.add("mean", &mean, "Mean of the training X-rays in [0, 1], per channel.", {.count = 3});
   list.add("std", &std, "Their standard deviation, per channel.", {.min = 1e-6, .count = 3});
+  list.add("positions_side", &positions_side,
+           "With the layout dinov2: patches along a side of the picture that the positions were "
+           "trained for, between which others are found; 0: those of image_size.",
+           {.min = 0});
 }
 
 namespace {
@@ -48,9 +54,10 @@ using torch::nn::LayerNorm;
 using torch::nn::Linear;
 
 bool is_timm(const VisionTransformerOptions& o) { return o.layout == VisionLayout::timm; }
+bool is_clip(const VisionTransformerOptions& o) { return o.layout == VisionLayout::clip; }
 
 LayerNorm layer_norm(const VisionTransformerOptions& o) {
-  return LayerNorm(torch::nn::LayerNormOptions({o.width}).eps(is_timm(o) ? 1e-6 : 1e-5));
+  return LayerNorm(torch::nn::LayerNormOptions({o.width}).eps(is_clip(o) ? 1e-5 : 1e-6));
 }
 
 // A child module that only carries a part of the names.
@@ -58,37 +65,57 @@ torch::nn::Module& name_part(torch::nn::Module& parent, const std::string& name)
   return *parent.register_module(name, std::make_shared<torch::nn::Module>(name));
 }
 
-// Attention and perceptron, each after a norm and added to its input.
+// Attention and perceptron, each after a norm and added to its input; DINOv2 scales both first.
 class BlockImpl : public torch::nn::Module {
  public:
-  explicit BlockImpl(const VisionTransformerOptions& o) : heads_(o.heads), timm_(is_timm(o)) {
+  explicit BlockImpl(const VisionTransformerOptions& o) : heads_(o.heads), clip_(is_clip(o)) {
     const int64_t width = o.width;
-    norm1_ = register_module(timm_ ? "norm1" : "layer_norm1", layer_norm(o));
-    auto& attention = name_part(*this, timm_ ? "attn" : "self_attn");
-    if (timm_) {
-      qkv_ = attention.register_module("qkv", Linear(width, 3 * width));
-    } else {
-      q_ = attention.register_module("q_proj", Linear(width, width));
-      k_ = attention.register_module("k_proj", Linear(width, width));
-      v_ = attention.register_module("v_proj", Linear(width, width));
-    }
-    out_ = attention.register_module(timm_ ? "proj" : "out_proj", Linear(width, width));
-    norm2_ = register_module(timm_ ? "norm2" : "layer_norm2", layer_norm(o));
+    norm1_ = register_module(clip_ ? "layer_norm1" : "norm1", layer_norm(o));
+    make_attention(o);
+    norm2_ = register_module(clip_ ? "layer_norm2" : "norm2", layer_norm(o));
     auto& perceptron = name_part(*this, "mlp");
     fc1_ = perceptron.register_module("fc1", Linear(width, o.mlp_width));
     fc2_ = perceptron.register_module("fc2", Linear(o.mlp_width, width));
+    if (o.layout != VisionLayout::dinov2) return;
+    scale1_ = name_part(*this, "layer_scale1").register_parameter("lambda1", at::ones({width}));
+    scale2_ = name_part(*this, "layer_scale2").register_parameter("lambda1", at::ones({width}));
   }
 
   // (B, tokens, width).
   at::Tensor forward(const at::Tensor& x) {
-    const auto y = x + attend(norm1_->forward(x));
-    return y + fc2_->forward(activate(fc1_->forward(norm2_->forward(y))));
+    const auto y = x + scaled(attend(norm1_->forward(x)), scale1_);
+    return y + scaled(fc2_->forward(activate(fc1_->forward(norm2_->forward(y)))), scale2_);
   }
 
  private:
+  void make_attention(const VisionTransformerOptions& o) {
+    const int64_t width = o.width;
+    const auto layer = [width](torch::nn::Module& parent, const std::string& name) {
+      return parent.register_module(name, Linear(width, width));
+    };
+    if (o.layout == VisionLayout::timm) {
+      auto& attention = name_part(*this, "attn");
+      qkv_ = attention.register_module("qkv", Linear(width, 3 * width));
+      out_ = layer(attention, "proj");
+    } else if (clip_) {
+      auto& attention = name_part(*this, "self_attn");
+      q_ = layer(attention, "q_proj");
+      k_ = layer(attention, "k_proj");
+      v_ = layer(attention, "v_proj");
+      out_ = layer(attention, "out_proj");
+    } else {
+      auto& attention = name_part(*this, "attention");
+      auto& inner = name_part(attention, "attention");
+      q_ = layer(inner, "query");
+      k_ = layer(inner, "key");
+      v_ = layer(inner, "value");
+      out_ = layer(name_part(attention, "output"), "dense");
+    }
+  }
+
   at::Tensor attend(const at::Tensor& x) {
     std::vector<at::Tensor> qkv;
-    if (timm_) {
+    if (qkv_) {
       qkv = qkv_->forward(x).chunk(3, 2);
     } else {
       qkv = {q_->forward(x), k_->forward(x), v_->forward(x)};
@@ -98,16 +125,21 @@ class BlockImpl : public torch::nn::Module {
     return out_->forward(h.transpose(1, 2).flatten(2));
   }
 
+  static at::Tensor scaled(const at::Tensor& x, const at::Tensor& scale) {
+    return scale.defined() ? x * scale : x;
+  }
+
   // GELU; CLIP's is the quick one.
   at::Tensor activate(const at::Tensor& x) const {
-    return timm_ ? at::gelu(x) : x * at::sigmoid(1.702 * x);
+    return clip_ ? x * at::sigmoid(1.702 * x) : at::gelu(x);
   }
 
   int64_t heads_;
-  bool timm_;
+  bool clip_;
   LayerNorm norm1_{nullptr}, norm2_{nullptr};
   Linear qkv_{nullptr}, q_{nullptr}, k_{nullptr}, v_{nullptr}, out_{nullptr};
   Linear fc1_{nullptr}, fc2_{nullptr};
+  at::Tensor scale1_, scale2_;
 };
 TORCH_MODULE(Block);
 
@@ -116,8 +148,14 @@ void check_options(const VisionTransformerOptions& o) {
   require_multiple(o.width, o.heads, "vision transformer: width");
   if (!is_timm(o) && o.output_dim != 0) {
     throw Error(fmt::format(
-        "vision transformer: the layout clip has no projection; expected output_dim 0, found {}",
-        o.output_dim));
+        "vision transformer: the layout {} has no projection; expected output_dim 0, found {}",
+        o.layout, o.output_dim));
+  }
+  if (o.layout != VisionLayout::dinov2 && o.positions_side != 0) {
+    throw Error(
+        fmt::format("vision transformer: the layout {} has the positions of image_size; expected "
+                    "positions_side 0, found {}",
+                    o.layout, o.positions_side));
   }
 }
 
@@ -127,8 +165,20 @@ torch::nn::Conv2d patch_convolution(const VisionTransformerOptions& o, bool bias
 }
 
 int64_t token_count(const VisionTransformerOptions& o) {
-  const int64_t side = o.image_size / o.patch_size;
+  const int64_t side = o.positions_side > 0 ? o.positions_side : o.image_size / o.patch_size;
   return side * side + 1;
+}
+
+// Positions (1, 1 + N, width) of the class and of N patches in a square -> those of `side` x `side`
+// patches, as transformers finds them: bicubic, the corners of both squares in the same place.
+at::Tensor positions_for(const at::Tensor& positions, int64_t stored_side, int64_t side) {
+  if (stored_side == side) return positions;
+  const int64_t width = positions.size(2);
+  const auto square = positions.narrow(1, 1, stored_side * stored_side)
+                          .view({1, stored_side, stored_side, width})
+                          .permute({0, 3, 1, 2});
+  const auto found = at::upsample_bicubic2d(square, {side, side}, /*align_corners=*/false);
+  return at::cat({positions.narrow(1, 0, 1), found.flatten(2).transpose(1, 2)}, 1);
 }
 
 }  // namespace
@@ -139,8 +189,10 @@ VisionTransformerImpl::VisionTransformerImpl(VisionTransformerOptions options)
   for (int64_t i = 0; i < options_.depth; ++i) blocks_->push_back(Block(options_));
   if (is_timm(options_)) {
     make_timm();
-  } else {
+  } else if (is_clip(options_)) {
     make_clip();
+  } else {
+    make_dinov2();
   }
 }
 
@@ -174,17 +226,33 @@ void VisionTransformerImpl::make_clip() {
   last_norm_ = model.register_module("post_layernorm", layer_norm(o));
 }
 
+void VisionTransformerImpl::make_dinov2() {
+  const auto& o = options_;
+  auto& embeddings = name_part(*this, "embeddings");
+  class_token_ = embeddings.register_parameter("cls_token", 0.02 * at::randn({1, 1, o.width}));
+  positions_ = embeddings.register_parameter("position_embeddings",
+                                             0.02 * at::randn({1, token_count(o), o.width}));
+  patches_ = name_part(embeddings, "patch_embeddings")
+                 .register_module("projection", patch_convolution(o, true));
+  name_part(*this, "encoder").register_module("layer", blocks_);
+  last_norm_ = register_module("layernorm", layer_norm(o));
+}
+
 VisionFeatures VisionTransformerImpl::forward(const at::Tensor& x) {
   require_shape(x, {-1, 3, options_.image_size, options_.image_size},
                 "vision transformer: picture (B, 3, S, S)");
   const auto patches = patches_->forward(x).flatten(2).transpose(1, 2);
   const auto first = class_token_.view({1, 1, -1}).expand({x.size(0), -1, -1});
-  auto tokens = at::cat({first, patches}, 1) + positions_;
+  const int64_t side = options_.image_size / options_.patch_size;
+  const auto positions = options_.positions_side > 0
+                             ? positions_for(positions_, options_.positions_side, side)
+                             : positions_;
+  auto tokens = at::cat({first, patches}, 1) + positions;
   if (first_norm_) tokens = first_norm_->forward(tokens);
   for (const auto& block : *blocks_) tokens = block->as<Block>()->forward(tokens);
-  if (is_timm(options_)) tokens = last_norm_->forward(tokens);
+  if (!is_clip(options_)) tokens = last_norm_->forward(tokens);
   auto pooled = tokens.select(1, 0);
-  if (!is_timm(options_)) pooled = last_norm_->forward(pooled);
+  if (is_clip(options_)) pooled = last_norm_->forward(pooled);
   return {tokens, projection_ ? projection_->forward(pooled) : pooled};
 }
 
@@ -194,7 +262,10 @@ at::Tensor VisionTransformerImpl::prepare(const at::Tensor& cxr) const {
   const auto channel = [&](const std::vector<double>& values) {
     return at::tensor(values, at::kFloat).view({1, 3, 1, 1}).to(cxr.options());
   };
-  const auto grey = at::_upsample_bilinear2d_aa(cxr, {side, side}, /*align_corners=*/false);
+  const auto grey =
+      options_.layout == VisionLayout::dinov2
+          ? at::_upsample_bicubic2d_aa(cxr, {side, side}, /*align_corners=*/false).clamp(0, 1)
+          : at::_upsample_bilinear2d_aa(cxr, {side, side}, /*align_corners=*/false);
   return (grey - channel(options_.mean)) / channel(options_.std);
 }
 

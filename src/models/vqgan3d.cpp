@@ -5,6 +5,7 @@
 
 #include "models/checks.h"
 #include "models/level_strides.h"
+#include "models/slabs/slab_run.h"
 #include "models/slabs/vqgan3d_slabs.h"
 #include "models/vqgan3d_blocks.h"
 

@@ -11,6 +11,7 @@
 #include "x2ctpa/core/files.h"
 #include "x2ctpa/core/log.h"
 #include "x2ctpa/models/model_folder.h"
+#include "x2ctpa/models/volume_form.h"
 
 namespace x2ctpa {
 namespace fs = std::filesystem;
@@ -79,7 +80,25 @@ void complete(DiffusionOptions& options, const DiffusionInputs& inputs, const Da
                                        : transformer.width;
 }
 
+namespace {
+
+// An autoencoder with a form of its own knows the numbers of one window alone.
+void check_same_window(const IntensityWindow& window, const fs::path& autoencoder) {
+  const auto form = load_volume_form(autoencoder);
+  if (!form || (form->window_min_hu == window.min_hu && form->window_max_hu == window.max_hu))
+    return;
+  throw Error(fmt::format(
+      "the autoencoder in {} was trained in a window of {}..{} HU; the dataset has {}..{} HU. Make "
+      "the dataset again with preprocess --preprocess.window_min_hu {} "
+      "--preprocess.window_max_hu {}.",
+      autoencoder.string(), form->window_min_hu, form->window_max_hu, window.min_hu, window.max_hu,
+      form->window_min_hu, form->window_max_hu));
+}
+
+}  // namespace
+
 void check_same_data(const Dataset& dataset, const fs::path& autoencoder) {
+  check_same_window(dataset.info().window, autoencoder);
   // A published autoencoder was trained on other data; any grid that its factors divide will do.
   if (!fs::exists(autoencoder / "dataset.yaml")) return;
   const auto trained = load_options<DatasetInfo>(autoencoder / "dataset.yaml");
@@ -112,7 +131,10 @@ std::string settings_of(const DiffusionOptions& options, const Dataset& dataset,
                         const DiffusionInputs& inputs, int64_t seed) {
   std::string text = options_to_yaml(options) + "dataset: " + dataset.info().hash + "\n";
   const auto add = [&](const std::string& name, const fs::path& model) {
-    if (!model.empty()) text += name + ": " + sha256_of_file(model_weights_file(model)) + "\n";
+    if (model.empty()) return;
+    text += name + ": " + sha256_of_file(model_weights_file(model)) + "\n";
+    const auto form = volume_form_file(model);
+    if (fs::exists(form)) text += name + " volumes: " + sha256_of_file(form) + "\n";
   };
   add("autoencoder", inputs.autoencoder);
   add("cxr_encoder", inputs.cxr_encoder);
@@ -125,7 +147,9 @@ std::string settings_of(const DiffusionOptions& options, const Dataset& dataset,
 
 void copy_model(const fs::path& from, const fs::path& to) {
   fs::create_directories(to);
-  for (const auto& file : {model_config_file(from), model_weights_file(from)}) {
+  for (const auto& file :
+       {model_config_file(from), model_weights_file(from), volume_form_file(from)}) {
+    if (file == volume_form_file(from) && !fs::exists(file)) continue;
     fs::copy_file(file, to / file.filename(), fs::copy_options::overwrite_existing);
   }
 }

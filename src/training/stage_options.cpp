@@ -16,9 +16,9 @@ VaeOptions::VaeOptions() {
 void VaeOptions::describe(OptionList& options) {
   options.add("kind", &kind,
               "What train-vae trains. vqgan: the 3D VQ-GAN of section model; conv: the "
-              "convolutional autoencoder of section conv; kl: Stable Diffusion's, used as it was "
-              "published, converted into <run>/vae/model or given as --vae, and refused by "
-              "train-vae.");
+              "convolutional autoencoder of section conv; kl: Stable Diffusion's, and maisi: "
+              "MAISI's, used as they were published, converted into <run>/vae/model or given as "
+              "--vae, and refused by train-vae.");
   options.section("model", model);
   options.section("conv", conv);
   options.section("train", train);
@@ -30,13 +30,12 @@ void VaeOptions::describe(OptionList& options) {
 }
 
 void check_trainable(const VaeOptions& options) {
-  if (options.kind != AutoencoderKind::kl) return;
+  if (options.kind == AutoencoderKind::vqgan || options.kind == AutoencoderKind::conv) return;
   throw Error(fmt::format(
-      "train-vae: expected vae.kind vqgan or conv, found {}: Stable Diffusion's autoencoder is "
-      "used as it was published. Convert it with scripts/convert_weights.py into <run>/vae/model "
-      "and go on "
+      "train-vae: expected vae.kind vqgan or conv, found {}: {} autoencoder is used as it was "
+      "published. Convert it with scripts/convert_weights.py into <run>/vae/model and go on "
       "with train-diffusion; or train another one with --vae.kind conv or vqgan.",
-      options.kind));
+      options.kind, options.kind == AutoencoderKind::kl ? "Stable Diffusion's" : "MAISI's"));
 }
 
 DiffusionOptions::DiffusionOptions() {

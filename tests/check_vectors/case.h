@@ -68,6 +68,7 @@ class Case {
 void check_unet3d(Case& c);
 void check_vqgan(Case& c);
 void check_autoencoder_kl(Case& c);
+void check_autoencoder_maisi(Case& c);
 void check_biomedclip_vit(Case& c);
 void check_clip_vision(Case& c);
 void check_densenet3d(Case& c);

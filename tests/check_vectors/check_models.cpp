@@ -13,6 +13,7 @@
 #include "x2ctpa/diffusion/guidance.h"
 #include "x2ctpa/diffusion/sampler.h"
 #include "x2ctpa/models/autoencoder_kl.h"
+#include "x2ctpa/models/autoencoder_maisi.h"
 #include "x2ctpa/models/densenet3d.h"
 #include "x2ctpa/models/discriminators.h"
 #include "x2ctpa/models/lpips.h"
@@ -77,6 +78,17 @@ TensorMap discriminate(Case& c, DiscriminatorPair& pair, const at::Tensor& x) {
   return outputs;
 }
 
+// Encoder and decoder by themselves, with gradients, and the codes that are nearest.
+void check_vqgan_networks(Case& c, Vqgan3d& model) {
+  c.check_run(*model, {"x", "latent"}, [&](const TensorMap& in) -> TensorMap {
+    const auto& latent = in.at("latent");
+    // The codes depend on the latent, but not differentiably.
+    return {{"z", model->encode(in.at("x"))},
+            {"decoded", model->decode(latent)},
+            {"codes", model->codebook()->nearest_codes(latent) + 0 * latent}};
+  });
+}
+
 // q_sample, the L1 loss with its total gradient, and one ancestral step.
 void check_diffusion(Case& c, Unet3d& model) {
   ScheduleOptions options;
@@ -119,6 +131,7 @@ void check_unet3d(Case& c) {
 
 void check_vqgan(Case& c) {
   auto model = load<Vqgan3d>(c.folder(), c.device());
+  if (!c.has("recon")) return check_vqgan_networks(c, model);
   torch::NoGradGuard no_grad;
   const auto& x = c.input("x");
   const auto out = model->forward(x);
@@ -148,6 +161,24 @@ void check_autoencoder_kl(Case& c) {
             {"logvar", posterior.logvar},
             {"decoded", model->decode(posterior.mean)}};
   });
+}
+
+void check_autoencoder_maisi(Case& c) {
+  auto model = load<AutoencoderMaisi>(c.folder(), c.device());
+  c.check_run(*model, {"x"}, [&](const TensorMap& in) -> TensorMap {
+    const auto posterior = model->encode(in.at("x"));
+    return {{"mean", posterior.mean},
+            {"logvar", posterior.logvar},
+            {"decoded", model->decode(posterior.mean)}};
+  });
+  // In slabs of one slice, in each of the ways.
+  MemoryPlan plan;
+  plan.slab_bytes = 1;
+  for (plan.kept = 2; plan.kept >= 0; --plan.kept) {
+    const auto mean = model->encode(c.input("x"), plan);
+    c.compare("mean", mean);
+    c.compare("decoded", model->decode(mean, plan));
+  }
 }
 
 void check_biomedclip_vit(Case& c) {

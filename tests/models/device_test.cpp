@@ -242,7 +242,7 @@ TEST(Device, TrainsTheSliceAutoencoderOnAVolume) {
 }
 
 TEST(Device, TrainsTheVisionTransformers) {
-  for (const auto layout : {VisionLayout::timm, VisionLayout::clip}) {
+  for (const auto layout : {VisionLayout::timm, VisionLayout::clip, VisionLayout::dinov2}) {
     VisionTransformerOptions o;
     o.layout = layout;
     o.image_size = o.width = o.mlp_width = 8;

@@ -1,13 +1,16 @@
 #include <cmath>
 #include <filesystem>
+#include <fstream>
 #include <memory>
 
 #include "x2ctpa/models/latent_codec.h"
 
 #include "models/helpers.h"
 #include "x2ctpa/models/autoencoder_kl.h"
+#include "x2ctpa/models/autoencoder_maisi.h"
 #include "x2ctpa/models/conv_autoencoder3d.h"
 #include "x2ctpa/models/model_folder.h"
+#include "x2ctpa/models/volume_form.h"
 #include "x2ctpa/models/vqgan3d.h"
 
 namespace x2ctpa {
@@ -42,6 +45,22 @@ std::unique_ptr<LatentCodec> conv(const std::filesystem::path& folder) {
   ConvAutoencoder3dOptions o;
   o.latent_channels = 4;
   save_module(folder, *ConvAutoencoder3d(o), options_to_yaml(o));
+  return load_latent_codec(folder, c10::kCPU);
+}
+
+// Volumes from the patient's left to right, from back to front and upwards, in [0, 1].
+void write_form(const std::filesystem::path& folder) {
+  std::ofstream(volume_form_file(folder)) << "axes: [-3, -2, 1]\nlow: 0\nhigh: 1\n";
+}
+
+std::unique_ptr<LatentCodec> maisi(const std::filesystem::path& folder, bool formed = true) {
+  torch::manual_seed(1);
+  AutoencoderMaisiOptions o;
+  o.num_channels = {4, 8};
+  o.num_res_blocks = {1, 1};
+  o.norm_num_groups = 2;
+  save_module(folder, *AutoencoderMaisi(o), options_to_yaml(o));
+  if (formed) write_form(folder);
   return load_latent_codec(folder, c10::kCPU);
 }
 
@@ -114,6 +133,48 @@ TEST(LatentCodec, TheGradientOfTheConvolutionalAutoencoderIsThatOfItsLinearPart)
   const auto here = torch::randn({1, 4, 3, 4, 4}), there = torch::randn({1, 4, 3, 4, 4});
   EXPECT_LT(relative_error(sum_gradient(here), sum_gradient(there)), 1e-5);
   EXPECT_GT(relative_error(gradient_at(here), gradient_at(there)), 0.1);
+}
+
+TEST(LatentCodec, ASliceOfMaisisAutoencoderIsThatOfItsVolumeAndCarriesGradientsToTheLatent) {
+  const test::TemporaryFolder folder;
+  expect_slices_with_gradients(*maisi(folder.path()), 2);
+}
+
+TEST(LatentCodec, VolumesAndLatentsAreCanonicalWhateverFormTheAutoencoderTakes) {
+  torch::NoGradGuard no_grad;
+  const test::TemporaryFolder folder, bare;
+  const auto codec = maisi(folder.path()), inner = maisi(bare.path(), false);
+  const VolumeForm form = *load_volume_form(folder.path());
+  const auto volume = torch::rand({1, 1, 4, 6, 8}) * 2 - 1;
+  const auto latent = codec->encode(volume);
+  EXPECT_EQ(latent.sizes(), at::IntArrayRef({1, 4, 2, 3, 4}));
+  const auto expected = inner->encode(volume.permute({0, 1, 4, 3, 2}).flip({2, 3}) / 2 + 0.5);
+  EXPECT_LT(relative_error(latent, expected.flip({2, 3}).permute({0, 1, 4, 3, 2})), 1e-5);
+  const auto decoded = codec->decode(latent);
+  EXPECT_EQ(decoded.sizes(), volume.sizes());
+  EXPECT_LT(relative_error(decoded, form.turned_back(inner->decode(expected)) * 2 - 1), 1e-5);
+  EXPECT_LT(relative_error(codec->decode_with_gradient(latent), decoded), 1e-4);
+  const auto plan = codec->plan_decode(latent.sizes(), int64_t{1} << 40);
+  EXPECT_EQ(plan.bytes, inner->plan_decode(expected.sizes(), int64_t{1} << 40).bytes);
+}
+
+TEST(LatentCodec, TheNearestCodesOfATurnedVqganAreThoseOfItsLatent) {
+  torch::NoGradGuard no_grad;
+  const test::TemporaryFolder folder;
+  const auto bare = vqgan(folder.path());
+  write_form(folder.path());
+  const auto codec = load_latent_codec(folder.path(), c10::kCPU);
+  const auto latent = torch::randn({1, 4, 2, 3, 4});
+  EXPECT_TRUE(at::equal(codec->nearest_codes(latent), bare->nearest_codes(latent)));
+}
+
+TEST(LatentCodec, TheKindFollowsFromTheModelFolder) {
+  const test::TemporaryFolder a, b, c, d;
+  vqgan(a.path()), kl(b.path()), conv(c.path()), maisi(d.path());
+  EXPECT_EQ(autoencoder_kind(a.path()), AutoencoderKind::vqgan);
+  EXPECT_EQ(autoencoder_kind(b.path()), AutoencoderKind::kl);
+  EXPECT_EQ(autoencoder_kind(c.path()), AutoencoderKind::conv);
+  EXPECT_EQ(autoencoder_kind(d.path()), AutoencoderKind::maisi);
 }
 
 }  // namespace

@@ -26,7 +26,7 @@ VisionTransformerOptions small(VisionLayout layout) {
 
 TEST(VisionTransformer, GivesATokenPerPatchAndOneForTheClass) {
   torch::NoGradGuard no_grad;
-  for (const auto layout : {VisionLayout::timm, VisionLayout::clip}) {
+  for (const auto layout : {VisionLayout::timm, VisionLayout::clip, VisionLayout::dinov2}) {
     VisionTransformer model(small(layout));
     const auto out = model->forward(torch::randn({2, 3, 12, 12}));
     EXPECT_EQ(out.tokens.sizes(), at::IntArrayRef({2, 10, 8}));
@@ -35,7 +35,7 @@ TEST(VisionTransformer, GivesATokenPerPatchAndOneForTheClass) {
 }
 
 TEST(VisionTransformer, FeedsAGradientToEveryParameter) {
-  for (const auto layout : {VisionLayout::timm, VisionLayout::clip}) {
+  for (const auto layout : {VisionLayout::timm, VisionLayout::clip, VisionLayout::dinov2}) {
     VisionTransformer model(small(layout));
     model->forward(torch::randn({2, 3, 12, 12})).pooled.square().mean().backward();
     EXPECT_EQ(test::parameters_without_gradient(*model), "") << word_of(layout);
@@ -55,6 +55,44 @@ TEST(VisionTransformer, EmbedsXRaysAsVectorsOfLengthOne) {
   EXPECT_LT((length - 1).abs().max().item<double>(), 1e-5);
 }
 
+TEST(VisionTransformer, OfDinov2ScalesWhatEachLayerAdds) {
+  torch::NoGradGuard no_grad;
+  VisionTransformer model(small(VisionLayout::dinov2));
+  for (auto& p : model->named_parameters()) {
+    if (p.key().find("lambda1") != std::string::npos) p.value().zero_();
+  }
+  // The blocks add nothing: what is left is the norm of patches and positions.
+  const auto x = torch::randn({2, 3, 12, 12});
+  const auto p = model->named_parameters();
+  const auto patches = at::conv2d(x, p["embeddings.patch_embeddings.projection.weight"],
+                                  p["embeddings.patch_embeddings.projection.bias"], 4);
+  const auto first = p["embeddings.cls_token"].expand({2, 1, 8});
+  const auto tokens =
+      at::cat({first, patches.flatten(2).transpose(1, 2)}, 1) + p["embeddings.position_embeddings"];
+  EXPECT_LT(relative_error(model->forward(x).tokens, at::layer_norm(tokens, {8}, {}, {}, 1e-6)),
+            1e-5);
+}
+
+TEST(VisionTransformer, OfDinov2FindsPositionsBetweenThoseItWasTrainedFor) {
+  torch::NoGradGuard no_grad;
+  auto o = small(VisionLayout::dinov2);
+  o.positions_side = 5;
+  VisionTransformer model(o);
+  auto& positions = model->named_parameters()["embeddings.position_embeddings"];
+  EXPECT_EQ(positions.sizes(), at::IntArrayRef({1, 26, 8}));
+  const auto x = torch::randn({1, 3, 12, 12});
+  // Equal positions stay equal.
+  positions.copy_(positions.select(1, 3).unsqueeze(1).expand({1, 26, 8}).clone());
+  VisionTransformer same(small(VisionLayout::dinov2));
+  for (auto& p : same->named_parameters()) {
+    const auto& from = model->named_parameters()[p.key()];
+    p.value().copy_(p.key() == "embeddings.position_embeddings" ? from.narrow(1, 0, 10) : from);
+  }
+  EXPECT_LT(relative_error(model->forward(x).tokens, same->forward(x).tokens), 1e-5);
+  o.layout = VisionLayout::clip;
+  expect_error([&] { VisionTransformer wrong(o); }, "expected positions_side 0, found 5");
+}
+
 TEST(VisionTransformer, RefusesWrongSizesAndOptions) {
   VisionTransformer model(small(VisionLayout::timm));
   expect_error([&] { model->forward(torch::zeros({1, 3, 12, 16})); }, "found (1, 3, 12, 16)");
@@ -72,6 +110,12 @@ TEST(VisionTransformer, HasThePublishedNumbersOfParameters) {
     for (const auto& p : VisionTransformer(o)->parameters()) sum += p.numel();
     return sum;
   };
+  VisionTransformerOptions rad_dino;
+  rad_dino.layout = VisionLayout::dinov2;
+  rad_dino.image_size = 518;
+  rad_dino.patch_size = 14;
+  rad_dino.output_dim = 0;
+  EXPECT_EQ(count(rad_dino), 86579712);  // ViT-B/14 of DINOv2 without its mask token
   EXPECT_EQ(count({}), 86191872);  // ViT-B/16 without its classifier, 85,798,656, and 768 x 512
   auto clip = small(VisionLayout::clip);
   clip.width = 1024;

@@ -1,5 +1,5 @@
 """The image towers: open_clip's TimmModel around timm's VisionTransformer, as in BiomedCLIP, and
-transformers' CLIPVisionModel."""
+transformers' CLIPVisionModel and Dinov2Model, as in RAD-DINO."""
 
 from functools import partial
 
@@ -14,6 +14,13 @@ TIMM = (
 )
 # name, picture, patch, width, depth, heads, width of the mlp
 CLIP = (("three_layers", 42, 14, 48, 3, 3, 96), ("large_patch", 64, 32, 64, 2, 8, 128))
+
+# name, picture of the positions, picture given, patch, width, depth, heads, mlp ratio
+DINOV2 = (
+    ("as_trained", 42, 42, 14, 48, 3, 3, 4),
+    ("smaller_picture", 70, 42, 14, 32, 2, 4, 2),
+    ("larger_picture", 16, 40, 8, 24, 1, 2, 4),
+)
 
 
 def _timm_run(model, inputs):
@@ -75,8 +82,28 @@ def _clip(name, image, patch, width, depth, heads, mlp, seed):
     )
 
 
+def _dinov2(name, trained, image, patch, width, depth, heads, ratio, seed):
+    from transformers import Dinov2Config, Dinov2Model
+
+    config = Dinov2Config(
+        hidden_size=width,
+        mlp_ratio=ratio,
+        num_hidden_layers=depth,
+        num_attention_heads=heads,
+        image_size=trained,
+        patch_size=patch,
+    )
+    model = Dinov2Model(config)
+    inputs = {"x": normal(2, 3, image, image, seed=seed)}
+    save = safetensors_file("model.safetensors", config)
+    settings = {"image_size": image}
+    return PeerCase("dinov2_" + name, "dinov2", model, inputs, _clip_run, save, settings)
+
+
 def cases(reference):
     for i, size in enumerate(TIMM):
         yield _timm(*size, seed=300 + i)
     for i, size in enumerate(CLIP):
         yield _clip(*size, seed=320 + i)
+    for i, size in enumerate(DINOV2):
+        yield _dinov2(*size, seed=340 + i)

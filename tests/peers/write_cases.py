@@ -13,15 +13,26 @@ import sys
 os.environ["HF_HUB_OFFLINE"] = "1"
 
 import autoencoder_kl
+import autoencoder_maisi
 import densenet3d
 import discriminators
 import lpips_distance
 import torch
 import unet3d
 import vision
+import vqgan
 from peer_case import write_case
 
-FAMILIES = (unet3d, autoencoder_kl, vision, densenet3d, lpips_distance, discriminators)
+FAMILIES = (
+    unet3d,
+    autoencoder_kl,
+    autoencoder_maisi,
+    vqgan,
+    vision,
+    densenet3d,
+    lpips_distance,
+    discriminators,
+)
 
 
 def main():

@@ -1,5 +1,5 @@
 // The frozen autoencoder between volumes and latents, of any kind: the 3D VQ-GAN, the convolutional
-// autoencoder, or the 2D AutoencoderKL of Stable Diffusion applied slice by slice.
+// autoencoder, the 2D AutoencoderKL of Stable Diffusion applied slice by slice, or MAISI's.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -14,9 +14,9 @@
 namespace x2ctpa {
 
 /// The 3D VQ-GAN or the convolutional autoencoder, which are trained; or Stable Diffusion's
-/// autoencoder, which is converted.
-enum class AutoencoderKind { vqgan, conv, kl };
-constexpr auto words(AutoencoderKind) { return std::array{"vqgan", "conv", "kl"}; }
+/// autoencoder or MAISI's, which are converted.
+enum class AutoencoderKind { vqgan, conv, kl, maisi };
+constexpr auto words(AutoencoderKind) { return std::array{"vqgan", "conv", "kl", "maisi"}; }
 
 /// Slice floor(place * D) of each volume (B, C, D, H, W): (B, C, H, W). `place` (B) in [0, 1), on
 /// the CPU. Differentiable.
@@ -64,7 +64,8 @@ class LatentCodec {
 /// The kind of the autoencoder in the model folder `folder`; its config.yaml tells.
 AutoencoderKind autoencoder_kind(const std::filesystem::path& folder);
 
-/// Loads the autoencoder in the model folder `folder`, of any kind. In evaluation mode on `device`.
+/// Loads the autoencoder in the model folder `folder`, of any kind, and hides the form in which it
+/// takes volumes (volume_form.h). In evaluation mode on `device`.
 /// `type` is the number format of convolutions; statistics, input and output are float32.
 std::unique_ptr<LatentCodec> load_latent_codec(const std::filesystem::path& folder,
                                                c10::Device device,

@@ -1,6 +1,7 @@
-// The vision transformer (Dosovitskiy et al., arXiv 2010.11929) that encodes chest X-rays, in two
-// layouts: timm, the image tower of BiomedCLIP (arXiv 2303.00915) with its linear projection, and
-// clip, transformers' CLIPVisionModel (arXiv 2103.00020). The tensor names are those of the
+// The vision transformer (Dosovitskiy et al., arXiv 2010.11929) that encodes chest X-rays, in three
+// layouts: timm, the image tower of BiomedCLIP (arXiv 2303.00915) with its linear projection; clip,
+// transformers' CLIPVisionModel (arXiv 2103.00020); and dinov2, transformers' Dinov2Model (arXiv
+// 2304.07193), as which RAD-DINO (arXiv 2401.10815) is published. The tensor names are those of the
 // published weights.
 #pragma once
 
@@ -18,8 +19,8 @@
 
 namespace x2ctpa {
 
-enum class VisionLayout { timm, clip };
-constexpr auto words(VisionLayout) { return std::array{"timm", "clip"}; }
+enum class VisionLayout { timm, clip, dinov2 };
+constexpr auto words(VisionLayout) { return std::array{"timm", "clip", "dinov2"}; }
 
 struct VisionTransformerOptions {
   VisionLayout layout = VisionLayout::timm;
@@ -32,6 +33,7 @@ struct VisionTransformerOptions {
   int64_t output_dim = 512;
   std::vector<double> mean{0.633, 0.633, 0.633};
   std::vector<double> std{0.181, 0.181, 0.181};
+  int64_t positions_side = 0;
 
   void describe(OptionList& options);
 };
@@ -40,21 +42,21 @@ struct VisionTransformerOptions {
 VisionTransformerOptions clip_vit_large();
 
 struct VisionFeatures {
-  at::Tensor tokens;  ///< (B, 1 + patches, width): timm after the last norm, clip before it
+  at::Tensor tokens;  ///< (B, 1 + patches, width): after the last norm, with clip before it
   at::Tensor pooled;  ///< of the class token after the last norm: (B, output_dim), or width if 0
 };
 
 class VisionTransformerImpl : public torch::nn::Module {
  public:
   /// Throws Error when patch_size does not divide image_size, or heads width, and for a projection
-  /// with the layout clip.
+  /// with a layout that has none.
   explicit VisionTransformerImpl(VisionTransformerOptions options = {});
 
   /// Standardised pictures (B, 3, image_size, image_size).
   VisionFeatures forward(const at::Tensor& x);
 
-  /// X-rays (B, 1, H, W) in [0, 1] -> forward()'s input: resized (bilinear, antialiased) to
-  /// image_size, repeated to three channels, standardised by `mean` and `std`.
+  /// X-rays (B, 1, H, W) in [0, 1] -> forward()'s input: resized (antialiased; bilinear, with
+  /// dinov2 bicubic) to image_size, repeated to three channels, standardised by `mean` and `std`.
   at::Tensor prepare(const at::Tensor& cxr) const;
 
   /// What it finds in X-rays (B, 1, H, W) in [0, 1]: forward(prepare(cxr)) with `pooled`, the
@@ -70,6 +72,7 @@ class VisionTransformerImpl : public torch::nn::Module {
  private:
   void make_timm();
   void make_clip();
+  void make_dinov2();
 
   VisionTransformerOptions options_;
   at::Tensor class_token_, positions_;

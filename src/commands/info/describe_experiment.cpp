@@ -10,6 +10,7 @@
 #include "commands/info/describe_path.h"
 #include "x2ctpa/commands/experiment.h"
 #include "x2ctpa/models/autoencoder_kl.h"
+#include "x2ctpa/models/autoencoder_maisi.h"
 #include "x2ctpa/models/conv_autoencoder3d.h"
 #include "x2ctpa/models/model_folder.h"
 #include "x2ctpa/models/vision_transformer.h"
@@ -39,6 +40,12 @@ LatentShape add_autoencoder(const Experiment& e, ordered_json& models) {
     models["autoencoder"] = counted("AutoencoderKL of Stable Diffusion, frozen", *model);
     const int64_t f = model->size_factor();
     return {model->options().latent_channels, {grid[0], grid[1] / f, grid[2] / f}};
+  }
+  if (e.vae.kind == AutoencoderKind::maisi) {
+    const AutoencoderMaisi model;
+    models["autoencoder"] = counted("AutoencoderKlMaisi of MAISI, frozen", *model);
+    const int64_t f = model->size_factor();
+    return {model->options().latent_channels, {grid[0] / f, grid[1] / f, grid[2] / f}};
   }
   if (e.vae.kind == AutoencoderKind::conv) {
     const ConvAutoencoder3d model(e.vae.conv);

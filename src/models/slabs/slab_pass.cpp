@@ -9,49 +9,76 @@
 
 namespace x2ctpa::slabs {
 
-void Pass::note(const at::Tensor& weight, int64_t out_channels, at::IntArrayRef stride,
-                const vqgan3d::Sizes& padding, bool up, at::ScalarType type) {
+void Pass::note(const Conv& conv, at::ScalarType type) {
   const auto in = size_;
   for (size_t axis = 0; axis < 3; ++axis) {
-    size_[axis + 1] = up ? in[axis + 1] * stride[axis] : in[axis + 1] / stride[axis];
+    size_[axis + 1] =
+        conv.transposed ? in[axis + 1] * conv.stride[axis] : in[axis + 1] / conv.stride[axis];
   }
-  size_[4] = out_channels;
+  size_[4] = conv.out_channels();
   type_ = type;
   const auto item = int64_t(c10::elementSize(type));
   const double in_slices = work_.empty() ? 1 : work_.back().out_slices;
   const double growth = double(size_[1]) / double(in[1]);
+  const auto& padding = conv.padding;
   const int64_t in_bytes =
       in[0] * (in[2] + padding[2] + padding[3]) * (in[3] + padding[0] + padding[1]) * in[4] * item;
   const int64_t out_bytes = size_[0] * size_[2] * size_[3] * size_[4] * item;
-  work_.push_back({in_slices, in_slices * growth, in_bytes, out_bytes, 2 * weight.size(2),
-                   weight.numel() * item});
+  work_.push_back({in_slices, in_slices * growth, in_bytes, out_bytes, 2 * conv.weight.size(2),
+                   conv.weight.numel() * item});
 }
 
-void Pass::add(const Layer& layer, const Activation& before, at::ScalarType type) {
-  if (layer.conv != nullptr) {
-    const auto& conv = layer.conv->conv();
-    note(conv->weight, conv->weight.size(0), *conv->options.stride(), layer.conv->padding(), false,
-         type);
-    chain_.push_back(std::make_unique<ConvStage>(*layer.conv, before, type));
-  } else {
-    const auto& conv = layer.up->conv();
-    note(conv->weight, conv->weight.size(1), *conv->options.stride(), layer.up->padding(), true,
-         type);
-    chain_.push_back(std::make_unique<UpStage>(*layer.up, before, type));
-  }
+// Twice the size along each axis; its slices are there twice, before and after they are mixed.
+void Pass::note_doubled(at::ScalarType type) {
+  const auto item = int64_t(c10::elementSize(type));
+  const double in_slices = work_.empty() ? 1 : work_.back().out_slices;
+  for (size_t axis = 1; axis < 4; ++axis) size_[axis] *= 2;
+  const int64_t bytes = size_[0] * size_[2] * size_[3] * size_[4] * item;
+  work_.push_back({in_slices, 2 * in_slices, bytes, bytes, 2, 0});
 }
 
-void Pass::add(const vqgan3d::ResBlockImpl& block, const Activation& first,
-               const Activation& second, at::ScalarType type) {
-  for (const auto* layer : {&block.conv1(), &block.conv2()}) {
-    const auto& conv = layer->conv();
-    note(conv->weight, conv->weight.size(0), *conv->options.stride(), layer->padding(), false,
-         type);
+void Pass::add(const Conv& conv, const Activation& before, at::ScalarType type) {
+  if (conv.doubled) {
+    note_doubled(type);
+    chain_.push_back(std::make_unique<DoubleStage>());
   }
-  Chain inner;
-  inner.push_back(std::make_unique<ConvStage>(block.conv1(), first, type));
-  inner.push_back(std::make_unique<ConvStage>(block.conv2(), second, type));
-  chain_.push_back(std::make_unique<ResidualStage>(std::move(inner)));
+  note(conv, type);
+  chain_.push_back(std::make_unique<ConvStage>(conv, before, type));
+}
+
+void Pass::add(const Block& block, const Activation& first, const Activation& second,
+               at::ScalarType type) {
+  Chain inner, shortcut;
+  if (block.shortcut) {
+    add_aside(*block.shortcut, type);
+    shortcut.push_back(std::make_unique<ConvStage>(*block.shortcut, Activation{}, type));
+  }
+  note(block.conv1, type);
+  note(block.conv2, type);
+  inner.push_back(std::make_unique<ConvStage>(block.conv1, first, type));
+  inner.push_back(std::make_unique<ConvStage>(block.conv2, second, type));
+  chain_.push_back(
+      std::make_unique<ResidualStage>(std::move(inner), std::move(shortcut), Join::sum));
+}
+
+void Pass::add_half(const Block& block, const Activation& first, at::ScalarType type, bool fork) {
+  if (!fork || !block.shortcut) return add(block.conv1, first, type);
+  add_aside(*block.shortcut, type);
+  note(block.conv1, type);
+  Chain inner, shortcut;
+  inner.push_back(std::make_unique<ConvStage>(block.conv1, first, type));
+  shortcut.push_back(std::make_unique<ConvStage>(*block.shortcut, Activation{}, type));
+  chain_.push_back(
+      std::make_unique<ResidualStage>(std::move(inner), std::move(shortcut), Join::beside));
+  beside_ = block.shortcut->out_channels();
+  size_[4] += beside_;
+}
+
+// Counts a convolution that keeps the size and runs beside those that follow.
+void Pass::add_aside(const Conv& conv, at::ScalarType type) {
+  const auto size = size_;
+  note(conv, type);
+  size_ = size;
 }
 
 void Pass::add_volume(const at::Tensor& volume) {

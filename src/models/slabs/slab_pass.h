@@ -4,7 +4,8 @@
 #include <functional>
 #include <vector>
 
-#include "models/slabs/vqgan3d_slabs.h"
+#include "models/slabs/slab_layers.h"
+#include "models/slabs/slab_stages.h"
 
 namespace x2ctpa::slabs {
 
@@ -15,15 +16,19 @@ class Pass {
       : source_(source), size_(source.sizes().vec()), type_(source.scalar_type()) {}
 
   /// A convolution, after `before`, that computes in `type`.
-  void add(const Layer& layer, const Activation& before, at::ScalarType type);
-  void add(const vqgan3d::ResBlockImpl& block, const Activation& first, const Activation& second,
+  void add(const Conv& conv, const Activation& before, at::ScalarType type);
+  void add(const Block& block, const Activation& first, const Activation& second,
            at::ScalarType type);
+  /// The first convolution of a block; with `fork` the shortcut's channels, where the block has
+  /// one, come after its own.
+  void add_half(const Block& block, const Activation& first, at::ScalarType type, bool fork);
   /// Adds a volume of the present size.
   void add_volume(const at::Tensor& volume);
 
   const at::Tensor& source() const { return source_; }
   const std::vector<int64_t>& size() const { return size_; }  ///< of the output
   at::ScalarType type() const { return type_; }               ///< of the output
+  int64_t beside() const { return beside_; }  ///< channels of the output that are a shortcut's
 
   /// Sends the source through, in slabs that make no stage's input or output larger than
   /// `slab_bytes`, or slice by slice; nothing where the source is on the device `meta`.
@@ -39,13 +44,15 @@ class Pass {
     int64_t waiting;              // slices of the input that are kept between two slabs
     int64_t weight_bytes;
   };
-  void note(const at::Tensor& weight, int64_t out_channels, at::IntArrayRef stride,
-            const vqgan3d::Sizes& padding, bool up, at::ScalarType type);
+  void note(const Conv& conv, at::ScalarType type);
+  void note_doubled(at::ScalarType type);
+  void add_aside(const Conv& conv, at::ScalarType type);
   int64_t slices_at_once(int64_t slab_bytes) const;
 
   at::Tensor source_;
   std::vector<int64_t> size_;
   at::ScalarType type_;
+  int64_t beside_ = 0;
   Chain chain_;
   std::vector<Work> work_;
 };

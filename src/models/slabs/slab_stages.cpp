@@ -7,9 +7,14 @@
 namespace x2ctpa::slabs {
 namespace {
 
-// Copies the outermost of `size` planes, which begin at `before`, over those beside them.
-void replicate_edges(const at::Tensor& padded, int64_t axis, int64_t before, int64_t size) {
+// Fills the planes beside `size` ones, which begin at `before`: with zeros, or with the outermost.
+void fill_edges(const at::Tensor& padded, int64_t axis, int64_t before, int64_t size, bool zeros) {
   const int64_t after = padded.size(axis) - before - size;
+  if (zeros) {
+    if (before > 0) padded.narrow(axis, 0, before).zero_();
+    if (after > 0) padded.narrow(axis, before + size, after).zero_();
+    return;
+  }
   if (before > 0) padded.narrow(axis, 0, before).copy_(padded.narrow(axis, before, 1));
   if (after > 0) {
     padded.narrow(axis, before + size, after).copy_(padded.narrow(axis, before + size - 1, 1));
@@ -23,9 +28,10 @@ at::Tensor per_row(const at::Tensor& values, int64_t width) {
       .contiguous();
 }
 
-Kernel kernel_of(const at::Tensor& weight, const at::Tensor& bias, at::IntArrayRef stride,
-                 at::ScalarType type) {
-  return {weight.to(type), bias.to(type), stride.vec()};
+Conv in_type(Conv conv, at::ScalarType type) {
+  conv.weight = conv.weight.to(type);
+  conv.bias = conv.bias.to(type);
+  return conv;
 }
 
 }  // namespace
@@ -63,28 +69,28 @@ void Moments::add(const at::Tensor& slab) {
   }
 }
 
-Activation activation_after(const vqgan3d::NormImpl& norm, const Moments& moments) {
-  const auto weight = norm.weight().to(at::kDouble), bias = norm.bias().to(at::kDouble);
-  if (norm.groups() == 0) {
-    const auto scale = weight * (norm.running_variance().to(at::kDouble) + norm.eps()).rsqrt();
-    const auto shift = bias - norm.running_mean().to(at::kDouble) * scale;
-    return {scale.to(at::kFloat).unsqueeze(0), shift.to(at::kFloat).unsqueeze(0)};
+Activation activation_after(const Norm& norm, const Moments& moments) {
+  const auto weight = norm.weight.to(at::kDouble), bias = norm.bias.to(at::kDouble);
+  if (norm.groups == 0) {
+    const auto scale = weight * (norm.running_variance.to(at::kDouble) + norm.eps).rsqrt();
+    const auto shift = bias - norm.running_mean.to(at::kDouble) * scale;
+    return {scale.to(at::kFloat).unsqueeze(0), shift.to(at::kFloat).unsqueeze(0), norm.silu};
   }
   if (moments.count() == 0) return {};
   const auto batch = moments.mean().size(0), channels = moments.mean().size(1);
-  const auto means = moments.mean().view({batch, norm.groups(), -1});
-  const auto squares = moments.square().view({batch, norm.groups(), -1});
+  const auto means = moments.mean().view({batch, norm.groups, -1});
+  const auto squares = moments.square().view({batch, norm.groups, -1});
   const auto mean = means.mean(2, /*keepdim=*/true);
   const auto variance =
       (squares / double(moments.count()) + (means - mean).square()).mean(2, /*keepdim=*/true);
-  const auto scale = weight.view({1, norm.groups(), -1}) * (variance + norm.eps()).rsqrt();
-  const auto shift = bias.view({1, norm.groups(), -1}) - mean * scale;
+  const auto scale = weight.view({1, norm.groups, -1}) * (variance + norm.eps).rsqrt();
+  const auto shift = bias.view({1, norm.groups, -1}) - mean * scale;
   return {scale.reshape({batch, channels}).to(at::kFloat),
-          shift.reshape({batch, channels}).to(at::kFloat)};
+          shift.reshape({batch, channels}).to(at::kFloat), norm.silu};
 }
 
-PaddedSlices::PaddedSlices(vqgan3d::Sizes padding, Activation before, at::ScalarType type)
-    : padding_(std::move(padding)), before_(std::move(before)), type_(type) {}
+PaddedSlices::PaddedSlices(const Conv& conv, Activation before, at::ScalarType type)
+    : padding_(conv.padding), zeros_(conv.zeros), before_(std::move(before)), type_(type) {}
 
 void PaddedSlices::activate_into(at::Tensor inside, const at::Tensor& slab) const {
   if (!before_.scale.defined()) {
@@ -95,9 +101,10 @@ void PaddedSlices::activate_into(at::Tensor inside, const at::Tensor& slab) cons
   const auto shift = per_row(before_.shift, slab.size(3));
   if (slab.scalar_type() == at::kFloat && type_ == at::kFloat) {
     at::addcmul_out(inside, shift, slab, scale);
-    at::silu_(inside);
+    if (before_.silu) at::silu_(inside);
   } else {
-    inside.copy_(at::silu(at::addcmul(shift, slab.to(at::kFloat), scale)));
+    auto y = at::addcmul(shift, slab.to(at::kFloat), scale);
+    inside.copy_(before_.silu ? at::silu_(y) : y);
   }
 }
 
@@ -114,9 +121,9 @@ at::Tensor PaddedSlices::append(const at::Tensor& slab, bool last) {
   const auto fresh = padded.narrow(slice_axis, kept + front, count);
   const auto rows = fresh.narrow(2, padding_[2], height);
   activate_into(rows.narrow(3, padding_[0], width), slab);
-  replicate_edges(rows, 3, padding_[0], width);
-  replicate_edges(fresh, 2, padding_[2], height);
-  replicate_edges(padded, slice_axis, front, kept + count);
+  fill_edges(rows, 3, padding_[0], width, zeros_);
+  fill_edges(fresh, 2, padding_[2], height, zeros_);
+  fill_edges(padded, slice_axis, front, kept + count, zeros_);
   started_ = true;
   return padded;
 }
@@ -126,53 +133,78 @@ void PaddedSlices::keep_after(const at::Tensor& padded, int64_t done) {
   kept_ = done == 0 ? padded : padded.narrow(slice_axis, done, left).clone();
 }
 
-ConvStage::ConvStage(const vqgan3d::SamePadConvImpl& layer, Activation before, at::ScalarType type)
-    : kernel_(kernel_of(layer.conv()->weight, layer.conv()->bias, *layer.conv()->options.stride(),
-                        type)),
-      input_(layer.padding(), std::move(before), type) {}
+ConvStage::ConvStage(const Conv& conv, Activation before, at::ScalarType type)
+    : conv_(in_type(conv, type)), input_(conv, std::move(before), type) {}
 
 at::Tensor ConvStage::push(const at::Tensor& slab, bool last) {
   const auto padded = input_.append(slab, last);
-  const int64_t taps = kernel_.weight.size(2), stride = kernel_.stride[0];
-  const int64_t outputs =
-      padded.size(slice_axis) < taps ? 0 : (padded.size(slice_axis) - taps) / stride + 1;
+  const int64_t slices = padded.size(slice_axis);
+  const int64_t taps = conv_.weight.size(2), stride = conv_.stride[0];
+  if (conv_.transposed) {
+    // Cut by taps - 1 slices at both ends, as the layer does: these lack an input slice.
+    const int64_t cut = taps - 1, outputs = (slices - 1) * stride + taps - 2 * cut;
+    input_.keep_after(padded, std::max<int64_t>(outputs, 0) / stride);
+    if (outputs <= 0) return {};
+    return as_slab(at::conv_transpose3d(as_volume(padded), conv_.weight, conv_.bias, conv_.stride,
+                                        /*padding=*/cut));
+  }
+  const int64_t outputs = slices < taps ? 0 : (slices - taps) / stride + 1;
   input_.keep_after(padded, outputs * stride);
   if (outputs == 0) return {};
-  return as_slab(at::conv3d(as_volume(padded), kernel_.weight, kernel_.bias, kernel_.stride));
+  return as_slab(at::conv3d(as_volume(padded), conv_.weight, conv_.bias, conv_.stride));
 }
 
-UpStage::UpStage(const vqgan3d::SamePadUpImpl& layer, Activation before, at::ScalarType type)
-    : kernel_(kernel_of(layer.conv()->weight, layer.conv()->bias, *layer.conv()->options.stride(),
-                        type)),
-      input_(layer.padding(), std::move(before), type) {}
-
-at::Tensor UpStage::push(const at::Tensor& slab, bool last) {
-  const auto padded = input_.append(slab, last);
-  // Cut by taps - 1 slices at both ends, as the layer does: these lack an input slice.
-  const int64_t taps = kernel_.weight.size(2), stride = kernel_.stride[0], cut = taps - 1;
-  const int64_t outputs = (padded.size(slice_axis) - 1) * stride + taps - 2 * cut;
-  input_.keep_after(padded, std::max<int64_t>(outputs, 0) / stride);
-  if (outputs <= 0) return {};
-  return as_slab(at::conv_transpose3d(as_volume(padded), kernel_.weight, kernel_.bias,
-                                      kernel_.stride, /*padding=*/cut));
+at::Tensor DoubleStage::push(const at::Tensor& slab, bool last) {
+  // Along H and W by the kernel, along D here: each pair of neighbours has two slices between it.
+  const auto fine = as_slab(at::upsample_trilinear3d(
+      as_volume(slab), {slab.size(1), 2 * slab.size(2), 2 * slab.size(3)}, false));
+  const int64_t count = fine.size(slice_axis);
+  const auto all = at::cat({kept_.defined() ? kept_ : fine.narrow(slice_axis, 0, 1), fine}, 1);
+  const auto before = all.narrow(slice_axis, 0, count), after = fine;
+  auto shape = fine.sizes().vec();
+  shape[slice_axis] = 2 * count + (last ? 1 : 0);
+  auto out = at::empty(shape, fine.options());
+  const auto places = out.narrow(slice_axis, 0, 2 * count);
+  places.slice(slice_axis, 0, 2 * count, 2).copy_(at::lerp(before, after, 0.25));
+  places.slice(slice_axis, 1, 2 * count, 2).copy_(at::lerp(before, after, 0.75));
+  const auto newest = fine.narrow(slice_axis, count - 1, 1);
+  if (last) out.narrow(slice_axis, 2 * count, 1).copy_(newest);
+  // Before the first slice lies nothing: of its pair only the second slice is there.
+  const int64_t skip = kept_.defined() ? 0 : 1;
+  kept_ = newest.clone();
+  return out.narrow(slice_axis, skip, shape[slice_axis] - skip);
 }
 
 at::Tensor ResidualStage::push(const at::Tensor& slab, bool last) {
-  skipped_.push_back(slab);
+  auto aside = slab;
+  for (const auto& stage : shortcut_) aside = stage->push(aside, last);
+  skipped_.push_back(aside);
   auto y = slab;
   for (const auto& stage : inner_) {
     y = stage->push(y, last);
     if (!y.defined()) return y;
   }
-  for (int64_t done = 0; done < y.size(slice_axis);) {
+  if (join_ == Join::beside) {
+    auto shape = y.sizes().vec();
+    shape[4] += aside.size(4);
+    const auto both = at::empty(shape, y.options());
+    both.narrow(4, 0, y.size(4)).copy_(y);
+    take_skipped(both.narrow(4, y.size(4), aside.size(4)).zero_());
+    return both;
+  }
+  take_skipped(y);
+  return y;
+}
+
+void ResidualStage::take_skipped(const at::Tensor& sum) {
+  for (int64_t done = 0; done < sum.size(slice_axis);) {
     auto& oldest = skipped_.front();
-    const int64_t count = std::min(oldest.size(slice_axis), y.size(slice_axis) - done);
-    y.narrow(slice_axis, done, count).add_(oldest.narrow(slice_axis, 0, count));
+    const int64_t count = std::min(oldest.size(slice_axis), sum.size(slice_axis) - done);
+    sum.narrow(slice_axis, done, count).add_(oldest.narrow(slice_axis, 0, count));
     done += count;
     oldest = oldest.narrow(slice_axis, count, oldest.size(slice_axis) - count);
     if (oldest.size(slice_axis) == 0) skipped_.pop_front();
   }
-  return y;
 }
 
 at::Tensor AddStage::push(const at::Tensor& slab, bool) {

@@ -13,7 +13,7 @@
 #include <utility>
 #include <vector>
 
-#include "models/vqgan3d_blocks.h"
+#include "models/slabs/slab_layers.h"
 
 namespace x2ctpa::slabs {
 
@@ -31,14 +31,15 @@ class Moments {
   at::Tensor mean_, m2_;
 };
 
-/// y = silu(x * scale + shift); none when undefined.
+/// y = silu(x * scale + shift), or without silu; none when undefined.
 struct Activation {
   at::Tensor scale, shift;  ///< (B, C) float
+  bool silu = true;
 };
 
 /// The norm of a volume with these moments, as in evaluation, with the activation that follows it.
 /// A batch norm goes by its running averages. Undefined where the moments are needed and empty.
-Activation activation_after(const vqgan3d::NormImpl& norm, const Moments& moments);
+Activation activation_after(const Norm& norm, const Moments& moments);
 
 class Stage {
  public:
@@ -60,7 +61,7 @@ at::Tensor as_slab(const at::Tensor& volume);
 /// The padded slices that a convolution waits for, activated.
 class PaddedSlices {
  public:
-  PaddedSlices(vqgan3d::Sizes padding, Activation before, at::ScalarType type);
+  PaddedSlices(const Conv& conv, Activation before, at::ScalarType type);
   /// The slices kept and the new ones, padded at the sides and, where the volume begins or ends,
   /// along D.
   at::Tensor append(const at::Tensor& slab, bool last);
@@ -70,47 +71,51 @@ class PaddedSlices {
  private:
   void activate_into(at::Tensor inside, const at::Tensor& slab) const;
 
-  vqgan3d::Sizes padding_;
+  std::vector<int64_t> padding_;
+  bool zeros_;
   Activation before_;
   at::ScalarType type_;
   bool started_ = false;
   at::Tensor kept_;
 };
 
-/// The numbers of a convolution, in the type that it computes in.
-struct Kernel {
-  at::Tensor weight, bias;
-  vqgan3d::Sizes stride;
-};
-
 class ConvStage : public Stage {
  public:
-  ConvStage(const vqgan3d::SamePadConvImpl& layer, Activation before, at::ScalarType type);
+  ConvStage(const Conv& conv, Activation before, at::ScalarType type);
   at::Tensor push(const at::Tensor& slab, bool last) override;
 
  private:
-  Kernel kernel_;
+  Conv conv_;  // its numbers in the type that it computes in
   PaddedSlices input_;
 };
 
-class UpStage : public Stage {
+/// Linear interpolation to twice the size along D, H and W; voxels beyond the ends are as those at
+/// the ends.
+class DoubleStage : public Stage {
  public:
-  UpStage(const vqgan3d::SamePadUpImpl& layer, Activation before, at::ScalarType type);
   at::Tensor push(const at::Tensor& slab, bool last) override;
 
  private:
-  Kernel kernel_;
-  PaddedSlices input_;
+  at::Tensor kept_;  // the last slice, doubled along H and W
 };
 
-/// Adds what goes in to what `inner`, which keeps the size, makes of it.
+enum class Join { sum, beside };
+
+/// Joins what `shortcut` makes of the input (the input itself where it is empty) to what `inner`
+/// makes of it: their sum, or the channels of one after those of the other. Both keep the size;
+/// `shortcut` looks at no other slice.
 class ResidualStage : public Stage {
  public:
-  explicit ResidualStage(Chain inner) : inner_(std::move(inner)) {}
+  explicit ResidualStage(Chain inner, Chain shortcut = {}, Join join = Join::sum)
+      : inner_(std::move(inner)), shortcut_(std::move(shortcut)), join_(join) {}
   at::Tensor push(const at::Tensor& slab, bool last) override;
 
  private:
-  Chain inner_;
+  /// Adds the slices that have waited longest to `sum`, as many as it has.
+  void take_skipped(const at::Tensor& sum);
+
+  Chain inner_, shortcut_;
+  Join join_;
   std::deque<at::Tensor> skipped_;  // slices that wait for their residual
 };
 
