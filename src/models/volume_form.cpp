@@ -6,9 +6,11 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <string>
 #include <vector>
 
 #include "x2ctpa/core/error.h"
+#include "x2ctpa/core/files.h"
 
 namespace x2ctpa {
 namespace {
@@ -85,6 +87,11 @@ at::Tensor VolumeForm::from_range(const at::Tensor& x) const {
 
 std::filesystem::path volume_form_file(const std::filesystem::path& folder) {
   return folder / "volumes.yaml";
+}
+
+std::string volume_form_text(const std::filesystem::path& folder) {
+  const auto file = volume_form_file(folder);
+  return std::filesystem::exists(file) ? read_file(file) : std::string();
 }
 
 std::optional<VolumeForm> load_volume_form(const std::filesystem::path& folder) {

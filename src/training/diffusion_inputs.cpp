@@ -80,25 +80,7 @@ void complete(DiffusionOptions& options, const DiffusionInputs& inputs, const Da
                                        : transformer.width;
 }
 
-namespace {
-
-// An autoencoder with a form of its own knows the numbers of one window alone.
-void check_same_window(const IntensityWindow& window, const fs::path& autoencoder) {
-  const auto form = load_volume_form(autoencoder);
-  if (!form || (form->window_min_hu == window.min_hu && form->window_max_hu == window.max_hu))
-    return;
-  throw Error(fmt::format(
-      "the autoencoder in {} was trained in a window of {}..{} HU; the dataset has {}..{} HU. Make "
-      "the dataset again with preprocess --preprocess.window_min_hu {} "
-      "--preprocess.window_max_hu {}.",
-      autoencoder.string(), form->window_min_hu, form->window_max_hu, window.min_hu, window.max_hu,
-      form->window_min_hu, form->window_max_hu));
-}
-
-}  // namespace
-
 void check_same_data(const Dataset& dataset, const fs::path& autoencoder) {
-  check_same_window(dataset.info().window, autoencoder);
   // A published autoencoder was trained on other data; any grid that its factors divide will do.
   if (!fs::exists(autoencoder / "dataset.yaml")) return;
   const auto trained = load_options<DatasetInfo>(autoencoder / "dataset.yaml");
@@ -131,12 +113,10 @@ std::string settings_of(const DiffusionOptions& options, const Dataset& dataset,
                         const DiffusionInputs& inputs, int64_t seed) {
   std::string text = options_to_yaml(options) + "dataset: " + dataset.info().hash + "\n";
   const auto add = [&](const std::string& name, const fs::path& model) {
-    if (model.empty()) return;
-    text += name + ": " + sha256_of_file(model_weights_file(model)) + "\n";
-    const auto form = volume_form_file(model);
-    if (fs::exists(form)) text += name + " volumes: " + sha256_of_file(form) + "\n";
+    if (!model.empty()) text += name + ": " + sha256_of_file(model_weights_file(model)) + "\n";
   };
   add("autoencoder", inputs.autoencoder);
+  text += volume_form_text(inputs.autoencoder);
   add("cxr_encoder", inputs.cxr_encoder);
   add("init", inputs.init);
   if (options.losses.perceptual.weight > 0) add("lpips", inputs.lpips);

@@ -36,7 +36,7 @@ void check_same_latents(const LatentScale& scale, const at::Tensor& latent,
 std::string settings_of(const DiffusionOptions& options, const Dataset& dataset,
                         const DiffusionInputs& inputs, int64_t seed);
 
-/// Copies the two files of the model folder `from`.
+/// Copies the files of the model folder `from`.
 void copy_model(const std::filesystem::path& from, const std::filesystem::path& to);
 
 }  // namespace x2ctpa

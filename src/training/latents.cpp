@@ -11,9 +11,23 @@
 #include "x2ctpa/core/memory.h"
 #include "x2ctpa/models/latent_codec.h"
 #include "x2ctpa/models/model_folder.h"
+#include "x2ctpa/models/volume_form.h"
 
 namespace x2ctpa {
 namespace {
+
+// An autoencoder with a form of its own knows the numbers of one window alone.
+void check_same_window(const IntensityWindow& window, const std::filesystem::path& vae) {
+  const auto form = load_volume_form(vae);
+  if (!form || (form->window_min_hu == window.min_hu && form->window_max_hu == window.max_hu))
+    return;
+  throw Error(fmt::format(
+      "the autoencoder in {} was trained in a window of {}..{} HU; the dataset has {}..{} HU. Make "
+      "the dataset again with preprocess --preprocess.window_min_hu={} "
+      "--preprocess.window_max_hu={}.",
+      vae.string(), form->window_min_hu, form->window_max_hu, window.min_hu, window.max_hu,
+      form->window_min_hu, form->window_max_hu));
+}
 
 std::string key_of(const Dataset& dataset, const std::filesystem::path& vae) {
   const auto weights = model_weights_file(vae);
@@ -24,7 +38,8 @@ std::string key_of(const Dataset& dataset, const std::filesystem::path& vae) {
                     vae.string(), weights.filename().string()),
         std::filesystem::exists(vae) ? ExitCode::usage : ExitCode::no_data);
   }
-  return sha256_of_file(weights) + dataset.info().hash;
+  check_same_window(dataset.info().window, vae);
+  return sha256_of_file(weights) + volume_form_text(vae) + dataset.info().hash;
 }
 
 }  // namespace

@@ -79,11 +79,13 @@ TEST_P(SamplingPrecision, TooLittleMemoryEndsWithCode4AndBothNumbers) {
 
 INSTANTIATE_TEST_SUITE_P(Autoencoders, SamplingPrecision,
                          ::testing::Values(test::TinyAutoencoder::vqgan,
-                                           test::TinyAutoencoder::conv, test::TinyAutoencoder::kl),
+                                           test::TinyAutoencoder::conv, test::TinyAutoencoder::kl,
+                                           test::TinyAutoencoder::maisi),
                          [](const auto& info) {
                            return info.param == test::TinyAutoencoder::vqgan  ? "vqgan"
                                   : info.param == test::TinyAutoencoder::conv ? "conv"
-                                                                              : "kl";
+                                  : info.param == test::TinyAutoencoder::kl   ? "kl"
+                                                                              : "maisi";
                          });
 
 TEST(QuantisedDecoding, GeneratedLatentsAreDecodedByTheirNearestCodesWhereTheModelSaysSo) {

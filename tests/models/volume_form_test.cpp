@@ -1,6 +1,10 @@
 #include "x2ctpa/models/volume_form.h"
 
+#include <filesystem>
 #include <fstream>
+#include <optional>
+#include <string>
+#include <vector>
 
 #include "models/helpers.h"
 

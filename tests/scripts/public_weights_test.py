@@ -1,5 +1,5 @@
-"""Public autoencoders and X-ray encoders through scripts/convert_weights.py: DVG-Diffusion's VQ-GAN,
-MAISI's autoencoder, RAD-DINO."""
+"""scripts/convert_weights.py with public weights: DVG-Diffusion's VQ-GAN, MAISI's autoencoder and
+RAD-DINO."""
 
 import json
 import unittest

@@ -11,15 +11,17 @@
 #include "x2ctpa/data/dataset.h"
 #include "x2ctpa/diffusion/objective.h"
 #include "x2ctpa/models/autoencoder_kl.h"
+#include "x2ctpa/models/autoencoder_maisi.h"
 #include "x2ctpa/models/conv_autoencoder3d.h"
 #include "x2ctpa/models/ctpa_denoiser.h"
 #include "x2ctpa/models/latent_scale.h"
 #include "x2ctpa/models/model_folder.h"
+#include "x2ctpa/models/volume_form.h"
 #include "x2ctpa/models/vqgan3d.h"
 
 namespace x2ctpa::test {
 
-enum class TinyAutoencoder { vqgan, conv, kl };
+enum class TinyAutoencoder { vqgan, conv, kl, maisi };
 
 /// Volumes of 16x32x32 voxels from X-rays of 32x32 pixels.
 inline void write_tiny_model(const std::filesystem::path& folder,
@@ -48,6 +50,13 @@ inline void write_tiny_model(const std::filesystem::path& folder,
     options.widths = {8, 16};
     options.latent_channels = 4;
     save_module(folder / "autoencoder", *ConvAutoencoder3d(options), options_to_yaml(options));
+  } else if (kind == TinyAutoencoder::maisi) {
+    AutoencoderMaisiOptions options;
+    options.num_channels = {4, 8, 8};
+    options.num_res_blocks = {1, 1, 1};
+    options.norm_num_groups = 4;
+    save_module(folder / "autoencoder", *AutoencoderMaisi(options), options_to_yaml(options));
+    write_file(volume_form_file(folder / "autoencoder"), "axes: [-3, -2, 1]\nlow: 0\n");
   } else {
     Vqgan3dOptions options;
     options.hidden_channels = 8;

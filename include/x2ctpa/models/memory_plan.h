@@ -13,8 +13,10 @@ struct MemoryPlan {
   /// Samples that go through at once; slices, for an autoencoder of slices.
   int64_t at_once = 1;
   /// Activations of the finest level that are kept whole: 2; 1, at the price of computing half the
-  /// convolutions of each level twice; 0, at 2.5 times the arithmetic of that level. The
-  /// convolutional autoencoder keeps none and computes nothing twice.
+  /// convolutions of each level twice; 0, at 2.5 times the arithmetic of that level. Where a level
+  /// begins with more channels than it has after its first block (MAISI's decoder), 1 is two of the
+  /// narrower ones, at the price of its first convolution twice. The convolutional autoencoder
+  /// keeps none and computes nothing twice.
   int64_t kept = 2;
   /// The largest slab of one activation, in bytes; one slice where it is less.
   int64_t slab_bytes = int64_t{16} << 20;

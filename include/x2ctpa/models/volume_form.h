@@ -6,6 +6,7 @@
 
 #include <filesystem>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "x2ctpa/core/options.h"
@@ -34,6 +35,9 @@ struct VolumeForm {
 
 /// The file of a model folder that holds it.
 std::filesystem::path volume_form_file(const std::filesystem::path& folder);
+
+/// The text of that file; empty where there is none.
+std::string volume_form_text(const std::filesystem::path& folder);
 
 /// That of the autoencoder in `folder`; empty where it takes volumes as the program has them.
 /// Throws Error for axes that are not 1, 2 and 3 in some order, each with either sign, and for a

@@ -16,7 +16,8 @@ namespace x2ctpa {
 class Latents {
  public:
   /// Opens the cache below `root` whose key is the hash of the weights in the model folder `vae`
-  /// joined to the dataset's; encodes nothing. Throws Error when `vae` is no model folder.
+  /// joined to the dataset's; encodes nothing. Throws Error when `vae` is no model folder, or knows
+  /// another window than the dataset's.
   Latents(const Dataset& dataset, const std::filesystem::path& vae,
           const std::filesystem::path& root);
 
