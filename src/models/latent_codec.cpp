@@ -43,6 +43,9 @@ class PlannedCodec : public LatentCodec {
   at::Tensor decode(const at::Tensor& latent, const MemoryPlan& plan) override {
     return model_->decode(latent, plan);
   }
+  at::Tensor decode_with_gradient(const at::Tensor& latent) override {
+    return model_->decode(latent);
+  }
 
  protected:
   Model model_;
@@ -56,12 +59,6 @@ class VqganCodec : public PlannedCodec<Vqgan3d> {
   using PlannedCodec::PlannedCodec;
   at::Tensor decode_slices(const at::Tensor& latent, const at::Tensor& place) override {
     return slices_at(model_->decode(latent), place);
-  }
-  at::Tensor decode_with_gradient(const at::Tensor& latent) override {
-    return model_->decode(latent);
-  }
-  at::Tensor decode_near(const at::Tensor&, const at::Tensor&, const at::Tensor& other) override {
-    return model_->decode(other);
   }
   at::Tensor nearest_codes(const at::Tensor& latent) override {
     return model_->codebook()->nearest_codes(latent);
@@ -112,9 +109,6 @@ class KlCodec : public LatentCodec {
   }
   at::Tensor decode_with_gradient(const at::Tensor& latent) override {
     return model_->decode_volume(latent.to(type_), 1).to(at::kFloat);
-  }
-  at::Tensor decode_near(const at::Tensor&, const at::Tensor&, const at::Tensor& other) override {
-    return decode_with_gradient(other);
   }
   at::Tensor decode_slices(const at::Tensor& latent, const at::Tensor& place) override {
     const auto z = slices_at(latent, place) / model_->options().scaling_factor;
@@ -199,6 +193,11 @@ at::Tensor LatentCodec::encode(const at::Tensor& volume) {
 
 at::Tensor LatentCodec::decode(const at::Tensor& latent) {
   return decode(latent, plan_decode(latent.sizes(), MemoryLimit().bytes));
+}
+
+at::Tensor LatentCodec::decode_near(const at::Tensor& /*latent*/, const at::Tensor& /*volume*/,
+                                    const at::Tensor& other) {
+  return decode_with_gradient(other);
 }
 
 AutoencoderKind autoencoder_kind(const std::filesystem::path& folder) {

@@ -51,7 +51,7 @@ class LatentCodec {
   /// The volume of `other`, which is close to `latent`, whose volume is `volume`; by the same parts
   /// as the gradient, so that it is of first order for the convolutional autoencoder.
   virtual at::Tensor decode_near(const at::Tensor& latent, const at::Tensor& volume,
-                                 const at::Tensor& other) = 0;
+                                 const at::Tensor& other);
 
   /// A VQ-GAN's latent with every vector replaced by its nearest code; another kind's as it is.
   virtual at::Tensor nearest_codes(const at::Tensor& latent) { return latent; }
