@@ -108,8 +108,9 @@ TEST(KnownHoles, FilesOfOtherFormatsUnderOurEndingsAreRefused) {
       const bool picture = end == ".png" || end == ".jpg" || end == ".tif" || end == ".dcm";
       const std::string as_volume = cost_checked([&] { read_volume(file); });
       const std::string as_xray = cost_checked([&] { read_radiograph(file); });
-      if (!same_format && !picture)
+      if (!same_format && !picture) {
         EXPECT_NE(as_volume.find("foreign" + end), std::string::npos) << what << as_volume;
+      }
       // Pictures are told by what they hold.
       if (what != "sound.png") {
         EXPECT_NE(as_xray.find("foreign" + end), std::string::npos) << what << as_xray;
@@ -264,7 +265,9 @@ TEST(KnownHoles, NiftiExtensionsOfLyingSizeAreRefusedOrPassedOver) {
       std::memcpy(bytes.data() + 108, &offset, 4);
       write_file(folder / "extended.nii", bytes);
       const std::string error = cost_checked([&] { read_volume(folder / "extended.nii"); }, 64);
-      if (offset > 1e6) EXPECT_NE(error.find("truncated"), std::string::npos) << size << error;
+      if (offset > 1e6) {
+        EXPECT_NE(error.find("truncated"), std::string::npos) << size << error;
+      }
       cost_checked([&] { summarise_volume(folder / "extended.nii"); }, 64);
     }
   }

@@ -153,8 +153,9 @@ TEST(TwoViews, BothEncodersLearnFromABatchInWhichSomeLackAView) {
       .backward();
   for (const auto& p : model->named_parameters()) {
     ASSERT_TRUE(!p.value().grad().defined() || at::isfinite(p.value().grad()).all().item<bool>());
-    if (p.key().find("encoder") != std::string::npos)
+    if (p.key().find("encoder") != std::string::npos) {
       EXPECT_GT(p.value().grad().abs().max().item<double>(), 0) << p.key();
+    }
   }
 }
 

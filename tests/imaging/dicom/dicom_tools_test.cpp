@@ -45,7 +45,8 @@ class DicomTools : public testing::Test {
         volume_, series(),
         {.subject_id = "S1", .derivation = "made", .version = "1", .unique = "u"});
     write_ct_series(volume_, folder_ / "phantom", {"P1", "F", 1});
-    write_cxr(at::rand({40, 40}), folder_ / "cxr.dcm", {{"P1", "F", 1}, false, 0.5});
+    write_cxr(at::rand({40, 40}), folder_ / "cxr.dcm",
+              {{"P1", "F", 1}, false, CxrView::frontal, 0.5});
   }
 
   fs::path series() const { return folder_ / "series"; }
