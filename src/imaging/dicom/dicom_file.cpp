@@ -1,6 +1,9 @@
 #include "imaging/dicom/dicom_file.h"
 
 #include <fmt/format.h>
+#include <gdcmItem.h>
+#include <gdcmSequenceOfItems.h>
+#include <gdcmSmartPointer.h>
 
 #include <cerrno>
 #include <cstring>
@@ -36,6 +39,30 @@ void DicomFile::text(uint16_t group, uint16_t element, gdcm::VR::VRType vr, std:
 void DicomFile::number(uint16_t group, uint16_t element, uint16_t value, gdcm::VR::VRType vr) {
   const char raw[2] = {char(value & 0xFF), char(value >> 8)};
   bytes(group, element, vr, raw, 2);
+}
+
+void DicomFile::code(uint16_t group, uint16_t element, const std::string& value,
+                     const std::string& scheme, const std::string& meaning) {
+  gdcm::Item item;
+  item.SetVLToUndefined();
+  const auto insert = [&item](uint16_t number, gdcm::VR::VRType vr, std::string text) {
+    if (text.size() % 2) text += ' ';
+    gdcm::DataElement field(gdcm::Tag(0x0008, number));
+    field.SetVR(vr);
+    field.SetByteValue(text.data(), gdcm::VL(uint32_t(text.size())));
+    item.GetNestedDataSet().Insert(field);
+  };
+  insert(0x0100, gdcm::VR::SH, value);
+  insert(0x0102, gdcm::VR::SH, scheme);
+  insert(0x0104, gdcm::VR::LO, meaning);
+  const gdcm::SmartPointer<gdcm::SequenceOfItems> sequence = new gdcm::SequenceOfItems;
+  sequence->SetLengthToUndefined();
+  sequence->AddItem(item);
+  gdcm::DataElement field(gdcm::Tag(group, element));
+  field.SetVR(gdcm::VR::SQ);
+  field.SetValue(*sequence);
+  field.SetVLToUndefined();
+  writer_.GetFile().GetDataSet().Replace(field);
 }
 
 void DicomFile::pixels(const std::vector<uint16_t>& values, int64_t rows, int64_t columns,

@@ -27,6 +27,9 @@ class DicomFile {
  public:
   void text(uint16_t group, uint16_t element, gdcm::VR::VRType vr, std::string value);
   void number(uint16_t group, uint16_t element, uint16_t value, gdcm::VR::VRType vr = gdcm::VR::US);
+  /// A sequence of one coded concept.
+  void code(uint16_t group, uint16_t element, const std::string& value, const std::string& scheme,
+            const std::string& meaning);
   /// Pixels of 16 bits, little endian as every machine that LibTorch runs on.
   void pixels(const std::vector<uint16_t>& values, int64_t rows, int64_t columns, int bits);
   /// Place and grid of slice `k` of `volume`: position, orientation, pixel spacing, slice distance.

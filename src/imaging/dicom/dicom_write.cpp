@@ -112,8 +112,8 @@ void write_cxr(const at::Tensor& picture, const fs::path& path, const CxrTags& t
   add_study(file, tags, "DX", lateral ? "CXR lateral" : "CXR");
   file.text(0x0008, 0x0008, VR::CS, "ORIGINAL\\PRIMARY");
   file.text(0x0008, 0x0068, VR::CS, "FOR PRESENTATION");
+  file.code(0x0008, 0x2218, "51185008", "SCT", "Chest");
   // Type 2: there, and empty where nothing is known.
-  file.text(0x0008, 0x2218, VR::SQ, "");
   file.text(0x0018, 0x7004, VR::CS, "");
   file.text(0x0040, 0x0555, VR::SQ, "");
   file.text(0x0018, 0x1508, VR::CS, "NONE");

@@ -26,12 +26,12 @@ ViewedXray by_header(const std::string& patient, const std::string& study, doubl
 }
 
 TEST(PairViews, TakesTheStudyOfThePatientThenTheNearestInTimeAndNoneTwice) {
-  const std::vector<ViewedXray> xrays{by_header("A", "1", 0, false), by_header("A", "2", 5, false),
-                                      by_header("A", "1", 4, true),  by_header("B", "3", 0, true),
-                                      by_header("A", "9", 6, true),  by_header("A", "1", 1, true)};
+  const std::vector<ViewedXray> xrays{by_header("A", "1", 0, false),  by_header("A", "2", 5, false),
+                                      by_header("A", "1", 4, true),   by_header("B", "3", 0, true),
+                                      by_header("A", "9", 5.5, true), by_header("A", "1", 1, true)};
   // The two of study 1 want the first; the nearer one gets it.
   EXPECT_EQ(laterals_of(xrays, 24), (Pairs{{0, 5}, {1, 4}}));
-  EXPECT_EQ(laterals_of(xrays, 0.5), Pairs{});
+  EXPECT_EQ(laterals_of(xrays, 0.4), Pairs{});
 }
 
 TEST(PairViews, GoesByNameThenByFolderWhereHeadersNameNoPatient) {
