@@ -73,7 +73,9 @@ class SampleCommand : public Command {
     }
     job.classifier = classifier_;
     job.shard = shard_from(shard_);
-    const CxrViews views = CtpaGenerator::views_of(job.model);
+    // X-rays that are not there are told of before a model that is not.
+    const CxrViews views =
+        fs::exists(job.model) ? CtpaGenerator::views_of(job.model) : CxrViews::frontal;
     job.xrays = xrays(context, views, job.dataset_hash);
     const SampleViews shown = context.experiment.sample.views;
     if (shown != SampleViews::given) {

@@ -69,8 +69,7 @@ ProjectionResidual projection_residual(const at::Tensor& hu, const at::Tensor& c
                                        const DatasetInfo& info, bool with_gradient) {
   const c10::InferenceMode off(false);
   const at::AutoGradMode mode(with_gradient);
-  DrrOptions options = rendering_for(info, cxr.size(0));
-  options.step_mm = std::max(options.step_mm, info.typical_spacing_mm[1]);  // a sample per layer
+  const DrrOptions options = rendering_for(info, cxr.size(0));
   auto given = hu.detach().to(at::kFloat).clone();
   if (with_gradient) given.requires_grad_();
   const auto filled =

@@ -54,6 +54,7 @@ void require(bool fact, const char* what) {
 
 }  // namespace x2ctpa::fuzz
 
+// NOLINTNEXTLINE(readability-identifier-naming): the name that libFuzzer calls
 extern "C" int LLVMFuzzerInitialize(int*, char***) {
   namespace fs = std::filesystem;
   using namespace x2ctpa::fuzz;
@@ -77,6 +78,7 @@ extern "C" int LLVMFuzzerInitialize(int*, char***) {
   return 0;
 }
 
+// NOLINTNEXTLINE(readability-identifier-naming): the name that libFuzzer calls
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   using namespace x2ctpa::fuzz;
   empty_folder();
