@@ -11,7 +11,7 @@ if [[ ${1:-} == --peers ]]; then exec scripts/test_peers.sh "${@:2}"; fi
 
 echo "x2ctpa's tests on $(nproc) cores. On 2 that are idle: about 15 minutes to install and build, once,"
 echo "and 8 minutes to run."
-scripts/setup.sh --cpu --nccl
+scripts/setup.sh --cpu --nccl --x2ct
 cmake --preset release
 cmake --build --preset release
 # Two tests run at a time, each with its own threads: waiting threads must not spin.
