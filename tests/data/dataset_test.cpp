@@ -86,10 +86,10 @@ TEST(Dataset, TheHashDependsOnFieldsAndIndex) {
 // A set may come from others, with a hash that fits.
 TEST(Dataset, CasesWhoseNamesLeaveTheFolderAreRefused) {
   TemporaryFolder folder;
-  const auto opened_with = [&](const std::string& id, const std::string& ct,
-                               const std::string& cxr) {
+  const auto opened_with = [&](const std::string& id, const std::string& ct, const std::string& cxr,
+                               const std::string& lateral = "") {
     DatasetInfo info = small_info();
-    write_dataset(folder.path(), info, {{id, "p", "train", {}, ct, cxr}});
+    write_dataset(folder.path(), info, {{id, "p", "train", {}, ct, cxr, {}, lateral}});
     return error_of([&] { Dataset::open(folder.path()); });
   };
   EXPECT_EQ(opened_with("a", "ct/a.nii", "..a/x/../a.png"), "no error");
@@ -98,6 +98,7 @@ TEST(Dataset, CasesWhoseNamesLeaveTheFolderAreRefused) {
   for (const std::string path : {"../a.nii", "/etc/passwd", "ct/../../a.nii", ".."}) {
     EXPECT_CONTAINS(opened_with("a", path, ""), "lies outside");
     EXPECT_CONTAINS(opened_with("a", "", path), "lies outside");
+    EXPECT_CONTAINS(opened_with("a", "", "", path), "lies outside");
   }
 }
 
