@@ -92,8 +92,8 @@ const Find* ImageIndex::by_study(const std::string& uid) {
 
 void take(const Find& find, Study& study, bool lateral) {
   (find.is_ct ? study.ct : lateral ? study.cxr_lateral : study.cxr) = find.source;
-  if (find.is_ct) {
-    study.ct_series = find.series;
+  if (find.series) study.ct_series = find.series;
+  if (!find.refused.empty()) {
     study.refused_code = find.refused_code;
     study.refused = find.refused;
   }

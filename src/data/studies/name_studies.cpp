@@ -8,6 +8,7 @@
 #include <set>
 #include <utility>
 
+#include "data/studies/image_index.h"
 #include "x2ctpa/core/file_kinds.h"
 #include "x2ctpa/core/files.h"
 
@@ -107,17 +108,8 @@ class Naming {
     const fs::path top = top_folder(draft.first());
     study.patient_id = !hash.empty() ? hash : top.empty() ? study.id : safe_id(top.string());
     if (!draft.note.empty()) study.notes.push_back(draft.note);
-    for (const Find* find : {draft.ct, draft.cxr, draft.lateral}) {
-      if (!find) continue;
-      (find->is_ct             ? study.ct
-       : find == draft.lateral ? study.cxr_lateral
-                               : study.cxr) = find->source;
-      study.notes.insert(study.notes.end(), find->notes.begin(), find->notes.end());
-      if (find->series) study.ct_series = find->series;
-      if (!find->refused.empty())
-        study.refused_code = find->refused_code, study.refused = find->refused;
-      study.archives.insert(study.archives.end(), find->archives.begin(), find->archives.end());
-    }
+    for (const Find* find : {draft.ct, draft.cxr, draft.lateral})
+      if (find) take(*find, study, find == draft.lateral);
     return study;
   }
 
